@@ -1,0 +1,61 @@
+# Every target makes .venv and installs what changed by itself.
+PYTHON  ?= python3
+PROFILE ?= demo
+ARGS    ?=
+DATA_DIR ?=
+export DATA_DIR
+VENV    := .venv
+PY      := $(VENV)/bin/python
+READY   := $(VENV)/.ready
+STUDIES := $(patsubst notebooks/%.ipynb,%,$(wildcard notebooks/*.ipynb))
+
+.DEFAULT_GOAL := help
+.PHONY: help setup test lab verify lint lock clean $(STUDIES)
+
+## Show this list
+help:
+	@echo "Usage: make TARGET [PROFILE=demo|small|full|paper] [DATA_DIR=folder] [ARGS=\"-p learning_rate 5e-5\"]"
+	@echo
+	@awk '/^## /{text=substr($$0, 4); next} /^[a-z_]+:/{if (text) printf "  %-14s %s\n", substr($$1, 1, length($$1)-1), text} {text=""}' Makefile
+	@for study in $(STUDIES); do printf "  %-14s %s\n" $$study "Run the study notebooks/$$study.ipynb and publish its page in results/"; done
+
+## Make .venv and install the pinned requirements (every other target does this too)
+setup: $(READY)
+
+$(READY): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "Python 3.11 or newer is needed; '$(PYTHON)' is $$($(PYTHON) --version 2>&1). Name another one: make PYTHON=python3.12 ..."; exit 1; }
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV) 2>/dev/null || { rm -rf $(VENV); \
+	  echo "The venv module is missing; on Debian or Ubuntu: apt install python3-venv"; exit 1; }
+	@echo "Installing the pinned requirements into $(VENV) (once; some minutes)"
+	@$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(READY)
+
+$(STUDIES): $(READY)
+	@$(PY) -m lib study $@ --profile $(PROFILE) $(ARGS)
+
+## Run the tests
+test: $(READY)
+	@$(PY) -m pytest $(ARGS)
+
+## Open the notebooks in Jupyter
+lab: $(READY)
+	@$(VENV)/bin/jupyter lab --notebook-dir=notebooks
+
+## Recompute every table of every published page from its predictions
+verify: $(READY)
+	@$(PY) -m lib verify results/*/*/
+
+## Check style
+lint: $(READY)
+	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/nbstripout --verify notebooks/*.ipynb
+
+## Compile requirements.in into requirements.txt
+lock: $(READY)
+	@$(VENV)/bin/uv pip compile requirements.in -o requirements.txt --no-annotate --no-header --python-version 3.11 --upgrade --quiet
+
+## Remove the environment and caches; runs/ and results/ stay
+clean:
+	rm -rf $(VENV) *.egg-info .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,117 @@
+"""The command line: python -m lib study | train | predict | verify."""
+
+import csv
+import sys
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+import yaml
+
+from lib.errors import InputError
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+
+
+def pairs(tokens: list[str]) -> dict:
+    """`name value name value` as a dictionary, the values read as YAML."""
+    return {name: yaml.safe_load(value) for name, value in zip(tokens[::2], tokens[1::2], strict=True)}
+
+
+@app.command()
+def study(
+    name: str,
+    profile: Annotated[str, typer.Option(help="demo, small, full or paper")] = "demo",
+    p: Annotated[Optional[list[str]], typer.Option("-p", help="-p NAME VALUE overrides one parameter")] = None,  # noqa: UP045
+    as_: Annotated[Optional[str], typer.Option("--as", help="the name of the page's folder")] = None,  # noqa: UP045
+):
+    """Execute a study's notebook and publish its page in results/."""
+    from lib.study import run_study
+
+    folder = run_study(name, profile, pairs([part for item in p or [] for part in item.split("\0", 1)]), as_)
+    shown = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
+    print(f"The page: {shown / 'README.md'}")
+
+
+@app.command()
+def train(config: Path, overrides: Annotated[Optional[list[str]], typer.Argument(help="key=value …")] = None):  # noqa: UP045
+    """Train one run from a YAML file; the last line is the run's folder."""
+    from lib.runs import make_config, run
+
+    if not config.is_file():
+        raise InputError(f"There is no file {config}")
+    try:
+        values = yaml.safe_load(config.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise InputError(f"{config.name} is not YAML: {' '.join(str(error).split())}") from None
+    for item in overrides or []:
+        key, sign, value = item.partition("=")
+        if not sign:
+            raise InputError(f"{item!r} is not key=value")
+        values[key] = yaml.safe_load(value)
+    finished = run(make_config(values))
+    status = finished.status
+    if status["status"] == "diverged":
+        print(f"The run diverged: {status['reason']}")
+    print(finished.folder)
+
+
+@app.command()
+def predict(run: str, file: Annotated[str, typer.Argument(help="a file with a text a line, or - for input")] = "-"):
+    """Label texts, one a line, with a run's model; CSV with text, label and probability."""
+    from lib.runs import load_run
+
+    if file != "-" and not Path(file).is_file():
+        raise InputError(f"There is no file {file}")
+    finished = load_run(run)
+    texts = (sys.stdin if file == "-" else Path(file).open(encoding="utf-8")).read().splitlines()
+    empty = [str(i) for i, text in enumerate(texts, 1) if not text.strip()]
+    if empty or not texts:
+        raise InputError(f"{'Standard input' if file == '-' else file}, line {(empty or ['1'])[0]} is empty")
+    labels, probabilities = finished.predict(texts)
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(["text", "label", "probability"])
+    writer.writerows(zip(texts, labels, (f"{p:.6f}" for p in probabilities.max(1)), strict=True))
+
+
+@app.command()
+def verify(folders: list[Path]):
+    """Compute every table and finding of published pages again from their predictions."""
+    from lib.page import verify as verify_page
+
+    failed = 0
+    for folder in folders:
+        compared, wrong, left = verify_page(folder)
+        print(f"{folder}: {compared} cells and sentences computed again, {len(wrong)} differ")
+        for line in left:
+            print(f"  not computed here: {line}")
+        for line in wrong:
+            print(f"  {line}")
+        failed += bool(wrong)
+    raise typer.Exit(code=1 if failed else 0)
+
+
+def join_pairs(arguments: list[str]) -> list[str]:
+    """`-p name value` as one word, because an option of a command line takes a single value."""
+    joined, rest = [], list(arguments)
+    while rest:
+        word = rest.pop(0)
+        joined.append(word)
+        if word == "-p":
+            if len(rest) < 2:
+                raise InputError("-p wants a name and a value: -p learning_rate 5e-5")
+            joined.append(f"{rest.pop(0)}\0{rest.pop(0)}")
+    return joined
+
+
+def main() -> None:
+    try:
+        app(args=join_pairs(sys.argv[1:]), prog_name="python -m lib")
+    except InputError as error:
+        sys.exit(f"Error: {error}")
+    except BrokenPipeError:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,306 @@
+"""Corpora: where texts and labels come from, and how they are split.
+
+A corpus is named by a row of `DATASETS`, by a folder with `{train,dev,test}.{parquet,csv,tsv,jsonl}`, or by one such
+file. What a split lacks is carved from train: stratified, seeded, and with equal texts kept on one side.
+"""
+
+import csv
+import dataclasses
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from lib.demo import news
+from lib.errors import InputError, lookup, nearest
+
+SPLITS = ("train", "dev", "test")
+SUFFIXES = (".parquet", ".csv", ".tsv", ".jsonl")
+DEV_NAMES = ("dev", "validation", "valid", "val")
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """Documents with their labels; `rows` are positions in the source, counted from 0."""
+
+    texts: list[str]
+    labels: np.ndarray  # (rows,) int64
+    rows: np.ndarray  # (rows,) int64
+    true_labels: np.ndarray | None = None  # (rows,) int64, known only where a generator added label noise
+
+    def __len__(self):
+        return len(self.texts)
+
+    def take(self, index: np.ndarray) -> "Split":
+        true = None if self.true_labels is None else self.true_labels[index]
+        return Split([self.texts[i] for i in index], self.labels[index], self.rows[index], true)
+
+
+@dataclasses.dataclass(frozen=True)
+class Corpus:
+    name: str
+    source: str  # where it came from, for the page: never a machine path
+    label_names: tuple[str, ...]
+    train: Split
+    dev: Split
+    test: Split
+
+    @property
+    def num_labels(self) -> int:
+        return len(self.label_names)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over label names, texts and labels of all splits, in order."""
+        digest = hashlib.sha256(json.dumps(self.label_names).encode())
+        for name in SPLITS:
+            split = getattr(self, name)
+            digest.update(f"\0{name}\0{len(split)}".encode())
+            digest.update(split.labels.astype("<i8").tobytes())
+            for text in split.texts:
+                digest.update(text.encode("utf-8", "surrogatepass") + b"\0")
+        return digest.hexdigest()
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """A row of `DATASETS`: a generator, or a folder below DATA_DIR and its twin on the Hub."""
+
+    about: str
+    label_names: tuple[str, ...] | None = None
+    make: Callable | None = None  # (rows, seed) -> texts, labels, true labels
+    make_rows: tuple[int, int] = (4000, 1000)  # of train and test, where they are generated
+    folder: str | None = None
+    hub: str | None = None
+    revision: str | None = None  # of the Hub's repository: a commit
+
+
+NEWS_LABELS = ("World", "Sports", "Business", "Sci/Tech")
+
+DATASETS = {
+    "demo_news": Dataset("a made-up demo corpus of short news items, generated from a seed", NEWS_LABELS, news),
+    "ag_news": Dataset(
+        "AG News: 120,000 news items in four classes, with the official test set (Zhang et al. 2015)",
+        NEWS_LABELS,
+        folder="ag_news",
+        hub="fancyzhx/ag_news",
+        revision="eb185aade064a813bc0b7f42de02595523103ca4",
+    ),
+    "ag_news_26k": Dataset(
+        "a 26,843-row sample of AG News' train set, with the official test set of 7,600 rows (Zhang et al. 2015)",
+        NEWS_LABELS,
+        folder="ag_news_26k",
+    ),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """The columns of one file, with the line that each row came from."""
+
+    path: Path
+    columns: dict[str, list]
+    lines: list[int]
+
+    def at(self, row: int) -> str:
+        return f"{self.path.name}, {'row' if self.path.suffix == '.parquet' else 'line'} {self.lines[row]}"
+
+    def column(self, name: str) -> list:
+        if name not in self.columns:
+            raise InputError(f"{self.path.name} has no column {name!r}.{nearest(name, self.columns)}")
+        return self.columns[name]
+
+
+def read_table(path: Path) -> Table:
+    """Read a Parquet, CSV, TSV or JSON-lines file; raises InputError with the line of the first bad row."""
+    if path.suffix == ".parquet":
+        import pyarrow.parquet
+
+        columns = pyarrow.parquet.read_table(path).to_pydict()
+        return Table(path, columns, list(range(1, len(next(iter(columns.values()), [])) + 1)))
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise InputError(
+            f"{path.name}, line {line} is not UTF-8 (byte 0x{error.object[error.start]:02x}); "
+            f"convert it first, for example: iconv -f latin1 -t utf-8 {path.name}"
+        ) from None
+    rows, lines = [], []
+    try:
+        if path.suffix == ".jsonl":
+            for line, content in enumerate(text.splitlines(), 1):
+                if content.strip():
+                    rows.append(json.loads(content))
+                    lines.append(line)
+            names = list(rows[0]) if rows else []
+            columns = {name: [row.get(name) for row in rows] for name in names}
+        else:
+            delimiter = "\t" if path.suffix == ".tsv" else ","
+            reader = csv.reader(text.splitlines(keepends=True), delimiter=delimiter, strict=True)
+            names, line = next(reader, []), reader.line_num
+            for row in reader:
+                if row and len(row) != len(names):
+                    raise InputError(f"{path.name}, line {line + 1} has {len(row)} fields; the header has {len(names)}")
+                if row:
+                    rows.append(row)
+                    lines.append(line + 1)
+                line = reader.line_num
+            columns = {name: list(values) for name, values in zip(names, zip(*rows, strict=True), strict=False)}
+            columns = columns or {name: [] for name in names}
+    except (csv.Error, json.JSONDecodeError) as error:
+        place = line if path.suffix == ".jsonl" else reader.line_num
+        raise InputError(f"{path.name}, line {place} cannot be read: {error}") from None
+    return Table(path, columns, lines)
+
+
+def label_ids(table: Table, column: str, names: tuple[str, ...]) -> np.ndarray:
+    """Label ids (rows,) from names, or from ids where a whole number is given and no name looks like it."""
+    ids = {name: i for i, name in enumerate(names)}
+    if not set(ids) & {str(i) for i in range(len(names))}:
+        ids |= {str(i): i for i in range(len(names))}
+    values = [str(value) for value in table.column(column)]
+    for row, value in enumerate(values):
+        if value not in ids:
+            raise InputError(
+                f"{table.at(row)}: unknown label {value!r} in column {column!r}; the labels are {', '.join(names)}"
+            )
+    return np.array([ids[value] for value in values], dtype=np.int64)
+
+
+def to_split(table: Table, text: str, label: str, names: tuple[str, ...]) -> Split:
+    texts = table.column(text)
+    for row, value in enumerate(texts):
+        if not isinstance(value, str) or not value.strip() or "\0" in value:
+            what = "is not text" if not isinstance(value, str) else "has a NUL byte" if "\0" in value else "is empty"
+            raise InputError(f"{table.at(row)}: column {text!r} {what}; mend or remove this row")
+    return Split(texts, label_ids(table, label, names), np.arange(len(texts)))
+
+
+def names_in(table: Table, label: str) -> tuple[str, ...]:
+    """The label names that occur, numbers in numeric order."""
+    found = {str(value) for value in table.column(label)}
+    numeric = all(value.lstrip("-").isdigit() for value in found)
+    return tuple(sorted(found, key=int if numeric else None))
+
+
+def carve(split: Split, rows: int, seed: int) -> tuple[Split, Split]:
+    """Take `rows` documents out of a split, stratified by label: (what is left, what was taken), in source order.
+
+    Equal texts stay on one side, so the number taken can differ by a few. Raises InputError where it cannot be done.
+    """
+    from sklearn.model_selection import train_test_split
+
+    first = {}
+    group = np.array([first.setdefault(text, i) for i, text in enumerate(split.texts)])
+    groups = np.unique(group)
+    rare = [label for label, n in Counter(split.labels[groups].tolist()).items() if n < 2]
+    if not 0 < rows < len(groups) or rare:
+        reason = "a class has a single text" if rare else f"there are {len(groups)} different texts"
+        raise InputError(f"Cannot split off {rows} rows, stratified by label: {reason}")
+    try:
+        _, taken = train_test_split(groups, test_size=rows, random_state=seed, stratify=split.labels[groups])
+    except ValueError as error:
+        raise InputError(f"Cannot split off {rows} rows, stratified by label: {error}") from None
+    out = np.isin(group, taken)
+    return split.take(np.flatnonzero(~out)), split.take(np.flatnonzero(out))
+
+
+def read_folder(path: Path, text: str, label: str, names: tuple[str, ...] | None):
+    """The splits found in a folder or single file, and the label names."""
+    files = {"train": path} if path.is_file() else {}
+    for split, stems in (() if files else (("train", ("train",)), ("dev", DEV_NAMES), ("test", ("test",)))):
+        found = [path / (stem + suffix) for stem in stems for suffix in SUFFIXES if (path / (stem + suffix)).is_file()]
+        if len(found) > 1:
+            raise InputError(f"{path.name} has several files for {split}: {', '.join(f.name for f in found)}; keep one")
+        files |= {split: found[0]} if found else {}
+    if "train" not in files:
+        raise InputError(f"The folder {path} has no train file; name one train{{{','.join(SUFFIXES)}}}")
+    tables = {split: read_table(file) for split, file in files.items()}
+    names = names or names_in(tables["train"], label)
+    return {split: to_split(table, text, label, names) for split, table in tables.items()}, names, files
+
+
+def read_hub(entry: Dataset, text: str, label: str):
+    """The splits of a Hub dataset at its pinned revision; a clear InputError where the Hub is out of reach."""
+    import datasets
+
+    try:
+        print(f"Reading {entry.hub} at {entry.revision[:7]} from the Hugging Face Hub or its cache", flush=True)
+        loaded = datasets.load_dataset(entry.hub, revision=entry.revision)
+    except Exception as error:
+        raise InputError(
+            f"The dataset {entry.hub} is neither in the Hugging Face cache nor can the Hub be reached "
+            f"({type(error).__name__}). Go online once, or set DATA_DIR to a folder that holds "
+            f"{entry.folder}/train.parquet and {entry.folder}/test.parquet."
+        ) from None
+    splits = {}
+    for name, table in loaded.items():
+        as_table = Table(Path(f"{entry.hub} {name}.parquet"), table.to_dict(), list(range(1, len(table) + 1)))
+        splits["dev" if name in DEV_NAMES else name] = to_split(as_table, text, label, entry.label_names)
+    return splits
+
+
+def load_corpus(
+    dataset: str,
+    *,
+    data_dir: str | Path | None = None,
+    text: str = "text",
+    label: str = "label",
+    label_names: tuple[str, ...] | None = None,
+    train_rows: int | None = None,
+    dev_rows: int | None = None,
+    test_rows: int | None = None,
+    split_seed: int = 0,
+) -> Corpus:
+    """Load a corpus by its name in `DATASETS`, or from a folder or file.
+
+    `data_dir` (default: the environment's DATA_DIR) is where the folders of named datasets are; without it they come
+    from the Hub. Row limits take a stratified subset; `dev_rows` without a dev file defaults to a tenth of train, at
+    most 5,000. Raises InputError.
+    """
+    data_dir = data_dir or os.environ.get("DATA_DIR") or None
+    entry = DATASETS.get(dataset, Dataset(""))
+    if entry.make:
+        splits = {}
+        for name, rows, seed in (("train", entry.make_rows[0], 1), ("test", entry.make_rows[1], 2)):
+            texts, labels, true = entry.make(rows, seed)
+            splits[name] = Split(texts, np.array(labels), np.arange(rows), np.array(true))
+        names, source = entry.label_names, f"{entry.about} (lib/demo)"
+    elif entry.folder and (data_dir or not entry.hub):
+        path = Path(data_dir or "") / entry.folder
+        if not data_dir or not path.is_dir():
+            raise InputError(
+                f"The dataset {dataset} is read from a folder {entry.folder!r} below DATA_DIR, "
+                + (f"and {data_dir} has none." if data_dir else "which is not set.")
+                + " Run with DATA_DIR=… set to the folder above it."
+            )
+        splits, names, files = read_folder(path, text, label, entry.label_names)
+        source = f"{entry.about}; read from $DATA_DIR/{entry.folder}: {', '.join(f.name for f in files.values())}"
+    elif entry.hub:
+        splits, names = read_hub(entry, text, label), entry.label_names
+        source = f"{entry.about}; {entry.hub} on the Hugging Face Hub at {entry.revision[:7]}"
+    elif Path(dataset).exists():
+        splits, names, files = read_folder(Path(dataset), text, label, label_names)
+        source = f"the files {', '.join(f.name for f in files.values())}"
+    else:
+        lookup(DATASETS, dataset, "dataset (nor is there such a folder or file)")
+    train = splits["train"]
+    if len(names) < 2 or len(np.unique(train.labels)) < 2:
+        raise InputError(f"The train split of {dataset} has one class only; a classifier needs at least two")
+    if "test" not in splits:
+        train, splits["test"] = carve(train, test_rows or max(1, len(train) // 5), split_seed)
+    elif test_rows and test_rows < len(splits["test"]):
+        _, splits["test"] = carve(splits["test"], test_rows, split_seed)
+    if "dev" in splits and dev_rows and dev_rows < len(splits["dev"]):
+        _, splits["dev"] = carve(splits["dev"], dev_rows, split_seed)
+    elif "dev" not in splits:
+        rows = dev_rows or max(1, min(5000, (train_rows or len(train)) // 10))
+        train, splits["dev"] = carve(train, rows, split_seed)
+    if train_rows and train_rows < len(train):
+        _, train = carve(train, train_rows, split_seed)
+    return Corpus(dataset, source, tuple(names), train, splits["dev"], splits["test"])

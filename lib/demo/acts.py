@@ -1,0 +1,106 @@
+"""A made-up corpus of legal acts with many labels each: a stand-in, of our own making, for EURLex.
+
+No act, state or institution in it is real. The wording and the labels come from `acts.txt`. An act belongs to one of
+ten fields, and its labels are topics of that field, now and then a related topic of another one, topics that cut across
+the fields, and the field itself where the act is of a general nature; topics are frequent or rare, roughly by Zipf's
+law. Every label adds a phrase to the title, the recitals or the operative part, but some are only hinted at, and most
+acts also mention matters that are not theirs.
+"""
+
+from pathlib import Path
+
+from .grammar import Dice, expand, read_grammar, sentence
+
+LABEL_NOISE = 0.05  # the share of label assignments that are dropped or replaced by a sibling (half and half)
+FIELD_LABEL = 0.7  # how often an act bears the label of its field
+RELATED = 0.35  # how often a topic brings its related topic along
+HINTED = 0.15  # how often a label is only hinted at: by a phrase of its field, or (the cross-cutting topics) not at all
+ASIDES = 0.5  # how often an act mentions a matter that is not its own; twice the chances
+WORDS = (40, 110)
+
+GRAMMAR = read_grammar(Path(__file__).with_name("acts.txt"))
+KINDS = {"on": "matter", "whereas": "finding", "rule": "rule"}  # of phrases, and the slots of the frames they fill
+
+
+def lines(label: str, kind: str) -> list[str]:
+    """The lines of a kind in the section of a label, without the word that marks the kind."""
+    return [line.removeprefix(kind + " ") for line in GRAMMAR[label] if line.startswith(kind + " ")]
+
+
+FIELDS = GRAMMAR["fields"]
+TOPICS = {field: lines(field, "topic") for field in [*FIELDS, "general"]}  # the most frequent first
+CROSS = {field: lines(field, "with") for field in FIELDS}
+FIELD = {topic: field for field, topics in TOPICS.items() for topic in topics}
+LABELS = tuple(sorted([*FIELDS, *FIELD]))
+PHRASES = {label: {kind: lines(label, kind) for kind in KINDS} for label in LABELS}
+
+
+def zipf(items: list[str], dice: Dice, offset: int = 0) -> str:
+    """One of `items`, with a weight of about 1 / (rank + offset); whole numbers, so that sums are exact."""
+    return dice.weighted(items, [1_000_000 // (rank + offset) for rank in range(1, len(items) + 1)])
+
+
+def subjects(field: str, dice: Dice) -> list[str]:
+    """The true labels of an act of a field, 3 to 6, the main ones first."""
+    labels = []
+    for _ in range(dice.between(2, 3)):
+        topic = zipf(TOPICS[field], dice)
+        labels += [topic, *(other for other in lines(topic, "also") if dice.chance(RELATED))]
+    labels += [zipf(CROSS[field], dice, offset=1) for _ in range(dice.between(0, 2))]
+    labels += [field] * dice.chance(FIELD_LABEL)
+    labels = list(dict.fromkeys(labels))
+    return labels[:6] if len(labels) >= 3 else subjects(field, dice)
+
+
+def noisy(labels: list[str], dice: Dice) -> list[str]:
+    """`labels`, each of them dropped or replaced by a sibling with probability LABEL_NOISE; never none at all."""
+    given = set()
+    for label in labels:
+        if dice.chance(LABEL_NOISE):
+            if dice.chance(0.5):
+                continue
+            siblings = TOPICS[FIELD[label]] if label in FIELD else FIELDS
+            label = dice.pick([sibling for sibling in siblings if sibling != label])
+        given.add(label)
+    return list(given) or labels[:1]
+
+
+def write(field: str, labels: list[str], dice: Dice) -> str:
+    """The text of an act: its title, what it has regard to, its recitals and its operative sentences."""
+    grammar = GRAMMAR | {"act": [dice.pick(GRAMMAR["act"])], "remit": lines(field, "remit")}
+
+    def fill(frame: str, label: str = "") -> str:
+        phrases = {slot: PHRASES[label][kind] for kind, slot in KINDS.items()} if label else {}
+        return expand(grammar | phrases, dice.pick(grammar[frame]), dice)
+
+    said = [label if not dice.chance(HINTED) else FIELD.get(label, label) for label in labels]
+    first, *rest = [label for label in dict.fromkeys(said) if label != "general"] or [field]
+    rest = dice.shuffled(rest)
+    title, recitals, operative = fill("title", first), [], []
+    if rest and dice.chance(0.5):
+        title += ", " + fill("title_link", rest.pop())
+    for label in rest:
+        if dice.chance(0.5):
+            recitals.append(fill("recital", label))
+        else:
+            operative.append(fill("operative", label))
+    for _ in range(2):
+        if dice.chance(ASIDES):
+            label = dice.pick(subjects(field if dice.chance(0.5) else zipf(FIELDS, dice, offset=2), dice))
+            if label not in labels:
+                dice.pick([recitals, operative]).append(fill("aside", label))
+    return " ".join(map(sentence, [title, fill("opening"), *recitals, *dice.shuffled(operative), fill("closing")]))
+
+
+def acts(rows: int, seed: int) -> tuple[list[str], list[list[int]], list[list[int]]]:
+    """Made-up legal acts: their texts, their given labels and their true labels (sorted indices into LABELS)."""
+    dice, texts, given, true = Dice("acts", seed), {}, [], []
+    while len(texts) < rows:
+        field = zipf(FIELDS, dice, offset=2)
+        labels = subjects(field, dice)
+        text = write(field, labels, dice)
+        if text not in texts and WORDS[0] <= len(text.split()) <= WORDS[1]:
+            texts[text] = None
+            true.append(sorted(map(LABELS.index, labels)))
+            given.append(sorted(map(LABELS.index, noisy(labels, dice))))
+    return list(texts), given, true

@@ -1,0 +1,109 @@
+"""Sentences on a page: pure functions from predictions to text, so that `verify` can compute them again."""
+
+from lib.predictions import Predictions
+from lib.tables import NAMES, by_group, differences, imbalance, label, overshoot
+
+
+def percent(value: float) -> str:
+    return f"{100 * value:.1f} %"
+
+
+def points(value: float) -> str:
+    """A difference of two shares, in percentage points."""
+    return f"{100 * value:+.1f}".replace("-", "−")
+
+
+def _between(row, name: str) -> str:
+    return f"95 % interval {points(row[f'{name}_low'])} to {points(row[f'{name}_high'])}"
+
+
+def best_group(p: Predictions, *, by: str) -> str:
+    """The name of the trained group with the highest mean dev accuracy: chosen without a look at test."""
+    table = by_group(p, by=by, metrics=["accuracy"], split="dev")
+    table = table[~table[by].isin(NAMES.values())]
+    return table.loc[table["accuracy"].idxmax(), by]
+
+
+def leader(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
+    """Which group leads on test, and over which others its lead stands."""
+    table = by_group(p, by=by, metrics=[metric])
+    table = table[~table[by].isin(NAMES.values())].sort_values(metric, ascending=False, kind="stable")
+    top, pairs = table.iloc[0], differences(p, by=by, metric=metric).to_dict("records")
+    beaten, level = [], []
+    for other in table[by].iloc[1:]:
+        row = next(r for r in pairs if set(r["compared"].split(" − ")) == {top[by], other})
+        if row["compared"].split(" − ")[0] == other:
+            low, high = -row[f"{metric}_high"], -row[f"{metric}_low"]
+            row = row | {metric: -row[metric], f"{metric}_low": low, f"{metric}_high": high}
+        text = f"{other} ({points(row[metric])} points, {_between(row, metric)})"
+        (beaten if row["stands"] == "yes" else level).append(text)
+    name = metric.replace("_", " ")
+    sentence = (
+        f"**{str(top[by]).capitalize()}** has the highest mean test {name}, {percent(top[metric])} "
+        f"(95 % interval {percent(top[f'{metric}_low'])} to {percent(top[f'{metric}_high'])}; {top['seeds']} seeds, "
+        f"{top['documents']:,} documents)"
+    )
+    if beaten:
+        sentence += f"; its lead stands over {' and '.join(beaten)}"
+    if level:
+        sentence += f"; {'but ' if beaten else ''}its lead does **not** stand over {' and '.join(level)}"
+    return sentence + "."
+
+
+def beyond_baseline(p: Predictions, *, by: str, metric: str = "accuracy", baseline: str = "tfidf_linear") -> str:
+    """What fine-tuning adds to the baseline, for the group that dev chooses."""
+    best = best_group(p, by=by)
+    rows = differences(p, by=by, metric=metric).to_dict("records")
+    row = next(r for r in rows if r["compared"] == f"{label(baseline)} − {best}")
+    low, high = -row[f"{metric}_high"], -row[f"{metric}_low"]
+    verdict = "stands" if row["stands"] == "yes" else "does not stand"
+    return (
+        f"Against {label(baseline)}, fine-tuning with the schedule that dev chooses ({best}) changes test "
+        f"{metric.replace('_', ' ')} by {points(-row[metric])} points (95 % interval {points(low)} to {points(high)}): "
+        f"the difference {verdict}."
+    )
+
+
+def headroom(p: Predictions, *, by: str) -> str:
+    """How far the chosen group is from the ceiling that label noise sets."""
+    table = by_group(p, by=by, metrics=["accuracy"]).set_index(by)["accuracy"]
+    best = best_group(p, by=by)
+    return (
+        f"{percent(1 - table[label('noise_ceiling')])} of the test labels were replaced on purpose, so no model can be "
+        f"expected above {percent(table[label('noise_ceiling')])}; {best} reaches {percent(table[best])}."
+    )
+
+
+def overshooting(p: Predictions, *, by: str) -> str:
+    """Whether dev loss rises again before the last epoch, by group."""
+    parts = []
+    for row in overshoot(p, by=by).to_dict("records"):
+        rise = row["last dev loss"] - row["lowest dev loss"]
+        if row["lowest at epoch"] < row["last"]:
+            parts.append(
+                f"with {row[by]} it is lowest after epoch {row['lowest at epoch']} and {rise:.3f} higher at the end "
+                f"({row['seeds whose loss rose']} seeds rose)"
+            )
+        else:
+            parts.append(f"with {row[by]} it is lowest at the end")
+    return f"Mean dev loss: {'; '.join(parts)}."
+
+
+def averaging(p: Predictions, *, by: str, ratio: int = 10) -> str:
+    """How far micro and macro F1 part when one class dominates."""
+    table = imbalance(p, by=by, group=best_group(p, by=by), ratio=ratio)
+    skewed = table.iloc[1:]
+    gap = skewed["micro_f1"] - skewed["macro_f1"]
+    micro, macro = skewed["micro_f1"], skewed["macro_f1"]
+    widest = skewed.loc[gap.abs().idxmax()]
+    return (
+        f"On balanced classes micro and macro F1 agree ({percent(table['micro_f1'][0])} and "
+        f"{percent(table['macro_f1'][0])}). With one class {ratio} times as frequent as each other, the same predictions "
+        f"score between {percent(micro.min())} and {percent(micro.max())} micro but {percent(macro.min())} to "
+        f"{percent(macro.max())} macro, depending on the class; they part most for {widest['majority class']}, by "
+        f"{points(widest['micro_f1'] - widest['macro_f1'])} points: the micro average then tells mostly how well that one "
+        "class is recognised."
+    )
+
+
+FINDINGS = {f.__name__: f for f in (leader, beyond_baseline, headroom, overshooting, averaging)}

@@ -1,0 +1,59 @@
+"""Batches: index lists into a TensorDataset, trimmed to their longest row."""
+
+import torch
+from torch.utils.data import DataLoader, Sampler, TensorDataset
+
+from lib.errors import InputError, nearest
+
+BATCHING = ("random", "grouped", "sorted")
+POOL = 50  # batches that are sorted by length together when grouped: enough to leave little padding, and random still
+
+
+class IndexBatches(Sampler):
+    """Lists of row numbers; each row once an epoch, the order a function of (seed, epoch) alone.
+
+    random: a permutation cut into batches. grouped: the same, but sorted by length within pools of 50 batches, and the
+    batches then shuffled. sorted: longest first, for evaluation.
+    """
+
+    def __init__(self, lengths: torch.Tensor, *, batch_size: int, batching: str, seed: int = 0):
+        if batching not in BATCHING:
+            raise InputError(f"Unknown batching {batching!r}.{nearest(batching, BATCHING)}")
+        self.lengths, self.batch_size, self.batching, self.seed, self.epoch = lengths, batch_size, batching, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return -(-len(self.lengths) // self.batch_size)
+
+    def __iter__(self):
+        if self.batching == "sorted":
+            order = torch.argsort(self.lengths, descending=True, stable=True)
+            yield from (batch.tolist() for batch in order.split(self.batch_size))
+            return
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+        order = torch.randperm(len(self.lengths), generator=generator)
+        if self.batching == "grouped":
+            pools = order.split(self.batch_size * POOL)
+            order = torch.cat([pool[torch.argsort(self.lengths[pool], stable=True)] for pool in pools])
+        batches = order.split(self.batch_size)
+        shuffled = torch.randperm(len(batches), generator=generator) if self.batching == "grouped" else range(len(self))
+        yield from (batches[i].tolist() for i in shuffled)
+
+
+def trim(batch: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+    """Cut ids and mask (batch, longest in the split) to the longest row of the batch."""
+    ids, mask, *rest = batch
+    longest = int(mask.sum(1).max())
+    return ids[:, :longest], mask[:, :longest], *rest
+
+
+def make_loader(
+    dataset: TensorDataset, *, batch_size: int = 64, batching: str | None = None, seed: int | None = None
+) -> DataLoader:
+    """A loader of trimmed batches: shuffled from `seed` for training, sorted by length without a seed."""
+    batching = batching or ("sorted" if seed is None else "random")
+    lengths = dataset.tensors[1].sum(1)
+    sampler = IndexBatches(lengths, batch_size=batch_size, batching=batching, seed=seed or 0)
+    return DataLoader(dataset, sampler=sampler, batch_size=None, collate_fn=trim)

@@ -1,0 +1,90 @@
+"""Optimizers and learning-rate schedules: two tables. Adding one is adding a row."""
+
+import math
+from functools import partial
+
+import torch
+from torch import nn
+from torch.optim import lr_scheduler
+
+from lib.errors import InputError, lookup
+
+# name -> optimizer class with its fixed arguments; called with (parameters, lr=, weight_decay=)
+OPTIMIZERS = {
+    "adam": partial(torch.optim.Adam, fused=True),
+    "adamw": partial(torch.optim.AdamW, fused=True),
+    "sgd": partial(torch.optim.SGD, fused=True),
+}
+
+
+def _scaled(optimizer, factor):
+    """The peak learning rate times factor(step)."""
+    return lr_scheduler.LambdaLR(optimizer, factor)
+
+
+def _warmup_then(total: int, warmup_ratio: float, after):
+    warmup = math.ceil(total * warmup_ratio)
+    return lambda step: step / warmup if step < warmup else after((step - warmup) / max(1, total - warmup))
+
+
+def constant(optimizer, total, epochs):
+    return _scaled(optimizer, lambda epoch: 1.0)
+
+
+def exponential(optimizer, total, epochs, gamma=0.9):
+    """Times gamma after every epoch."""
+    return lr_scheduler.ExponentialLR(optimizer, gamma)
+
+
+def multistep(optimizer, total, epochs, milestones, gamma=0.1):
+    """Times gamma after each of the milestones, in epochs."""
+    return lr_scheduler.MultiStepLR(optimizer, list(milestones), gamma)
+
+
+def linear(optimizer, total, epochs, warmup_ratio=0.1):
+    """Up from zero over the first share of the steps, then down to zero."""
+    return _scaled(optimizer, _warmup_then(total, warmup_ratio, lambda x: max(0.0, 1 - x)))
+
+
+def cosine(optimizer, total, epochs, warmup_ratio=0.1):
+    """Up from zero over the first share of the steps, then down to zero along a half cosine."""
+    return _scaled(optimizer, _warmup_then(total, warmup_ratio, lambda x: 0.5 * (1 + math.cos(math.pi * min(1.0, x)))))
+
+
+def one_cycle(optimizer, total, epochs, pct_start=0.3, div_factor=25.0, final_div_factor=1e4):
+    """torch's OneCycleLR; its cycling of the first momentum coefficient, too, where the optimizer has betas."""
+    return lr_scheduler.OneCycleLR(
+        optimizer,
+        max_lr=[group["lr"] for group in optimizer.param_groups],
+        total_steps=total,
+        pct_start=pct_start,
+        div_factor=div_factor,
+        final_div_factor=final_div_factor,
+        cycle_momentum="betas" in optimizer.defaults,
+    )
+
+
+# name -> (make(optimizer, total steps, epochs, **arguments), when it steps: after every "epoch" or every "step")
+SCHEDULES = {
+    "constant": (constant, "epoch"),
+    "exponential": (exponential, "epoch"),
+    "multistep": (multistep, "epoch"),
+    "linear": (linear, "step"),
+    "cosine": (cosine, "step"),
+    "one_cycle": (one_cycle, "step"),
+}
+
+
+def make_optimizer(name: str, model: nn.Module, *, learning_rate: float, weight_decay: float = 0.0):
+    """An optimizer over all parameters that need a gradient, with weight decay on every one, as torch has it."""
+    make = lookup(OPTIMIZERS, name, "optimizer")
+    return make([p for p in model.parameters() if p.requires_grad], lr=learning_rate, weight_decay=weight_decay)
+
+
+def make_schedule(name: str, optimizer, *, steps_per_epoch: int, epochs: int, **arguments):
+    """The scheduler, and whether it steps after every "epoch" or "step". Raises InputError for a wrong argument."""
+    make, when = lookup(SCHEDULES, name, "schedule")
+    try:
+        return make(optimizer, steps_per_epoch * epochs, epochs, **arguments), when
+    except (TypeError, ValueError) as error:
+        raise InputError(f"The schedule {name} cannot be made with {arguments}: {error}") from None

@@ -1,0 +1,172 @@
+"""What a study shows: tables, findings and figures, in a notebook and on its page, and how a page is checked.
+
+A table or finding is shown with a comment that says how it was computed, for example
+`<!-- table by_schedule = by_group {"by": "schedule", "metrics": ["accuracy"]} -->`; `verify` computes it again.
+"""
+
+import base64
+import io
+import json
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from lib import runs as runs_module
+from lib.audit import audit as audit_table
+from lib.errors import InputError
+from lib.findings import FINDINGS
+from lib.metrics import SCORES
+from lib.predictions import Predictions
+from lib.tables import TABLES
+
+SPEC = re.compile(r"<!-- (table|finding|audit) (\w+) = (\w+) (\{.*\}) -->\n\n?((?:.+\n?)+)")
+RUNS_MIME = "application/vnd.study.runs+json"
+SHARES = {*SCORES, "precision", "recall", "f1"}
+
+
+def _display(bundle: dict, **metadata) -> None:
+    from IPython.display import display
+
+    display(bundle, raw=True, metadata=metadata)
+
+
+def cell(value, column: str) -> str:
+    """One number or word as a page shows it: scores in percent, other reals with four decimals, counts whole."""
+    if isinstance(value, str):
+        return value.replace("|", "\\|")
+    if value is None or value != value:
+        return "–"
+    if float(value).is_integer() and column.split(",")[0] not in SHARES and "loss" not in column:
+        return f"{int(value):,}"
+    return f"{100 * value:.2f}" if column.split(",")[0] in SHARES else f"{value:.4f}"
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """A pipe table; `x`, `x_sd`, `x_low`, `x_high` become one column `x ± sd [low, high]`."""
+    extra = {f"{name}{end}" for name in table.columns for end in ("_sd", "_low", "_high")}
+    shown = [name for name in table.columns if name not in extra]
+    lines = []
+    for row in table.to_dict("records"):
+        cells = []
+        for name in shown:
+            text = cell(row[name], name)
+            if row.get(f"{name}_sd", float("nan")) == row.get(f"{name}_sd", float("nan")):
+                text += f" ± {cell(row[f'{name}_sd'], name)}"
+            if f"{name}_low" in row:
+                text += f" [{cell(row[f'{name}_low'], name)}, {cell(row[f'{name}_high'], name)}]"
+            cells.append(text.replace("-", "−") if name != "run" and not isinstance(row[name], str) else text)
+        lines.append(cells)
+    names = [f"{name.replace('_', ' ')}{' (%)' if name.split(',')[0] in SHARES else ''}" for name in shown]
+    right = ["---" if isinstance(table[name].iloc[0], str) else "---:" for name in shown]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in [names, right, *lines]) + "\n"
+
+
+def to_csv(table: pd.DataFrame) -> str:
+    return table.to_csv(index=False, float_format="%.6f", lineterminator="\n")
+
+
+def show_table(name: str, runs, function, caption: str = "", **arguments) -> pd.DataFrame:
+    """Show and return `function(predictions, **arguments)`, a function of `lib.tables`; published as `name`.csv."""
+    table = function(_predictions(runs), **arguments)
+    spec = f"<!-- table {name} = {function.__name__} {json.dumps(arguments)} -->"
+    text = f"{spec}\n\n{markdown(table)}" + (f"\n{caption}\n" if caption else "")
+    _display({"text/markdown": text, "text/csv": to_csv(table)}, filename=f"{name}.csv")
+    return table
+
+
+def show_audit(config, caption: str = "") -> None:
+    """Show the audit of a configuration's corpus and tokens; published as audit.csv."""
+    names = ("dataset", "train_rows", "dev_rows", "test_rows", "split_seed", "backbone", "max_length")
+    arguments = {name: getattr(config, name) for name in names}
+    table = audit_table(runs_module.corpus_of(config), runs_module.tokens_of(config))
+    spec = f"<!-- audit audit = audit {json.dumps(arguments)} -->"
+    text = f"{spec}\n\n{markdown(table)}" + (f"\n{caption}\n" if caption else "")
+    _display({"text/markdown": text, "text/csv": to_csv(table)}, filename="audit.csv")
+
+
+def show_finding(runs, function, **arguments) -> None:
+    """Show the sentence `function(predictions, **arguments)`, a function of `lib.findings`."""
+    text = function(_predictions(runs), **arguments)
+    spec = f"<!-- finding sentence = {function.__name__} {json.dumps(arguments)} -->"
+    _display({"text/markdown": f"{spec}\n\n{text}\n"})
+
+
+def show_figure(figure, name: str, caption: str) -> None:
+    """Show a figure; published as `name`.png, equal data giving equal bytes."""
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=150, metadata={"Software": None})
+    picture = base64.b64encode(file.getvalue()).decode()
+    _display({"image/png": picture, "text/plain": caption}, filename=f"{name}.png")
+    _display({"text/markdown": f"*{caption}*\n"})
+
+
+def show_text(text: str) -> None:
+    _display({"text/markdown": text})
+
+
+def publish(runs, history: bool = True) -> None:
+    """Name the runs that a page shows, so that their predictions and histories are published with it."""
+    _display({RUNS_MIME: [run.key for run in runs], "text/plain": f"{len(runs)} runs published with this page"})
+
+
+def _predictions(runs) -> Predictions:
+    return runs if isinstance(runs, Predictions) else runs.predictions
+
+
+def verify(folder: Path) -> tuple[int, list[str], list[str]]:
+    """Compute every table and finding of a page again from its predictions.
+
+    Returns how many cells and sentences were compared, the differences (each names its cell), and what could not be
+    computed here (a data audit whose corpus is not at hand). Raises InputError where the page is not whole.
+    """
+    for name in ("README.md", "predictions.parquet"):
+        if not (folder / name).is_file():
+            raise InputError(f"{folder} has no {name}; a page is published by: python -m lib study NAME")
+    page = (folder / "README.md").read_text(encoding="utf-8")
+    predictions = Predictions.read(folder / "predictions.parquet")
+    compared, wrong, left = 0, [], []
+    checked = set()
+    for kind, name, function, arguments, body in SPEC.findall(page):
+        arguments = json.loads(arguments)
+        checked.add(body)
+        if kind == "finding":
+            compared += 1
+            expected = FINDINGS[function](predictions, **arguments)
+            if body.strip() != expected.strip():
+                wrong.append(f"finding {function}: the page says {body.strip()!r}, the predictions say {expected!r}")
+            continue
+        if kind == "audit":
+            try:
+                config = runs_module.make_config(arguments)
+                table = audit_table(runs_module.corpus_of(config), runs_module.tokens_of(config))
+            except InputError as error:
+                left.append(f"{name}: {error}")
+                continue
+        else:
+            table = TABLES[function](predictions, **arguments)
+        count, differing = _compare(name, markdown(table), body)
+        compared, wrong = compared + count, wrong + differing
+        file = folder / f"{name}.csv"
+        if not file.is_file() or file.read_text(encoding="utf-8") != to_csv(table):
+            wrong.append(f"{file.name} is missing or differs from what the predictions say")
+    for block in re.findall(r"(?:^\|.*\n)+", page, flags=re.M):
+        if not any(block.strip() in body for body in checked):
+            wrong.append(f"a table without its computation, beginning {block.splitlines()[0]!r}")
+    return compared, wrong, left
+
+
+def _compare(name: str, expected: str, found: str) -> tuple[int, list[str]]:
+    def cells(text):
+        return [[c.strip() for c in line.strip("| ").split(" | ")] for line in text.splitlines() if line[:1] == "|"]
+
+    want, have = cells(expected), cells(found)
+    if len(want) != len(have) or any(len(a) != len(b) for a, b in zip(want, have, strict=False)):
+        return 0, [f"table {name}: the page has another number of rows or columns than the predictions give"]
+    wrong = [
+        f"table {name}, row {row[0]}, column {column}: the page says {b}, the predictions say {a}"
+        for row, other in zip(want, have, strict=True)
+        for column, a, b in zip(want[0], row, other, strict=True)
+        if a != b
+    ]
+    return sum(map(len, want)), wrong

@@ -1,0 +1,115 @@
+"""Predictions of many runs in one Parquet file: what every published number is computed from."""
+
+import dataclasses
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from lib.data import Split
+from lib.errors import InputError, nearest
+
+
+def to_frame(split_name: str, epoch: int, split: Split, logits: np.ndarray) -> pd.DataFrame:
+    """Predictions of one split after one epoch: split, epoch, row, label and a 16-bit column for each logit."""
+    frame = pd.DataFrame({"split": split_name, "epoch": np.int16(epoch), "row": split.rows.astype(np.int32)})
+    frame["split"] = frame["split"].astype(pd.CategoricalDtype(["dev", "test"]))
+    frame["label"] = split.labels.astype(np.int16)
+    for i in range(logits.shape[1]):
+        frame[f"logit_{i}"] = logits[:, i].astype(np.float16)
+    return frame
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """Runs that share what a table compares them by; `seeds` gives each run's seed."""
+
+    name: str
+    seeds: list[int]
+    labels: np.ndarray  # (rows,)
+    logits: np.ndarray  # (runs, rows, num_labels), float32
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """Label ids (runs, rows); ties go to the lower one."""
+        return self.logits.argmax(-1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Predictions:
+    """`frame` has a row for each run, split, epoch and document; `runs` says what each run was."""
+
+    frame: pd.DataFrame
+    runs: dict[str, dict]  # key -> config, status, chosen_epoch, last_epoch
+    label_names: tuple[str, ...]
+
+    @classmethod
+    def collect(cls, runs: Iterable) -> "Predictions":
+        """Gather the predictions of runs from the store."""
+        frames, about, names = [], {}, ()
+        for run in runs:
+            status, key = run.status, run.key[:16]
+            names = tuple(status["label_names"])
+            about[key] = {"config": run.config.model_dump(), "status": status["status"]}
+            about[key] |= {name: status[name] for name in ("chosen_epoch", "last_epoch", "reason") if name in status}
+            if status["chosen_epoch"]:
+                frame = run.predictions
+                frame.insert(0, "run", key)
+                frames.append(frame)
+        if not frames:
+            raise InputError("None of these runs has predictions: all diverged in their first epoch")
+        frame = pd.concat(frames, ignore_index=True)
+        frame["run"] = frame["run"].astype(pd.CategoricalDtype(list(about)))
+        return cls(frame, about, names)
+
+    def write(self, path: Path) -> None:
+        """Write one Parquet file, what the runs were in its schema's metadata."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        table = pa.Table.from_pandas(self.frame, preserve_index=False)
+        about = {"runs": self.runs, "label_names": self.label_names}
+        table = table.replace_schema_metadata({"study": json.dumps(about)})
+        pq.write_table(table, path, compression="zstd", compression_level=19)
+
+    @classmethod
+    def read(cls, path: Path) -> "Predictions":
+        import pyarrow.parquet as pq
+
+        table = pq.read_table(path)
+        about = json.loads(table.schema.metadata[b"study"])
+        return cls(table.to_pandas(), about["runs"], tuple(about["label_names"]))
+
+    def groups(self, by: str, *, split: str = "test", epoch: str | int = "chosen") -> list[Group]:
+        """The runs grouped by a field of their configuration, in order of appearance; baselines by their name, last.
+
+        `epoch` is `chosen` (on dev), `last`, or a number; runs that have no such predictions are left out.
+        """
+        from lib.baselines import BASELINES
+
+        keys: dict[str, list[str]] = {}
+        for key, run in self.runs.items():
+            if by not in run["config"]:
+                raise InputError(f"Runs have no field {by!r}.{nearest(by, run['config'])}")
+            backbone = run["config"]["backbone"]
+            keys.setdefault(backbone if backbone in BASELINES else str(run["config"][by]), []).append(key)
+        part = self.frame[self.frame["split"] == split]
+        by_run = dict(tuple(part.groupby("run", observed=True)))
+        groups = []
+        for name in sorted(keys, key=lambda name: name in BASELINES):
+            seeds, logits, labels = [], [], None
+            for key in keys[name]:
+                run = self.runs[key]
+                wanted = run[f"{epoch}_epoch"] if isinstance(epoch, str) else 1 if name in BASELINES else epoch
+                rows = by_run.get(key, part.iloc[:0])
+                rows = rows[rows["epoch"] == wanted]
+                if len(rows):
+                    seeds.append(run["config"]["seed"])
+                    labels = rows["label"].to_numpy().astype(np.int64)
+                    columns = [f"logit_{i}" for i in range(len(self.label_names))]
+                    logits.append(rows[columns].to_numpy().astype(np.float32))
+            if logits:
+                groups.append(Group(name, seeds, labels, np.stack(logits)))
+        return groups

@@ -1,0 +1,303 @@
+"""A run: one configuration, trained once, kept under the hash of everything its result depends on."""
+
+import dataclasses
+import hashlib
+import json
+import os
+import platform
+import shutil
+import time
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from filelock import FileLock
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from lib import training
+from lib.baselines import BASELINES
+from lib.data import Corpus, load_corpus
+from lib.errors import InputError, nearest
+from lib.loaders import make_loader
+from lib.models import EMBEDDED, build_model, fingerprint, load_model, resolve_backbone, save_model
+from lib.predictions import Predictions, to_frame
+from lib.tokenization import Tokens, encode, tokenize
+
+ROOT = Path(__file__).resolve().parent.parent
+EVALUATION_BATCH = 128  # documents
+
+
+class RunConfig(BaseModel):
+    """Everything that a run's result depends on, but for the bytes of its data and backbone."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dataset: str = "demo_news"  # a row of lib.data.DATASETS, a folder or a file
+    text: str = "text"  # column
+    label: str = "label"  # column
+    train_rows: int | None = Field(None, ge=2)  # None: all
+    dev_rows: int | None = Field(None, ge=1)  # None: the dev file, or a tenth of train
+    test_rows: int | None = Field(None, ge=1)  # None: all
+    split_seed: int = Field(0, ge=0)
+    backbone: str = EMBEDDED  # embedded, a folder, a Hub name; or a row of lib.baselines.BASELINES
+    head: str = "native"  # native, or a row of lib.models.HEADS
+    dropout: float = Field(0.1, ge=0, lt=1)  # of the head; native heads have the backbone's
+    max_length: int = Field(128, ge=3)  # tokens
+    batch_size: int = Field(32, ge=1)  # documents per optimizer step
+    batching: Literal["random", "grouped"] = "grouped"
+    epochs: int = Field(3, ge=1)
+    optimizer: str = "adamw"  # a row of lib.optim.OPTIMIZERS
+    learning_rate: float = Field(1e-4, gt=0)  # peak
+    weight_decay: float = Field(0.0, ge=0)
+    schedule: str = "constant"  # a row of lib.optim.SCHEDULES
+    schedule_args: dict[str, Any] = {}
+    clip_norm: float | None = Field(1.0, gt=0)  # None: no clipping
+    precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto is resolved before the run is keyed
+    seed: int = Field(1, ge=0)
+    select_by: Literal["macro_f1", "accuracy", "loss"] = "macro_f1"  # on dev, chooses the epoch
+    test_every_epoch: bool = False  # else test is scored for the chosen and the last epoch
+
+    def with_(self, **changes) -> "RunConfig":
+        return make_config(self.model_dump() | changes)
+
+    def differing(self) -> dict:
+        """The fields that are not at their default."""
+        return self.model_dump(exclude_defaults=True)
+
+
+def explain(error: ValidationError, names) -> InputError:
+    """The first complaint of a pydantic model, as one sentence."""
+    first = error.errors()[0]
+    name = ".".join(map(str, first["loc"]))
+    if first["type"] == "extra_forbidden":
+        return InputError(f"Unknown parameter {name!r}.{nearest(name, names)}")
+    return InputError(f"{name} = {first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}")
+
+
+def make_config(values: dict) -> RunConfig:
+    """A RunConfig from plain values; raises InputError that names the parameter."""
+    try:
+        return RunConfig(**values)
+    except ValidationError as error:
+        raise explain(error, RunConfig.model_fields) from None
+
+
+def store() -> Path:
+    """The folder of all runs: RUNS_DIR, or `runs/` beside `lib/`."""
+    return Path(os.environ.get("RUNS_DIR") or ROOT / "runs")
+
+
+@lru_cache(maxsize=4)
+def _load(data_dir, **arguments) -> Corpus:
+    return load_corpus(data_dir=data_dir, **arguments)
+
+
+def corpus_of(config: RunConfig) -> Corpus:
+    """The corpus that a configuration names, read once a process."""
+    names = ("dataset", "text", "label", "train_rows", "dev_rows", "test_rows", "split_seed")
+    return _load(os.environ.get("DATA_DIR"), **{name: getattr(config, name) for name in names})
+
+
+def tokens_of(config: RunConfig) -> Tokens:
+    """The tokens that a configuration trains on, cached in the store."""
+    return tokenize(corpus_of(config), config.backbone, max_length=config.max_length, cache=store() / "tokens")
+
+
+def run_key(config: RunConfig, corpus: Corpus) -> str:
+    """SHA-256 over what the result depends on. Names of datasets and backbones count by their content."""
+    about: dict = {"data": corpus.fingerprint, "version": training.VERSION}
+    if config.backbone in BASELINES:
+        about |= {"baseline": config.backbone}
+    else:
+        by_content = {"dataset", "text", "label", "train_rows", "dev_rows", "test_rows", "split_seed", "backbone"}
+        about |= config.model_dump(exclude=by_content, exclude_defaults=True)  # a new field with a default keeps keys
+        about["backbone"] = fingerprint(resolve_backbone(config.backbone))
+        about["precision"] = training.resolve_precision(config.precision, training.default_device())
+    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
+
+
+def write_json(path: Path, value) -> None:
+    """Write in one piece: a reader sees the old file or the new one."""
+    part = path.with_name(f"{path.name}.part")
+    part.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    os.replace(part, path)
+
+
+def environment() -> dict:
+    """Hardware and versions."""
+    names = ("torch", "transformers", "tokenizers", "numpy", "scikit-learn", "pandas", "pyarrow")
+    cpu = platform.processor() or platform.machine()
+    if Path("/proc/cpuinfo").exists():
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        cpu = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), cpu)
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else cpu
+    versions = {name: version(name) for name in names}
+    return {"device": device, "threads": torch.get_num_threads(), "python": platform.python_version()} | versions
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A finished (or diverged) run in the store."""
+
+    folder: Path
+
+    def _json(self, name: str) -> dict:
+        return json.loads((self.folder / name).read_text(encoding="utf-8"))
+
+    @property
+    def status(self) -> dict:
+        return self._json("status.json")
+
+    @property
+    def key(self) -> str:
+        return self.status["key"]
+
+    @property
+    def config(self) -> RunConfig:
+        return make_config(self._json("config.json"))
+
+    @property
+    def history(self) -> pd.DataFrame:
+        """One row an epoch; empty for a baseline."""
+        path = self.folder / "history.jsonl"
+        return pd.DataFrame([json.loads(line) for line in path.read_text().splitlines()] if path.exists() else [])
+
+    @property
+    def predictions(self) -> pd.DataFrame:
+        return pd.read_parquet(self.folder / "predictions.parquet")
+
+    def predict(self, texts: list[str], batch_size: int = EVALUATION_BATCH) -> tuple[list[str], np.ndarray]:
+        """Labels and probabilities (rows, num_labels) for texts, by the chosen epoch's model."""
+        model, about = load_model(self.folder / "model")
+        ids, mask, _ = encode(texts, self.folder / "model", max_length=about["max_length"])
+        dataset = torch.utils.data.TensorDataset(ids, mask, torch.zeros(len(texts), dtype=torch.int32))
+        result = training.evaluate(model, make_loader(dataset, batch_size=batch_size), precision="fp32")
+        logits = torch.from_numpy(result.logits).double()
+        return [about["label_names"][i] for i in logits.argmax(1)], logits.softmax(1).numpy()
+
+
+def load_run(name: str | Path) -> Run:
+    """A run by its folder or by (the beginning of) its key. Raises InputError."""
+    found = [Path(name)] if Path(name).is_dir() else sorted(store().glob(f"{str(name)[:16]}*")) if name else []
+    found = [folder for folder in found if (folder / "status.json").is_file()]
+    if len(found) != 1:
+        raise InputError(f"{name} is the folder or key of {len(found) or 'no'} finished run{'s' * (len(found) > 1)}")
+    return Run(found[0])
+
+
+def run(config: RunConfig) -> Run:
+    """The finished run of a configuration, from the store, or trained now. A run that diverges is a result too.
+
+    Two processes that ask for the same run train it once: the second waits. A dead process holds no lock.
+    """
+    corpus = corpus_of(config)
+    key = run_key(config, corpus)
+    folder = store() / key[:16]
+    if (folder / "status.json").exists():
+        return Run(folder)
+    locks = store() / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    with FileLock(locks / f"{key[:16]}.lock"):
+        if not (folder / "status.json").exists():
+            shutil.rmtree(folder, ignore_errors=True)  # what a killed process left
+            folder.mkdir(parents=True)
+            start = time.perf_counter()
+            write_json(folder / "config.json", config.model_dump())
+            write_json(folder / "environment.json", environment())
+            work = _baseline if config.backbone in BASELINES else _train
+            result = work(config, corpus, folder)
+            rows = {name: len(getattr(corpus, name)) for name in ("train", "dev", "test")}
+            data = {"source": corpus.source, "fingerprint": corpus.fingerprint, "rows": rows}
+            about = {"key": key, "label_names": corpus.label_names, "data": data}
+            write_json(folder / "status.json", result | about | {"seconds": time.perf_counter() - start})
+    return Run(folder)
+
+
+def _baseline(config: RunConfig, corpus: Corpus, folder: Path) -> dict:
+    scores = BASELINES[config.backbone](corpus)
+    parts = [to_frame(name, 1, getattr(corpus, name), scores[name]) for name in ("dev", "test")]
+    pd.concat(parts, ignore_index=True).to_parquet(folder / "predictions.parquet", index=False)
+    return {"status": "finished", "chosen_epoch": 1, "last_epoch": 1}
+
+
+def _train(config: RunConfig, corpus: Corpus, folder: Path) -> dict:
+    tokens = tokens_of(config)
+    options = {"head": config.head, "dropout": config.dropout, "label_names": corpus.label_names}
+    model = build_model(config.backbone, num_labels=corpus.num_labels, seed=config.seed, **options)
+    train = make_loader(tokens.train, batch_size=config.batch_size, batching=config.batching, seed=config.seed)
+    dev, test = (make_loader(part, batch_size=EVALUATION_BATCH) for part in (tokens.dev, tokens.test))
+    names = ("epochs", "learning_rate", "optimizer", "weight_decay", "schedule", "schedule_args", "clip_norm")
+    names = (*names, "precision", "seed")
+    parts, chosen, best, weights, epoch, result = [], None, -np.inf, None, 0, {"status": "finished"}
+
+    def score_test():
+        found = training.evaluate(model, test, precision=config.precision)
+        return to_frame("test", epoch, corpus.test, found.logits)
+
+    try:
+        for row, found in training.train_epochs(model, train, dev, **{name: getattr(config, name) for name in names}):
+            epoch = row["epoch"]
+            with (folder / "history.jsonl").open("a") as file:
+                file.write(json.dumps(row) + "\n")
+            print(f"    epoch {epoch}/{config.epochs}: dev {config.select_by} {found.scores[config.select_by]:.4f}, "
+                  f"{row['samples_per_second']:.0f} samples/s", flush=True)  # fmt: skip
+            parts.append(to_frame("dev", epoch, corpus.dev, found.logits))
+            score = found.scores[config.select_by] * (-1 if config.select_by == "loss" else 1)
+            if score > best:
+                chosen, best = epoch, score
+                weights = {name: value.detach().clone() for name, value in model.state_dict().items()}
+            if config.test_every_epoch and epoch < config.epochs:
+                parts.append(score_test())
+    except training.Diverged as error:
+        result = {"status": "diverged", "reason": str(error)}
+    if epoch and result["status"] == "finished":
+        parts.append(score_test())
+    last = epoch
+    if chosen:
+        model.load_state_dict(weights)
+        epoch = chosen
+        if not any((part.split.iloc[0], part.epoch.iloc[0]) == ("test", chosen) for part in parts):
+            parts.append(score_test())
+        save_model(model, folder / "model", max_length=config.max_length, backbone=config.backbone, **options)
+        pd.concat(parts, ignore_index=True).to_parquet(folder / "predictions.parquet", index=False)
+    return result | {"chosen_epoch": chosen, "last_epoch": last}
+
+
+class Runs(list):
+    """The runs of a study."""
+
+    @property
+    def history(self) -> pd.DataFrame:
+        """All histories, one row a run and epoch, with the run's key and its configuration's plain fields."""
+        frames = [
+            run.history.assign(run=run.key[:16], **{k: v for k, v in run.config if not isinstance(v, dict)})
+            for run in self
+            if len(run.history)
+        ]
+        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+    @property
+    def predictions(self) -> Predictions:
+        """All predictions, as they are published."""
+        return Predictions.collect(self)
+
+
+def run_all(configs: list[RunConfig]) -> Runs:
+    """Every configuration's run, in order; trains only what the store lacks, and says what it does in plain lines."""
+    runs, trained, start = Runs(), 0, time.perf_counter()
+    varying = [name for name in RunConfig.model_fields if len({repr(getattr(c, name)) for c in configs}) > 1]
+    for i, config in enumerate(configs):
+        missing = not (store() / run_key(config, corpus_of(config))[:16] / "status.json").exists()
+        if missing:
+            minutes = (time.perf_counter() - start) / max(1, trained) * (len(configs) - i) / 60
+            eta = f", about {minutes:.1f} min to go" if trained else ""
+            fields = " ".join(f"{name}={getattr(config, name)}" for name in varying if name != "schedule_args")
+            print(f"run {i + 1}/{len(configs)}: {fields or config.backbone}{eta}", flush=True)
+            trained += 1
+        runs.append(run(config))
+    print(f"{len(configs)} runs: {trained} trained, {len(configs) - trained} from the store", flush=True)
+    return runs

@@ -1,0 +1,161 @@
+"""The numbers on a page: pure functions from predictions to a table or a sentence.
+
+A table is a tidy DataFrame; columns `x`, `x_sd`, `x_low`, `x_high` are shown as one. Each function here can be named on
+a page, and `verify` then computes it again from the published predictions.
+"""
+
+import numpy as np
+import pandas as pd
+
+from lib.metrics import class_scores, confusion, cross_entropy, scores, scores_from_confusion
+from lib.predictions import Group, Predictions
+from lib.stats import bootstrap, interval, resample_confusions, seed_means
+
+NAMES = {
+    "tfidf_linear": "TF-IDF + linear SVM",
+    "majority": "majority class",
+    "noise_ceiling": "ceiling set by label noise",
+}
+
+
+def label(name: str) -> str:
+    return NAMES.get(name, name)
+
+
+def _sd(values) -> float:
+    """Standard deviation over seeds; not a number for one seed."""
+    return float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
+
+
+def _scores(group: Group) -> pd.DataFrame:
+    return pd.DataFrame([scores(logits, group.labels) for logits in group.logits])
+
+
+def by_group(p: Predictions, *, by: str, metrics: list[str], split: str = "test", epoch: str = "chosen") -> pd.DataFrame:
+    """Mean over seeds, standard deviation over seeds, and a two-level bootstrap's 95 % interval, for each group."""
+    rows = []
+    for group in p.groups(by, split=split, epoch=epoch):
+        scored, n = _scores(group), len(p.label_names)
+        resampled = bootstrap(group.labels, group.predicted, n, tuple(metrics))
+        row = {by: label(group.name), "seeds": len(group.seeds), "documents": len(group.labels)}
+        for metric in metrics:
+            low, high = interval(resampled[metric])
+            row |= {metric: scored[metric].mean(), f"{metric}_sd": _sd(scored[metric])}
+            row |= {f"{metric}_low": low, f"{metric}_high": high}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def by_run(p: Predictions, *, by: str, metrics: list[str]) -> pd.DataFrame:
+    """One row a trained run: its key, chosen and last epoch, and test scores at both."""
+    chosen = {(group.name, seed): row for group in p.groups(by) for seed, row in zip(
+        group.seeds, _scores(group).to_dict("records"), strict=True)}  # fmt: skip
+    last = {(group.name, seed): row for group in p.groups(by, epoch="last") for seed, row in zip(
+        group.seeds, _scores(group).to_dict("records"), strict=True)}  # fmt: skip
+    rows = []
+    for key, run in p.runs.items():
+        found = (str(run["config"][by]), run["config"]["seed"])
+        if found in chosen:
+            row = {"run": key, by: found[0], "seed": found[1], "chosen epoch": run["chosen_epoch"]}
+            row |= {metric: chosen[found][metric] for metric in metrics}
+            rows.append(row | {f"{metric}, last epoch": last[found][metric] for metric in metrics if found in last})
+    return pd.DataFrame(rows)
+
+
+def by_epoch(p: Predictions, *, by: str, metrics: list[str], split: str = "dev") -> pd.DataFrame:
+    """Mean and standard deviation over seeds after every epoch."""
+    rows = []
+    last = max(run["last_epoch"] for run in p.runs.values())
+    for epoch in range(1, last + 1):
+        for group in p.groups(by, split=split, epoch=epoch):
+            if group.name not in NAMES:
+                row = {by: group.name, "epoch": epoch, "seeds": len(group.seeds)}
+                scored = _scores(group)
+                for metric in metrics:
+                    row |= {metric: scored[metric].mean(), f"{metric}_sd": _sd(scored[metric])}
+                rows.append(row)
+    return pd.DataFrame(rows).sort_values([by, "epoch"], kind="stable", ignore_index=True)
+
+
+def by_class(p: Predictions, *, by: str, metric: str = "f1") -> pd.DataFrame:
+    """A score of every class on test, mean over seeds with its 95 % interval, a row for each group and class."""
+    rows = []
+    for group in p.groups(by):
+        if group.name != "majority":
+            counts = np.stack([confusion(group.labels, row, len(p.label_names)) for row in group.predicted])
+            resampled = class_scores(resample_confusions(group.labels, group.predicted, len(p.label_names)))[metric]
+            for i, name in enumerate(p.label_names):
+                found = class_scores(counts)[metric][:, i]
+                low, high = interval(seed_means(resampled[:, :, i]))
+                row = {by: label(group.name), "class": name, "documents": int((group.labels == i).sum())}
+                rows.append(row | {metric: found.mean(), f"{metric}_low": low, f"{metric}_high": high})
+    return pd.DataFrame(rows)
+
+
+def confusion_table(p: Predictions, *, by: str, group: str) -> pd.DataFrame:
+    """Of the test documents of each class (rows), the mean number over seeds that got each label (columns)."""
+    found = next(g for g in p.groups(by) if g.name == group)
+    counts = np.mean([confusion(found.labels, row, len(p.label_names)) for row in found.predicted], axis=0)
+    return pd.DataFrame(counts, columns=list(p.label_names)).assign(gold=p.label_names)[["gold", *p.label_names]]
+
+
+def imbalance(p: Predictions, *, by: str, group: str, ratio: int = 10) -> pd.DataFrame:
+    """Micro and macro F1 of the same predictions when one class is made `ratio` times as frequent as each other one.
+
+    Documents are weighted instead of drawn, which is what endless resampling would converge to.
+    """
+    found, n = next(g for g in p.groups(by) if g.name == group), len(p.label_names)
+    weighted = resample_confusions(found.labels, found.predicted, n)
+    plain = np.stack([confusion(found.labels, row, n) for row in found.predicted])
+    rows = []
+    for majority in [None, *range(n)]:
+        weights = np.ones(n) if majority is None else np.where(np.arange(n) == majority, ratio, 1.0)
+
+        def reweigh(counts, weights=weights):
+            share = counts / np.maximum(counts.sum(-1, keepdims=True), 1)
+            return scores_from_confusion(share * weights[:, None])
+
+        row = {"majority class": "none (balanced)" if majority is None else p.label_names[majority]}
+        for metric in ("micro_f1", "macro_f1"):
+            low, high = interval(seed_means(reweigh(weighted)[metric]))
+            row |= {metric: reweigh(plain)[metric].mean(), f"{metric}_low": low, f"{metric}_high": high}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def differences(p: Predictions, *, by: str, metric: str = "accuracy") -> pd.DataFrame:
+    """Every pair of groups on the same test documents: difference of the means over seeds, with its 95 % interval.
+
+    Two-level bootstrap: the same documents for both groups, and seeds drawn for each.
+    """
+    groups = [group for group in p.groups(by) if group.name not in ("majority", "noise_ceiling")]
+    resampled = [bootstrap(g.labels, g.predicted, len(p.label_names), (metric,))[metric] for g in groups]
+    means = [_scores(group)[metric].mean() for group in groups]
+    rows = []
+    for i in range(len(groups)):
+        for j in range(i):
+            low, high = interval(resampled[i] - resampled[j])
+            row = {"compared": f"{label(groups[i].name)} − {label(groups[j].name)}", "documents": len(groups[i].labels)}
+            row |= {metric: means[i] - means[j], f"{metric}_low": low, f"{metric}_high": high}
+            rows.append(row | {"stands": "yes" if low > 0 or high < 0 else "no"})
+    return pd.DataFrame(rows)
+
+
+def overshoot(p: Predictions, *, by: str) -> pd.DataFrame:
+    """For each group: the epoch with the lowest mean dev loss, that loss, the last one, and how many seeds rose."""
+    last = max(run["last_epoch"] for run in p.runs.values())
+    rows = []
+    for name in [group.name for group in p.groups(by) if group.name not in NAMES]:
+        losses = []
+        for epoch in range(1, last + 1):
+            group = next(g for g in p.groups(by, split="dev", epoch=epoch) if g.name == name)
+            losses.append([cross_entropy(logits, group.labels) for logits in group.logits])
+        losses = np.array(losses)  # (epochs, runs)
+        mean = losses.mean(1)
+        row = {by: name, "lowest at epoch": int(mean.argmin()) + 1, "lowest dev loss": mean.min()}
+        row |= {"last dev loss": mean[-1], "last": last}
+        rows.append(row | {"seeds whose loss rose": f"{int((losses[-1] > losses.min(0)).sum())} of {losses.shape[1]}"})
+    return pd.DataFrame(rows)
+
+
+TABLES = {f.__name__: f for f in (by_group, by_run, by_epoch, by_class, confusion_table, imbalance, differences, overshoot)}

@@ -1,0 +1,164 @@
+"""The training loop and the evaluation, without a store or a study in sight."""
+
+import dataclasses
+import sys
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from lib.errors import InputError, nearest
+from lib.metrics import scores
+from lib.optim import make_optimizer, make_schedule
+
+VERSION = 1  # part of a run's key: raise it when a change here or below alters what training computes
+PRECISIONS = ("auto", "fp32", "bf16")
+
+
+class Diverged(ArithmeticError):
+    """Training met a loss or gradient that is not finite."""
+
+
+def resolve_precision(precision: str, device: torch.device | str = "cpu") -> str:
+    """`auto` becomes bf16 where the device multiplies in it natively, else fp32. Raises InputError."""
+    if precision not in PRECISIONS:
+        raise InputError(f"Unknown precision {precision!r}.{nearest(precision, PRECISIONS)}")
+    if precision != "auto":
+        return precision
+    if torch.device(device).type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
+    return "bf16" if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported() else "fp32"
+
+
+def default_device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def seed_step(seed: int, step: int) -> None:
+    """Seed torch for one step from (seed, step): a run can go on at any step without stored random states.
+
+    The two numbers are hashed, because torch's CPU generator looks at 32 bits of its seed only.
+    """
+    torch.manual_seed(int(np.random.SeedSequence([seed, step]).generate_state(1)[0]))
+
+
+def progress(items, text: str):
+    """A progress bar with an ETA at a terminal or in an open notebook; nothing in a log (TQDM_DISABLE, too)."""
+    shown = "ipykernel" in sys.modules or sys.stderr.isatty()
+    return tqdm(items, text, leave=False) if shown else items
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """Logits (rows, num_labels) rounded to 16 bits, gold labels (rows,), and their scores.
+
+    The scores are those of the rounded logits, so that stored predictions give the same numbers again.
+    """
+
+    logits: np.ndarray
+    labels: np.ndarray
+    scores: dict[str, float]
+
+
+@torch.inference_mode()
+def evaluate(model: nn.Module, loader: DataLoader, *, precision: str = "auto", device=None) -> Evaluation:
+    """Score a model on a loader; rows come back in the dataset's order whatever the loader's."""
+    device = torch.device(device or default_device())
+    model.to(device).eval()
+    parts = []
+    with autocast(precision, device):
+        for ids, mask, _ in loader:
+            parts.append(model(ids.to(device), mask.to(device)).float())
+    order = np.concatenate([np.array(batch) for batch in loader.sampler])
+    logits = torch.cat(parts).cpu().numpy()[np.argsort(order)].astype(np.float16)
+    labels = loader.dataset.tensors[2].numpy()
+    return Evaluation(logits, labels, scores(logits.astype(np.float32), labels))
+
+
+def autocast(precision: str, device: torch.device):
+    return torch.autocast(device.type, torch.bfloat16, enabled=resolve_precision(precision, device) == "bf16")
+
+
+def train_epochs(
+    model: nn.Module,
+    train: DataLoader,
+    dev: DataLoader,
+    *,
+    epochs: int,
+    learning_rate: float,
+    optimizer: str = "adamw",
+    weight_decay: float = 0.0,
+    schedule: str = "constant",
+    schedule_args: dict | None = None,
+    clip_norm: float | None = 1.0,
+    precision: str = "auto",
+    seed: int = 0,
+    device=None,
+) -> Iterator[tuple[dict, Evaluation]]:
+    """Train, and after every epoch yield its row of the history and the evaluation on dev.
+
+    A row has the epoch (from 1), steps so far, mean train loss, the learning rate of the last step, the mean and
+    largest gradient norm before clipping, dev loss and scores, seconds of training, samples and real tokens per
+    second. Raises Diverged, with the step, at the first epoch whose loss or gradient is not finite.
+    """
+    device = torch.device(device or default_device())
+    model.to(device)
+    optim = make_optimizer(optimizer, model, learning_rate=learning_rate, weight_decay=weight_decay)
+    steps = len(train)
+    scheduler, when = make_schedule(schedule, optim, steps_per_epoch=steps, epochs=epochs, **(schedule_args or {}))
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    max_norm = float("inf") if clip_norm is None else clip_norm
+    for epoch in range(epochs):
+        train.sampler.set_epoch(epoch)
+        model.train()
+        losses, norms = torch.zeros(steps, device=device), torch.zeros(steps, device=device)
+        tokens, start = 0, time.perf_counter()
+        for i, (ids, mask, labels) in enumerate(progress(train, f"epoch {epoch + 1}/{epochs}")):
+            seed_step(seed, epoch * steps + i)
+            used_rate = optim.param_groups[0]["lr"]
+            with autocast(precision, device):
+                logits = model(ids.to(device), mask.to(device))
+            loss = F.cross_entropy(logits.float(), labels.to(device).long())
+            loss.backward()
+            norms[i] = nn.utils.clip_grad_norm_(parameters, max_norm)
+            losses[i] = loss.detach()
+            optim.step()
+            optim.zero_grad()
+            if when == "step":
+                scheduler.step()
+            tokens += int(mask.sum())
+        if when == "epoch":
+            scheduler.step()
+        seconds = time.perf_counter() - start
+        bad = torch.nonzero(~(losses + norms).isfinite())
+        if len(bad):
+            at = int(bad[0])
+            what = "gradient norm" if losses[at].isfinite() else "loss"
+            raise Diverged(f"the {what} was not finite at step {epoch * steps + at + 1} (learning rate {used_rate:.3g})")
+        result = evaluate(model, dev, precision=precision, device=device)
+        yield (
+            {
+                "epoch": epoch + 1,
+                "step": (epoch + 1) * steps,
+                "train_loss": float(losses.double().mean()),
+                "learning_rate": used_rate,
+                "gradient_norm": float(norms.double().mean()),
+                "gradient_norm_max": float(norms.max()),
+                **{f"dev_{name}": value for name, value in result.scores.items()},
+                "seconds": seconds,
+                "samples_per_second": len(train.dataset) / seconds,
+                "tokens_per_second": tokens / seconds,
+            },
+            result,
+        )
+
+
+def fit(model: nn.Module, train: DataLoader, dev: DataLoader, **options) -> pd.DataFrame:
+    """Train a model in place and return its history, one row an epoch; the options are `train_epochs`'."""
+    return pd.DataFrame([row for row, _ in train_epochs(model, train, dev, **options)])

@@ -5,7 +5,7 @@ from lib.errors import InputError
 from lib.loaders import make_loader
 from lib.models import HEADS, Classifier, build_model
 from lib.optim import OPTIMIZERS, SCHEDULES
-from lib.page import publish, show_audit, show_figure, show_finding, show_table, show_text
+from lib.page import publish, show_audit, show_errors, show_figure, show_finding, show_table, show_text
 from lib.runs import Run, RunConfig, Runs, load_run, run, run_all
 from lib.tokenization import Tokens, tokenize
 from lib.training import Evaluation, evaluate, fit
@@ -13,5 +13,6 @@ from lib.training import Evaluation, evaluate, fit
 __all__ = [
     "DATASETS", "HEADS", "OPTIMIZERS", "SCHEDULES", "Classifier", "Corpus", "Evaluation", "InputError", "Run",
     "RunConfig", "Runs", "Tokens", "build_model", "evaluate", "fit", "load_corpus", "load_run", "make_loader",
-    "publish", "run", "run_all", "show_audit", "show_figure", "show_finding", "show_table", "show_text", "tokenize",
+    "publish", "run", "run_all", "show_audit", "show_errors", "show_figure", "show_finding", "show_table", "show_text",
+    "tokenize",
 ]  # fmt: skip

@@ -64,7 +64,7 @@ def predict(run: str, file: Annotated[str, typer.Argument(help="a file with a te
     if file != "-" and not Path(file).is_file():
         raise InputError(f"There is no file {file}")
     finished = load_run(run)
-    texts = (sys.stdin if file == "-" else Path(file).open(encoding="utf-8")).read().splitlines()
+    texts = (sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")).splitlines()
     empty = [str(i) for i, text in enumerate(texts, 1) if not text.strip()]
     if empty or not texts:
         raise InputError(f"{'Standard input' if file == '-' else file}, line {(empty or ['1'])[0]} is empty")

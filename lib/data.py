@@ -213,7 +213,7 @@ def carve(split: Split, rows: int, seed: int) -> tuple[Split, Split]:
 def read_folder(path: Path, text: str, label: str, names: tuple[str, ...] | None):
     """The splits found in a folder or single file, and the label names."""
     files = {"train": path} if path.is_file() else {}
-    for split, stems in (() if files else (("train", ("train",)), ("dev", DEV_NAMES), ("test", ("test",)))):
+    for split, stems in () if files else (("train", ("train",)), ("dev", DEV_NAMES), ("test", ("test",))):
         found = [path / (stem + suffix) for stem in stems for suffix in SUFFIXES if (path / (stem + suffix)).is_file()]
         if len(found) > 1:
             raise InputError(f"{path.name} has several files for {split}: {', '.join(f.name for f in found)}; keep one")

@@ -13,6 +13,10 @@ def points(value: float) -> str:
     return f"{100 * value:+.1f}".replace("-", "−")
 
 
+def count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
 def _between(row, name: str) -> str:
     return f"95 % interval {points(row[f'{name}_low'])} to {points(row[f'{name}_high'])}"
 
@@ -40,8 +44,8 @@ def leader(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
     name = metric.replace("_", " ")
     sentence = (
         f"**{str(top[by]).capitalize()}** has the highest mean test {name}, {percent(top[metric])} "
-        f"(95 % interval {percent(top[f'{metric}_low'])} to {percent(top[f'{metric}_high'])}; {top['seeds']} seeds, "
-        f"{top['documents']:,} documents)"
+        f"(95 % interval {percent(top[f'{metric}_low'])} to {percent(top[f'{metric}_high'])}; "
+        f"{count(top['seeds'], 'seed')}, {count(top['documents'], 'document')})"
     )
     if beaten:
         sentence += f"; its lead stands over {' and '.join(beaten)}"
@@ -98,11 +102,11 @@ def averaging(p: Predictions, *, by: str, ratio: int = 10) -> str:
     widest = skewed.loc[gap.abs().idxmax()]
     return (
         f"On balanced classes micro and macro F1 agree ({percent(table['micro_f1'][0])} and "
-        f"{percent(table['macro_f1'][0])}). With one class {ratio} times as frequent as each other, the same predictions "
-        f"score between {percent(micro.min())} and {percent(micro.max())} micro but {percent(macro.min())} to "
-        f"{percent(macro.max())} macro, depending on the class; they part most for {widest['majority class']}, by "
-        f"{points(widest['micro_f1'] - widest['macro_f1'])} points: the micro average then tells mostly how well that one "
-        "class is recognised."
+        f"{percent(table['macro_f1'][0])}). With one class {ratio} times as frequent as each other, the same "
+        f"predictions score between {percent(micro.min())} and {percent(micro.max())} micro but "
+        f"{percent(macro.min())} to {percent(macro.max())} macro, depending on the class; the two part most where "
+        f"{widest['majority class']} dominates, by {points(widest['micro_f1'] - widest['macro_f1'])} points: there the "
+        "micro average tells mostly how well that one class is recognised."
     )
 
 

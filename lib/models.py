@@ -63,8 +63,8 @@ def _from_hub(name: str) -> Path:
         return Path(snapshot_download(name, revision=revision, allow_patterns=HUB_FILES, etag_timeout=5))
     except Exception as error:
         raise InputError(
-            f"The backbone {name} is not a folder with a config.json, not in the Hugging Face cache, and the Hub cannot "
-            f"deliver it ({type(error).__name__}). Go online once, or name a local folder or {EMBEDDED}."
+            f"The backbone {name} is not a folder with a config.json, not in the Hugging Face cache, and the Hub "
+            f"cannot deliver it ({type(error).__name__}). Go online once, or name a local folder or {EMBEDDED}."
         ) from None
 
 

@@ -81,10 +81,24 @@ def make_optimizer(name: str, model: nn.Module, *, learning_rate: float, weight_
     return make([p for p in model.parameters() if p.requires_grad], lr=learning_rate, weight_decay=weight_decay)
 
 
-def make_schedule(name: str, optimizer, *, steps_per_epoch: int, epochs: int, **arguments):
-    """The scheduler, and whether it steps after every "epoch" or "step". Raises InputError for a wrong argument."""
-    make, when = lookup(SCHEDULES, name, "schedule")
+def plan(
+    schedule: str, optimizer: str, *, learning_rate: float, steps_per_epoch: int, epochs: int, **arguments
+) -> list[dict]:
+    """What the optimizer's hyper-parameters are at each step: dictionaries with `lr`, and what else a schedule moves.
+
+    torch's scheduler runs once on a stand-in optimizer. A plan can be compared, cut and continued, which a live
+    scheduler cannot: two runs whose plans begin alike share that beginning. Raises InputError for a wrong argument.
+    """
+    make, when = lookup(SCHEDULES, schedule, "schedule")
+    stand_in = lookup(OPTIMIZERS, optimizer, "optimizer")([nn.Parameter(torch.zeros(1))], lr=learning_rate)
     try:
-        return make(optimizer, steps_per_epoch * epochs, epochs, **arguments), when
+        scheduler = make(stand_in, steps_per_epoch * epochs, epochs, **arguments)
     except (TypeError, ValueError) as error:
-        raise InputError(f"The schedule {name} cannot be made with {arguments}: {error}") from None
+        raise InputError(f"The schedule {schedule} cannot be made with {arguments}: {error}") from None
+    group, steps = stand_in.param_groups[0], []
+    for step in range(1, steps_per_epoch * epochs + 1):
+        steps.append({name: group[name] for name in ("lr", "betas", "momentum") if name in group})
+        stand_in.step()  # without a gradient: nothing moves, but torch wants it before the scheduler's step
+        if step < steps_per_epoch * epochs and (when == "step" or step % steps_per_epoch == 0):
+            scheduler.step()
+    return steps

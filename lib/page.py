@@ -10,7 +10,9 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from scipy.special import softmax
 
 from lib import runs as runs_module
 from lib.audit import audit as audit_table
@@ -31,33 +33,38 @@ def _display(bundle: dict, **metadata) -> None:
     display(bundle, raw=True, metadata=metadata)
 
 
-def cell(value, column: str) -> str:
-    """One number or word as a page shows it: scores in percent, other reals with four decimals, counts whole."""
+def cell(value, column: str, decimals: int = 0) -> str:
+    """One number or word as a page shows it: scores in percent, losses with four decimals, others with `decimals`."""
     if isinstance(value, str):
         return value.replace("|", "\\|")
     if value is None or value != value:
         return "–"
-    if float(value).is_integer() and column.split(",")[0] not in SHARES and "loss" not in column:
-        return f"{int(value):,}"
-    return f"{100 * value:.2f}" if column.split(",")[0] in SHARES else f"{value:.4f}"
+    if column.split(",")[0] in SHARES:
+        return f"{100 * value:.2f}"
+    return f"{value:.4f}" if "loss" in column else f"{value:,.{decimals}f}"
 
 
 def markdown(table: pd.DataFrame) -> str:
     """A pipe table; `x`, `x_sd`, `x_low`, `x_high` become one column `x ± sd [low, high]`."""
     extra = {f"{name}{end}" for name in table.columns for end in ("_sd", "_low", "_high")}
     shown = [name for name in table.columns if name not in extra]
+    numbers = table.select_dtypes("number")
+    decimals = {name: int(name in numbers and bool((numbers[name] % 1 != 0).any())) for name in shown}
     lines = []
     for row in table.to_dict("records"):
         cells = []
         for name in shown:
-            text = cell(row[name], name)
+            text = cell(row[name], name, decimals[name])
             if row.get(f"{name}_sd", float("nan")) == row.get(f"{name}_sd", float("nan")):
                 text += f" ± {cell(row[f'{name}_sd'], name)}"
             if f"{name}_low" in row:
                 text += f" [{cell(row[f'{name}_low'], name)}, {cell(row[f'{name}_high'], name)}]"
             cells.append(text.replace("-", "−") if name != "run" and not isinstance(row[name], str) else text)
         lines.append(cells)
-    names = [f"{name.replace('_', ' ')}{' (%)' if name.split(',')[0] in SHARES else ''}" for name in shown]
+    names = [
+        f"{name.replace('_', ' ').replace('f1', 'F1')}{' (%)' if name.split(',')[0] in SHARES else ''}"
+        for name in shown
+    ]
     right = ["---" if isinstance(table[name].iloc[0], str) else "---:" for name in shown]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in [names, right, *lines]) + "\n"
 
@@ -97,7 +104,7 @@ def show_figure(figure, name: str, caption: str) -> None:
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=150, metadata={"Software": None})
     picture = base64.b64encode(file.getvalue()).decode()
-    _display({"image/png": picture, "text/plain": caption}, filename=f"{name}.png")
+    _display({"image/png": picture, "text/plain": name.replace("_", " ")}, filename=f"{name}.png")
     _display({"text/markdown": f"*{caption}*\n"})
 
 
@@ -105,7 +112,32 @@ def show_text(text: str) -> None:
     _display({"text/markdown": text})
 
 
-def publish(runs, history: bool = True) -> None:
+def show_errors(runs, config, *, by: str, group: str, count: int = 6) -> None:
+    """Quote the test documents that a group gets wrong with the highest mean confidence over its seeds.
+
+    Only of a generated corpus: other texts are not ours to publish. Says where the given label itself is the noise.
+    """
+    corpus = runs_module.corpus_of(config)
+    if corpus.test.true_labels is None:
+        return
+    found = next(g for g in _predictions(runs).groups(by) if g.name == group)
+    confidence = softmax(found.logits, axis=-1).mean(0)
+    predicted = confidence.argmax(1)
+    order = np.argsort(-confidence.max(1), kind="stable")
+    wrong = [i for i in order if predicted[i] != found.labels[i]]
+    noisy = sum(corpus.test.true_labels[i] != found.labels[i] for i in wrong)
+    lines = [f"Of {len(wrong)} test items that {group} gets wrong (mean of its seeds), {noisy} carry a replaced label."]
+    for i in wrong[:count]:
+        noise = corpus.test.true_labels[i] != found.labels[i]
+        given, taken = (corpus.label_names[k] for k in (found.labels[i], predicted[i]))
+        remark = "the label was replaced" if noise else "a real error"
+        lines.append(
+            f"- labelled {given}, taken for **{taken}** ({confidence[i].max():.2f}; {remark}): “{corpus.test.texts[i]}”"
+        )
+    show_text("\n".join([lines[0], "", *lines[1:]]))
+
+
+def publish(runs) -> None:
     """Name the runs that a page shows, so that their predictions and histories are published with it."""
     _display({RUNS_MIME: [run.key for run in runs], "text/plain": f"{len(runs)} runs published with this page"})
 

@@ -7,6 +7,7 @@ import os
 import platform
 import shutil
 import time
+from collections.abc import Collection
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
@@ -20,15 +21,20 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lib import training
 from lib.baselines import BASELINES
+from lib.checkpoints import load_checkpoint, save_checkpoint
 from lib.data import Corpus, load_corpus
 from lib.errors import InputError, nearest
 from lib.loaders import make_loader
 from lib.models import EMBEDDED, build_model, fingerprint, load_model, resolve_backbone, save_model
+from lib.optim import make_optimizer, plan
 from lib.predictions import Predictions, to_frame
 from lib.tokenization import Tokens, encode, tokenize
 
 ROOT = Path(__file__).resolve().parent.parent
 EVALUATION_BATCH = 128  # documents
+
+
+DATA_FIELDS = ("dataset", "text", "label", "train_rows", "dev_rows", "test_rows", "split_seed")
 
 
 class RunConfig(BaseModel):
@@ -64,9 +70,9 @@ class RunConfig(BaseModel):
     def with_(self, **changes) -> "RunConfig":
         return make_config(self.model_dump() | changes)
 
-    def differing(self) -> dict:
-        """The fields that are not at their default."""
-        return self.model_dump(exclude_defaults=True)
+    def baseline(self, name: str) -> "RunConfig":
+        """The run of a row of `lib.baselines.BASELINES` on the same data."""
+        return make_config({field: getattr(self, field) for field in DATA_FIELDS} | {"backbone": name})
 
 
 def explain(error: ValidationError, names) -> InputError:
@@ -98,8 +104,7 @@ def _load(data_dir, **arguments) -> Corpus:
 
 def corpus_of(config: RunConfig) -> Corpus:
     """The corpus that a configuration names, read once a process."""
-    names = ("dataset", "text", "label", "train_rows", "dev_rows", "test_rows", "split_seed")
-    return _load(os.environ.get("DATA_DIR"), **{name: getattr(config, name) for name in names})
+    return _load(os.environ.get("DATA_DIR"), **{name: getattr(config, name) for name in DATA_FIELDS})
 
 
 def tokens_of(config: RunConfig) -> Tokens:
@@ -113,7 +118,7 @@ def run_key(config: RunConfig, corpus: Corpus) -> str:
     if config.backbone in BASELINES:
         about |= {"baseline": config.backbone}
     else:
-        by_content = {"dataset", "text", "label", "train_rows", "dev_rows", "test_rows", "split_seed", "backbone"}
+        by_content = {*DATA_FIELDS, "backbone"}
         about |= config.model_dump(exclude=by_content, exclude_defaults=True)  # a new field with a default keeps keys
         about["backbone"] = fingerprint(resolve_backbone(config.backbone))
         about["precision"] = training.resolve_precision(config.precision, training.default_device())
@@ -189,10 +194,36 @@ def load_run(name: str | Path) -> Run:
     return Run(found[0])
 
 
-def run(config: RunConfig) -> Run:
+def beginnings(config: RunConfig) -> list[str]:
+    """A name for the state after each epoch: runs that share it have trained alike until then, to the bit.
+
+    It is the hash of what the run depends on, with the schedule replaced by the steps it has planned so far.
+    """
+    if config.backbone in BASELINES:
+        return []
+    corpus = corpus_of(config)
+    plan, steps = plan_of(config, len(corpus.train))
+    same = {"epochs": 1, "schedule": "constant", "schedule_args": {}, "select_by": "macro_f1"}
+    digest = hashlib.sha256(run_key(config.with_(**same), corpus).encode() + config.select_by.encode())
+    names = []
+    for epoch in range(config.epochs):
+        digest.update(json.dumps(plan[epoch * steps : (epoch + 1) * steps]).encode())
+        names.append(digest.hexdigest()[:16])
+    return names
+
+
+def plan_of(config: RunConfig, rows: int) -> tuple[list[dict], int]:
+    """The optimizer's settings at every step, and the number of steps in an epoch."""
+    steps = -(-rows // config.batch_size)
+    names = ("schedule", "optimizer", "learning_rate", "epochs")
+    return plan(**{n: getattr(config, n) for n in names}, steps_per_epoch=steps, **config.schedule_args), steps
+
+
+def run(config: RunConfig, keep: Collection[str] = ()) -> Run:
     """The finished run of a configuration, from the store, or trained now. A run that diverges is a result too.
 
-    Two processes that ask for the same run train it once: the second waits. A dead process holds no lock.
+    `keep` names beginnings (see `beginnings`) to leave a checkpoint of; a run goes on from the longest there is of its
+    own. Two processes that ask for the same run train it once: the second waits. A dead process holds no lock.
     """
     corpus = corpus_of(config)
     key = run_key(config, corpus)
@@ -208,8 +239,8 @@ def run(config: RunConfig) -> Run:
             start = time.perf_counter()
             write_json(folder / "config.json", config.model_dump())
             write_json(folder / "environment.json", environment())
-            work = _baseline if config.backbone in BASELINES else _train
-            result = work(config, corpus, folder)
+            is_baseline = config.backbone in BASELINES
+            result = _baseline(config, corpus, folder) if is_baseline else _train(config, corpus, folder, keep)
             rows = {name: len(getattr(corpus, name)) for name in ("train", "dev", "test")}
             data = {"source": corpus.source, "fingerprint": corpus.fingerprint, "rows": rows}
             about = {"key": key, "label_names": corpus.label_names, "data": data}
@@ -224,46 +255,59 @@ def _baseline(config: RunConfig, corpus: Corpus, folder: Path) -> dict:
     return {"status": "finished", "chosen_epoch": 1, "last_epoch": 1}
 
 
-def _train(config: RunConfig, corpus: Corpus, folder: Path) -> dict:
+def _train(config: RunConfig, corpus: Corpus, folder: Path, keep: Collection[str]) -> dict:
     tokens = tokens_of(config)
     options = {"head": config.head, "dropout": config.dropout, "label_names": corpus.label_names}
     model = build_model(config.backbone, num_labels=corpus.num_labels, seed=config.seed, **options)
+    optimizer = make_optimizer(
+        config.optimizer, model, learning_rate=config.learning_rate, weight_decay=config.weight_decay
+    )
     train = make_loader(tokens.train, batch_size=config.batch_size, batching=config.batching, seed=config.seed)
     dev, test = (make_loader(part, batch_size=EVALUATION_BATCH) for part in (tokens.dev, tokens.test))
-    names = ("epochs", "learning_rate", "optimizer", "weight_decay", "schedule", "schedule_args", "clip_norm")
-    names = (*names, "precision", "seed")
-    parts, chosen, best, weights, epoch, result = [], None, -np.inf, None, 0, {"status": "finished"}
+    names, (steps, _) = beginnings(config), plan_of(config, len(corpus.train))
+    history, parts, chosen, best, weights = [], [], 0, -np.inf, {}
+    result = {"status": "finished"}
+    for name in reversed(names[:-1]):
+        if found := load_checkpoint(store() / "checkpoints" / name, model, optimizer):
+            weights, progress = found
+            history, chosen, best = progress["history"], progress["chosen"], progress["best"]
+            parts = [progress["predictions"]]
+            print(f"    goes on after epoch {len(history)}, which another run shares", flush=True)
+            break
 
-    def score_test():
+    def score_test(epoch: int) -> pd.DataFrame:
         found = training.evaluate(model, test, precision=config.precision)
         return to_frame("test", epoch, corpus.test, found.logits)
 
     try:
-        for row, found in training.train_epochs(model, train, dev, **{name: getattr(config, name) for name in names}):
-            epoch = row["epoch"]
-            with (folder / "history.jsonl").open("a") as file:
-                file.write(json.dumps(row) + "\n")
-            print(f"    epoch {epoch}/{config.epochs}: dev {config.select_by} {found.scores[config.select_by]:.4f}, "
+        fixed = {"clip_norm": config.clip_norm, "precision": config.precision, "seed": config.seed}
+        for row, found in training.train_epochs(model, optimizer, steps, train, dev, done=len(history), **fixed):
+            epoch, score = row["epoch"], found.scores[config.select_by]
+            print(f"    epoch {epoch}/{config.epochs}: dev {config.select_by} {score:.4f}, "
                   f"{row['samples_per_second']:.0f} samples/s", flush=True)  # fmt: skip
+            history.append(row)
             parts.append(to_frame("dev", epoch, corpus.dev, found.logits))
-            score = found.scores[config.select_by] * (-1 if config.select_by == "loss" else 1)
+            score *= -1 if config.select_by == "loss" else 1
             if score > best:
                 chosen, best = epoch, score
                 weights = {name: value.detach().clone() for name, value in model.state_dict().items()}
             if config.test_every_epoch and epoch < config.epochs:
-                parts.append(score_test())
-    except training.Diverged as error:
+                parts.append(score_test(epoch))
+            if names[epoch - 1] in keep:
+                state = {"history": history, "chosen": chosen, "best": best, "predictions": pd.concat(parts)}
+                save_checkpoint(store() / "checkpoints" / names[epoch - 1], model, optimizer, weights, **state)
+    except training.DivergedError as error:
         result = {"status": "diverged", "reason": str(error)}
-    if epoch and result["status"] == "finished":
-        parts.append(score_test())
-    last = epoch
+    last = len(history)
+    if last == config.epochs:
+        parts.append(score_test(last))
     if chosen:
         model.load_state_dict(weights)
-        epoch = chosen
-        if not any((part.split.iloc[0], part.epoch.iloc[0]) == ("test", chosen) for part in parts):
-            parts.append(score_test())
+        if chosen != last and not config.test_every_epoch:
+            parts.append(score_test(chosen))
         save_model(model, folder / "model", max_length=config.max_length, backbone=config.backbone, **options)
         pd.concat(parts, ignore_index=True).to_parquet(folder / "predictions.parquet", index=False)
+    (folder / "history.jsonl").write_text("".join(json.dumps(row) + "\n" for row in history))
     return result | {"chosen_epoch": chosen, "last_epoch": last}
 
 
@@ -287,17 +331,26 @@ class Runs(list):
 
 
 def run_all(configs: list[RunConfig]) -> Runs:
-    """Every configuration's run, in order; trains only what the store lacks, and says what it does in plain lines."""
+    """Every configuration's run, in order; trains only what the store lacks, and says what it does in plain lines.
+
+    Runs whose first epochs are the same (schedules that part later) train those epochs once.
+    """
     runs, trained, start = Runs(), 0, time.perf_counter()
-    varying = [name for name in RunConfig.model_fields if len({repr(getattr(c, name)) for c in configs}) > 1]
+    models = [config for config in configs if config.backbone not in BASELINES]
+    varying = [name for name in RunConfig.model_fields if len({repr(getattr(c, name)) for c in models}) > 1]
+    missing = [not (store() / run_key(c, corpus_of(c))[:16] / "status.json").exists() for c in configs]
+    names = [beginnings(config) if lacks else [] for config, lacks in zip(configs, missing, strict=True)]
     for i, config in enumerate(configs):
-        missing = not (store() / run_key(config, corpus_of(config))[:16] / "status.json").exists()
-        if missing:
-            minutes = (time.perf_counter() - start) / max(1, trained) * (len(configs) - i) / 60
-            eta = f", about {minutes:.1f} min to go" if trained else ""
+        if missing[i]:
+            minutes = (time.perf_counter() - start) / max(1, trained) * sum(missing[i:]) / 60
             fields = " ".join(f"{name}={getattr(config, name)}" for name in varying if name != "schedule_args")
-            print(f"run {i + 1}/{len(configs)}: {fields or config.backbone}{eta}", flush=True)
+            eta = f", about {minutes:.1f} min to go" if trained else ""
+            about = config.backbone if config.backbone in BASELINES else fields
+            print(f"run {i + 1}/{len(configs)}: {about or config.backbone}{eta}", flush=True)
             trained += 1
-        runs.append(run(config))
+        shared = [sum(a == b for a, b in zip(names[i], later, strict=False)) for later in names[i + 1 :]]
+        runs.append(run(config, keep={names[i][n - 1] for n in shared if 0 < n < len(names[i])}))
+    for name in {name for own in names for name in own}:
+        shutil.rmtree(store() / "checkpoints" / name, ignore_errors=True)
     print(f"{len(configs)} runs: {trained} trained, {len(configs) - trained} from the store", flush=True)
     return runs

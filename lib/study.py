@@ -5,13 +5,13 @@ import base64
 import json
 import os
 import re
+import shlex
 import shutil
 import sys
 import time
 import typing
 from pathlib import Path
 
-import pandas as pd
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
@@ -51,7 +51,7 @@ def typed(name: str, value, default):
         return TypeAdapter(kind).validate_python(value, strict=False if isinstance(value, str) else None)
     except ValidationError:
         shown = {"int": "a whole number", "float": "a number", "str": "text", "bool": "true or false"}
-        wanted = shown.get(getattr(kind, "__name__", ""), None)
+        wanted = shown.get(getattr(kind, "__name__", ""))
         if isinstance(default, list):
             inner = typing.get_args(kind)
             wanted = f"a list of {shown.get(inner[0].__name__, 'values')}s" if inner else "a list"
@@ -105,11 +105,14 @@ def run_study(name: str, profile: str = "demo", overrides: dict | None = None, p
         raise InputError(f"--as {publish_as}: choose a plain name that is no profile's (those are {', '.join(known)})")
     command = f"make {name}" + (f" PROFILE={profile}" if profile != "demo" else "")
     if overrides:
-        command += ' ARGS="' + " ".join(f"-p {key} {value}" for key, value in overrides.items()) + '"'
+        words = " ".join(f"-p {key} {shlex.quote(str(value))}" for key, value in overrides.items())
+        command += f' ARGS="{words}"'
     start = time.perf_counter()
     executed = execute(notebook, parameters | overrides, store() / "notebooks" / f"{name}-{folder_name}.ipynb")
     seconds = time.perf_counter() - start
-    return publish(executed, RESULTS / name / folder_name, study=name, profile=profile, command=command, seconds=seconds)
+    return publish(
+        executed, RESULTS / name / folder_name, study=name, profile=profile, command=command, seconds=seconds
+    )
 
 
 def execute(notebook: Path, parameters: dict, output: Path):
@@ -123,11 +126,14 @@ def execute(notebook: Path, parameters: dict, output: Path):
         return papermill.execute_notebook(
             notebook, output, parameters=parameters, kernel_name="python3", cwd=ROOT, progress_bar=False,
             log_output=True, stdout_file=sys.stdout, stderr_file=sys.stderr,
+            extra_arguments=["--IPKernelApp.log_level=ERROR"],
         )  # fmt: skip
     except PapermillExecutionError as error:
         if error.ename == "InputError":
             raise InputError(error.evalue) from None
-        raise InputError(f"The notebook failed with {error.ename}: {error.evalue}. See cell outputs in {output}") from None
+        raise InputError(
+            f"The notebook failed with {error.ename}: {error.evalue}. See cell outputs in {output}"
+        ) from None
 
 
 def outputs(executed) -> list[tuple[list[str], dict, dict]]:
@@ -143,7 +149,6 @@ def outputs(executed) -> list[tuple[list[str], dict, dict]]:
 def blocks(executed) -> list[tuple[str, str]]:
     """The page's pieces in reading order: (tag, Markdown). A cell's tag moves it: answer up, details down."""
     found = []
-    caption = ""
     for nb_cell in executed.cells:
         tags = [tag for tag in nb_cell.metadata.get("tags", []) if tag in ("answer", "details")]
         tag = tags[0] if tags else ""
@@ -152,8 +157,7 @@ def blocks(executed) -> list[tuple[str, str]]:
         for output in nb_cell.get("outputs", []):
             data = output.get("data", {})
             if "image/png" in data:
-                caption = data.get("text/plain", "").strip("'\"")
-                found.append((tag, f"![{caption}]({output.metadata['filename']})"))
+                found.append((tag, f"![{data['text/plain']}]({output.metadata['filename']})"))
             elif "text/markdown" in data:
                 found.append((tag, data["text/markdown"].strip()))
     return found
@@ -182,13 +186,16 @@ def publish(executed, folder: Path, *, study: str, profile: str, command: str, s
         rest = [c for c in history.columns if c not in (*first, *NOT_PUBLISHED) and history[c].dtype.kind == "f"]
         varying = [c for c in history.columns if c not in first + rest + [*NOT_PUBLISHED] and history[c].nunique() > 1]
         (part / "history.csv").write_text(to_csv(history[first + varying + rest]), encoding="utf-8")
-    (part / "README.md").write_text(page(executed, runs, study, profile, command), encoding="utf-8")
+    (part / "README.md").write_text(page(executed, runs, f"{study}/{folder.name}", profile, command), encoding="utf-8")
     times = {run.key[:16]: round(run.status["seconds"], 1) for run in runs}
     speed = {key: round(float(part_.samples_per_second.median()), 1) for key, part_ in history.groupby("run")}
     write_json(
         part / "environment.json",
         {"command": command, "seconds": round(seconds, 1), "run_seconds": times, "samples_per_second": speed}
-        | {"page": environment(), "runs": [json.loads((run.folder / "environment.json").read_text()) for run in runs][:1]},
+        | {
+            "page": environment(),
+            "runs": [json.loads((run.folder / "environment.json").read_text()) for run in runs][:1],
+        },
     )
     old = folder.with_name(f".{folder.name}.old")
     shutil.rmtree(old, ignore_errors=True)
@@ -199,7 +206,7 @@ def publish(executed, folder: Path, *, study: str, profile: str, command: str, s
     return folder
 
 
-def page(executed, runs: Runs, study: str, profile: str, command: str) -> str:
+def page(executed, runs: Runs, name: str, profile: str, command: str) -> str:
     """The Markdown page: title and provenance, the answer, the study, how it was made, details folded away."""
     pieces = blocks(executed)
     title = pieces.pop(0)[1]
@@ -214,19 +221,24 @@ def page(executed, runs: Runs, study: str, profile: str, command: str) -> str:
         f"{rows['test']:,} test rows, fingerprint `{status['data']['fingerprint'][:12]}` · model: {config.backbone} "
         f"({config.head} head) · {len(trained)} trained runs on {precision}."
     )
-    settings = pd.DataFrame([run.config.model_dump() for run in trained])
-    same = {c: settings[c].iloc[0] for c in settings if settings[c].astype(str).nunique() == 1}
-    default = type(config)().model_dump()
-    listed = ", ".join(f"`{k} = {v!r}`" for k, v in same.items() if default[k] != v)
+    settings = [run.config.model_dump(exclude_defaults=True).items() for run in trained]
+    same = [(k, v) for k, v in settings[0] if all((k, v) in items for items in settings)]
+    listed = ", ".join(f"`{k} = {v!r}`" for k, v in same)
     made_text = (
-        f"## How it was made\n\n`{command}` executes [the notebook](../../../notebooks/{study}.ipynb). Settings that all "
-        f"runs share and that differ from the defaults of `RunConfig`: {listed or 'none'}. Every table and finding is "
-        f"computed from [predictions.parquet](predictions.parquet) (16-bit logits) by the function named in a comment "
-        f"above it in this file's source; `python -m lib verify results/{study}/{profile}` computes them again. "
-        "[history.csv](history.csv) has a row for each run and epoch; timings and versions are in "
+        f"## How it was made\n\n`{command}` executes [the notebook](../../../notebooks/{name.split('/')[0]}.ipynb). "
+        "Settings that all runs share and that differ from the defaults of `RunConfig`: "
+        f"{listed or 'none'}.\n\n"
+        "Every table and finding is computed from [predictions.parquet](predictions.parquet) (16-bit logits) by the "
+        f"function named in a comment above it in this file's source; `python -m lib verify results/{name}` "
+        "computes them again. [history.csv](history.csv) has a row for each run and epoch; timings and versions are in "
         "[environment.json](environment.json)."
     )
     order = [title, about]
+    if config.dataset.startswith("demo_"):
+        order += [
+            "> **A demo.** The texts are made up by a generator in `lib/demo`. The numbers show that the study works "
+            "and how its pages read; they say nothing about real news."
+        ]
     order += [text for tag, text in pieces if tag == "answer"]
     order += [text for tag, text in pieces if not tag]
     order += [made_text]

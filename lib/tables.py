@@ -31,7 +31,9 @@ def _scores(group: Group) -> pd.DataFrame:
     return pd.DataFrame([scores(logits, group.labels) for logits in group.logits])
 
 
-def by_group(p: Predictions, *, by: str, metrics: list[str], split: str = "test", epoch: str = "chosen") -> pd.DataFrame:
+def by_group(
+    p: Predictions, *, by: str, metrics: list[str], split: str = "test", epoch: str = "chosen"
+) -> pd.DataFrame:
     """Mean over seeds, standard deviation over seeds, and a two-level bootstrap's 95 % interval, for each group."""
     rows = []
     for group in p.groups(by, split=split, epoch=epoch):
@@ -55,7 +57,7 @@ def by_run(p: Predictions, *, by: str, metrics: list[str]) -> pd.DataFrame:
     rows = []
     for key, run in p.runs.items():
         found = (str(run["config"][by]), run["config"]["seed"])
-        if found in chosen:
+        if found in chosen and run["config"]["backbone"] not in NAMES:
             row = {"run": key, by: found[0], "seed": found[1], "chosen epoch": run["chosen_epoch"]}
             row |= {metric: chosen[found][metric] for metric in metrics}
             rows.append(row | {f"{metric}, last epoch": last[found][metric] for metric in metrics if found in last})
@@ -81,7 +83,7 @@ def by_class(p: Predictions, *, by: str, metric: str = "f1") -> pd.DataFrame:
     """A score of every class on test, mean over seeds with its 95 % interval, a row for each group and class."""
     rows = []
     for group in p.groups(by):
-        if group.name != "majority":
+        if group.name not in ("majority", "noise_ceiling"):
             counts = np.stack([confusion(group.labels, row, len(p.label_names)) for row in group.predicted])
             resampled = class_scores(resample_confusions(group.labels, group.predicted, len(p.label_names)))[metric]
             for i, name in enumerate(p.label_names):
@@ -158,4 +160,6 @@ def overshoot(p: Predictions, *, by: str) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-TABLES = {f.__name__: f for f in (by_group, by_run, by_epoch, by_class, confusion_table, imbalance, differences, overshoot)}
+TABLES = {
+    f.__name__: f for f in (by_group, by_run, by_epoch, by_class, confusion_table, imbalance, differences, overshoot)
+}

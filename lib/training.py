@@ -15,13 +15,13 @@ from tqdm import tqdm
 
 from lib.errors import InputError, nearest
 from lib.metrics import scores
-from lib.optim import make_optimizer, make_schedule
+from lib.optim import make_optimizer, plan
 
 VERSION = 1  # part of a run's key: raise it when a change here or below alters what training computes
 PRECISIONS = ("auto", "fp32", "bf16")
 
 
-class Diverged(ArithmeticError):
+class DivergedError(ArithmeticError):
     """Training met a loss or gradient that is not finite."""
 
 
@@ -87,67 +87,61 @@ def autocast(precision: str, device: torch.device):
 
 def train_epochs(
     model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    plan: list[dict],
     train: DataLoader,
     dev: DataLoader,
     *,
-    epochs: int,
-    learning_rate: float,
-    optimizer: str = "adamw",
-    weight_decay: float = 0.0,
-    schedule: str = "constant",
-    schedule_args: dict | None = None,
     clip_norm: float | None = 1.0,
     precision: str = "auto",
     seed: int = 0,
+    done: int = 0,
     device=None,
 ) -> Iterator[tuple[dict, Evaluation]]:
     """Train, and after every epoch yield its row of the history and the evaluation on dev.
 
-    A row has the epoch (from 1), steps so far, mean train loss, the learning rate of the last step, the mean and
-    largest gradient norm before clipping, dev loss and scores, seconds of training, samples and real tokens per
-    second. Raises Diverged, with the step, at the first epoch whose loss or gradient is not finite.
+    `plan` has the optimizer's settings for every step (`lib.optim.plan`); `done` epochs of it are behind the model and
+    optimizer given. A row has the epoch (from 1), steps so far, mean train loss, the learning rate of its last step,
+    the mean and largest gradient norm before clipping, dev loss and scores, seconds of training, samples and real
+    tokens per second. Raises DivergedError, with the step, after the first epoch whose loss or gradient is not finite.
     """
     device = torch.device(device or default_device())
     model.to(device)
-    optim = make_optimizer(optimizer, model, learning_rate=learning_rate, weight_decay=weight_decay)
     steps = len(train)
-    scheduler, when = make_schedule(schedule, optim, steps_per_epoch=steps, epochs=epochs, **(schedule_args or {}))
+    epochs = len(plan) // steps
     parameters = [p for p in model.parameters() if p.requires_grad]
     max_norm = float("inf") if clip_norm is None else clip_norm
-    for epoch in range(epochs):
+    for epoch in range(done, epochs):
         train.sampler.set_epoch(epoch)
         model.train()
         losses, norms = torch.zeros(steps, device=device), torch.zeros(steps, device=device)
         tokens, start = 0, time.perf_counter()
         for i, (ids, mask, labels) in enumerate(progress(train, f"epoch {epoch + 1}/{epochs}")):
-            seed_step(seed, epoch * steps + i)
-            used_rate = optim.param_groups[0]["lr"]
+            step = epoch * steps + i
+            seed_step(seed, step)
+            optimizer.param_groups[0].update(plan[step])
             with autocast(precision, device):
                 logits = model(ids.to(device), mask.to(device))
             loss = F.cross_entropy(logits.float(), labels.to(device).long())
             loss.backward()
             norms[i] = nn.utils.clip_grad_norm_(parameters, max_norm)
             losses[i] = loss.detach()
-            optim.step()
-            optim.zero_grad()
-            if when == "step":
-                scheduler.step()
+            optimizer.step()
+            optimizer.zero_grad()
             tokens += int(mask.sum())
-        if when == "epoch":
-            scheduler.step()
         seconds = time.perf_counter() - start
         bad = torch.nonzero(~(losses + norms).isfinite())
         if len(bad):
-            at = int(bad[0])
-            what = "gradient norm" if losses[at].isfinite() else "loss"
-            raise Diverged(f"the {what} was not finite at step {epoch * steps + at + 1} (learning rate {used_rate:.3g})")
+            step = epoch * steps + int(bad[0])
+            what = "gradient norm" if losses[bad[0]].isfinite() else "loss"
+            raise DivergedError(f"the {what} was not finite at step {step + 1} (learning rate {plan[step]['lr']:.3g})")
         result = evaluate(model, dev, precision=precision, device=device)
         yield (
             {
                 "epoch": epoch + 1,
                 "step": (epoch + 1) * steps,
                 "train_loss": float(losses.double().mean()),
-                "learning_rate": used_rate,
+                "learning_rate": plan[step]["lr"],
                 "gradient_norm": float(norms.double().mean()),
                 "gradient_norm_max": float(norms.max()),
                 **{f"dev_{name}": value for name, value in result.scores.items()},
@@ -159,6 +153,21 @@ def train_epochs(
         )
 
 
-def fit(model: nn.Module, train: DataLoader, dev: DataLoader, **options) -> pd.DataFrame:
-    """Train a model in place and return its history, one row an epoch; the options are `train_epochs`'."""
-    return pd.DataFrame([row for row, _ in train_epochs(model, train, dev, **options)])
+def fit(
+    model: nn.Module,
+    train: DataLoader,
+    dev: DataLoader,
+    *,
+    epochs: int,
+    learning_rate: float,
+    optimizer: str = "adamw",
+    weight_decay: float = 0.0,
+    schedule: str = "constant",
+    schedule_args: dict | None = None,
+    **options,
+) -> pd.DataFrame:
+    """Train a model in place and return its history, one row an epoch; the other options are `train_epochs`'."""
+    chosen = make_optimizer(optimizer, model, learning_rate=learning_rate, weight_decay=weight_decay)
+    shape = {"learning_rate": learning_rate, "steps_per_epoch": len(train), "epochs": epochs}
+    steps = plan(schedule, optimizer, **shape, **(schedule_args or {}))
+    return pd.DataFrame([row for row, _ in train_epochs(model, chosen, steps, train, dev, **options)])

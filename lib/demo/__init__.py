@@ -1,4 +1,4 @@
-"""Made-up demo corpora, generated from a seed: for seeing the studies work offline, never for findings about language."""
+"""Made-up demo corpora, generated from a seed: for seeing the studies work, never for findings about language."""
 
 from lib.demo.news import news
 

@@ -15,7 +15,7 @@ LABEL_NOISE = 0.05  # the share of label assignments that are dropped or replace
 FIELD_LABEL = 0.7  # how often an act bears the label of its field
 RELATED = 0.35  # how often a topic brings its related topic along
 HINTED = 0.15  # how often a label is only hinted at: by a phrase of its field, or (the cross-cutting topics) not at all
-ASIDES = 0.5  # how often an act mentions a matter that is not its own; twice the chances
+ASIDES = 0.5  # the chance, taken twice an act, of mentioning a matter that is not its own
 WORDS = (40, 110)
 
 GRAMMAR = read_grammar(Path(__file__).with_name("acts.txt"))

@@ -14,6 +14,7 @@ import re
 from pathlib import Path
 
 SLOT = re.compile(r"\{(\w+)\}")
+EIGHT = re.compile(r"\b([Aa]) (?=8|11\b|18\b)")
 
 
 class Dice:
@@ -91,6 +92,7 @@ def expand(grammar: dict[str, list[str]], phrase: str, dice: Dice) -> str:
 
 
 def sentence(text: str) -> str:
-    """`text` with a capital letter and a full stop."""
+    """`text` with a capital letter, a full stop, and "an" before a number that is spoken with a vowel."""
+    text = EIGHT.sub(r"\1n ", text)
     text = text[0].upper() + text[1:]
     return text if text[-1] in ".!?" else text + "."

@@ -13,23 +13,24 @@ SHORTEST = 80  # words
 PEOPLE = ("director", "composer", "actress", "actor")
 NAMES = ("other", "rival", "film", *PEOPLE)  # drawn once for each review
 OPENING, EARLY, PLOT, BODY, VERDICT, TAIL = range(6)  # the order of the parts; those of the body are shuffled
-VERDICT_PLACES = (EARLY, BODY + 0.5, VERDICT, None), (15, 28, 35, 22)  # None: left to the reader; and the weights
+VERDICT_PLACES = (EARLY, BODY + 0.5, VERDICT, None), (20, 25, 33, 22)  # None: left to the reader; and the weights
 HOPES = (("pro", "met"), ("con", "missed"))  # whichever way the hopes lean, they say nothing about the verdict
 HOPE_PLACES = (OPENING, BODY + 0.3, VERDICT, None), (25, 20, 25, 30)  # of what became of them
-CONTRARY = 0.25  # the share of reviews that grant the other side something in a sentence of its own
+CONTRARY = 0.22  # the share of reviews that grant the other side something in a sentence of its own
 NEUTRAL_OPENING, NEUTRAL_TAIL = 0.45, 0.4
-BEFORE_PLOT = 0.12  # the share of remarks that come before the plot
+BEFORE_PLOT = 0.18  # the share of remarks that come before the plot
 # section: (weight, most in one review, how many of the film's aspects it takes up)
 REMARKS = {
     "remark": (16, 9, 3),
     "confirm": (1, 2, 1),
-    "concede": (2.5, 3, 2),
-    "deny": (1.5, 3, 1),
+    "concede": (2.2, 3, 2),
+    "deny": (1.3, 3, 1),
     "viewing": (3, 1, 0),
     "others": (1.5, 1, 0),
     "compare": (1.5, 1, 0),
 }
-FILLERS = {"{}_turn": (9, 5, 0), "fact": (3, 2, 0)}  # more of the plot, and neutral facts
+FILLERS = {"{}_turn": (8, 5, 0), "fact": (3, 2, 0)}  # more of the plot, and neutral facts
+PLOT_PLACES = {"{}_turn": PLOT, "fact": PLOT + 0.5}
 
 
 @cache
@@ -99,7 +100,7 @@ def _review(truth: int, dice: Dice, target: float) -> str:
             break
         kind = dice.weighted(open_kinds, [kinds[k][0] for k in open_kinds])
         counts[kind] += 1
-        add(kind.format(genre), PLOT if kind in FILLERS else somewhere())
+        add(kind.format(genre), PLOT_PLACES.get(kind) or somewhere())
 
     text = " ".join(text for _, _, text in sorted(parts))
     text = re.sub(r"(?<=[.!?] )[a-z]", lambda match: match[0].upper(), text)
@@ -127,7 +128,7 @@ def reviews(rows: int, seed: int, max_words: int = 400) -> tuple[list[str], list
     texts = {}
     for truth in truths:
         u = dice.below(1000) / 1000
-        target = min(80 + 300 * u * u * (1 + u) / 2, max_words - 20)  # a long tail
+        target = min(80 + 330 * u * u * (1 + u) / 2, max_words - 20)  # a long tail
         while (text := _review(truth, dice, target)) in texts or not SHORTEST <= len(text.split()) <= max_words:
             pass
         texts[text] = truth

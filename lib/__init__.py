@@ -1,5 +1,6 @@
 """Fine-tune transformer text classifiers, reproducibly: the parts that the notebooks are made of."""
 
+from lib import findings, tables
 from lib.data import DATASETS, Corpus, load_corpus
 from lib.errors import InputError
 from lib.loaders import make_loader
@@ -12,7 +13,7 @@ from lib.training import Evaluation, evaluate, fit
 
 __all__ = [
     "DATASETS", "HEADS", "OPTIMIZERS", "SCHEDULES", "Classifier", "Corpus", "Evaluation", "InputError", "Run",
-    "RunConfig", "Runs", "Tokens", "build_model", "evaluate", "fit", "load_corpus", "load_run", "make_loader",
-    "publish", "run", "run_all", "show_audit", "show_errors", "show_figure", "show_finding", "show_table", "show_text",
-    "tokenize",
+    "RunConfig", "Runs", "Tokens", "build_model", "evaluate", "findings", "fit", "load_corpus", "load_run",
+    "make_loader", "publish", "run", "run_all", "show_audit", "show_errors", "show_figure", "show_finding",
+    "show_table", "show_text", "tables", "tokenize",
 ]  # fmt: skip

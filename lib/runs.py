@@ -316,12 +316,15 @@ class Runs(list):
 
     @property
     def history(self) -> pd.DataFrame:
-        """All histories, one row a run and epoch, with the run's key and its configuration's plain fields."""
-        frames = [
-            run.history.assign(run=run.key[:16], **{k: v for k, v in run.config if not isinstance(v, dict)})
-            for run in self
-            if len(run.history)
-        ]
+        """All histories, one row a run and epoch, with the run's key and its configuration's plain fields.
+
+        A field that the history follows through training (the learning rate) is the history's.
+        """
+        frames = []
+        for run in self:
+            own = run.history
+            fields = {k: v for k, v in run.config if not isinstance(v, dict) and k not in own}
+            frames += [own.assign(run=run.key[:16], **fields)] if len(own) else []
         return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
     @property

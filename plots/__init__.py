@@ -14,6 +14,7 @@ STYLE = Path(__file__).with_name("style.mplstyle")
 # Okabe and Ito's palette, safe for colour-blind readers; a method keeps its place in it across a study
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 GREY = "#8a8a8a"
+REFERENCES = ("TF-IDF + linear SVM", "majority class", "ceiling set by label noise")  # grey: not trained here
 
 
 def styled(make: Callable[..., Figure]) -> Callable[..., Figure]:
@@ -28,11 +29,23 @@ def styled(make: Callable[..., Figure]) -> Callable[..., Figure]:
 
 
 def colours(names) -> dict[str, str]:
-    return {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(dict.fromkeys(names))}
+    names = list(dict.fromkeys(names))
+    trained = [name for name in names if name not in REFERENCES]
+    return {name: COLOURS[trained.index(name) % len(COLOURS)] if name in trained else GREY for name in names}
 
 
-def _percent(axis, decimals: int = 0) -> None:
-    axis.set_major_formatter(PercentFormatter(1, decimals=decimals))
+def _title(figure: Figure, text: str) -> None:
+    figure.suptitle(text, x=0.01, ha="left", fontsize=11, fontweight="bold")
+
+
+def _legend(figure: Figure, ax) -> None:
+    """One legend below the figure, where it hides nothing."""
+    handles, names = ax.get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=len(names))
+
+
+def _percent(axis) -> None:
+    axis.set_major_formatter(PercentFormatter(1))
 
 
 def _epochs(ax) -> None:
@@ -56,14 +69,13 @@ def _lines(ax, history: pd.DataFrame, column: str, by: str, *, style: str = "-",
 
 @styled
 def score_intervals(table: pd.DataFrame, *, by: str, metric: str, title: str) -> Figure:
-    """Dots with 95 % intervals, a row a group; rows that no model trained in this study are grey."""
+    """Dots with 95 % intervals, a row a group; references are grey."""
     figure = Figure(figsize=(7.2, 0.9 + 0.42 * len(table)))
     ax = figure.subplots()
-    trained = table["seeds"].max()
     places = np.arange(len(table))[::-1]
     palette = colours(table[by])
     for place, row in zip(places, table.to_dict("records"), strict=True):
-        colour = palette[row[by]] if row["seeds"] == trained else GREY
+        colour = palette[row[by]]
         ax.plot([row[f"{metric}_low"], row[f"{metric}_high"]], [place, place], color=colour, linewidth=3, alpha=0.45)
         ax.plot(row[metric], place, "o", color=colour, markersize=8)
         ax.annotate(f"{100 * row[metric]:.1f} %", (row[metric], place), (0, 7), textcoords="offset points",
@@ -73,7 +85,7 @@ def score_intervals(table: pd.DataFrame, *, by: str, metric: str, title: str) ->
     ax.grid(axis="y", visible=False)
     _percent(ax.xaxis)
     ax.set_xlabel(f"test {metric.replace('_', ' ')}, with 95 % interval")
-    ax.set_title(title)
+    _title(figure, title)
     return figure
 
 
@@ -86,10 +98,10 @@ def learning_curves(history: pd.DataFrame, *, by: str, title: str) -> Figure:
         _lines(ax, history, f"dev_macro_{name}", by)
         _epochs(ax)
         ax.set_title(f"macro {name if name != 'f1' else 'F1'}", fontweight="normal", fontsize=10)
-    _percent(axes[0].yaxis, 1)
+    _percent(axes[0].yaxis)
     axes[0].set_ylabel("on the dev split")
-    axes[0].legend()
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
+    _legend(figure, axes[0])
+    _title(figure, title)
     return figure
 
 
@@ -109,19 +121,19 @@ def losses(history: pd.DataFrame, *, by: str, title: str) -> Figure:
                 ax.plot(one["epoch"], one[column], style, color=colour, alpha=0.22, linewidth=1)
             mean = part.groupby("epoch")[column].mean()
             ax.plot(mean.index, mean, style, color=colour)
-            ax.annotate("dev" if column == "dev_loss" else "train", (mean.index[-1], mean.iloc[-1]), (4, 0),
+            ax.annotate("dev" if column == "dev_loss" else "train", (mean.index[-1], mean.iloc[-1]), (9, 0),
                         textcoords="offset points", va="center", fontsize=9, color=colour)  # fmt: skip
         lowest, last = mean.idxmin(), mean.index[-1]
         ax.plot(lowest, mean[lowest], "o", markersize=11, markerfacecolor="none", color="black", markeredgewidth=1.5)
         if lowest < last:
             ax.annotate(f"+{mean[last] - mean[lowest]:.3f}\nafter epoch {lowest}", (last, mean[last]), (-6, 16),
                         textcoords="offset points", ha="right", fontsize=9)  # fmt: skip
-        ax.margins(x=0.14)
+        ax.margins(x=0.18)
         _epochs(ax)
         ax.set_title(f"{name} (n = {part['seed'].nunique()})", fontweight="normal", fontsize=10)
     axes[0].set_ylabel("mean cross-entropy (nats)")
     axes[0].set_ylim(bottom=0)
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
+    _title(figure, title)
     return figure
 
 
@@ -140,8 +152,8 @@ def learning_rates(history: pd.DataFrame, *, by: str, title: str) -> Figure:
     ax.set_ylim(bottom=0)
     ax.ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
     ax.set_ylabel("learning rate (per step)")
-    ax.legend()
-    ax.set_title(title)
+    _legend(figure, ax)
+    _title(figure, title)
     return figure
 
 
@@ -164,7 +176,7 @@ def confusion_matrix(table: pd.DataFrame, *, title: str) -> Figure:
     ax.set_ylabel("gold")
     ax.grid(visible=False)
     ax.spines[:].set_visible(False)
-    ax.set_title(title)
+    _title(figure, title)
     return figure
 
 
@@ -183,8 +195,8 @@ def class_intervals(table: pd.DataFrame, *, by: str, metric: str, title: str) ->
     ax.grid(axis="x", visible=False)
     _percent(ax.yaxis)
     ax.set_ylabel(f"test {metric.upper() if metric == 'f1' else metric}, with 95 % interval")
-    ax.legend(ncols=2)
-    ax.set_title(title)
+    _legend(figure, ax)
+    _title(figure, title)
     return figure
 
 
@@ -194,7 +206,7 @@ def averages(table: pd.DataFrame, *, title: str) -> Figure:
     figure = Figure(figsize=(7.2, 3.4))
     ax = figure.subplots()
     places = np.arange(len(table))
-    for shift, metric, colour in ((-0.08, "micro_f1", COLOURS[1]), (0.08, "macro_f1", COLOURS[0])):
+    for shift, metric, colour in ((-0.08, "micro_f1", COLOURS[3]), (0.08, "macro_f1", COLOURS[6])):
         ax.vlines(
             places + shift, table[f"{metric}_low"], table[f"{metric}_high"], color=colour, linewidth=3, alpha=0.45
         )
@@ -204,6 +216,6 @@ def averages(table: pd.DataFrame, *, title: str) -> Figure:
     ax.set_xlabel("class made the majority")
     _percent(ax.yaxis)
     ax.set_ylabel("score, with 95 % interval")
-    ax.legend()
-    ax.set_title(title)
+    _legend(figure, ax)
+    _title(figure, title)
     return figure

@@ -1,0 +1,70 @@
+"""Scores against scikit-learn, scipy and by hand."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn import metrics as sk
+
+from lib import metrics, stats
+
+
+@given(st.integers(2, 6), st.integers(1, 60), st.integers(0, 10_000))
+@settings(max_examples=60, deadline=None)
+def test_scores_equal_scikit_learn(num_labels, rows, seed):
+    rng = np.random.default_rng(seed)
+    labels, logits = rng.integers(num_labels, size=rows), rng.normal(size=(rows, num_labels))
+    predicted, ids = logits.argmax(1), list(range(num_labels))
+    found = metrics.scores(logits, labels)
+    assert found["accuracy"] == pytest.approx(sk.accuracy_score(labels, predicted))
+    for average in ("macro", "micro"):
+        wanted = sk.precision_recall_fscore_support(labels, predicted, labels=ids, average=average, zero_division=0)
+        got = [found[f"{average}_{name}"] for name in ("precision", "recall", "f1")]
+        assert got == pytest.approx(list(wanted[:3]))
+    chances = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    assert found["loss"] == pytest.approx(sk.log_loss(labels, chances, labels=ids))
+    by_class = metrics.class_scores(metrics.confusion(labels, predicted, num_labels))
+    wanted = sk.precision_recall_fscore_support(labels, predicted, labels=ids, zero_division=0)
+    for name, values in zip(("precision", "recall", "f1", "support"), wanted, strict=True):
+        assert by_class[name] == pytest.approx(values)
+
+
+def test_scores_by_hand():
+    # gold 0 0 1 1, predicted 0 1 1 1: class 0 has precision 1, recall 1/2; class 1 precision 2/3, recall 1
+    found = metrics.scores(np.array([[2, 1], [1, 2], [0, 3], [0, 1.0]]), np.array([0, 0, 1, 1]))
+    assert found["macro_precision"] == pytest.approx((1 + 2 / 3) / 2)
+    assert found["macro_recall"] == pytest.approx(0.75)
+    assert found["macro_f1"] == pytest.approx((2 / 3 + 4 / 5) / 2)
+    assert found["micro_f1"] == found["accuracy"] == 0.75
+
+
+def test_ties_go_to_the_lower_label():
+    assert metrics.scores(np.zeros((3, 2)), np.array([0, 0, 1]))["accuracy"] == pytest.approx(2 / 3)
+
+
+def test_bootstrap_interval_agrees_with_scipy():
+    from scipy.stats import bootstrap
+
+    rng = np.random.default_rng(3)
+    labels = rng.integers(3, size=300)
+    predicted = np.where(rng.random(300) < 0.8, labels, (labels + 1) % 3)
+    ours = stats.interval(stats.bootstrap(labels, predicted[None], 3, ("accuracy",), resamples=4000)["accuracy"])
+    hits = (labels == predicted).astype(float)
+    theirs = bootstrap((hits,), np.mean, n_resamples=4000, method="percentile", rng=1).confidence_interval
+    assert ours == pytest.approx((theirs.low, theirs.high), abs=0.006)
+
+
+def test_bootstrap_draws_the_same_documents_for_all_runs():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(2, size=50)
+    predicted = np.stack([labels, labels ^ (rng.random(50) < 0.3)])
+    counts = stats.resample_confusions(labels, predicted, 2, resamples=20)
+    assert (counts.sum((-2, -1)) == 50).all()
+    assert (counts.sum(-1)[:, 0] == counts.sum(-1)[:, 1]).all()  # equal gold counts in every resample
+
+
+def test_more_seeds_narrow_the_interval_of_their_mean():
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(2000, 1)) * 0.001 + rng.normal(size=(1, 12))
+    wide, narrow = stats.interval(stats.seed_means(values[:, :3])), stats.interval(stats.seed_means(values))
+    assert narrow[1] - narrow[0] < wide[1] - wide[0]

@@ -1,0 +1,175 @@
+"""The loop: batches, clipping, learning, seeds, evaluation."""
+
+from typing import ClassVar
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import TensorDataset
+
+from lib import optim, training
+from lib.data import load_corpus
+from lib.errors import InputError
+from lib.loaders import IndexBatches, make_loader
+from lib.models import build_model
+from lib.tokenization import encode, tokenize
+
+
+@pytest.fixture
+def tokens(tiny, folder):
+    return tokenize(load_corpus(str(folder), dev_rows=12), tiny["bert"], max_length=16)
+
+
+@pytest.mark.parametrize("batching", ["random", "grouped", "sorted"])
+def test_sampler_gives_each_row_once_an_epoch(batching):
+    lengths = torch.randint(1, 50, (1003,), generator=torch.Generator().manual_seed(1))
+    sampler = IndexBatches(lengths, batch_size=8, batching=batching, seed=3)
+    epochs = []
+    for epoch in range(2):
+        sampler.set_epoch(epoch)
+        epochs.append(list(sampler))
+        assert sorted(row for batch in epochs[-1] for row in batch) == list(range(1003))
+        assert len(epochs[-1]) == len(sampler) == 126
+    sampler.set_epoch(0)
+    assert list(sampler) == epochs[0]
+    assert (epochs[0] == epochs[1]) == (batching == "sorted")
+
+
+def test_grouped_batches_waste_less_than_random_ones():
+    lengths = torch.randint(1, 50, (2000,), generator=torch.Generator().manual_seed(1))
+
+    def waste(batching):
+        sampler = IndexBatches(lengths, batch_size=16, batching=batching, seed=3)
+        return sum(int(lengths[b].max()) * len(b) - int(lengths[b].sum()) for b in sampler)
+
+    assert waste("grouped") < 0.2 * waste("random")
+    with pytest.raises(InputError, match="Unknown batching 'group'. Did you mean grouped"):
+        IndexBatches(lengths, batch_size=1, batching="group")
+
+
+def test_batches_are_trimmed_to_their_longest_row(tokens):
+    ids, mask, labels = next(iter(make_loader(tokens.train, batch_size=4, seed=1)))
+    assert ids.dtype == mask.dtype == labels.dtype == torch.int32
+    assert ids.shape == mask.shape == (4, int(mask.sum(1).max()))
+
+
+def test_encoding_is_the_tokenizers_own(tiny):
+    from transformers import AutoTokenizer
+
+    texts = ["kana", "kana kabe nuna " * 20, "unknown words here"]
+    for backbone in ("all-MiniLM-L6-v2", tiny["roberta"]):
+        ids, mask, lengths = encode(texts, backbone, max_length=12)
+        from lib.models import resolve_backbone
+
+        tokenizer = AutoTokenizer.from_pretrained(resolve_backbone(backbone))
+        wanted = tokenizer(texts, truncation=True, max_length=12)["input_ids"]
+        assert [row[m.bool()].tolist() for row, m in zip(ids, mask, strict=True)] == wanted
+        assert (ids[mask == 0] == tokenizer.pad_token_id).all()
+        assert lengths.tolist() == [len(tokenizer(text)["input_ids"]) for text in texts]
+    with pytest.raises(InputError, match="max_length is 100; the backbone .* reads 3 to 64 tokens"):
+        encode(texts, tiny["bert"], max_length=100)
+
+
+def test_tokens_are_cached_by_content(tiny, folder, tmp_path):
+    corpus = load_corpus(str(folder), dev_rows=12)
+    first = tokenize(corpus, tiny["bert"], max_length=16, cache=tmp_path / "c")
+    files = {file: file.stat().st_mtime_ns for file in (tmp_path / "c").iterdir()}
+    second = tokenize(corpus, tiny["bert"], max_length=16, cache=tmp_path / "c")
+    assert {file: file.stat().st_mtime_ns for file in (tmp_path / "c").iterdir()} == files and len(files) == 3
+    assert all(torch.equal(a, b) for a, b in zip(first.train.tensors, second.train.tensors, strict=True))
+    tokenize(corpus, tiny["bert"], max_length=8, cache=tmp_path / "c")
+    assert len(list((tmp_path / "c").iterdir())) == 6
+
+
+class Recording(torch.optim.SGD):
+    """Keeps the norm of the gradients it is given."""
+
+    norms: ClassVar[list] = []
+
+    def step(self, closure=None):
+        grads = [p.grad for group in self.param_groups for p in group["params"] if p.grad is not None]
+        if grads:
+            self.norms.append(float(torch.stack([g.norm() for g in grads]).norm()))
+        return super().step(closure)
+
+
+@pytest.mark.parametrize("clip_norm", [0.05, None])
+def test_clipping_bounds_the_norm(tiny, tokens, monkeypatch, clip_norm):
+    monkeypatch.setitem(optim.OPTIMIZERS, "recording", Recording)
+    monkeypatch.setattr(Recording, "norms", [])
+    model = build_model(tiny["bert"], num_labels=2)
+    loader, options = (
+        make_loader(tokens.train, batch_size=8, seed=1),
+        {"optimizer": "recording", "clip_norm": clip_norm},
+    )
+    history = training.fit(model, loader, make_loader(tokens.dev), epochs=1, learning_rate=0.1, **options)
+    assert len(Recording.norms) == 6
+    if clip_norm:
+        assert max(Recording.norms) <= clip_norm * (1 + 1e-4) < history["gradient_norm"][0]
+    else:
+        assert np.mean(Recording.norms) == pytest.approx(history["gradient_norm"][0], rel=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["bert", "roberta", "distilbert"])
+@pytest.mark.parametrize("head", ["native", "cls"])
+def test_a_model_overfits_eight_examples(tiny, tokens, kind, head):
+    eight = TensorDataset(*(tensor[:8] for tensor in tokens.train.tensors))
+    model = build_model(tiny[kind], head=head, num_labels=2, dropout=0.0)
+    loader = make_loader(eight, batch_size=8, seed=1)
+    history = training.fit(model, loader, make_loader(eight), epochs=60, learning_rate=3e-3, precision="fp32")
+    assert history["dev_accuracy"].iloc[-1] == 1 and history["dev_loss"].iloc[-1] < 0.1
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_same_seed_same_weights_to_the_bit(tiny, tokens, precision):
+    def weights(seed):
+        model = build_model(tiny["bert"], num_labels=2, seed=seed)
+        loader = make_loader(tokens.train, batch_size=8, batching="grouped", seed=seed)
+        options = {"learning_rate": 1e-3, "seed": seed, "precision": precision}
+        training.fit(model, loader, make_loader(tokens.dev), epochs=2, **options)
+        return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+    assert torch.equal(weights(1), weights(1))
+    assert not torch.equal(weights(1), weights(2))
+
+
+def test_evaluation_keeps_the_order_of_rows(tiny, tokens):
+    model = build_model(tiny["bert"], num_labels=2)
+    sorted_ = training.evaluate(model, make_loader(tokens.test, batch_size=4), precision="fp32")
+    single = training.evaluate(model, make_loader(tokens.test, batch_size=1), precision="fp32")
+    assert np.abs(sorted_.logits.astype(float) - single.logits.astype(float)).max() < 2e-3  # 16 bits
+    assert sorted_.labels.tolist() == tokens.test.tensors[2].tolist()
+
+
+def test_history_has_its_columns_and_divergence_its_step(tiny, tokens):
+    model, loader = build_model(tiny["bert"], num_labels=2), make_loader(tokens.train, batch_size=8, seed=1)
+    steps = []
+    for _ in range(2):
+        row, _ = next(
+            training.train_epochs(
+                model,
+                optim.make_optimizer("adam", model, learning_rate=1e-3),
+                optim.plan("constant", "adam", learning_rate=1e-3, steps_per_epoch=6, epochs=1),
+                loader,
+                make_loader(tokens.dev),
+            )
+        )
+        steps.append(row)
+    wanted = {
+        "train_loss",
+        "learning_rate",
+        "gradient_norm",
+        "dev_loss",
+        "dev_accuracy",
+        "dev_macro_f1",
+        "dev_micro_f1",
+    }
+    assert wanted | {"seconds", "samples_per_second", "tokens_per_second"} <= set(steps[0])
+    with pytest.raises(training.DivergedError, match=r"was not finite at step [2-6] \(learning rate 1e\+30\)"):
+        training.fit(model, loader, make_loader(tokens.dev), epochs=1, learning_rate=1e30, optimizer="sgd")
+
+
+def test_precision():
+    assert training.resolve_precision("auto") in ("fp32", "bf16")
+    with pytest.raises(InputError, match="Unknown precision 'bf61'. Did you mean bf16"):
+        training.resolve_precision("bf61")

@@ -17,6 +17,7 @@ import numpy as np
 
 from lib.demo import news
 from lib.errors import InputError, lookup, nearest
+from lib.models import probe_hub
 
 SPLITS = ("train", "dev", "test")
 SUFFIXES = (".parquet", ".csv", ".tsv", ".jsonl")
@@ -227,6 +228,7 @@ def read_folder(path: Path, text: str, label: str, names: tuple[str, ...] | None
 
 def read_hub(entry: Dataset, text: str, label: str):
     """The splits of a Hub dataset at its pinned revision; a clear InputError where the Hub is out of reach."""
+    probe_hub()
     import datasets
 
     try:

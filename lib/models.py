@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from functools import lru_cache
 from pathlib import Path
 
@@ -51,6 +52,18 @@ def resolve_backbone(name: str | Path) -> Path:
     return folder
 
 
+@lru_cache
+def probe_hub() -> None:
+    """Ask the Hub once; where it does not answer, its libraries use their cache alone from here on, without retries."""
+    from huggingface_hub import constants, get_session
+
+    try:
+        get_session().head(constants.ENDPOINT, timeout=5)
+    except Exception:
+        os.environ["HF_HUB_OFFLINE"] = "1"  # for libraries not imported yet, such as datasets
+        constants.HF_HUB_OFFLINE = True
+
+
 def _from_hub(name: str) -> Path:
     from huggingface_hub import snapshot_download
 
@@ -59,6 +72,7 @@ def _from_hub(name: str) -> Path:
         return Path(snapshot_download(name, revision=revision, allow_patterns=HUB_FILES, local_files_only=True))
     except Exception:  # not in the cache: say so, then download
         print(f"Downloading the backbone {name} from the Hugging Face Hub", flush=True)
+        probe_hub()
     try:
         return Path(snapshot_download(name, revision=revision, allow_patterns=HUB_FILES, etag_timeout=5))
     except Exception as error:

@@ -2,8 +2,9 @@
 PYTHON  ?= python3
 PROFILE ?= demo
 ARGS    ?=
-DATA_DIR ?=
-export DATA_DIR
+ifdef DATA_DIR
+export DATA_DIR := $(abspath $(DATA_DIR))
+endif
 VENV    := .venv
 PY      := $(VENV)/bin/python
 READY   := $(VENV)/.ready
@@ -25,7 +26,7 @@ setup: $(READY)
 $(READY): requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 	  echo "Python 3.11 or newer is needed; '$(PYTHON)' is $$($(PYTHON) --version 2>&1). Name another one: make PYTHON=python3.12 ..."; exit 1; }
-	@test -x $(PY) || $(PYTHON) -m venv $(VENV) 2>/dev/null || { rm -rf $(VENV); \
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV) >/dev/null 2>&1 || { rm -rf $(VENV); \
 	  echo "The venv module is missing; on Debian or Ubuntu: apt install python3-venv"; exit 1; }
 	@echo "Installing the pinned requirements into $(VENV) (once; some minutes)"
 	@$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt

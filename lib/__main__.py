@@ -36,7 +36,8 @@ def study(
 @app.command()
 def train(config: Path, overrides: Annotated[Optional[list[str]], typer.Argument(help="key=value …")] = None):  # noqa: UP045
     """Train one run from a YAML file; the last line is the run's folder."""
-    from lib.runs import make_config, run
+    from lib.config import make_config
+    from lib.runs import run
 
     if not config.is_file():
         raise InputError(f"There is no file {config}")

@@ -4,7 +4,6 @@ A corpus is named by a row of `DATASETS`, by a folder with `{train,dev,test}.{pa
 file. What a split lacks is carved from train: stratified, seeded, and with equal texts kept on one side.
 """
 
-import csv
 import dataclasses
 import hashlib
 import json
@@ -15,9 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
+from lib.backbones import probe_hub
 from lib.demo import news
-from lib.errors import InputError, lookup, nearest
-from lib.models import probe_hub
+from lib.errors import InputError, lookup
+from lib.readers import Table, label_ids, names_in, read_table
 
 SPLITS = ("train", "dev", "test")
 SUFFIXES = (".parquet", ".csv", ".tsv", ".jsonl")
@@ -99,80 +99,6 @@ DATASETS = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class Table:
-    """The columns of one file, with the line that each row came from."""
-
-    path: Path
-    columns: dict[str, list]
-    lines: list[int]
-
-    def at(self, row: int) -> str:
-        return f"{self.path.name}, {'row' if self.path.suffix == '.parquet' else 'line'} {self.lines[row]}"
-
-    def column(self, name: str) -> list:
-        if name not in self.columns:
-            raise InputError(f"{self.path.name} has no column {name!r}.{nearest(name, self.columns)}")
-        return self.columns[name]
-
-
-def read_table(path: Path) -> Table:
-    """Read a Parquet, CSV, TSV or JSON-lines file; raises InputError with the line of the first bad row."""
-    if path.suffix == ".parquet":
-        import pyarrow.parquet
-
-        columns = pyarrow.parquet.read_table(path).to_pydict()
-        return Table(path, columns, list(range(1, len(next(iter(columns.values()), [])) + 1)))
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
-        raise InputError(
-            f"{path.name}, line {line} is not UTF-8 (byte 0x{error.object[error.start]:02x}); "
-            f"convert it first, for example: iconv -f latin1 -t utf-8 {path.name}"
-        ) from None
-    rows, lines = [], []
-    try:
-        if path.suffix == ".jsonl":
-            for line, content in enumerate(text.splitlines(), 1):
-                if content.strip():
-                    rows.append(json.loads(content))
-                    lines.append(line)
-            names = list(rows[0]) if rows else []
-            columns = {name: [row.get(name) for row in rows] for name in names}
-        else:
-            delimiter = "\t" if path.suffix == ".tsv" else ","
-            reader = csv.reader(text.splitlines(keepends=True), delimiter=delimiter, strict=True)
-            names, line = next(reader, []), reader.line_num
-            for row in reader:
-                if row and len(row) != len(names):
-                    raise InputError(f"{path.name}, line {line + 1} has {len(row)} fields; the header has {len(names)}")
-                if row:
-                    rows.append(row)
-                    lines.append(line + 1)
-                line = reader.line_num
-            columns = {name: list(values) for name, values in zip(names, zip(*rows, strict=True), strict=False)}
-            columns = columns or {name: [] for name in names}
-    except (csv.Error, json.JSONDecodeError) as error:
-        place = line if path.suffix == ".jsonl" else reader.line_num
-        raise InputError(f"{path.name}, line {place} cannot be read: {error}") from None
-    return Table(path, columns, lines)
-
-
-def label_ids(table: Table, column: str, names: tuple[str, ...]) -> np.ndarray:
-    """Label ids (rows,) from names, or from ids where a whole number is given and no name looks like it."""
-    ids = {name: i for i, name in enumerate(names)}
-    if not set(ids) & {str(i) for i in range(len(names))}:
-        ids |= {str(i): i for i in range(len(names))}
-    values = [str(value) for value in table.column(column)]
-    for row, value in enumerate(values):
-        if value not in ids:
-            raise InputError(
-                f"{table.at(row)}: unknown label {value!r} in column {column!r}; the labels are {', '.join(names)}"
-            )
-    return np.array([ids[value] for value in values], dtype=np.int64)
-
-
 def to_split(table: Table, text: str, label: str, names: tuple[str, ...]) -> Split:
     texts = table.column(text)
     for row, value in enumerate(texts):
@@ -180,13 +106,6 @@ def to_split(table: Table, text: str, label: str, names: tuple[str, ...]) -> Spl
             what = "is not text" if not isinstance(value, str) else "has a NUL byte" if "\0" in value else "is empty"
             raise InputError(f"{table.at(row)}: column {text!r} {what}; mend or remove this row")
     return Split(texts, label_ids(table, label, names), np.arange(len(texts)))
-
-
-def names_in(table: Table, label: str) -> tuple[str, ...]:
-    """The label names that occur, numbers in numeric order."""
-    found = {str(value) for value in table.column(label)}
-    numeric = all(value.lstrip("-").isdigit() for value in found)
-    return tuple(sorted(found, key=int if numeric else None))
 
 
 def carve(split: Split, rows: int, seed: int) -> tuple[Split, Split]:
@@ -293,7 +212,8 @@ def load_corpus(
         lookup(DATASETS, dataset, "dataset (nor is there such a folder or file)")
     train = splits["train"]
     if len(names) < 2 or len(np.unique(train.labels)) < 2:
-        raise InputError(f"The train split of {dataset} has one class only; a classifier needs at least two")
+        found = names[int(train.labels[0])] if len(train) else "none"
+        raise InputError(f"{dataset}: column {label!r} of train has one class only ({found}); at least two are needed")
     if "test" not in splits:
         train, splits["test"] = carve(train, test_rows or max(1, len(train) // 5), split_seed)
     elif test_rows and test_rows < len(splits["test"]):

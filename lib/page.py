@@ -16,6 +16,7 @@ from scipy.special import softmax
 
 from lib import runs as runs_module
 from lib.audit import audit as audit_table
+from lib.config import make_config
 from lib.errors import InputError
 from lib.findings import FINDINGS
 from lib.metrics import SCORES
@@ -170,7 +171,7 @@ def verify(folder: Path) -> tuple[int, list[str], list[str]]:
             continue
         if kind == "audit":
             try:
-                config = runs_module.make_config(arguments)
+                config = make_config(arguments)
                 table = audit_table(runs_module.corpus_of(config), runs_module.tokens_of(config))
             except InputError as error:
                 left.append(f"{name}: {error}")

@@ -124,7 +124,7 @@ def execute(notebook: Path, parameters: dict, output: Path):
     os.environ.update(QUIET)
     try:
         return papermill.execute_notebook(
-            notebook, output, parameters=parameters, kernel_name="python3", cwd=ROOT, progress_bar=False,
+            notebook, output, parameters=parameters, kernel_name="python3", cwd=Path.cwd(), progress_bar=False,
             log_output=True, stdout_file=sys.stdout, stderr_file=sys.stderr,
             extra_arguments=["--IPKernelApp.log_level=ERROR"],
         )  # fmt: skip

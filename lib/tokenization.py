@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch.utils.data import TensorDataset
 
+from lib.backbones import fingerprint, load_tokenizer, resolve_backbone
 from lib.data import SPLITS, Corpus
 from lib.errors import InputError
-from lib.models import fingerprint, load_tokenizer, resolve_backbone
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,7 +8,8 @@ import sys
 import pytest
 
 from lib.__main__ import main
-from lib.runs import RunConfig, run
+from lib.config import RunConfig
+from lib.runs import run
 
 
 def cli(monkeypatch, *arguments) -> int:

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib import models
+from lib import backbones
 from lib.errors import InputError
 from lib.models import HEADS, build_model, fast_dropout
 
@@ -85,10 +85,10 @@ def test_build_is_seeded(tiny):
 
 
 def test_embedded_backbone_is_the_published_one(monkeypatch):
-    assert (models.resolve_backbone(models.EMBEDDED) / "config.json").is_file()
-    monkeypatch.setattr(models, "EMBEDDED_SHA256", "0" * 64)
+    assert (backbones.resolve_backbone(backbones.EMBEDDED) / "config.json").is_file()
+    monkeypatch.setattr(backbones, "EMBEDDED_SHA256", "0" * 64)
     with pytest.raises(InputError, match="not the published ones; reinstall"):
-        models.resolve_backbone.__wrapped__(models.EMBEDDED)
+        backbones.resolve_backbone.__wrapped__(backbones.EMBEDDED)
 
 
 def test_backbone_from_the_hub_cache_and_without_a_hub(tiny, tmp_path, monkeypatch):
@@ -98,13 +98,13 @@ def test_backbone_from_the_hub_cache_and_without_a_hub(tiny, tmp_path, monkeypat
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(InputError, match="The backbone nobody/nothing is not a folder.*Go online once, or"):
-        models.resolve_backbone("nobody/nothing")
+        backbones.resolve_backbone("nobody/nothing")
     repository = tmp_path / "models--nobody--tiny"
     shutil.copytree(tiny["bert"], repository / "snapshots" / ("a" * 40))
     (repository / "refs").mkdir()
     (repository / "refs" / "main").write_text("a" * 40)
-    assert models.fingerprint(models.resolve_backbone("nobody/tiny")) == models.fingerprint(
-        models.resolve_backbone(tiny["bert"])
+    assert backbones.fingerprint(backbones.resolve_backbone("nobody/tiny")) == backbones.fingerprint(
+        backbones.resolve_backbone(tiny["bert"])
     )
 
 
@@ -112,7 +112,7 @@ def test_pickled_weights_are_refused(tiny, tmp_path):
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "pytorch_model.bin").write_bytes(b"x")
     with pytest.raises(InputError, match=r"has no model.safetensors"):
-        models.resolve_backbone(str(tmp_path))
+        backbones.resolve_backbone(str(tmp_path))
 
 
 def test_unknown_head(tiny):

@@ -12,8 +12,9 @@ import pytest
 
 from lib import runs
 from lib.baselines import BASELINES
+from lib.config import RunConfig, make_config
 from lib.errors import InputError
-from lib.runs import RunConfig, make_config, run, run_all
+from lib.runs import run, run_all
 
 FIXED = {"max_length": 16, "batch_size": 8, "dev_rows": 12, "learning_rate": 1e-3, "precision": "fp32"}
 

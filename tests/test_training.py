@@ -59,7 +59,7 @@ def test_encoding_is_the_tokenizers_own(tiny):
     texts = ["kana", "kana kabe nuna " * 20, "unknown words here"]
     for backbone in ("all-MiniLM-L6-v2", tiny["roberta"]):
         ids, mask, lengths = encode(texts, backbone, max_length=12)
-        from lib.models import resolve_backbone
+        from lib.backbones import resolve_backbone
 
         tokenizer = AutoTokenizer.from_pretrained(resolve_backbone(backbone))
         wanted = tokenizer(texts, truncation=True, max_length=12)["input_ids"]

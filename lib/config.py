@@ -1,0 +1,65 @@
+"""What a run is asked to be: typed, frozen, and without a field that nobody reads."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from lib.backbones import EMBEDDED
+from lib.errors import InputError, nearest
+
+DATA_FIELDS = ("dataset", "text", "label", "train_rows", "dev_rows", "test_rows", "split_seed")
+
+
+class RunConfig(BaseModel):
+    """Everything that a run's result depends on, but for the bytes of its data and backbone."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dataset: str = "demo_news"  # a row of lib.data.DATASETS, a folder or a file
+    text: str = "text"  # column
+    label: str = "label"  # column
+    train_rows: int | None = Field(None, ge=2)  # None: all
+    dev_rows: int | None = Field(None, ge=1)  # None: the dev file, or a tenth of train
+    test_rows: int | None = Field(None, ge=1)  # None: all
+    split_seed: int = Field(0, ge=0)
+    backbone: str = EMBEDDED  # embedded, a folder, a Hub name; or a row of lib.baselines.BASELINES
+    head: str = "native"  # native, or a row of lib.models.HEADS
+    dropout: float = Field(0.1, ge=0, lt=1)  # of the head; native heads have the backbone's
+    max_length: int = Field(128, ge=3)  # tokens
+    batch_size: int = Field(32, ge=1)  # documents per optimizer step
+    batching: Literal["random", "grouped"] = "grouped"
+    epochs: int = Field(3, ge=1)
+    optimizer: str = "adamw"  # a row of lib.optim.OPTIMIZERS
+    learning_rate: float = Field(1e-4, gt=0)  # peak
+    weight_decay: float = Field(0.0, ge=0)
+    schedule: str = "constant"  # a row of lib.optim.SCHEDULES
+    schedule_args: dict[str, Any] = {}
+    clip_norm: float | None = Field(1.0, gt=0)  # None: no clipping
+    precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto is resolved before the run is keyed
+    seed: int = Field(1, ge=0)
+    select_by: Literal["macro_f1", "accuracy", "loss"] = "macro_f1"  # on dev, chooses the epoch
+    test_every_epoch: bool = False  # else test is scored for the chosen and the last epoch
+
+    def with_(self, **changes) -> "RunConfig":
+        return make_config(self.model_dump() | changes)
+
+    def baseline(self, name: str) -> "RunConfig":
+        """The run of a row of `lib.baselines.BASELINES` on the same data."""
+        return make_config({field: getattr(self, field) for field in DATA_FIELDS} | {"backbone": name})
+
+
+def explain(error: ValidationError, names) -> InputError:
+    """The first complaint of a pydantic model, as one sentence."""
+    first = error.errors()[0]
+    name = ".".join(map(str, first["loc"]))
+    if first["type"] == "extra_forbidden":
+        return InputError(f"Unknown parameter {name!r}.{nearest(name, names)}")
+    return InputError(f"{name} = {first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}")
+
+
+def make_config(values: dict) -> RunConfig:
+    """A RunConfig from plain values; raises InputError that names the parameter."""
+    try:
+        return RunConfig(**values)
+    except ValidationError as error:
+        raise explain(error, RunConfig.model_fields) from None

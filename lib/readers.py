@@ -1,0 +1,91 @@
+"""Tables from files, with the line of everything that is wrong in them."""
+
+import csv
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+
+from lib.errors import InputError, nearest
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """The columns of one file, with the line that each row came from."""
+
+    path: Path
+    columns: dict[str, list]
+    lines: list[int]
+
+    def at(self, row: int) -> str:
+        return f"{self.path.name}, {'row' if self.path.suffix == '.parquet' else 'line'} {self.lines[row]}"
+
+    def column(self, name: str) -> list:
+        if name not in self.columns:
+            raise InputError(f"{self.path.name} has no column {name!r}.{nearest(name, self.columns)}")
+        return self.columns[name]
+
+
+def read_table(path: Path) -> Table:
+    """Read a Parquet, CSV, TSV or JSON-lines file; raises InputError with the line of the first bad row."""
+    if path.suffix == ".parquet":
+        import pyarrow.parquet
+
+        columns = pyarrow.parquet.read_table(path).to_pydict()
+        return Table(path, columns, list(range(1, len(next(iter(columns.values()), [])) + 1)))
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise InputError(
+            f"{path.name}, line {line} is not UTF-8 (byte 0x{error.object[error.start]:02x}); "
+            f"convert it first, for example: iconv -f latin1 -t utf-8 {path.name}"
+        ) from None
+    rows, lines = [], []
+    try:
+        if path.suffix == ".jsonl":
+            for line, content in enumerate(text.splitlines(), 1):
+                if content.strip():
+                    rows.append(json.loads(content))
+                    lines.append(line)
+            names = list(rows[0]) if rows else []
+            columns = {name: [row.get(name) for row in rows] for name in names}
+        else:
+            delimiter = "\t" if path.suffix == ".tsv" else ","
+            reader = csv.reader(text.splitlines(keepends=True), delimiter=delimiter, strict=True)
+            names, line = next(reader, []), reader.line_num
+            for row in reader:
+                if row and len(row) != len(names):
+                    raise InputError(f"{path.name}, line {line + 1} has {len(row)} fields; the header has {len(names)}")
+                if row:
+                    rows.append(row)
+                    lines.append(line + 1)
+                line = reader.line_num
+            columns = {name: list(values) for name, values in zip(names, zip(*rows, strict=True), strict=False)}
+            columns = columns or {name: [] for name in names}
+    except (csv.Error, json.JSONDecodeError) as error:
+        place = line if path.suffix == ".jsonl" else reader.line_num
+        raise InputError(f"{path.name}, line {place} cannot be read: {error}") from None
+    return Table(path, columns, lines)
+
+
+def label_ids(table: Table, column: str, names: tuple[str, ...]) -> np.ndarray:
+    """Label ids (rows,) from names, or from ids where a whole number is given and no name looks like it."""
+    ids = {name: i for i, name in enumerate(names)}
+    if not set(ids) & {str(i) for i in range(len(names))}:
+        ids |= {str(i): i for i in range(len(names))}
+    values = [str(value) for value in table.column(column)]
+    for row, value in enumerate(values):
+        if value not in ids:
+            raise InputError(
+                f"{table.at(row)}: unknown label {value!r} in column {column!r}; the labels are {', '.join(names)}"
+            )
+    return np.array([ids[value] for value in values], dtype=np.int64)
+
+
+def names_in(table: Table, label: str) -> tuple[str, ...]:
+    """The label names that occur, numbers in numeric order."""
+    found = {str(value) for value in table.column(label)}
+    numeric = all(value.lstrip("-").isdigit() for value in found)
+    return tuple(sorted(found, key=int if numeric else None))

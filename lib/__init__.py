@@ -4,8 +4,9 @@ from lib import findings, tables
 from lib.config import RunConfig
 from lib.data import DATASETS, Corpus, load_corpus
 from lib.errors import InputError
+from lib.heads import HEADS
 from lib.loaders import make_loader
-from lib.models import HEADS, Classifier, build_model
+from lib.models import Classifier, build_model
 from lib.optim import OPTIMIZERS, SCHEDULES
 from lib.page import publish, show_audit, show_errors, show_figure, show_finding, show_table, show_text
 from lib.runs import Run, Runs, load_run, run, run_all

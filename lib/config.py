@@ -23,7 +23,7 @@ class RunConfig(BaseModel):
     test_rows: int | None = Field(None, ge=1)  # None: all
     split_seed: int = Field(0, ge=0)
     backbone: str = EMBEDDED  # embedded, a folder, a Hub name; or a row of lib.baselines.BASELINES
-    head: str = "native"  # native, or a row of lib.models.HEADS
+    head: str = "native"  # native, or a row of lib.heads.HEADS
     dropout: float = Field(0.1, ge=0, lt=1)  # of the head; native heads have the backbone's
     max_length: int = Field(128, ge=3)  # tokens
     batch_size: int = Field(32, ge=1)  # documents per optimizer step

@@ -1,4 +1,4 @@
-"""Pooling heads, and the classifier made of a backbone and one of them."""
+"""The classifier: a backbone with a head, and how it is built, saved and loaded."""
 
 import json
 from functools import lru_cache
@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from lib.backbones import load_tokenizer, resolve_backbone
 from lib.errors import lookup
+from lib.heads import HEADS
 
 CLASSIFIER_FILE = "classifier.json"
 
@@ -59,22 +60,6 @@ def _register_attention() -> str:
     AttentionInterface.register("fast", _attention)
     AttentionMaskInterface.register("fast", sdpa_mask)
     return "fast"
-
-
-class ClsHead(nn.Module):
-    """First token → dropout → dense → tanh → dropout → logits, as RoBERTa's own head does."""
-
-    def __init__(self, size: int, num_labels: int, dropout: float):
-        super().__init__()
-        self.dense, self.out = nn.Linear(size, size), nn.Linear(size, num_labels)
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        return self.out(self.dropout(torch.tanh(self.dense(self.dropout(hidden[:, 0])))))
-
-
-# A head maps hidden states (batch, tokens, size) and mask (batch, tokens) to logits (batch, num_labels).
-HEADS = {"cls": ClsHead}
 
 
 class Classifier(nn.Module):

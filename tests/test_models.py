@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from lib import backbones
 from lib.errors import InputError
-from lib.models import HEADS, build_model, fast_dropout
+from lib.heads import HEADS
+from lib.models import build_model, fast_dropout
 
 
 def batch(lengths, vocabulary=40, pad=0, width=None, seed=0):

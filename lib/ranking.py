@@ -1,0 +1,88 @@
+"""Scores of ranked labels, for documents with several labels each.
+
+Gold labels are id lists padded with −1 (rows, most); an id from `num_labels` on is a label that train never had: it is
+counted in every denominator and can never be hit. Rankings are label ids (rows, k), best first. No dense
+(documents × labels) matrix is made but for the scores that a ranking is taken from.
+"""
+
+import numpy as np
+
+A, B = 0.55, 1.5  # of the propensity model (Jain et al. 2016), the values used for EURLex
+
+
+def top_k(scores: np.ndarray, k: int) -> np.ndarray:
+    """The k best labels (rows, k) of scores (rows, labels); equal scores in the order of their label ids."""
+    rows, labels = scores.shape
+    k = min(k, labels)
+    chosen = np.argpartition(-scores, k - 1, axis=1)[:, :k] if k < labels else np.tile(np.arange(labels), (rows, 1))
+    values = np.take_along_axis(scores, chosen, axis=1)
+    last = values.min(axis=1)
+    tied = (scores == last[:, None]).sum(1) > (values == last[:, None]).sum(1)  # ties that the cut went through
+    for row in np.flatnonzero(tied):
+        above = np.flatnonzero(scores[row] > last[row])
+        level = np.flatnonzero(scores[row] == last[row])[: k - len(above)]
+        chosen[row] = np.concatenate([above, level])
+    chosen.sort(axis=1)
+    order = np.argsort(-np.take_along_axis(scores, chosen, axis=1), axis=1, kind="stable")
+    return np.take_along_axis(chosen, order, axis=1)
+
+
+def inverse_propensity(train: np.ndarray, num_labels: int, *, a: float = A, b: float = B) -> np.ndarray:
+    """1 / p of each label, and of an unseen one at the end (num_labels + 1,), from train's gold labels.
+
+    1 / p = 1 + C (n + b)^−a with C = (ln N − 1)(b + 1)^a, for a label in n of N train documents (Jain et al. 2016).
+    """
+    counts = np.append(np.bincount(train[(train >= 0) & (train < num_labels)], minlength=num_labels), 0)
+    return 1 + (np.log(len(train)) - 1) * (b + 1) ** a * (counts + b) ** -a
+
+
+def hits(ranked: np.ndarray, gold: np.ndarray) -> np.ndarray:
+    """Whether each ranked label is a gold one: booleans (rows, k)."""
+    found = np.zeros(ranked.shape, dtype=bool)
+    for column in gold.T:
+        found |= ranked == column[:, None]
+    return found
+
+
+def ranking_scores(ranked: np.ndarray, gold: np.ndarray, weights: np.ndarray, ks=(1, 2, 3, 4, 5)) -> dict[str, float]:
+    """Mean scores over documents, for each cut-off k. `weights` is `inverse_propensity`.
+
+    - P@k: hits among the first k, divided by k.
+    - R@k: hits among the first k, divided by the number of gold labels.
+    - nDCG@k: sum of 1 / log2(rank + 1) over the hits among the first k, divided by the largest sum there can be.
+    - PSP@k: sum over documents of 1 / p of the hits among the first k, divided by the same sum for the best k gold
+      labels of each (Jain et al. 2016).
+    - PSnDCG@k: the same ratio with each term discounted by 1 / log2(rank + 1).
+
+    Documents without a gold label count 0 for P@k and are left out of R@k and nDCG@k.
+    """
+    hit, size = hits(ranked, gold), (gold >= 0).sum(1)
+    discount = 1 / np.log2(np.arange(2, ranked.shape[1] + 2))
+    gained = np.where(hit, weights[np.minimum(ranked, len(weights) - 1)], 0.0)
+    best = -np.sort(-np.where(gold >= 0, weights[np.minimum(gold, len(weights) - 1)], 0.0), axis=1)
+    best = np.pad(best, ((0, 0), (0, max(0, ranked.shape[1] - best.shape[1]))))[:, : ranked.shape[1]]
+    some, ideal = size > 0, np.concatenate([[0.0], np.cumsum(discount)])
+    found = {}
+    for k in ks:
+        found[f"P@{k}"] = float(hit[:, :k].sum(1).mean() / k)
+        found[f"R@{k}"] = float((hit[some, :k].sum(1) / size[some]).mean())
+        found[f"nDCG@{k}"] = float((hit[some, :k] @ discount[:k] / ideal[np.minimum(size[some], k)]).mean())
+        found[f"PSP@{k}"] = float(gained[:, :k].sum() / best[:, :k].sum())
+        found[f"PSnDCG@{k}"] = float((gained[:, :k] @ discount[:k]).sum() / (best[:, :k] @ discount[:k]).sum())
+    return found
+
+
+def f1_at_threshold(ranked: np.ndarray, chosen: np.ndarray, gold: np.ndarray, num_labels: int) -> dict[str, float]:
+    """Micro F1, and macro F1 over the labels of train, of the ranked labels that are `chosen` (rows, k) booleans.
+
+    A label that is neither chosen nor gold anywhere counts 0 in the macro average, as in scikit-learn's
+    `zero_division=0`; unseen gold labels count as misses in the micro average.
+    """
+    hit = hits(ranked, gold) & chosen
+    true = np.bincount(ranked[hit], minlength=num_labels)[:num_labels]
+    claimed = np.bincount(ranked[chosen], minlength=num_labels)[:num_labels]
+    wanted = np.bincount(gold[(gold >= 0) & (gold < num_labels)], minlength=num_labels)
+    both = claimed + wanted
+    macro = np.divide(2 * true, both, out=np.zeros(num_labels), where=both > 0).mean()
+    total = claimed.sum() + (gold >= 0).sum()
+    return {"micro_f1": float(2 * true.sum() / total) if total else 0.0, "macro_f1": float(macro)}

@@ -37,7 +37,9 @@ class RunConfig(BaseModel):
     clip_norm: float | None = Field(1.0, gt=0)  # None: no clipping
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto is resolved before the run is keyed
     seed: int = Field(1, ge=0)
-    select_by: Literal["macro_f1", "accuracy", "loss"] = "macro_f1"  # on dev, chooses the epoch
+    select_by: Literal["macro_f1", "accuracy", "loss", "micro_f1", "P@1", "nDCG@5"] = (
+        "macro_f1"  # on dev, chooses the epoch
+    )
     test_every_epoch: bool = False  # else test is scored for the chosen and the last epoch
 
     def with_(self, **changes) -> "RunConfig":

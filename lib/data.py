@@ -17,7 +17,7 @@ import numpy as np
 from lib.backbones import probe_hub
 from lib.demo import news
 from lib.errors import InputError, lookup
-from lib.readers import Table, label_ids, names_in, read_table
+from lib.readers import Table, is_multilabel, label_ids, label_lists, names_in, read_table
 
 SPLITS = ("train", "dev", "test")
 SUFFIXES = (".parquet", ".csv", ".tsv", ".jsonl")
@@ -26,12 +26,16 @@ DEV_NAMES = ("dev", "validation", "valid", "val")
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """Documents with their labels; `rows` are positions in the source, counted from 0."""
+    """Documents with their labels; `rows` are positions in the source, counted from 0.
+
+    With several labels a document, `labels` are id lists padded with −1, and the id `num_labels` stands for any label
+    that train does not have.
+    """
 
     texts: list[str]
-    labels: np.ndarray  # (rows,) int64
+    labels: np.ndarray  # (rows,) or (rows, most) int64
     rows: np.ndarray  # (rows,) int64
-    true_labels: np.ndarray | None = None  # (rows,) int64, known only where a generator added label noise
+    true_labels: np.ndarray | None = None  # like labels, known only where a generator added label noise
 
     def __len__(self):
         return len(self.texts)
@@ -53,6 +57,10 @@ class Corpus:
     @property
     def num_labels(self) -> int:
         return len(self.label_names)
+
+    @property
+    def multilabel(self) -> bool:
+        return self.train.labels.ndim == 2
 
     @property
     def fingerprint(self) -> str:
@@ -105,25 +113,28 @@ def to_split(table: Table, text: str, label: str, names: tuple[str, ...]) -> Spl
         if not isinstance(value, str) or not value.strip() or "\0" in value:
             what = "is not text" if not isinstance(value, str) else "has a NUL byte" if "\0" in value else "is empty"
             raise InputError(f"{table.at(row)}: column {text!r} {what}; mend or remove this row")
-    return Split(texts, label_ids(table, label, names), np.arange(len(texts)))
+    read = label_lists if is_multilabel(table, label) else label_ids
+    return Split(texts, read(table, label, names), np.arange(len(texts)))
 
 
 def carve(split: Split, rows: int, seed: int) -> tuple[Split, Split]:
     """Take `rows` documents out of a split, stratified by label: (what is left, what was taken), in source order.
 
-    Equal texts stay on one side, so the number taken can differ by a few. Raises InputError where it cannot be done.
+    Equal texts stay on one side, so the number taken can differ by a few. Documents with several labels are taken
+    without strata. Raises InputError where it cannot be done.
     """
     from sklearn.model_selection import train_test_split
 
     first = {}
     group = np.array([first.setdefault(text, i) for i, text in enumerate(split.texts)])
     groups = np.unique(group)
-    rare = [label for label, n in Counter(split.labels[groups].tolist()).items() if n < 2]
+    strata = split.labels[groups] if split.labels.ndim == 1 else None
+    rare = strata is not None and min(Counter(strata.tolist()).values(), default=2) < 2
     if not 0 < rows < len(groups) or rare:
         reason = "a class has a single text" if rare else f"there are {len(groups)} different texts"
         raise InputError(f"Cannot split off {rows} rows, stratified by label: {reason}")
     try:
-        _, taken = train_test_split(groups, test_size=rows, random_state=seed, stratify=split.labels[groups])
+        _, taken = train_test_split(groups, test_size=rows, random_state=seed, stratify=strata)
     except ValueError as error:
         raise InputError(f"Cannot split off {rows} rows, stratified by label: {error}") from None
     out = np.isin(group, taken)
@@ -161,9 +172,59 @@ def read_hub(entry: Dataset, text: str, label: str):
         ) from None
     splits = {}
     for name, table in loaded.items():
+        if name not in ("train", "test", *DEV_NAMES):
+            continue
         as_table = Table(Path(f"{entry.hub} {name}.parquet"), table.to_dict(), list(range(1, len(table) + 1)))
         splits["dev" if name in DEV_NAMES else name] = to_split(as_table, text, label, entry.label_names)
     return splits
+
+
+def read_source(dataset: str, data_dir, text: str, label: str, label_names: tuple[str, ...] | None):
+    """The splits as their source has them, the label names, and a description of the source for the page."""
+    entry = DATASETS.get(dataset, Dataset(""))
+    if entry.make:
+        splits = {}
+        for name, rows, seed in (("train", entry.make_rows[0], 1), ("test", entry.make_rows[1], 2)):
+            made = entry.make(rows, seed)
+            texts, labels, true = (pad(part) if isinstance(part[0], list) else part for part in made)
+            splits[name] = Split(texts, np.array(labels), np.arange(rows), np.array(true))
+        return splits, entry.label_names, f"{entry.about} (lib/demo)"
+    if entry.folder and (data_dir or not entry.hub):
+        path = Path(data_dir or "") / entry.folder
+        if not data_dir or not path.is_dir():
+            raise InputError(
+                f"The dataset {dataset} is read from a folder {entry.folder!r} below DATA_DIR, "
+                + (f"and {data_dir} has none." if data_dir else "which is not set.")
+                + " Run with DATA_DIR=… set to the folder above it."
+            )
+        splits, names, files = read_folder(path, text, label, entry.label_names)
+        found = ", ".join(file.name for file in files.values())
+        return splits, names, f"{entry.about}; read from $DATA_DIR/{entry.folder}: {found}"
+    if entry.hub:
+        splits = read_hub(entry, text, label)
+        return splits, entry.label_names, f"{entry.about}; {entry.hub} on the Hugging Face Hub at {entry.revision[:7]}"
+    if Path(dataset).exists():
+        splits, names, files = read_folder(Path(dataset), text, label, label_names)
+        return splits, names, f"the files {', '.join(file.name for file in files.values())}"
+    return lookup(DATASETS, dataset, "dataset (nor is there such a folder or file)")
+
+
+def pad(lists: list[list[int]]) -> list[list[int]]:
+    """Lists of equal length, filled up with −1."""
+    most = max(map(len, lists))
+    return [found + [-1] * (most - len(found)) for found in lists]
+
+
+def train_vocabulary(splits: dict[str, Split], names: tuple[str, ...]) -> tuple[dict[str, Split], tuple[str, ...]]:
+    """Splits with several labels a document, renumbered so that the vocabulary is what occurs in train."""
+    known = np.unique(splits["train"].labels)
+    known = known[known >= 0]
+    table = np.full(len(names) + 2, len(known))  # by old id; the last entry is the padding's
+    table[known], table[-1] = np.arange(len(known)), -1
+    return (
+        {name: dataclasses.replace(split, labels=table[split.labels]) for name, split in splits.items()},
+        tuple(names[i] for i in known),
+    )
 
 
 def load_corpus(
@@ -185,34 +246,10 @@ def load_corpus(
     most 5,000. Raises InputError.
     """
     data_dir = data_dir or os.environ.get("DATA_DIR") or None
-    entry = DATASETS.get(dataset, Dataset(""))
-    if entry.make:
-        splits = {}
-        for name, rows, seed in (("train", entry.make_rows[0], 1), ("test", entry.make_rows[1], 2)):
-            texts, labels, true = entry.make(rows, seed)
-            splits[name] = Split(texts, np.array(labels), np.arange(rows), np.array(true))
-        names, source = entry.label_names, f"{entry.about} (lib/demo)"
-    elif entry.folder and (data_dir or not entry.hub):
-        path = Path(data_dir or "") / entry.folder
-        if not data_dir or not path.is_dir():
-            raise InputError(
-                f"The dataset {dataset} is read from a folder {entry.folder!r} below DATA_DIR, "
-                + (f"and {data_dir} has none." if data_dir else "which is not set.")
-                + " Run with DATA_DIR=… set to the folder above it."
-            )
-        splits, names, files = read_folder(path, text, label, entry.label_names)
-        source = f"{entry.about}; read from $DATA_DIR/{entry.folder}: {', '.join(f.name for f in files.values())}"
-    elif entry.hub:
-        splits, names = read_hub(entry, text, label), entry.label_names
-        source = f"{entry.about}; {entry.hub} on the Hugging Face Hub at {entry.revision[:7]}"
-    elif Path(dataset).exists():
-        splits, names, files = read_folder(Path(dataset), text, label, label_names)
-        source = f"the files {', '.join(f.name for f in files.values())}"
-    else:
-        lookup(DATASETS, dataset, "dataset (nor is there such a folder or file)")
+    splits, names, source = read_source(dataset, data_dir, text, label, label_names)
     train = splits["train"]
-    if len(names) < 2 or len(np.unique(train.labels)) < 2:
-        found = names[int(train.labels[0])] if len(train) else "none"
+    if len(names) < 2 or len(np.unique(train.labels[train.labels >= 0])) < 2:
+        found = names[int(train.labels.flat[0])] if len(train) else "none"
         raise InputError(f"{dataset}: column {label!r} of train has one class only ({found}); at least two are needed")
     if "test" not in splits:
         train, splits["test"] = carve(train, test_rows or max(1, len(train) // 5), split_seed)
@@ -225,4 +262,7 @@ def load_corpus(
         train, splits["dev"] = carve(train, rows, split_seed)
     if train_rows and train_rows < len(train):
         _, train = carve(train, train_rows, split_seed)
-    return Corpus(dataset, source, tuple(names), train, splits["dev"], splits["test"])
+    splits = {name: splits[name] if name != "train" else train for name in SPLITS}
+    if train.labels.ndim == 2:
+        splits, names = train_vocabulary(splits, names)
+    return Corpus(dataset, source, tuple(names), **splits)

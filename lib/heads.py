@@ -77,7 +77,19 @@ class TransformerHead(ClsHead):
         return self.layer(hidden, src_key_padding_mask=mask == 0)[:, 0]
 
 
+class FirstTokenHead(nn.Module):
+    """First token → dropout → logits."""
+
+    def __init__(self, size: int, num_labels: int, dropout: float):
+        super().__init__()
+        self.dropout, self.out = nn.Dropout(dropout), nn.Linear(size, num_labels)
+
+    def forward(self, hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return self.out(self.dropout(hidden[:, 0]))
+
+
 HEADS = {
+    "first_token": FirstTokenHead,
     "cls": ClsHead,
     "weighted_average": WeightedAverageHead,
     "lstm": LstmHead,

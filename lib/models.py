@@ -65,9 +65,9 @@ def _register_attention() -> str:
 class Classifier(nn.Module):
     """A backbone and a head; `native` is the transformers sequence-classification class, head included."""
 
-    def __init__(self, backbone: nn.Module, head: nn.Module | None):
+    def __init__(self, backbone: nn.Module, head: nn.Module | None, num_labels: int):
         super().__init__()
-        self.backbone, self.head = backbone, head
+        self.backbone, self.head, self.num_labels = backbone, head, num_labels
         for module in list(self.modules()):
             for name, child in module.named_children():
                 if isinstance(child, nn.Dropout):
@@ -107,12 +107,12 @@ def build_model(
         names = dict(enumerate(label_names or map(str, range(num_labels))))
         options |= {"num_labels": num_labels, "id2label": names, "label2id": {v: k for k, v in names.items()}}
         options |= {"ignore_mismatched_sizes": True}  # a backbone that was fine-tuned before gets a new final layer
-        return Classifier(AutoModelForSequenceClassification.from_pretrained(folder, **options), None)
+        return Classifier(AutoModelForSequenceClassification.from_pretrained(folder, **options), None, num_labels)
     make_head = lookup({"native": None} | HEADS, head, "head")
     model = AutoModel.from_pretrained(folder, **options)
     if getattr(model, "pooler", None) is not None:
         model.pooler = None  # the heads read the hidden states; an unused layer would only confuse weight decay
-    return Classifier(model, make_head(model.config.hidden_size, num_labels, dropout))
+    return Classifier(model, make_head(model.config.hidden_size, num_labels, dropout), num_labels)
 
 
 def save_model(model: Classifier, folder: Path, *, head: str, dropout: float, label_names, max_length: int, backbone):
@@ -142,6 +142,7 @@ def load_model(folder: Path) -> tuple[Classifier, dict]:
         config = AutoConfig.from_pretrained(folder)
         backbone = AutoModel.from_config(config, attn_implementation=_register_attention())
         backbone.pooler = None
-        model = Classifier(backbone, HEADS[about["head"]](config.hidden_size, len(about["label_names"]), 0.0))
+        labels = len(about["label_names"])
+        model = Classifier(backbone, HEADS[about["head"]](config.hidden_size, labels, 0.0), labels)
         model.load_state_dict(load_file(Path(folder) / "model.safetensors"))
     return model.eval(), about

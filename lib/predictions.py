@@ -12,24 +12,43 @@ from lib.data import Split
 from lib.errors import InputError, nearest
 
 
-def to_frame(split_name: str, epoch: int, split: Split, logits: np.ndarray) -> pd.DataFrame:
-    """Predictions of one split after one epoch: split, epoch, row, label and a 16-bit column for each logit."""
+def to_frame(
+    split_name: str, epoch: int, split: Split, logits: np.ndarray, ranked: np.ndarray | None = None
+) -> pd.DataFrame:
+    """Predictions of one split after one epoch: split, epoch, row, label and a 16-bit column for each logit.
+
+    With several labels a document: gold_0… (padded with −1) and top_0… of label ids, and the logits of the latter.
+    """
     frame = pd.DataFrame({"split": split_name, "epoch": np.int16(epoch), "row": split.rows.astype(np.int32)})
     frame["split"] = frame["split"].astype(pd.CategoricalDtype(["dev", "test"]))
-    frame["label"] = split.labels.astype(np.int16)
+    if ranked is None:
+        ids = {"label": split.labels}
+    else:
+        ids = {f"gold_{i}": column for i, column in enumerate(split.labels.T)}
+        ids |= {f"top_{i}": column for i, column in enumerate(ranked.T)}
+    for name, values in ids.items():
+        frame[name] = values.astype(np.int16)
     for i in range(logits.shape[1]):
         frame[f"logit_{i}"] = logits[:, i].astype(np.float16)
     return frame
 
 
+def _ids(frame: pd.DataFrame, kind: str) -> np.ndarray:
+    return frame.filter(regex=rf"^{kind}_\d+$").to_numpy().astype(np.int64)
+
+
 @dataclasses.dataclass(frozen=True)
 class Group:
-    """Runs that share what a table compares them by; `seeds` gives each run's seed."""
+    """Runs that share what a table compares them by; `seeds` gives each run's seed.
+
+    With several labels a document, labels are (rows, most) and logits those of the labels in `ranked`.
+    """
 
     name: str
     seeds: list[int]
     labels: np.ndarray  # (rows,)
     logits: np.ndarray  # (runs, rows, num_labels), float32
+    ranked: np.ndarray | None = None  # (runs, rows, k) label ids, best first
 
     @property
     def predicted(self) -> np.ndarray:
@@ -99,7 +118,7 @@ class Predictions:
         by_run = dict(tuple(part.groupby("run", observed=True)))
         groups = []
         for name in sorted(keys, key=lambda name: name in BASELINES):
-            seeds, logits, labels = [], [], None
+            seeds, logits, ranked, labels = [], [], [], None
             for key in keys[name]:
                 run = self.runs[key]
                 wanted = run[f"{epoch}_epoch"] if isinstance(epoch, str) else 1 if name in BASELINES else epoch
@@ -107,9 +126,9 @@ class Predictions:
                 rows = rows[rows["epoch"] == wanted]
                 if len(rows):
                     seeds.append(run["config"]["seed"])
-                    labels = rows["label"].to_numpy().astype(np.int64)
-                    columns = [f"logit_{i}" for i in range(len(self.label_names))]
-                    logits.append(rows[columns].to_numpy().astype(np.float32))
+                    labels = rows["label"].to_numpy().astype(np.int64) if "label" in rows else _ids(rows, "gold")
+                    logits.append(rows.filter(regex=r"^logit_\d+$").to_numpy().astype(np.float32))
+                    ranked += [_ids(rows, "top")] if "top_0" in rows else []
             if logits:
-                groups.append(Group(name, seeds, labels, np.stack(logits)))
+                groups.append(Group(name, seeds, labels, np.stack(logits), np.stack(ranked) if ranked else None))
         return groups

@@ -44,8 +44,12 @@ def hits(ranked: np.ndarray, gold: np.ndarray) -> np.ndarray:
     return found
 
 
-def ranking_scores(ranked: np.ndarray, gold: np.ndarray, weights: np.ndarray, ks=(1, 2, 3, 4, 5)) -> dict[str, float]:
-    """Mean scores over documents, for each cut-off k. `weights` is `inverse_propensity`.
+def ranking_scores(
+    ranked: np.ndarray, gold: np.ndarray, weights: np.ndarray | None = None, ks=(1, 2, 3, 4, 5)
+) -> dict[str, float]:
+    """Mean scores over documents, for each cut-off k; those with propensities only where `weights` gives them.
+
+    `weights` is `inverse_propensity`, (num_labels + 1,).
 
     - P@k: hits among the first k, divided by k.
     - R@k: hits among the first k, divided by the number of gold labels.
@@ -58,17 +62,19 @@ def ranking_scores(ranked: np.ndarray, gold: np.ndarray, weights: np.ndarray, ks
     """
     hit, size = hits(ranked, gold), (gold >= 0).sum(1)
     discount = 1 / np.log2(np.arange(2, ranked.shape[1] + 2))
-    gained = np.where(hit, weights[np.minimum(ranked, len(weights) - 1)], 0.0)
-    best = -np.sort(-np.where(gold >= 0, weights[np.minimum(gold, len(weights) - 1)], 0.0), axis=1)
-    best = np.pad(best, ((0, 0), (0, max(0, ranked.shape[1] - best.shape[1]))))[:, : ranked.shape[1]]
     some, ideal = size > 0, np.concatenate([[0.0], np.cumsum(discount)])
     found = {}
     for k in ks:
         found[f"P@{k}"] = float(hit[:, :k].sum(1).mean() / k)
         found[f"R@{k}"] = float((hit[some, :k].sum(1) / size[some]).mean())
         found[f"nDCG@{k}"] = float((hit[some, :k] @ discount[:k] / ideal[np.minimum(size[some], k)]).mean())
-        found[f"PSP@{k}"] = float(gained[:, :k].sum() / best[:, :k].sum())
-        found[f"PSnDCG@{k}"] = float((gained[:, :k] @ discount[:k]).sum() / (best[:, :k] @ discount[:k]).sum())
+    if weights is not None:
+        gained = np.where(hit, weights[np.minimum(ranked, len(weights) - 1)], 0.0)
+        best = -np.sort(-np.where(gold >= 0, weights[np.minimum(gold, len(weights) - 1)], 0.0), axis=1)
+        best = np.pad(best, ((0, 0), (0, max(0, ranked.shape[1] - best.shape[1]))))[:, : ranked.shape[1]]
+        for k in ks:
+            found[f"PSP@{k}"] = float(gained[:, :k].sum() / best[:, :k].sum())
+            found[f"PSnDCG@{k}"] = float((gained[:, :k] @ discount[:k]).sum() / (best[:, :k] @ discount[:k]).sum())
     return found
 
 

@@ -84,8 +84,29 @@ def label_ids(table: Table, column: str, names: tuple[str, ...]) -> np.ndarray:
     return np.array([ids[value] for value in values], dtype=np.int64)
 
 
+def is_multilabel(table: Table, column: str) -> bool:
+    """Whether a column holds lists of labels instead of one label each."""
+    return any(isinstance(value, list) for value in table.column(column)[:1])
+
+
+def label_lists(table: Table, column: str, names: tuple[str, ...]) -> np.ndarray:
+    """Label ids (rows, most), padded with −1, from lists of names; a name that is not among `names` gets the id after
+    the last, so that it counts as a label nobody can predict."""
+    ids = {name: i for i, name in enumerate(names)}
+    lists = [[ids.get(str(name), len(names)) for name in value] for value in table.column(column)]
+    padded = np.full((len(lists), max(map(len, lists), default=0)), -1, dtype=np.int64)
+    for row, found in enumerate(lists):
+        if not found:
+            raise InputError(f"{table.at(row)}: column {column!r} has no label")
+        padded[row, : len(found)] = sorted(found)
+    return padded
+
+
 def names_in(table: Table, label: str) -> tuple[str, ...]:
     """The label names that occur, numbers in numeric order."""
-    found = {str(value) for value in table.column(label)}
+    values = table.column(label)
+    if is_multilabel(table, label):
+        values = [name for names in values for name in names]
+    found = {str(value) for value in values}
     numeric = all(value.lstrip("-").isdigit() for value in found)
     return tuple(sorted(found, key=int if numeric else None))

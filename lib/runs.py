@@ -219,7 +219,7 @@ def _train(config: RunConfig, corpus: Corpus, folder: Path, keep: Collection[str
 
     def score_test(epoch: int) -> pd.DataFrame:
         found = training.evaluate(model, test, precision=config.precision)
-        return to_frame("test", epoch, corpus.test, found.logits)
+        return to_frame("test", epoch, corpus.test, found.logits, found.ranked)
 
     try:
         fixed = {"clip_norm": config.clip_norm, "precision": config.precision, "seed": config.seed}
@@ -228,7 +228,7 @@ def _train(config: RunConfig, corpus: Corpus, folder: Path, keep: Collection[str
             print(f"    epoch {epoch}/{config.epochs}: dev {config.select_by} {score:.4f}, "
                   f"{row['samples_per_second']:.0f} samples/s", flush=True)  # fmt: skip
             history.append(row)
-            parts.append(to_frame("dev", epoch, corpus.dev, found.logits))
+            parts.append(to_frame("dev", epoch, corpus.dev, found.logits, found.ranked))
             score *= -1 if config.select_by == "loss" else 1
             if score > best:
                 chosen, best = epoch, score

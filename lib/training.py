@@ -16,6 +16,7 @@ from tqdm import tqdm
 from lib.errors import InputError, nearest
 from lib.metrics import scores
 from lib.optim import make_optimizer, plan
+from lib.ranking import f1_at_threshold, ranking_scores, top_k
 
 VERSION = 1  # part of a run's key: raise it when a change here or below alters what training computes
 PRECISIONS = ("auto", "fp32", "bf16")
@@ -54,16 +55,33 @@ def progress(items, text: str):
     return tqdm(items, text, leave=False) if shown else items
 
 
+TOP = 5  # labels of a document that are kept, where it can have several
+
+
+def loss_of(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Mean cross-entropy for labels (batch,); mean binary cross-entropy over documents and labels for id lists
+    (batch, most), padded with −1, in which ids beyond the vocabulary have no target."""
+    if labels.ndim == 1:
+        return F.cross_entropy(logits, labels.long())
+    targets = torch.zeros_like(logits)
+    rows, columns = torch.nonzero((labels >= 0) & (labels < logits.shape[1]), as_tuple=True)
+    targets[rows, labels[rows, columns].long()] = 1
+    return F.binary_cross_entropy_with_logits(logits, targets)
+
+
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """Logits (rows, num_labels) rounded to 16 bits, gold labels (rows,), and their scores.
+    """Logits rounded to 16 bits, gold labels, and their scores; rows in the dataset's order.
 
-    The scores are those of the rounded logits, so that stored predictions give the same numbers again.
+    One label a document: logits (rows, num_labels), labels (rows,), ranked None. Several: the `TOP` best labels
+    `ranked` (rows, TOP) with their logits (rows, TOP), labels (rows, most). The scores are those of the rounded
+    logits, so that stored predictions give the same numbers again.
     """
 
     logits: np.ndarray
     labels: np.ndarray
     scores: dict[str, float]
+    ranked: np.ndarray | None = None
 
 
 @torch.inference_mode()
@@ -71,14 +89,23 @@ def evaluate(model: nn.Module, loader: DataLoader, *, precision: str = "auto", d
     """Score a model on a loader; rows come back in the dataset's order whatever the loader's."""
     device = torch.device(device or default_device())
     model.to(device).eval()
-    parts = []
+    parts, ranked, losses = [], [], []
     with autocast(precision, device):
-        for ids, mask, _ in loader:
-            parts.append(model(ids.to(device), mask.to(device)).float())
-    order = np.concatenate([np.array(batch) for batch in loader.sampler])
-    logits = torch.cat(parts).cpu().numpy()[np.argsort(order)].astype(np.float16)
-    labels = loader.dataset.tensors[2].numpy()
-    return Evaluation(logits, labels, scores(logits.astype(np.float32), labels))
+        for ids, mask, labels in loader:
+            logits = model(ids.to(device), mask.to(device)).float().cpu()
+            rounded = logits.numpy().astype(np.float16)
+            if labels.ndim == 2:
+                losses.append(float(loss_of(logits, labels)) * len(labels))
+                ranked.append(top_k(rounded.astype(np.float32), TOP))
+                rounded = np.take_along_axis(rounded, ranked[-1], axis=1)
+            parts.append(rounded)
+    back = np.argsort(np.concatenate([np.array(batch) for batch in loader.sampler]))
+    logits, labels = np.concatenate(parts)[back], loader.dataset.tensors[2].numpy()
+    if not ranked:
+        return Evaluation(logits, labels, scores(logits.astype(np.float32), labels))
+    top = np.concatenate(ranked)[back]
+    found = {"loss": sum(losses) / len(labels)} | ranking_scores(top, labels)
+    return Evaluation(logits, labels, found | f1_at_threshold(top, logits > 0, labels, model.num_labels), top)
 
 
 def autocast(precision: str, device: torch.device):
@@ -122,7 +149,7 @@ def train_epochs(
             optimizer.param_groups[0].update(plan[step])
             with autocast(precision, device):
                 logits = model(ids.to(device), mask.to(device))
-            loss = F.cross_entropy(logits.float(), labels.to(device).long())
+            loss = loss_of(logits.float(), labels.to(device))
             loss.backward()
             norms[i] = nn.utils.clip_grad_norm_(parameters, max_norm)
             losses[i] = loss.detach()

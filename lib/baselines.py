@@ -10,22 +10,34 @@ from lib.errors import InputError
 
 
 def majority(corpus: Corpus) -> dict[str, np.ndarray]:
-    """Every document gets train's most frequent class."""
-    counts = np.bincount(corpus.train.labels, minlength=corpus.num_labels).astype(float)
-    return {name: np.tile(counts / counts.sum(), (len(getattr(corpus, name)), 1)) for name in ("dev", "test")}
+    """Every document gets train's most frequent class, or the most frequent labels in order."""
+    labels = corpus.train.labels[corpus.train.labels >= 0]
+    share = np.bincount(labels, minlength=corpus.num_labels) / len(corpus.train)
+    return {name: np.tile(share.astype(np.float32), (len(getattr(corpus, name)), 1)) for name in ("dev", "test")}
 
 
 def tfidf_linear(corpus: Corpus) -> dict[str, np.ndarray]:
-    """TF-IDF of words and word pairs, sublinear counts, and a linear support vector machine (one against the rest)."""
+    """TF-IDF of words and word pairs, sublinear counts, and linear support vector machines (one against the rest)."""
     from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.pipeline import make_pipeline
     from sklearn.svm import LinearSVC
 
-    model = make_pipeline(TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True), LinearSVC(random_state=0))
-    model.fit(corpus.train.texts, corpus.train.labels)
+    counter = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=2 if corpus.multilabel else 1)
+    train = counter.fit_transform(corpus.train.texts)
+    parts = {name: counter.transform(getattr(corpus, name).texts) for name in ("dev", "test")}
+    if corpus.multilabel:  # a label at a time, so that no matrix of all labels' weights is ever held
+        scores = {name: np.zeros((part.shape[0], corpus.num_labels), np.float32) for name, part in parts.items()}
+        for label in range(corpus.num_labels):
+            with_label = (corpus.train.labels == label).any(1)
+            if with_label.all():
+                continue
+            model = LinearSVC(random_state=0).fit(train, with_label)
+            for name, part in parts.items():
+                scores[name][:, label] = model.decision_function(part)
+        return scores
+    model = LinearSVC(random_state=0).fit(train, corpus.train.labels)
     scores = {}
-    for name in ("dev", "test"):
-        found = model.decision_function(getattr(corpus, name).texts)
+    for name, part in parts.items():
+        found = model.decision_function(part)
         if found.ndim == 1:  # two classes: the decision is that for the second
             found = np.stack([-found, found], axis=1)
         scores[name] = np.full((len(found), corpus.num_labels), -65504.0)  # a class that train lacks is never predicted

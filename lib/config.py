@@ -25,7 +25,9 @@ class RunConfig(BaseModel):
     backbone: str = EMBEDDED  # embedded, a folder, a Hub name; or a row of lib.baselines.BASELINES
     head: str = "native"  # native, or a row of lib.heads.HEADS
     dropout: float = Field(0.1, ge=0, lt=1)  # of the head; native heads have the backbone's
+    layers: int | None = Field(None, ge=1)  # of the backbone, from the bottom; None: all
     max_length: int = Field(128, ge=3)  # tokens
+    truncation: Literal["head", "tail", "head_tail"] = "head"  # what a longer document keeps
     batch_size: int = Field(32, ge=1)  # documents per optimizer step
     batching: Literal["random", "grouped"] = "grouped"
     epochs: int = Field(3, ge=1)

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from lib.backbones import probe_hub
-from lib.demo import news
+from lib.demo import ACT_LABELS, acts, news, reviews
 from lib.errors import InputError, lookup
 from lib.readers import Table, is_multilabel, label_ids, label_lists, names_in, read_table
 
@@ -86,6 +86,7 @@ class Dataset:
     folder: str | None = None
     hub: str | None = None
     revision: str | None = None  # of the Hub's repository: a commit
+    label: str = "label"  # column
 
 
 NEWS_LABELS = ("World", "Sports", "Business", "Sci/Tech")
@@ -103,6 +104,30 @@ DATASETS = {
         "a 26,843-row sample of AG News' train set, with the official test set of 7,600 rows (Zhang et al. 2015)",
         NEWS_LABELS,
         folder="ag_news_26k",
+    ),
+    "demo_reviews": Dataset(
+        "a made-up demo corpus of long film reviews, generated from a seed", ("negative", "positive"), reviews
+    ),
+    "imdb": Dataset(
+        "IMDB: 25,000 film reviews to train on and 25,000 to test, the official split (Maas et al. 2011)",
+        ("negative", "positive"),
+        folder="imdb",
+        hub="stanfordnlp/imdb",
+        revision="e6281661ce1c48d982bc483cf8a173c1bbeb5d31",
+    ),
+    "demo_acts": Dataset(
+        "a made-up demo corpus of legal acts with several labels each, generated from a seed", ACT_LABELS, acts
+    ),
+    "eurlex57k": Dataset(
+        "EURLEX57K: 57,000 legal acts of the European Union with EUROVOC concepts, the official split "
+        "(Chalkidis et al. 2019)",
+        folder="eurlex57k",
+        label="labels",
+    ),
+    "eurlex4k_10k": Dataset(
+        "the 10,251 documents of EURLex-4K (Loza Mencía and Fürnkranz 2008) whose text was recovered, not its split",
+        folder="eurlex4k_10k",
+        label="labels",
     ),
 }
 
@@ -153,7 +178,12 @@ def read_folder(path: Path, text: str, label: str, names: tuple[str, ...] | None
         raise InputError(f"The folder {path} has no train file; name one train{{{','.join(SUFFIXES)}}}")
     tables = {split: read_table(file) for split, file in files.items()}
     names = names or names_in(tables["train"], label)
-    return {split: to_split(table, text, label, names) for split, table in tables.items()}, names, files
+    splits = {split: to_split(table, text, label, names) for split, table in tables.items()}
+    if (path / "labels.json").is_file():  # what ids mean: a mapping, or a list in their order
+        meaning = json.loads((path / "labels.json").read_text(encoding="utf-8"))
+        meaning = meaning if isinstance(meaning, dict) else {str(i): name for i, name in enumerate(meaning)}
+        names = tuple(meaning.get(name, name) for name in names)
+    return splits, names, files
 
 
 def read_hub(entry: Dataset, text: str, label: str):
@@ -246,6 +276,7 @@ def load_corpus(
     most 5,000. Raises InputError.
     """
     data_dir = data_dir or os.environ.get("DATA_DIR") or None
+    label = DATASETS[dataset].label if dataset in DATASETS else label
     splits, names, source = read_source(dataset, data_dir, text, label, label_names)
     train = splits["train"]
     if len(names) < 2 or len(np.unique(train.labels[train.labels >= 0])) < 2:

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from lib.backbones import load_tokenizer, resolve_backbone
-from lib.errors import lookup
+from lib.errors import InputError, lookup
 from lib.heads import HEADS
 
 CLASSIFIER_FILE = "classifier.json"
@@ -95,13 +95,22 @@ def build_model(
     num_labels: int,
     label_names: tuple[str, ...] | None = None,
     dropout: float = 0.1,
+    layers: int | None = None,
     seed: int = 0,
 ) -> Classifier:
-    """A classifier with pretrained backbone and a new head, its weights drawn from `seed`."""
-    from transformers import AutoModel, AutoModelForSequenceClassification
+    """A classifier with pretrained backbone and a new head, its weights drawn from `seed`.
+
+    `layers` keeps that many of the backbone's layers, from the bottom. Raises InputError.
+    """
+    from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 
     _quiet()
     folder, options = resolve_backbone(backbone), {"attn_implementation": _register_attention(), "dtype": torch.float32}
+    if layers is not None:
+        depth = AutoConfig.from_pretrained(folder).num_hidden_layers
+        if layers > depth:
+            raise InputError(f"layers is {layers}; the backbone {backbone} has {depth}")
+        options["num_hidden_layers"] = layers
     torch.manual_seed(seed)
     if head == "native":
         names = dict(enumerate(label_names or map(str, range(num_labels))))
@@ -115,8 +124,11 @@ def build_model(
     return Classifier(model, make_head(model.config.hidden_size, num_labels, dropout), num_labels)
 
 
-def save_model(model: Classifier, folder: Path, *, head: str, dropout: float, label_names, max_length: int, backbone):
-    """Write weights (safetensors), configuration and tokenizer; a `native` model loads in transformers as it is."""
+def save_model(model: Classifier, folder: Path, *, head: str, dropout: float, label_names, backbone, **reading):
+    """Write weights (safetensors), configuration and tokenizer; a `native` model loads in transformers as it is.
+
+    `reading` (max_length, truncation) says how texts are to be encoded for it.
+    """
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -126,7 +138,7 @@ def save_model(model: Classifier, folder: Path, *, head: str, dropout: float, la
         model.backbone.config.save_pretrained(folder)
         save_file({k: v.contiguous() for k, v in model.state_dict().items()}, folder / "model.safetensors")
     load_tokenizer(resolve_backbone(backbone)).save_pretrained(folder)
-    about = {"head": head, "dropout": dropout, "label_names": list(label_names), "max_length": max_length}
+    about = {"head": head, "dropout": dropout, "label_names": list(label_names)} | reading
     (folder / CLASSIFIER_FILE).write_text(json.dumps(about, indent=2) + "\n")
 
 

@@ -28,6 +28,7 @@ from lib.loaders import make_loader
 from lib.models import build_model, load_model, save_model
 from lib.optim import make_optimizer, plan
 from lib.predictions import Predictions, to_frame
+from lib.ranking import top_k
 from lib.tokenization import Tokens, encode, tokenize
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -51,7 +52,8 @@ def corpus_of(config: RunConfig) -> Corpus:
 
 def tokens_of(config: RunConfig) -> Tokens:
     """The tokens that a configuration trains on, cached in the store."""
-    return tokenize(corpus_of(config), config.backbone, max_length=config.max_length, cache=store() / "tokens")
+    options = {"max_length": config.max_length, "truncation": config.truncation, "cache": store() / "tokens"}
+    return tokenize(corpus_of(config), config.backbone, **options)
 
 
 def run_key(config: RunConfig, corpus: Corpus) -> str:
@@ -120,7 +122,8 @@ class Run:
     def predict(self, texts: list[str], batch_size: int = EVALUATION_BATCH) -> tuple[list[str], np.ndarray]:
         """Labels and probabilities (rows, num_labels) for texts, by the chosen epoch's model."""
         model, about = load_model(self.folder / "model")
-        ids, mask, _ = encode(texts, self.folder / "model", max_length=about["max_length"])
+        reading = {name: about[name] for name in ("max_length", "truncation")}
+        ids, mask, _ = encode(texts, self.folder / "model", **reading)
         dataset = torch.utils.data.TensorDataset(ids, mask, torch.zeros(len(texts), dtype=torch.int32))
         result = training.evaluate(model, make_loader(dataset, batch_size=batch_size), precision="fp32")
         logits = torch.from_numpy(result.logits).double()
@@ -192,7 +195,13 @@ def run(config: RunConfig, keep: Collection[str] = ()) -> Run:
 
 def _baseline(config: RunConfig, corpus: Corpus, folder: Path) -> dict:
     scores = BASELINES[config.backbone](corpus)
-    parts = [to_frame(name, 1, getattr(corpus, name), scores[name]) for name in ("dev", "test")]
+    parts = []
+    for name in ("dev", "test"):
+        values, ranked = scores[name], None
+        if corpus.multilabel:
+            ranked = top_k(values, training.TOP)
+            values = np.take_along_axis(values, ranked, axis=1)
+        parts.append(to_frame(name, 1, getattr(corpus, name), values, ranked))
     pd.concat(parts, ignore_index=True).to_parquet(folder / "predictions.parquet", index=False)
     return {"status": "finished", "chosen_epoch": 1, "last_epoch": 1}
 
@@ -200,7 +209,8 @@ def _baseline(config: RunConfig, corpus: Corpus, folder: Path) -> dict:
 def _train(config: RunConfig, corpus: Corpus, folder: Path, keep: Collection[str]) -> dict:
     tokens = tokens_of(config)
     options = {"head": config.head, "dropout": config.dropout, "label_names": corpus.label_names}
-    model = build_model(config.backbone, num_labels=corpus.num_labels, seed=config.seed, **options)
+    shape = {"num_labels": corpus.num_labels, "layers": config.layers, "seed": config.seed}
+    model = build_model(config.backbone, **shape, **options)
     optimizer = make_optimizer(
         config.optimizer, model, learning_rate=config.learning_rate, weight_decay=config.weight_decay
     )
@@ -247,7 +257,8 @@ def _train(config: RunConfig, corpus: Corpus, folder: Path, keep: Collection[str
         model.load_state_dict(weights)
         if chosen != last and not config.test_every_epoch:
             parts.append(score_test(chosen))
-        save_model(model, folder / "model", max_length=config.max_length, backbone=config.backbone, **options)
+        reading = {"max_length": config.max_length, "truncation": config.truncation}
+        save_model(model, folder / "model", backbone=config.backbone, **reading, **options)
         pd.concat(parts, ignore_index=True).to_parquet(folder / "predictions.parquet", index=False)
     (folder / "history.jsonl").write_text("".join(json.dumps(row) + "\n" for row in history))
     return result | {"chosen_epoch": chosen, "last_epoch": last}

@@ -11,12 +11,14 @@ from torch.utils.data import TensorDataset
 
 from lib.backbones import fingerprint, load_tokenizer, resolve_backbone
 from lib.data import SPLITS, Corpus
-from lib.errors import InputError
+from lib.errors import InputError, nearest
+
+TRUNCATIONS = ("head", "tail", "head_tail")
 
 
 @dataclasses.dataclass(frozen=True)
 class Tokens:
-    """A corpus as tensors: each split a TensorDataset of ids, mask (rows, longest) and labels (rows,), all int32."""
+    """A corpus as tensors: each split a TensorDataset of ids, mask (rows, longest) and labels, all int32."""
 
     train: TensorDataset
     dev: TensorDataset
@@ -29,12 +31,25 @@ class Tokens:
         return float(np.mean(self.lengths[split] > self.max_length))
 
 
-def encode(texts: list[str], backbone: str | Path, *, max_length: int) -> tuple[torch.Tensor, torch.Tensor, np.ndarray]:
+def shorten(body: list[int], room: int, truncation: str) -> list[int]:
+    """At most `room` of a document's tokens: its head, its tail, or a quarter from its head and the rest from its tail
+    (Sun et al. 2019 keep 128 and 382 of 510)."""
+    if len(body) <= room or truncation == "head":
+        return body[:room]
+    kept = room // 4 if truncation == "head_tail" else 0
+    return body[:kept] + body[len(body) - room + kept :]
+
+
+def encode(
+    texts: list[str], backbone: str | Path, *, max_length: int, truncation: str = "head"
+) -> tuple[torch.Tensor, torch.Tensor, np.ndarray]:
     """Token ids and mask (rows, longest row), int32, and each document's length in tokens before truncation.
 
-    Documents longer than `max_length` tokens, the special ones included, keep their head. Raises InputError where the
-    backbone cannot read that many.
+    Documents longer than `max_length` tokens, the special ones included, are shortened by `truncation`: `head`, `tail`
+    or `head_tail`. Raises InputError for another word, or where the backbone cannot read that many.
     """
+    if truncation not in TRUNCATIONS:
+        raise InputError(f"Unknown truncation {truncation!r}.{nearest(truncation, TRUNCATIONS)}")
     tokenizer = load_tokenizer(resolve_backbone(backbone))
     if not 3 <= max_length <= tokenizer.model_max_length:
         raise InputError(
@@ -45,29 +60,29 @@ def encode(texts: list[str], backbone: str | Path, *, max_length: int) -> tuple[
     engine.no_padding()
     probe, plain = engine.encode("a").ids, engine.encode("a", add_special_tokens=False).ids
     start = probe.index(plain[0])
-    head, tail = probe[:start], probe[start + len(plain) :]
-    room = max_length - len(head) - len(tail)
+    first, last = probe[:start], probe[start + len(plain) :]
+    room = max_length - len(first) - len(last)
     bodies = [item.ids for item in engine.encode_batch_fast(texts, add_special_tokens=False)]
-    lengths = np.array([len(body) for body in bodies]) + len(head) + len(tail)
+    lengths = np.array([len(body) for body in bodies]) + len(first) + len(last)
     kept = np.minimum(lengths, max_length)
     ids = np.full((len(texts), int(kept.max(initial=0))), tokenizer.pad_token_id, dtype=np.int32)
     for row, body in enumerate(bodies):
-        ids[row, : kept[row]] = head + body[:room] + tail
+        ids[row, : kept[row]] = first + shorten(body, room, truncation) + last
     mask = (np.arange(ids.shape[1]) < kept[:, None]).astype(np.int32)
     return torch.from_numpy(ids), torch.from_numpy(mask), lengths
 
 
-def _cached(texts: list[str], backbone: str, max_length: int, cache: Path | None):
+def _cached(texts: list[str], backbone: str, cache: Path | None, **options):
     if cache is None:
-        return encode(texts, backbone, max_length=max_length)
+        return encode(texts, backbone, **options)
     from safetensors.torch import load_file, save_file
 
-    digest = hashlib.sha256(f"1 {fingerprint(resolve_backbone(backbone))} {max_length}".encode())
+    digest = hashlib.sha256(f"2 {fingerprint(resolve_backbone(backbone))} {sorted(options.items())}".encode())
     for text in texts:
         digest.update(text.encode("utf-8", "surrogatepass") + b"\0")
     path = Path(cache) / f"{digest.hexdigest()[:32]}.safetensors"
     if not path.exists():
-        ids, mask, lengths = encode(texts, backbone, max_length=max_length)
+        ids, mask, lengths = encode(texts, backbone, **options)
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(f".{os.getpid()}.part")
         save_file({"ids": ids, "mask": mask, "lengths": torch.from_numpy(lengths)}, part)
@@ -76,11 +91,14 @@ def _cached(texts: list[str], backbone: str, max_length: int, cache: Path | None
     return stored["ids"], stored["mask"], stored["lengths"].numpy()
 
 
-def tokenize(corpus: Corpus, backbone: str, *, max_length: int, cache: Path | None = None) -> Tokens:
-    """Tokenize every split of a corpus; `cache` is a folder that keeps the result by content."""
+def tokenize(
+    corpus: Corpus, backbone: str, *, max_length: int, truncation: str = "head", cache: Path | None = None
+) -> Tokens:
+    """Tokenize every split of a corpus (see `encode`); `cache` is a folder that keeps the result by content."""
     datasets, lengths = {}, {}
     for name in SPLITS:
         split = getattr(corpus, name)
-        ids, mask, lengths[name] = _cached(split.texts, backbone, max_length, cache)
+        options = {"max_length": max_length, "truncation": truncation}
+        ids, mask, lengths[name] = _cached(split.texts, backbone, cache, **options)
         datasets[name] = TensorDataset(ids, mask, torch.from_numpy(split.labels.astype(np.int32)))
     return Tokens(**datasets, lengths=lengths, max_length=max_length)

@@ -1,5 +1,8 @@
 """Made-up demo corpora, generated from a seed: for seeing the studies work, never for findings about language."""
 
+from lib.demo.acts import LABELS as ACT_LABELS
+from lib.demo.acts import acts
 from lib.demo.news import news
+from lib.demo.reviews import reviews
 
-__all__ = ["news"]
+__all__ = ["ACT_LABELS", "acts", "news", "reviews"]

@@ -246,15 +246,16 @@ def pad(lists: list[list[int]]) -> list[list[int]]:
 
 
 def train_vocabulary(splits: dict[str, Split], names: tuple[str, ...]) -> tuple[dict[str, Split], tuple[str, ...]]:
-    """Splits with several labels a document, renumbered so that the vocabulary is what occurs in train."""
+    """Splits with several labels a document, padded alike and renumbered so that the vocabulary is train's own."""
+    most = max(split.labels.shape[1] for split in splits.values())
     known = np.unique(splits["train"].labels)
     known = known[known >= 0]
     table = np.full(len(names) + 2, len(known))  # by old id; the last entry is the padding's
     table[known], table[-1] = np.arange(len(known)), -1
-    return (
-        {name: dataclasses.replace(split, labels=table[split.labels]) for name, split in splits.items()},
-        tuple(names[i] for i in known),
-    )
+    for name, split in splits.items():
+        wide = np.pad(split.labels, ((0, 0), (0, most - split.labels.shape[1])), constant_values=-1)
+        splits = splits | {name: dataclasses.replace(split, labels=table[wide])}
+    return splits, tuple(names[i] for i in known)
 
 
 def load_corpus(

@@ -23,7 +23,7 @@ from lib.metrics import SCORES
 from lib.predictions import Predictions
 from lib.tables import TABLES
 
-SPEC = re.compile(r"<!-- (table|finding|audit) (\w+) = (\w+) (\{.*\}) -->\n\n?((?:.+\n?)+)")
+SPEC = re.compile(r"<!-- (table|finding|audit|measured) (\w+) = (\w+) (\{.*\}) -->\n\n?((?:.+\n?)+)")
 RUNS_MIME = "application/vnd.study.runs+json"
 SHARES = {*SCORES, "precision", "recall", "f1"}
 
@@ -40,6 +40,8 @@ def cell(value, column: str, decimals: int = 0) -> str:
         return value.replace("|", "\\|")
     if value is None or value != value:
         return "–"
+    if column.startswith("p ("):
+        return f"{value:.3f}" if value >= 0.001 else "<0.001"
     if column.split(",")[0] in SHARES:
         return f"{100 * value:.2f}"
     return f"{value:.4f}" if "loss" in column else f"{value:,.{decimals}f}"
@@ -109,6 +111,12 @@ def show_figure(figure, name: str, caption: str) -> None:
     _display({"text/markdown": f"*{caption}*\n"})
 
 
+def show_measured(name: str, table: pd.DataFrame, caption: str = "") -> None:
+    """Show what was measured on this machine (times, sizes), which no prediction can tell; published as `name`.csv."""
+    text = f"<!-- measured {name} = none {{}} -->\n\n{markdown(table)}" + (f"\n{caption}\n" if caption else "")
+    _display({"text/markdown": text, "text/csv": to_csv(table)}, filename=f"{name}.csv")
+
+
 def show_text(text: str) -> None:
     _display({"text/markdown": text})
 
@@ -168,6 +176,9 @@ def verify(folder: Path) -> tuple[int, list[str], list[str]]:
             expected = FINDINGS[function](predictions, **arguments)
             if body.strip() != expected.strip():
                 wrong.append(f"finding {function}: the page says {body.strip()!r}, the predictions say {expected!r}")
+            continue
+        if kind == "measured":
+            left.append(f"{name}: measured on the machine that made the page")
             continue
         if kind == "audit":
             try:

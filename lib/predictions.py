@@ -49,6 +49,7 @@ class Group:
     labels: np.ndarray  # (rows,)
     logits: np.ndarray  # (runs, rows, num_labels), float32
     ranked: np.ndarray | None = None  # (runs, rows, k) label ids, best first
+    tokens: np.ndarray | None = None  # (rows,) lengths before truncation
 
     @property
     def predicted(self) -> np.ndarray:
@@ -65,8 +66,8 @@ class Predictions:
     label_names: tuple[str, ...]
 
     @classmethod
-    def collect(cls, runs: Iterable) -> "Predictions":
-        """Gather the predictions of runs from the store."""
+    def collect(cls, runs: Iterable, lengths: dict[str, pd.Series]) -> "Predictions":
+        """Gather the predictions of runs from the store; `lengths` are tokens before truncation, by split and row."""
         frames, about, names = [], {}, ()
         for run in runs:
             status, key = run.status, run.key[:16]
@@ -80,6 +81,10 @@ class Predictions:
         if not frames:
             raise InputError("None of these runs has predictions: all diverged in their first epoch")
         frame = pd.concat(frames, ignore_index=True)
+        frame["tokens"] = np.int32(0)
+        for split, tokens in lengths.items():
+            at = frame["split"] == split
+            frame.loc[at, "tokens"] = tokens.loc[frame.loc[at, "row"]].to_numpy().astype(np.int32)
         frame["run"] = frame["run"].astype(pd.CategoricalDtype(list(about)))
         return cls(frame, about, names)
 
@@ -118,7 +123,7 @@ class Predictions:
         by_run = dict(tuple(part.groupby("run", observed=True)))
         groups = []
         for name in sorted(keys, key=lambda name: name in BASELINES):
-            seeds, logits, ranked, labels = [], [], [], None
+            seeds, logits, ranked, labels, tokens = [], [], [], None, None
             for key in keys[name]:
                 run = self.runs[key]
                 wanted = run[f"{epoch}_epoch"] if isinstance(epoch, str) else 1 if name in BASELINES else epoch
@@ -127,8 +132,10 @@ class Predictions:
                 if len(rows):
                     seeds.append(run["config"]["seed"])
                     labels = rows["label"].to_numpy().astype(np.int64) if "label" in rows else _ids(rows, "gold")
+                    tokens = rows["tokens"].to_numpy()
                     logits.append(rows.filter(regex=r"^logit_\d+$").to_numpy().astype(np.float32))
                     ranked += [_ids(rows, "top")] if "top_0" in rows else []
             if logits:
-                groups.append(Group(name, seeds, labels, np.stack(logits), np.stack(ranked) if ranked else None))
+                top = np.stack(ranked) if ranked else None
+                groups.append(Group(name, seeds, labels, np.stack(logits), top, tokens))
         return groups

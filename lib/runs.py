@@ -8,7 +8,7 @@ import platform
 import shutil
 import time
 from collections.abc import Collection
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -280,10 +280,16 @@ class Runs(list):
             frames += [own.assign(run=run.key[:16], **fields)] if len(own) else []
         return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
-    @property
+    @cached_property
     def predictions(self) -> Predictions:
         """All predictions, as they are published."""
-        return Predictions.collect(self)
+        config = next((run.config for run in self if run.config.backbone not in BASELINES), None)
+        lengths = {}
+        if config:
+            corpus, tokens = corpus_of(config), tokens_of(config)
+            for name in ("dev", "test"):
+                lengths[name] = pd.Series(tokens.lengths[name], index=getattr(corpus, name).rows)
+        return Predictions.collect(self, lengths)
 
 
 def run_all(configs: list[RunConfig]) -> Runs:

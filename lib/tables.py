@@ -9,7 +9,7 @@ import pandas as pd
 
 from lib.metrics import class_scores, confusion, cross_entropy, scores, scores_from_confusion
 from lib.predictions import Group, Predictions
-from lib.stats import bootstrap, interval, resample_confusions, seed_means
+from lib.stats import bootstrap, holm, interval, mcnemar, resample_confusions, seed_means
 
 NAMES = {
     "tfidf_linear": "TF-IDF + linear SVM",
@@ -64,8 +64,13 @@ def by_run(p: Predictions, *, by: str, metrics: list[str]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def by_epoch(p: Predictions, *, by: str, metrics: list[str], split: str = "dev") -> pd.DataFrame:
-    """Mean and standard deviation over seeds after every epoch."""
+def by_epoch(
+    p: Predictions, *, by: str, metrics: list[str], split: str = "dev", published: dict | None = None
+) -> pd.DataFrame:
+    """Mean and standard deviation over seeds after every epoch.
+
+    `published` puts figures of another study beside ours: group -> the first metric after each epoch, in percent.
+    """
     rows = []
     last = max(run["last_epoch"] for run in p.runs.values())
     for epoch in range(1, last + 1):
@@ -75,6 +80,9 @@ def by_epoch(p: Predictions, *, by: str, metrics: list[str], split: str = "dev")
                 scored = _scores(group)
                 for metric in metrics:
                     row |= {metric: scored[metric].mean(), f"{metric}_sd": _sd(scored[metric])}
+                if published is not None:
+                    known = published.get(group.name, [])
+                    row[f"{metrics[0]}, original"] = known[epoch - 1] / 100 if epoch <= len(known) else np.nan
                 rows.append(row)
     return pd.DataFrame(rows).sort_values([by, "epoch"], kind="stable", ignore_index=True)
 
@@ -128,18 +136,40 @@ def imbalance(p: Predictions, *, by: str, group: str, ratio: int = 10) -> pd.Dat
 def differences(p: Predictions, *, by: str, metric: str = "accuracy") -> pd.DataFrame:
     """Every pair of groups on the same test documents: difference of the means over seeds, with its 95 % interval.
 
-    Two-level bootstrap: the same documents for both groups, and seeds drawn for each.
+    Two-level bootstrap: the same documents for both groups, and the same draw of seeds. `p` is McNemar's test of the
+    accuracies, adjusted by Holm over all pairs of the table. A difference stands where the interval leaves out zero
+    and p is below 0.05.
     """
     groups = [group for group in p.groups(by) if group.name not in ("majority", "noise_ceiling")]
     resampled = [bootstrap(g.labels, g.predicted, len(p.label_names), (metric,))[metric] for g in groups]
     means = [_scores(group)[metric].mean() for group in groups]
+    pairs = [(i, j) for i in range(len(groups)) for j in range(i)]
+    chances = holm([mcnemar(groups[i].labels, groups[i].predicted, groups[j].predicted) for i, j in pairs])
     rows = []
-    for i in range(len(groups)):
-        for j in range(i):
-            low, high = interval(resampled[i] - resampled[j])
-            row = {"compared": f"{label(groups[i].name)} − {label(groups[j].name)}", "documents": len(groups[i].labels)}
-            row |= {metric: means[i] - means[j], f"{metric}_low": low, f"{metric}_high": high}
-            rows.append(row | {"stands": "yes" if low > 0 or high < 0 else "no"})
+    for (i, j), chance in zip(pairs, chances, strict=True):
+        low, high = interval(resampled[i] - resampled[j])
+        row = {"compared": f"{label(groups[i].name)} − {label(groups[j].name)}", "documents": len(groups[i].labels)}
+        row |= {metric: means[i] - means[j], f"{metric}_low": low, f"{metric}_high": high, "p (Holm)": chance}
+        rows.append(row | {"stands": "yes" if (low > 0 or high < 0) and chance < 0.05 else "no"})
+    return pd.DataFrame(rows)
+
+
+def by_length(p: Predictions, *, by: str, bins: int = 4, max_length: int) -> pd.DataFrame:
+    """Test accuracy by document length, in bins of equally many documents, with the share that is truncated."""
+    rows = []
+    for group in p.groups(by):
+        if group.name not in ("majority", "noise_ceiling"):
+            edges = np.quantile(group.tokens, np.linspace(0, 1, bins + 1))
+            place = np.clip(np.searchsorted(edges, group.tokens, side="right") - 1, 0, bins - 1)
+            for i in range(bins):
+                kept = place == i
+                lengths = group.tokens[kept]
+                resampled = bootstrap(group.labels[kept], group.predicted[:, kept], len(p.label_names), ("accuracy",))
+                low, high = interval(resampled["accuracy"])
+                row = {by: label(group.name), "tokens": f"{lengths.min()}–{lengths.max()}"}
+                row |= {"documents": int(kept.sum()), "truncated": f"{(lengths > max_length).mean():.0%}"}
+                accuracy = (group.predicted[:, kept] == group.labels[kept]).mean()
+                rows.append(row | {"accuracy": accuracy, "accuracy_low": low, "accuracy_high": high})
     return pd.DataFrame(rows)
 
 
@@ -160,6 +190,5 @@ def overshoot(p: Predictions, *, by: str) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-TABLES = {
-    f.__name__: f for f in (by_group, by_run, by_epoch, by_class, confusion_table, imbalance, differences, overshoot)
-}
+FUNCTIONS = (by_group, by_run, by_epoch, by_class, by_length, confusion_table, imbalance, differences, overshoot)
+TABLES = {function.__name__: function for function in FUNCTIONS}

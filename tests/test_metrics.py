@@ -68,3 +68,16 @@ def test_more_seeds_narrow_the_interval_of_their_mean():
     values = rng.normal(size=(2000, 1)) * 0.001 + rng.normal(size=(1, 12))
     wide, narrow = stats.interval(stats.seed_means(values[:, :3])), stats.interval(stats.seed_means(values))
     assert narrow[1] - narrow[0] < wide[1] - wide[0]
+
+
+def test_mcnemar_and_holm_by_hand():
+    from scipy.stats import binomtest
+
+    labels = np.zeros(20, dtype=int)
+    one, other = np.zeros((1, 20), dtype=int), np.zeros((1, 20), dtype=int)
+    other[0, :9], one[0, 9] = 1, 1  # nine documents that only the first gets right, one that only the second does
+    assert stats.mcnemar(labels, one, other) == pytest.approx(binomtest(9, 10).pvalue)
+    assert stats.mcnemar(labels, one, one) == 1
+    assert stats.mcnemar(labels, np.repeat(one, 3, 0), other) == pytest.approx(2 * binomtest(9, 10).pvalue)
+    assert stats.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert stats.holm([0.9, 0.8]) == [1.0, 1.0]

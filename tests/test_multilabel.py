@@ -1,0 +1,80 @@
+"""Several labels a document: from the file to the stored predictions, without a dense matrix of the corpus."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from lib import ranking
+from lib.config import RunConfig
+from lib.data import load_corpus
+from lib.demo import ACT_LABELS, acts
+from lib.runs import run, run_all
+from lib.tokenization import encode, shorten
+from lib.training import loss_of
+from tests.conftest import WORDS
+
+
+@pytest.fixture
+def many(tmp_path):
+    """Documents whose labels are told by their words; the test split has a label that train lacks."""
+    path = tmp_path / "many"
+    path.mkdir()
+    rng = np.random.default_rng(0)
+    for name, rows in (("train", 80), ("dev", 20), ("test", 21)):
+        lines = []
+        for row in range(rows):
+            labels = sorted(rng.choice(6, size=rng.integers(1, 4), replace=False).tolist())
+            words = [WORDS[i] for i in labels] + [WORDS[i] for i in rng.integers(10, 40, size=4)]
+            names = [f"c{i}" for i in labels] + (["unseen"] if name == "test" and row < 3 else [])
+            lines.append(json.dumps({"text": " ".join(rng.permutation(words)), "label": names}))
+        (path / f"{name}.jsonl").write_text("\n".join(lines) + "\n")
+    (path / "labels.json").write_text(json.dumps({f"c{i}": f"concept {i}" for i in range(6)}))
+    return path
+
+
+def test_vocabulary_is_trains_own_and_unseen_labels_are_misses(many):
+    corpus = load_corpus(str(many))
+    assert corpus.multilabel and corpus.label_names == tuple(f"concept {i}" for i in range(6))
+    assert (corpus.test.labels == 6).sum() == 3 and not (corpus.train.labels >= 6).any()
+    perfect = np.where(corpus.test.labels >= 6, 0, corpus.test.labels)[:, :1]
+    assert ranking.ranking_scores(perfect, corpus.test.labels, ks=(1,))["R@1"] < 1
+
+
+def test_loss_is_the_dense_one_and_leaves_out_what_train_lacks():
+    logits, labels = torch.randn(3, 4), torch.tensor([[0, 2], [3, -1], [4, -1]])
+    dense = torch.tensor([[1.0, 0, 1, 0], [0, 0, 0, 1], [0, 0, 0, 0]])
+    assert torch.equal(loss_of(logits, labels), torch.nn.functional.binary_cross_entropy_with_logits(logits, dense))
+
+
+def test_a_run_learns_and_its_scores_are_those_of_its_predictions(many, tiny):
+    shared = {"head": "first_token", "dropout": 0.0, "max_length": 16, "batch_size": 8, "select_by": "nDCG@5"}
+    config = RunConfig(
+        dataset=str(many), backbone=tiny["bert"], epochs=25, learning_rate=3e-3, precision="fp32", layers=1, **shared
+    )
+    runs = run_all([config, config.baseline("tfidf_linear"), config.baseline("majority")])
+    groups = {group.name: group for group in runs.predictions.groups("optimizer")}
+    scored = {name: ranking.ranking_scores(g.ranked[0], g.labels)["nDCG@5"] for name, g in groups.items()}
+    assert scored["adamw"] > 0.85 and scored["tfidf_linear"] > 0.85 > scored["majority"]
+    dev = runs.predictions.groups("optimizer", split="dev")[0]
+    chosen = runs[0].status["chosen_epoch"]
+    assert ranking.ranking_scores(dev.ranked[0], dev.labels)["nDCG@5"] == runs[0].history["dev_nDCG@5"][chosen - 1]
+    assert run(config).folder == runs[0].folder
+
+
+def test_demo_acts_are_seeded_and_many_labelled():
+    texts, given, true = acts(300, 4)
+    assert acts(300, 4) == (texts, given, true) and acts(300, 5)[0] != texts
+    assert len(ACT_LABELS) > 100 and list(ACT_LABELS) == sorted(ACT_LABELS)
+    assert all(3 <= len(labels) <= 6 for labels in true) and all(40 <= len(text.split()) <= 110 for text in texts)
+
+
+def test_truncation_keeps_the_right_end(tiny):
+    body = list(range(20))
+    assert shorten(body, 8, "head") == body[:8] and shorten(body, 8, "tail") == body[-8:]
+    assert shorten(body, 8, "head_tail") == [0, 1, *range(14, 20)]
+    assert all(shorten(body, 30, way) == body for way in ("head", "tail", "head_tail"))
+    text = " ".join(WORDS[:20])
+    head, tail = (encode([text], tiny["bert"], max_length=8, truncation=way)[0][0].tolist() for way in ("head", "tail"))
+    assert head[0] == tail[0] and head[-1] == tail[-1] and head[1] != tail[1] and len(tail) == 8

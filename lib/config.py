@@ -42,6 +42,7 @@ class RunConfig(BaseModel):
     select_by: Literal["macro_f1", "accuracy", "loss", "micro_f1", "P@1", "nDCG@5"] = (
         "macro_f1"  # on dev, chooses the epoch
     )
+    health: bool = False  # look at the embeddings after every epoch, and judge the run
     test_every_epoch: bool = False  # else test is scored for the chosen and the last epoch
 
     def with_(self, **changes) -> "RunConfig":

@@ -62,9 +62,27 @@ def beyond_baseline(p: Predictions, *, by: str, metric: str = "accuracy", baseli
     low, high = -row[f"{metric}_high"], -row[f"{metric}_low"]
     verdict = "stands" if row["stands"] == "yes" else "does not stand"
     return (
-        f"Against {label(baseline)}, fine-tuning with the schedule that dev chooses ({best}) changes test "
+        f"Against {label(baseline)}, fine-tuning with the {by} that dev chooses ({best}) changes test "
         f"{metric.replace('_', ' ')} by {points(-row[metric])} points (95 % interval {points(low)} to {points(high)}): "
         f"the difference {verdict}."
+    )
+
+
+def verdict(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
+    """Which differences between the trained groups stand."""
+    rows = [
+        r for r in differences(p, by=by, metric=metric).to_dict("records") if not r["compared"].startswith("TF-IDF")
+    ]
+    standing = [f"{r['compared']} ({points(r[metric])}, {_between(r, metric)})" for r in rows if r["stands"] == "yes"]
+    if not standing:
+        widest = max(rows, key=lambda r: r[f"{metric}_high"] - r[f"{metric}_low"])
+        return (
+            f"None of the {len(rows)} differences between the {by}s stands; the widest 95 % interval, of "
+            f"{widest['compared']}, reaches from {points(widest[f'{metric}_low'])} to "
+            f"{points(widest[f'{metric}_high'])} points."
+        )
+    return f"Of {len(rows)} differences between the {by}s, {len(standing)} stand{'s' * (len(standing) == 1)}: " + (
+        "; ".join(standing) + "."
     )
 
 
@@ -110,4 +128,4 @@ def averaging(p: Predictions, *, by: str, ratio: int = 10) -> str:
     )
 
 
-FINDINGS = {f.__name__: f for f in (leader, beyond_baseline, headroom, overshooting, averaging)}
+FINDINGS = {f.__name__: f for f in (leader, verdict, beyond_baseline, headroom, overshooting, averaging)}

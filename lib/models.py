@@ -73,6 +73,11 @@ class Classifier(nn.Module):
                 if isinstance(child, nn.Dropout):
                     setattr(module, name, FastDropout(child.p))
 
+    def embed(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Document embeddings (batch, size): the first token's state after the last layer."""
+        encoder = self.backbone if self.head is not None else self.backbone.base_model
+        return encoder(input_ids=ids, attention_mask=mask).last_hidden_state[:, 0]
+
     def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Logits (batch, num_labels) for token ids and mask (batch, tokens)."""
         if self.head is None:

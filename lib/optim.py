@@ -13,6 +13,9 @@ from lib.errors import InputError, lookup
 OPTIMIZERS = {
     "adam": partial(torch.optim.Adam, fused=True),
     "adamw": partial(torch.optim.AdamW, fused=True),
+    "amsgrad": partial(torch.optim.Adam, amsgrad=True, fused=True),
+    "adagrad": partial(torch.optim.Adagrad, fused=True),
+    "adadelta": torch.optim.Adadelta,
     "sgd": partial(torch.optim.SGD, fused=True),
 }
 

@@ -76,9 +76,15 @@ def to_csv(table: pd.DataFrame) -> str:
     return table.to_csv(index=False, float_format="%.6f", lineterminator="\n")
 
 
+def compute(function, predictions: Predictions, arguments: dict):
+    """`function(predictions, **arguments)`; an argument `where` narrows the runs first, by fields of their config."""
+    arguments = dict(arguments)
+    return function(predictions.where(**arguments.pop("where", {})), **arguments)
+
+
 def show_table(name: str, runs, function, caption: str = "", **arguments) -> pd.DataFrame:
-    """Show and return `function(predictions, **arguments)`, a function of `lib.tables`; published as `name`.csv."""
-    table = function(_predictions(runs), **arguments)
+    """Show and return `compute(function, …)`, for a function of `lib.tables`; published as `name`.csv."""
+    table = compute(function, _predictions(runs), arguments)
     spec = f"<!-- table {name} = {function.__name__} {json.dumps(arguments)} -->"
     text = f"{spec}\n\n{markdown(table)}" + (f"\n{caption}\n" if caption else "")
     _display({"text/markdown": text, "text/csv": to_csv(table)}, filename=f"{name}.csv")
@@ -96,8 +102,8 @@ def show_audit(config, caption: str = "") -> None:
 
 
 def show_finding(runs, function, **arguments) -> None:
-    """Show the sentence `function(predictions, **arguments)`, a function of `lib.findings`."""
-    text = function(_predictions(runs), **arguments)
+    """Show the sentence that a function of `lib.findings` computes."""
+    text = compute(function, _predictions(runs), arguments)
     spec = f"<!-- finding sentence = {function.__name__} {json.dumps(arguments)} -->"
     _display({"text/markdown": f"{spec}\n\n{text}\n"})
 
@@ -173,7 +179,7 @@ def verify(folder: Path) -> tuple[int, list[str], list[str]]:
         checked.add(body)
         if kind == "finding":
             compared += 1
-            expected = FINDINGS[function](predictions, **arguments)
+            expected = compute(FINDINGS[function], predictions, arguments)
             if body.strip() != expected.strip():
                 wrong.append(f"finding {function}: the page says {body.strip()!r}, the predictions say {expected!r}")
             continue
@@ -188,7 +194,7 @@ def verify(folder: Path) -> tuple[int, list[str], list[str]]:
                 left.append(f"{name}: {error}")
                 continue
         else:
-            table = TABLES[function](predictions, **arguments)
+            table = compute(TABLES[function], predictions, arguments)
         count, differing = _compare(name, markdown(table), body)
         compared, wrong = compared + count, wrong + differing
         file = folder / f"{name}.csv"

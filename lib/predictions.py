@@ -10,6 +10,7 @@ import pandas as pd
 
 from lib.data import Split
 from lib.errors import InputError, nearest
+from lib.ranking import hits
 
 
 def to_frame(
@@ -56,6 +57,13 @@ class Group:
         """Label ids (runs, rows); ties go to the lower one."""
         return self.logits.argmax(-1)
 
+    @property
+    def right(self) -> np.ndarray:
+        """Whether the first label of each document is a gold one: booleans (runs, rows)."""
+        if self.ranked is None:
+            return self.predicted == self.labels
+        return np.stack([hits(ranked[:, :1], self.labels)[:, 0] for ranked in self.ranked])
+
 
 @dataclasses.dataclass(frozen=True)
 class Predictions:
@@ -64,16 +72,21 @@ class Predictions:
     frame: pd.DataFrame
     runs: dict[str, dict]  # key -> config, status, chosen_epoch, last_epoch
     label_names: tuple[str, ...]
+    weights: np.ndarray | None = None  # (num_labels + 1,) inverse propensities, with several labels a document
 
     @classmethod
-    def collect(cls, runs: Iterable, lengths: dict[str, pd.Series]) -> "Predictions":
+    def collect(cls, runs: Iterable, lengths: dict[str, pd.Series], weights: np.ndarray | None) -> "Predictions":
         """Gather the predictions of runs from the store; `lengths` are tokens before truncation, by split and row."""
         frames, about, names = [], {}, ()
         for run in runs:
             status, key = run.status, run.key[:16]
             names = tuple(status["label_names"])
             about[key] = {"config": run.config.model_dump(), "status": status["status"]}
-            about[key] |= {name: status[name] for name in ("chosen_epoch", "last_epoch", "reason") if name in status}
+            about[key] |= {
+                name: status[name]
+                for name in ("chosen_epoch", "last_epoch", "reason", "outcome", "prior_loss")
+                if name in status
+            }
             if status["chosen_epoch"]:
                 frame = run.predictions
                 frame.insert(0, "run", key)
@@ -86,7 +99,7 @@ class Predictions:
             at = frame["split"] == split
             frame.loc[at, "tokens"] = tokens.loc[frame.loc[at, "row"]].to_numpy().astype(np.int32)
         frame["run"] = frame["run"].astype(pd.CategoricalDtype(list(about)))
-        return cls(frame, about, names)
+        return cls(frame, about, names, weights)
 
     def write(self, path: Path) -> None:
         """Write one Parquet file, what the runs were in its schema's metadata."""
@@ -94,7 +107,8 @@ class Predictions:
         import pyarrow.parquet as pq
 
         table = pa.Table.from_pandas(self.frame, preserve_index=False)
-        about = {"runs": self.runs, "label_names": self.label_names}
+        weights = None if self.weights is None else self.weights.tolist()
+        about = {"runs": self.runs, "label_names": self.label_names} | ({"weights": weights} if weights else {})
         table = table.replace_schema_metadata({"study": json.dumps(about)})
         pq.write_table(table, path, compression="zstd", compression_level=19)
 
@@ -104,7 +118,20 @@ class Predictions:
 
         table = pq.read_table(path)
         about = json.loads(table.schema.metadata[b"study"])
-        return cls(table.to_pandas(), about["runs"], tuple(about["label_names"]))
+        weights = np.array(about["weights"]) if "weights" in about else None
+        return cls(table.to_pandas(), about["runs"], tuple(about["label_names"]), weights)
+
+    def where(self, **fields) -> "Predictions":
+        """The runs whose configuration has these values, and all baselines."""
+        from lib.baselines import BASELINES
+
+        kept = {
+            key: run
+            for key, run in self.runs.items()
+            if run["config"]["backbone"] in BASELINES or all(run["config"][k] == v for k, v in fields.items())
+        }
+        frame = self.frame[self.frame["run"].isin(list(kept))]
+        return Predictions(frame, kept, self.label_names, self.weights)
 
     def groups(self, by: str, *, split: str = "test", epoch: str | int = "chosen") -> list[Group]:
         """The runs grouped by a field of their configuration, in order of appearance; baselines by their name, last.

@@ -44,12 +44,11 @@ def hits(ranked: np.ndarray, gold: np.ndarray) -> np.ndarray:
     return found
 
 
-def ranking_scores(
+def document_scores(
     ranked: np.ndarray, gold: np.ndarray, weights: np.ndarray | None = None, ks=(1, 2, 3, 4, 5)
-) -> dict[str, float]:
-    """Mean scores over documents, for each cut-off k; those with propensities only where `weights` gives them.
-
-    `weights` is `inverse_propensity`, (num_labels + 1,).
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """For each score, its numerator and denominator by document, (rows,) each: the score of a set of documents is the
+    ratio of the two sums, so that a resample of documents is scored by weighting them.
 
     - P@k: hits among the first k, divided by k.
     - R@k: hits among the first k, divided by the number of gold labels.
@@ -58,24 +57,33 @@ def ranking_scores(
       labels of each (Jain et al. 2016).
     - PSnDCG@k: the same ratio with each term discounted by 1 / log2(rank + 1).
 
-    Documents without a gold label count 0 for P@k and are left out of R@k and nDCG@k.
+    Documents without a gold label count 0 for P@k and are left out of R@k and nDCG@k. `weights` is
+    `inverse_propensity`, (num_labels + 1,); without it the last two scores are left out.
     """
     hit, size = hits(ranked, gold), (gold >= 0).sum(1)
     discount = 1 / np.log2(np.arange(2, ranked.shape[1] + 2))
-    some, ideal = size > 0, np.concatenate([[0.0], np.cumsum(discount)])
+    some, ideal = (size > 0).astype(float), np.concatenate([[1.0], np.cumsum(discount)])
     found = {}
     for k in ks:
-        found[f"P@{k}"] = float(hit[:, :k].sum(1).mean() / k)
-        found[f"R@{k}"] = float((hit[some, :k].sum(1) / size[some]).mean())
-        found[f"nDCG@{k}"] = float((hit[some, :k] @ discount[:k] / ideal[np.minimum(size[some], k)]).mean())
+        found[f"P@{k}"] = (hit[:, :k].sum(1) / k, np.ones(len(hit)))
+        found[f"R@{k}"] = (hit[:, :k].sum(1) / np.maximum(size, 1), some)
+        found[f"nDCG@{k}"] = (hit[:, :k] @ discount[:k] / ideal[np.minimum(size, k)], some)
     if weights is not None:
         gained = np.where(hit, weights[np.minimum(ranked, len(weights) - 1)], 0.0)
         best = -np.sort(-np.where(gold >= 0, weights[np.minimum(gold, len(weights) - 1)], 0.0), axis=1)
         best = np.pad(best, ((0, 0), (0, max(0, ranked.shape[1] - best.shape[1]))))[:, : ranked.shape[1]]
         for k in ks:
-            found[f"PSP@{k}"] = float(gained[:, :k].sum() / best[:, :k].sum())
-            found[f"PSnDCG@{k}"] = float((gained[:, :k] @ discount[:k]).sum() / (best[:, :k] @ discount[:k]).sum())
+            found[f"PSP@{k}"] = (gained[:, :k].sum(1), best[:, :k].sum(1))
+            found[f"PSnDCG@{k}"] = (gained[:, :k] @ discount[:k], best[:, :k] @ discount[:k])
     return found
+
+
+def ranking_scores(
+    ranked: np.ndarray, gold: np.ndarray, weights: np.ndarray | None = None, ks=(1, 2, 3, 4, 5)
+) -> dict[str, float]:
+    """The scores of `document_scores` over all documents."""
+    parts = document_scores(ranked, gold, weights, ks)
+    return {name: float(top.sum() / bottom.sum()) for name, (top, bottom) in parts.items()}
 
 
 def f1_at_threshold(ranked: np.ndarray, chosen: np.ndarray, gold: np.ndarray, num_labels: int) -> dict[str, float]:

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import math
 import os
 import platform
 import shutil
@@ -16,6 +17,7 @@ import numpy as np
 import pandas as pd
 import torch
 from filelock import FileLock
+from safetensors import safe_open
 
 from lib import training
 from lib.backbones import fingerprint, resolve_backbone
@@ -24,11 +26,12 @@ from lib.checkpoints import load_checkpoint, save_checkpoint
 from lib.config import DATA_FIELDS, RunConfig, make_config
 from lib.data import Corpus, load_corpus
 from lib.errors import InputError
+from lib.health import outcome, prior_loss
 from lib.loaders import make_loader
 from lib.models import build_model, load_model, save_model
 from lib.optim import make_optimizer, plan
 from lib.predictions import Predictions, to_frame
-from lib.ranking import top_k
+from lib.ranking import inverse_propensity, top_k
 from lib.tokenization import Tokens, encode, tokenize
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -232,7 +235,7 @@ def _train(config: RunConfig, corpus: Corpus, folder: Path, keep: Collection[str
         return to_frame("test", epoch, corpus.test, found.logits, found.ranked)
 
     try:
-        fixed = {"clip_norm": config.clip_norm, "precision": config.precision, "seed": config.seed}
+        fixed = {name: getattr(config, name) for name in ("clip_norm", "precision", "seed", "health")}
         for row, found in training.train_epochs(model, optimizer, steps, train, dev, done=len(history), **fixed):
             epoch, score = row["epoch"], found.scores[config.select_by]
             print(f"    epoch {epoch}/{config.epochs}: dev {config.select_by} {score:.4f}, "
@@ -261,6 +264,10 @@ def _train(config: RunConfig, corpus: Corpus, folder: Path, keep: Collection[str
         save_model(model, folder / "model", backbone=config.backbone, **reading, **options)
         pd.concat(parts, ignore_index=True).to_parquet(folder / "predictions.parquet", index=False)
     (folder / "history.jsonl").write_text("".join(json.dumps(row) + "\n" for row in history))
+    if config.health:
+        prior = prior_loss(corpus.train.labels, corpus.dev.labels, corpus.num_labels)
+        judged = outcome(pd.DataFrame(history), prior, finished=result["status"] == "finished")
+        result |= {"outcome": judged, "prior_loss": prior}
     return result | {"chosen_epoch": chosen, "last_epoch": last}
 
 
@@ -280,16 +287,32 @@ class Runs(list):
             frames += [own.assign(run=run.key[:16], **fields)] if len(own) else []
         return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
+    def cost(self, by: str) -> pd.DataFrame:
+        """Parameters and measured speed of training, a row a group of runs; times are of the machine that trained."""
+        rows: dict[str, list] = {}
+        for run in self:
+            if len(run.history):
+                rows.setdefault(str(getattr(run.config, by)), []).append(run)
+        table = []
+        for name, runs in rows.items():
+            with safe_open(runs[0].folder / "model" / "model.safetensors", "pt") as weights:
+                size = sum(math.prod(weights.get_slice(key).get_shape()) for key in weights.keys())  # noqa: SIM118
+            speed = float(np.median(np.concatenate([run.history.samples_per_second for run in runs])))
+            table.append({by: name, "parameters": size, "samples per second": speed})
+        return pd.DataFrame(table)
+
     @cached_property
     def predictions(self) -> Predictions:
         """All predictions, as they are published."""
         config = next((run.config for run in self if run.config.backbone not in BASELINES), None)
-        lengths = {}
+        lengths, weights = {}, None
         if config:
             corpus, tokens = corpus_of(config), tokens_of(config)
             for name in ("dev", "test"):
                 lengths[name] = pd.Series(tokens.lengths[name], index=getattr(corpus, name).rows)
-        return Predictions.collect(self, lengths)
+            if corpus.multilabel:
+                weights = inverse_propensity(corpus.train.labels, corpus.num_labels)
+        return Predictions.collect(self, lengths, weights)
 
 
 def run_all(configs: list[RunConfig]) -> Runs:

@@ -26,6 +26,20 @@ def resample_confusions(
     return counts.reshape(resamples, runs, num_labels, num_labels)
 
 
+def resample_ratios(tops: np.ndarray, bottoms: np.ndarray, *, seed: int = 0, resamples: int = RESAMPLES) -> np.ndarray:
+    """Bootstrap values (resamples, runs) of ratios of sums over documents, from parts (runs, rows) each.
+
+    The documents drawn are those that `resample_confusions` draws for the same seed and number of rows.
+    """
+    rows = tops.shape[1]
+    values = np.empty((resamples, len(tops)))
+    rng = np.random.default_rng(seed)
+    for i in range(resamples):
+        weights = np.bincount(rng.integers(rows, size=rows), minlength=rows).astype(float)
+        values[i] = (tops @ weights) / (bottoms @ weights)
+    return values
+
+
 def seed_means(values: np.ndarray, *, seed: int = 1) -> np.ndarray:
     """Means (resamples,) of values (resamples, runs), the runs drawn with replacement too in every resample."""
     resamples, runs = values.shape
@@ -39,14 +53,14 @@ def interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def mcnemar(labels: np.ndarray, one: np.ndarray, other: np.ndarray) -> float:
-    """The exact McNemar test of two sets of predictions on the same documents: each (runs, rows), paired run by run.
+def mcnemar(one: np.ndarray, other: np.ndarray) -> float:
+    """The exact McNemar test of which documents two sets of runs get right: booleans (runs, rows), paired run by run.
 
     A set with one run is paired with each of the other's. Over several pairs of runs the p-value is twice their median,
     which is valid however they depend on each other (Meinshausen et al. 2009, with the quantile 1/2).
     """
     values = []
-    for a, b in zip(*np.broadcast_arrays(one == labels, other == labels), strict=True):
+    for a, b in zip(*np.broadcast_arrays(one, other), strict=True):
         first, second = int((a & ~b).sum()), int((b & ~a).sum())
         values.append(binomtest(first, first + second).pvalue if first + second else 1.0)
     return min(1.0, float(np.median(values)) * (2 if len(values) > 1 else 1))

@@ -9,7 +9,8 @@ import pandas as pd
 
 from lib.metrics import class_scores, confusion, cross_entropy, scores, scores_from_confusion
 from lib.predictions import Group, Predictions
-from lib.stats import bootstrap, holm, interval, mcnemar, resample_confusions, seed_means
+from lib.ranking import document_scores, f1_at_threshold, ranking_scores
+from lib.stats import bootstrap, holm, interval, mcnemar, resample_confusions, resample_ratios, seed_means
 
 NAMES = {
     "tfidf_linear": "TF-IDF + linear SVM",
@@ -27,8 +28,27 @@ def _sd(values) -> float:
     return float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
 
 
-def _scores(group: Group) -> pd.DataFrame:
-    return pd.DataFrame([scores(logits, group.labels) for logits in group.logits])
+def _scores(p: Predictions, group: Group) -> pd.DataFrame:
+    """The scores of each run of a group, a row a run."""
+    if group.ranked is None:
+        return pd.DataFrame([scores(logits, group.labels) for logits in group.logits])
+    rows = []
+    for ranked, logits in zip(group.ranked, group.logits, strict=True):
+        f1 = f1_at_threshold(ranked, logits > 0, group.labels, len(p.label_names))
+        rows.append(ranking_scores(ranked, group.labels, p.weights) | f1)
+    return pd.DataFrame(rows)
+
+
+def _resampled(p: Predictions, group: Group, metrics: list[str]) -> dict[str, np.ndarray]:
+    """Two-level bootstrap of each metric's mean over the runs of a group, (resamples,)."""
+    if group.ranked is None:
+        return bootstrap(group.labels, group.predicted, len(p.label_names), tuple(metrics))
+    parts = [document_scores(ranked, group.labels, p.weights) for ranked in group.ranked]
+    found = {}
+    for metric in metrics:
+        tops, bottoms = (np.stack([part[metric][i] for part in parts]) for i in (0, 1))
+        found[metric] = seed_means(resample_ratios(tops, bottoms))
+    return found
 
 
 def by_group(
@@ -37,8 +57,7 @@ def by_group(
     """Mean over seeds, standard deviation over seeds, and a two-level bootstrap's 95 % interval, for each group."""
     rows = []
     for group in p.groups(by, split=split, epoch=epoch):
-        scored, n = _scores(group), len(p.label_names)
-        resampled = bootstrap(group.labels, group.predicted, n, tuple(metrics))
+        scored, resampled = _scores(p, group), _resampled(p, group, metrics)
         row = {by: label(group.name), "seeds": len(group.seeds), "documents": len(group.labels)}
         for metric in metrics:
             low, high = interval(resampled[metric])
@@ -51,9 +70,9 @@ def by_group(
 def by_run(p: Predictions, *, by: str, metrics: list[str]) -> pd.DataFrame:
     """One row a trained run: its key, chosen and last epoch, and test scores at both."""
     chosen = {(group.name, seed): row for group in p.groups(by) for seed, row in zip(
-        group.seeds, _scores(group).to_dict("records"), strict=True)}  # fmt: skip
+        group.seeds, _scores(p, group).to_dict("records"), strict=True)}  # fmt: skip
     last = {(group.name, seed): row for group in p.groups(by, epoch="last") for seed, row in zip(
-        group.seeds, _scores(group).to_dict("records"), strict=True)}  # fmt: skip
+        group.seeds, _scores(p, group).to_dict("records"), strict=True)}  # fmt: skip
     rows = []
     for key, run in p.runs.items():
         found = (str(run["config"][by]), run["config"]["seed"])
@@ -77,7 +96,7 @@ def by_epoch(
         for group in p.groups(by, split=split, epoch=epoch):
             if group.name not in NAMES:
                 row = {by: group.name, "epoch": epoch, "seeds": len(group.seeds)}
-                scored = _scores(group)
+                scored = _scores(p, group)
                 for metric in metrics:
                     row |= {metric: scored[metric].mean(), f"{metric}_sd": _sd(scored[metric])}
                 if published is not None:
@@ -136,15 +155,16 @@ def imbalance(p: Predictions, *, by: str, group: str, ratio: int = 10) -> pd.Dat
 def differences(p: Predictions, *, by: str, metric: str = "accuracy") -> pd.DataFrame:
     """Every pair of groups on the same test documents: difference of the means over seeds, with its 95 % interval.
 
-    Two-level bootstrap: the same documents for both groups, and the same draw of seeds. `p` is McNemar's test of the
-    accuracies, adjusted by Holm over all pairs of the table. A difference stands where the interval leaves out zero
-    and p is below 0.05.
+    Two-level bootstrap: the same documents for both groups, and the same draw of seeds. `p` is McNemar's test of
+    which documents are right (their first label is gold), adjusted by Holm over all pairs of the table. A difference
+    stands where the interval leaves out zero and p is below 0.05.
     """
     groups = [group for group in p.groups(by) if group.name not in ("majority", "noise_ceiling")]
-    resampled = [bootstrap(g.labels, g.predicted, len(p.label_names), (metric,))[metric] for g in groups]
-    means = [_scores(group)[metric].mean() for group in groups]
+    resampled = [_resampled(p, g, [metric])[metric] for g in groups]
+    means = [_scores(p, group)[metric].mean() for group in groups]
     pairs = [(i, j) for i in range(len(groups)) for j in range(i)]
-    chances = holm([mcnemar(groups[i].labels, groups[i].predicted, groups[j].predicted) for i, j in pairs])
+    right = [group.right for group in groups]
+    chances = holm([mcnemar(right[i], right[j]) for i, j in pairs])
     rows = []
     for (i, j), chance in zip(pairs, chances, strict=True):
         low, high = interval(resampled[i] - resampled[j])

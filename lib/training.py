@@ -10,10 +10,11 @@ import pandas as pd
 import torch
 from torch import nn
 from torch.nn import functional as F
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, TensorDataset
 from tqdm import tqdm
 
 from lib.errors import InputError, nearest
+from lib.health import SAMPLE, embedding_health
 from lib.metrics import scores
 from lib.optim import make_optimizer, plan
 from lib.ranking import f1_at_threshold, ranking_scores, top_k
@@ -108,6 +109,15 @@ def evaluate(model: nn.Module, loader: DataLoader, *, precision: str = "auto", d
     return Evaluation(logits, labels, found | f1_at_threshold(top, logits > 0, labels, model.num_labels), top)
 
 
+@torch.inference_mode()
+def look_inside(model: nn.Module, dataset: TensorDataset, *, precision: str, device) -> dict[str, float]:
+    """The health of the embeddings of a fixed sample of documents (see `lib.health`)."""
+    ids, mask = (tensor[:SAMPLE].to(device) for tensor in dataset.tensors[:2])
+    with autocast(precision, device):
+        parts = [model.embed(*part) for part in zip(ids.split(64), mask.split(64), strict=True)]
+    return embedding_health(torch.cat(parts).float())
+
+
 def autocast(precision: str, device: torch.device):
     return torch.autocast(device.type, torch.bfloat16, enabled=resolve_precision(precision, device) == "bf16")
 
@@ -122,6 +132,7 @@ def train_epochs(
     clip_norm: float | None = 1.0,
     precision: str = "auto",
     seed: int = 0,
+    health: bool = False,
     done: int = 0,
     device=None,
 ) -> Iterator[tuple[dict, Evaluation]]:
@@ -130,7 +141,8 @@ def train_epochs(
     `plan` has the optimizer's settings for every step (`lib.optim.plan`); `done` epochs of it are behind the model and
     optimizer given. A row has the epoch (from 1), steps so far, mean train loss, the learning rate of its last step,
     the mean and largest gradient norm before clipping, dev loss and scores, seconds of training, samples and real
-    tokens per second. Raises DivergedError, with the step, after the first epoch whose loss or gradient is not finite.
+    tokens per second; with `health`, what `look_inside` finds. Raises DivergedError, with the step, after the first
+    epoch whose loss or gradient is not finite.
     """
     device = torch.device(device or default_device())
     model.to(device)
@@ -163,8 +175,14 @@ def train_epochs(
             what = "gradient norm" if losses[bad[0]].isfinite() else "loss"
             raise DivergedError(f"the {what} was not finite at step {step + 1} (learning rate {plan[step]['lr']:.3g})")
         result = evaluate(model, dev, precision=precision, device=device)
+        inside = {}
+        if health:
+            inside = look_inside(model, dev.dataset, precision=precision, device=device)
+            first = result.logits.argmax(1) if result.ranked is None else result.ranked[:, 0]
+            inside["top_label_share"] = float(np.bincount(first).max() / len(first))
         yield (
-            {
+            inside
+            | {
                 "epoch": epoch + 1,
                 "step": (epoch + 1) * steps,
                 "train_loss": float(losses.double().mean()),

@@ -90,6 +90,23 @@ def score_intervals(table: pd.DataFrame, *, by: str, metric: str, title: str) ->
 
 
 @styled
+def accuracy_curves(history: pd.DataFrame, *, by: str, title: str) -> Figure:
+    """Accuracy on dev by epoch, and train loss."""
+    figure = Figure(figsize=(9.6, 3.6))
+    axes = figure.subplots(1, 2)
+    for ax, column, text in zip(
+        axes, ("dev_accuracy", "train_loss"), ("dev accuracy", "train loss (nats)"), strict=True
+    ):
+        _lines(ax, history, column, by)
+        _epochs(ax)
+        ax.set_title(text, fontweight="normal", fontsize=10)
+    _percent(axes[0].yaxis)
+    _legend(figure, axes[0])
+    _title(figure, title)
+    return figure
+
+
+@styled
 def learning_curves(history: pd.DataFrame, *, by: str, title: str) -> Figure:
     """Macro precision, recall and F1 on dev by epoch, side by side."""
     figure = Figure(figsize=(9.6, 3.6))
@@ -216,6 +233,46 @@ def averages(table: pd.DataFrame, *, title: str) -> Figure:
     ax.set_xlabel("class made the majority")
     _percent(ax.yaxis)
     ax.set_ylabel("score, with 95 % interval")
+    _legend(figure, ax)
+    _title(figure, title)
+    return figure
+
+
+@styled
+def accuracy_by_length(table: pd.DataFrame, *, by: str, title: str) -> Figure:
+    """Accuracy with 95 % intervals by bin of document length; `table` from `lib.tables.by_length`."""
+    figure = Figure(figsize=(7.2, 3.8))
+    ax = figure.subplots()
+    names, bins = list(dict.fromkeys(table[by])), list(dict.fromkeys(table["tokens"]))
+    for i, (name, colour) in enumerate(colours(names).items()):
+        part = table[table[by] == name].set_index("tokens").loc[bins]
+        places = np.arange(len(bins)) + (i - (len(names) - 1) / 2) * 0.11
+        ax.vlines(places, part["accuracy_low"], part["accuracy_high"], color=colour, linewidth=3, alpha=0.4)
+        ax.plot(places, part["accuracy"], "o", color=colour, label=name)
+    cut = table.drop_duplicates("tokens").set_index("tokens").loc[bins, "truncated"]
+    ax.set_xticks(range(len(bins)), [f"{bin_}\n{share} cut" for bin_, share in zip(bins, cut, strict=True)])
+    ax.grid(axis="x", visible=False)
+    ax.set_xlabel("tokens in the document, and the share of documents that are truncated")
+    _percent(ax.yaxis)
+    ax.set_ylabel("test accuracy, with 95 % interval")
+    _legend(figure, ax)
+    _title(figure, title)
+    return figure
+
+
+@styled
+def position_weights(weights: list[list[float]], *, title: str) -> Figure:
+    """What a weighted average learned: the weight of each position relative to a plain mean, a line a seed."""
+    figure = Figure(figsize=(7.2, 3.2))
+    ax = figure.subplots()
+    for i, values in enumerate(weights):
+        relative = np.array(values) * len(values)
+        ax.plot(
+            np.arange(1, len(values) + 1), relative, color=COLOURS[i % len(COLOURS)], linewidth=1, label=f"seed {i + 1}"
+        )
+    ax.axhline(1, color=GREY, linewidth=1)
+    ax.set_xlabel("position (token)")
+    ax.set_ylabel("weight ÷ weight in a plain mean")
     _legend(figure, ax)
     _title(figure, title)
     return figure

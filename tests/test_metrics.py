@@ -73,11 +73,19 @@ def test_more_seeds_narrow_the_interval_of_their_mean():
 def test_mcnemar_and_holm_by_hand():
     from scipy.stats import binomtest
 
-    labels = np.zeros(20, dtype=int)
-    one, other = np.zeros((1, 20), dtype=int), np.zeros((1, 20), dtype=int)
-    other[0, :9], one[0, 9] = 1, 1  # nine documents that only the first gets right, one that only the second does
-    assert stats.mcnemar(labels, one, other) == pytest.approx(binomtest(9, 10).pvalue)
-    assert stats.mcnemar(labels, one, one) == 1
-    assert stats.mcnemar(labels, np.repeat(one, 3, 0), other) == pytest.approx(2 * binomtest(9, 10).pvalue)
+    one, other = np.ones((1, 20), dtype=bool), np.ones((1, 20), dtype=bool)
+    other[0, :9], one[0, 9] = False, False  # nine documents that only the first gets right, one only the second
+    assert stats.mcnemar(one, other) == pytest.approx(binomtest(9, 10).pvalue)
+    assert stats.mcnemar(one, one) == 1
+    assert stats.mcnemar(np.repeat(one, 3, 0), other) == pytest.approx(2 * binomtest(9, 10).pvalue)
     assert stats.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert stats.holm([0.9, 0.8]) == [1.0, 1.0]
+
+
+def test_ratios_are_resampled_like_confusions():
+    rng = np.random.default_rng(1)
+    labels = rng.integers(2, size=80)
+    predicted = np.stack([labels ^ (rng.random(80) < 0.2), labels ^ (rng.random(80) < 0.4)])
+    counts = stats.resample_confusions(labels, predicted, 2, resamples=30)
+    ratios = stats.resample_ratios((predicted == labels).astype(float), np.ones((2, 80)), resamples=30)
+    assert ratios == pytest.approx(metrics.scores_from_confusion(counts)["accuracy"])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from lib import ranking
+from lib import ranking, tables
 from lib.config import RunConfig
 from lib.data import load_corpus
 from lib.demo import ACT_LABELS, acts
@@ -48,7 +48,7 @@ def test_loss_is_the_dense_one_and_leaves_out_what_train_lacks():
     assert torch.equal(loss_of(logits, labels), torch.nn.functional.binary_cross_entropy_with_logits(logits, dense))
 
 
-def test_a_run_learns_and_its_scores_are_those_of_its_predictions(many, tiny):
+def test_a_run_learns_and_its_scores_are_those_of_its_predictions(many, tiny, tmp_path):
     shared = {"head": "first_token", "dropout": 0.0, "max_length": 16, "batch_size": 8, "select_by": "nDCG@5"}
     config = RunConfig(
         dataset=str(many), backbone=tiny["bert"], epochs=25, learning_rate=3e-3, precision="fp32", layers=1, **shared
@@ -61,6 +61,14 @@ def test_a_run_learns_and_its_scores_are_those_of_its_predictions(many, tiny):
     chosen = runs[0].status["chosen_epoch"]
     assert ranking.ranking_scores(dev.ranked[0], dev.labels)["nDCG@5"] == runs[0].history["dev_nDCG@5"][chosen - 1]
     assert run(config).folder == runs[0].folder
+    table = tables.by_group(runs.predictions, by="optimizer", metrics=["P@1", "PSP@5"]).set_index("optimizer")
+    assert table.loc["adamw", "P@1_low"] <= table.loc["adamw", "P@1"] <= table.loc["adamw", "P@1_high"]
+    assert table.loc["adamw", "PSP@5"] > table.loc["majority class", "PSP@5"]
+    runs.predictions.write(tmp_path / "predictions.parquet")
+    stored = type(runs.predictions).read(tmp_path / "predictions.parquet")
+    assert tables.by_group(stored, by="optimizer", metrics=["P@1", "PSP@5"]).set_index("optimizer").equals(table)
+    differences = tables.differences(stored, by="optimizer", metric="P@1")
+    assert len(differences) == 1 and differences["p (Holm)"].between(0, 1).all()
 
 
 def test_demo_acts_are_seeded_and_many_labelled():

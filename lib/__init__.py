@@ -9,7 +9,8 @@ from lib.loaders import make_loader
 from lib.models import Classifier, build_model
 from lib.optim import OPTIMIZERS, SCHEDULES
 from lib.page import publish, show_audit, show_errors, show_figure, show_finding, show_table, show_text
-from lib.runs import Run, Runs, load_run, run, run_all
+from lib.runs import run, run_all
+from lib.store import Run, Runs, load_run
 from lib.tokenization import Tokens, tokenize
 from lib.training import Evaluation, evaluate, fit
 

@@ -60,7 +60,7 @@ def train(config: Path, overrides: Annotated[Optional[list[str]], typer.Argument
 @app.command()
 def predict(run: str, file: Annotated[str, typer.Argument(help="a file with a text a line, or - for input")] = "-"):
     """Label texts, one a line, with a run's model; CSV with text, label and probability."""
-    from lib.runs import load_run
+    from lib.store import load_run
 
     if file != "-" and not Path(file).is_file():
         raise InputError(f"There is no file {file}")

@@ -51,9 +51,11 @@ def save_checkpoint(
 
 def load_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[dict, dict] | None:
     """Put weights and optimizer state back; returns (best weights, progress), or None where the files are not whole."""
-    if not (folder / "manifest.json").is_file():
+    try:
+        whole = json.loads((folder / "manifest.json").read_text()) == _digests(folder)
+    except FileNotFoundError:  # none, or another process that needed it no longer has just removed it
         return None
-    if json.loads((folder / "manifest.json").read_text()) != _digests(folder):
+    if not whole:
         print(f"The checkpoint {folder} is damaged and is left out", flush=True)
         return None
     groups: dict[str, dict] = {"model": {}, "best": {}, "optimizer": {}}

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import softmax
 
-from lib import runs as runs_module
+from lib import store
 from lib.audit import audit as audit_table
 from lib.config import make_config
 from lib.errors import InputError
@@ -95,7 +95,7 @@ def show_audit(config, caption: str = "") -> None:
     """Show the audit of a configuration's corpus and tokens; published as audit.csv."""
     names = ("dataset", "train_rows", "dev_rows", "test_rows", "split_seed", "backbone", "max_length")
     arguments = {name: getattr(config, name) for name in names}
-    table = audit_table(runs_module.corpus_of(config), runs_module.tokens_of(config))
+    table = audit_table(store.corpus_of(config), store.tokens_of(config))
     spec = f"<!-- audit audit = audit {json.dumps(arguments)} -->"
     text = f"{spec}\n\n{markdown(table)}" + (f"\n{caption}\n" if caption else "")
     _display({"text/markdown": text, "text/csv": to_csv(table)}, filename="audit.csv")
@@ -132,7 +132,7 @@ def show_errors(runs, config, *, by: str, group: str, count: int = 6) -> None:
 
     Only of a generated corpus: other texts are not ours to publish. Says where the given label itself is the noise.
     """
-    corpus = runs_module.corpus_of(config)
+    corpus = store.corpus_of(config)
     if corpus.test.true_labels is None:
         return
     found = next(g for g in _predictions(runs).groups(by) if g.name == group)
@@ -189,7 +189,7 @@ def verify(folder: Path) -> tuple[int, list[str], list[str]]:
         if kind == "audit":
             try:
                 config = make_config(arguments)
-                table = audit_table(runs_module.corpus_of(config), runs_module.tokens_of(config))
+                table = audit_table(store.corpus_of(config), store.tokens_of(config))
             except InputError as error:
                 left.append(f"{name}: {error}")
                 continue

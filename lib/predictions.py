@@ -82,11 +82,8 @@ class Predictions:
             status, key = run.status, run.key[:16]
             names = tuple(status["label_names"])
             about[key] = {"config": run.config.model_dump(), "status": status["status"]}
-            about[key] |= {
-                name: status[name]
-                for name in ("chosen_epoch", "last_epoch", "reason", "outcome", "prior_loss")
-                if name in status
-            }
+            told = ("chosen_epoch", "last_epoch", "reason", "outcome", "prior_loss")
+            about[key] |= {name: status[name] for name in told if name in status}
             if status["chosen_epoch"]:
                 frame = run.predictions
                 frame.insert(0, "run", key)

@@ -1,62 +1,29 @@
 """A run: one configuration, trained once, kept under the hash of everything its result depends on."""
 
-import dataclasses
 import hashlib
 import json
-import math
-import os
-import platform
 import shutil
 import time
 from collections.abc import Collection
-from functools import cached_property, lru_cache
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 from filelock import FileLock
-from safetensors import safe_open
 
 from lib import training
 from lib.backbones import fingerprint, resolve_backbone
 from lib.baselines import BASELINES
 from lib.checkpoints import load_checkpoint, save_checkpoint
-from lib.config import DATA_FIELDS, RunConfig, make_config
-from lib.data import Corpus, load_corpus
-from lib.errors import InputError
+from lib.config import DATA_FIELDS, RunConfig
+from lib.data import Corpus
 from lib.health import outcome, prior_loss
 from lib.loaders import make_loader
-from lib.models import build_model, load_model, save_model
+from lib.models import build_model, save_model
 from lib.optim import make_optimizer, plan
-from lib.predictions import Predictions, to_frame
-from lib.ranking import inverse_propensity, top_k
-from lib.tokenization import Tokens, encode, tokenize
-
-ROOT = Path(__file__).resolve().parent.parent
-EVALUATION_BATCH = 128  # documents
-
-
-def store() -> Path:
-    """The folder of all runs: RUNS_DIR, or `runs/` beside `lib/`."""
-    return Path(os.environ.get("RUNS_DIR") or ROOT / "runs")
-
-
-@lru_cache(maxsize=4)
-def _load(data_dir, **arguments) -> Corpus:
-    return load_corpus(data_dir=data_dir, **arguments)
-
-
-def corpus_of(config: RunConfig) -> Corpus:
-    """The corpus that a configuration names, read once a process."""
-    return _load(os.environ.get("DATA_DIR"), **{name: getattr(config, name) for name in DATA_FIELDS})
-
-
-def tokens_of(config: RunConfig) -> Tokens:
-    """The tokens that a configuration trains on, cached in the store."""
-    options = {"max_length": config.max_length, "truncation": config.truncation, "cache": store() / "tokens"}
-    return tokenize(corpus_of(config), config.backbone, **options)
+from lib.predictions import to_frame
+from lib.ranking import top_k
+from lib.store import EVALUATION_BATCH, Run, Runs, corpus_of, environment, store, tokens_of, write_json
 
 
 def run_key(config: RunConfig, corpus: Corpus) -> str:
@@ -70,76 +37,6 @@ def run_key(config: RunConfig, corpus: Corpus) -> str:
         about["backbone"] = fingerprint(resolve_backbone(config.backbone))
         about["precision"] = training.resolve_precision(config.precision, training.default_device())
     return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
-
-
-def write_json(path: Path, value) -> None:
-    """Write in one piece: a reader sees the old file or the new one."""
-    part = path.with_name(f"{path.name}.part")
-    part.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(part, path)
-
-
-def environment() -> dict:
-    """Hardware and versions."""
-    names = ("torch", "transformers", "tokenizers", "numpy", "scikit-learn", "pandas", "pyarrow")
-    cpu = platform.processor() or platform.machine()
-    if Path("/proc/cpuinfo").exists():
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        cpu = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), cpu)
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else cpu
-    versions = {name: version(name) for name in names}
-    return {"device": device, "threads": torch.get_num_threads(), "python": platform.python_version()} | versions
-
-
-@dataclasses.dataclass(frozen=True)
-class Run:
-    """A finished (or diverged) run in the store."""
-
-    folder: Path
-
-    def _json(self, name: str) -> dict:
-        return json.loads((self.folder / name).read_text(encoding="utf-8"))
-
-    @property
-    def status(self) -> dict:
-        return self._json("status.json")
-
-    @property
-    def key(self) -> str:
-        return self.status["key"]
-
-    @property
-    def config(self) -> RunConfig:
-        return make_config(self._json("config.json"))
-
-    @property
-    def history(self) -> pd.DataFrame:
-        """One row an epoch; empty for a baseline."""
-        path = self.folder / "history.jsonl"
-        return pd.DataFrame([json.loads(line) for line in path.read_text().splitlines()] if path.exists() else [])
-
-    @property
-    def predictions(self) -> pd.DataFrame:
-        return pd.read_parquet(self.folder / "predictions.parquet")
-
-    def predict(self, texts: list[str], batch_size: int = EVALUATION_BATCH) -> tuple[list[str], np.ndarray]:
-        """Labels and probabilities (rows, num_labels) for texts, by the chosen epoch's model."""
-        model, about = load_model(self.folder / "model")
-        reading = {name: about[name] for name in ("max_length", "truncation")}
-        ids, mask, _ = encode(texts, self.folder / "model", **reading)
-        dataset = torch.utils.data.TensorDataset(ids, mask, torch.zeros(len(texts), dtype=torch.int32))
-        result = training.evaluate(model, make_loader(dataset, batch_size=batch_size), precision="fp32")
-        logits = torch.from_numpy(result.logits).double()
-        return [about["label_names"][i] for i in logits.argmax(1)], logits.softmax(1).numpy()
-
-
-def load_run(name: str | Path) -> Run:
-    """A run by its folder or by (the beginning of) its key. Raises InputError."""
-    found = [Path(name)] if Path(name).is_dir() else sorted(store().glob(f"{str(name)[:16]}*")) if name else []
-    found = [folder for folder in found if (folder / "status.json").is_file()]
-    if len(found) != 1:
-        raise InputError(f"{name} is the folder or key of {len(found) or 'no'} finished run{'s' * (len(found) > 1)}")
-    return Run(found[0])
 
 
 def beginnings(config: RunConfig) -> list[str]:
@@ -254,11 +151,11 @@ def _train(config: RunConfig, corpus: Corpus, folder: Path, keep: Collection[str
     except training.DivergedError as error:
         result = {"status": "diverged", "reason": str(error)}
     last = len(history)
-    if last == config.epochs:
+    if result["status"] == "finished":
         parts.append(score_test(last))
     if chosen:
         model.load_state_dict(weights)
-        if chosen != last and not config.test_every_epoch:
+        if not any(part["split"].eq("test").any() and chosen in set(part["epoch"]) for part in parts):
             parts.append(score_test(chosen))
         reading = {"max_length": config.max_length, "truncation": config.truncation}
         save_model(model, folder / "model", backbone=config.backbone, **reading, **options)
@@ -269,50 +166,6 @@ def _train(config: RunConfig, corpus: Corpus, folder: Path, keep: Collection[str
         judged = outcome(pd.DataFrame(history), prior, finished=result["status"] == "finished")
         result |= {"outcome": judged, "prior_loss": prior}
     return result | {"chosen_epoch": chosen, "last_epoch": last}
-
-
-class Runs(list):
-    """The runs of a study."""
-
-    @property
-    def history(self) -> pd.DataFrame:
-        """All histories, one row a run and epoch, with the run's key and its configuration's plain fields.
-
-        A field that the history follows through training (the learning rate) is the history's.
-        """
-        frames = []
-        for run in self:
-            own = run.history
-            fields = {k: v for k, v in run.config if not isinstance(v, dict) and k not in own}
-            frames += [own.assign(run=run.key[:16], **fields)] if len(own) else []
-        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
-
-    def cost(self, by: str) -> pd.DataFrame:
-        """Parameters and measured speed of training, a row a group of runs; times are of the machine that trained."""
-        rows: dict[str, list] = {}
-        for run in self:
-            if len(run.history):
-                rows.setdefault(str(getattr(run.config, by)), []).append(run)
-        table = []
-        for name, runs in rows.items():
-            with safe_open(runs[0].folder / "model" / "model.safetensors", "pt") as weights:
-                size = sum(math.prod(weights.get_slice(key).get_shape()) for key in weights.keys())  # noqa: SIM118
-            speed = float(np.median(np.concatenate([run.history.samples_per_second for run in runs])))
-            table.append({by: name, "parameters": size, "samples per second": speed})
-        return pd.DataFrame(table)
-
-    @cached_property
-    def predictions(self) -> Predictions:
-        """All predictions, as they are published."""
-        config = next((run.config for run in self if run.config.backbone not in BASELINES), None)
-        lengths, weights = {}, None
-        if config:
-            corpus, tokens = corpus_of(config), tokens_of(config)
-            for name in ("dev", "test"):
-                lengths[name] = pd.Series(tokens.lengths[name], index=getattr(corpus, name).rows)
-            if corpus.multilabel:
-                weights = inverse_propensity(corpus.train.labels, corpus.num_labels)
-        return Predictions.collect(self, lengths, weights)
 
 
 def run_all(configs: list[RunConfig]) -> Runs:

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from lib.errors import InputError, nearest
 from lib.page import RUNS_MIME, to_csv
-from lib.runs import ROOT, Runs, environment, load_run, store, write_json
+from lib.store import ROOT, Runs, environment, load_run, store, write_json
 
 NOTEBOOKS = ROOT / "notebooks"
 RESULTS = ROOT / "results"

@@ -12,7 +12,7 @@ from lib import data
 from lib.demo.grammar import read_grammar
 from lib.demo.news import LABEL_NOISE, LABELS, PREFIXES, news
 from lib.errors import InputError
-from lib.runs import ROOT
+from lib.store import ROOT
 
 NEWS_SHA256 = "8a8c708523d55192004ed6314154bc66688ce4ef78963c1b209824107a3c4f2c"
 

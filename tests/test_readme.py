@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from lib.page import SPEC
-from lib.runs import ROOT
+from lib.store import ROOT
 
 STUDIES = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
 README = (ROOT / "README.md").read_text()

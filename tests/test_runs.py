@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 
-from lib import runs
+from lib import runs, store
 from lib.baselines import BASELINES
 from lib.config import RunConfig, make_config
 from lib.errors import InputError
@@ -42,18 +42,18 @@ def test_a_run_is_trained_once_and_keyed_by_content(base, capsys, tmp_path):
     }
     with (copy / "train.csv").open("a") as file:
         file.write("kana lona mibe,no\n")
-    runs._load.cache_clear()
+    store._load.cache_clear()
     assert run(base.with_(dataset=str(copy))).folder != first.folder
 
 
 @pytest.mark.parametrize("change", [{"seed": 2}, {"learning_rate": 2e-3}, {"head": "cls"}, {"precision": "bf16"}])
 def test_what_changes_the_key(base, change):
-    corpus = runs.corpus_of(base)
+    corpus = store.corpus_of(base)
     assert runs.run_key(base, corpus) != runs.run_key(base.with_(**change), corpus)
 
 
 def test_auto_precision_is_resolved_before_the_key(base):
-    corpus = runs.corpus_of(base)
+    corpus = store.corpus_of(base)
     resolved = runs.training.resolve_precision("auto")
     assert runs.run_key(base.with_(precision="auto"), corpus) == runs.run_key(base.with_(precision=resolved), corpus)
 
@@ -141,9 +141,9 @@ def test_configurations_are_strict():
 
 def test_load_run_by_folder_and_key(base):
     finished = run(base.with_(epochs=1))
-    assert runs.load_run(finished.key[:8]).folder == runs.load_run(finished.folder).folder == finished.folder
+    assert store.load_run(finished.key[:8]).folder == store.load_run(finished.folder).folder == finished.folder
     with pytest.raises(InputError, match="nonsense is the folder or key of no finished run"):
-        runs.load_run("nonsense")
+        store.load_run("nonsense")
 
 
 def train_command(base, tmp_path, epochs=3):
@@ -173,8 +173,8 @@ def test_killed_and_started_again_it_ends_with_the_same_bytes(base, tmp_path):
     start = time.time()
     again = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert again.returncode == 0, again.stderr
-    resumed = runs.load_run(again.stdout.splitlines()[-1])
+    resumed = store.load_run(again.stdout.splitlines()[-1])
     assert resumed.folder == killed[0] and time.time() - start < 100
     other = os.environ | {"RUNS_DIR": str(tmp_path / "straight")}
     straight = subprocess.run(command, capture_output=True, text=True, timeout=120, env=other)
-    assert digests(resumed) == digests(runs.load_run(straight.stdout.splitlines()[-1]))
+    assert digests(resumed) == digests(store.load_run(straight.stdout.splitlines()[-1]))

@@ -6,7 +6,7 @@ import yaml
 
 from lib import page, study
 from lib.errors import InputError
-from lib.runs import ROOT
+from lib.store import ROOT
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 PAGE_FILES = {

@@ -23,9 +23,10 @@ from lib.metrics import SCORES
 from lib.predictions import Predictions
 from lib.tables import TABLES
 
+RANKINGS = ("P", "R", "nDCG", "PSP", "PSnDCG")
 SPEC = re.compile(r"<!-- (table|finding|audit|measured) (\w+) = (\w+) (\{.*\}) -->\n\n?((?:.+\n?)+)")
 RUNS_MIME = "application/vnd.study.runs+json"
-SHARES = {*SCORES, "precision", "recall", "f1"}
+SHARES = {*SCORES, "precision", "recall", "f1", *(f"{m}@{k}" for m in RANKINGS for k in range(1, 6))}
 
 
 def _display(bundle: dict, **metadata) -> None:

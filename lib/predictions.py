@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pandas as pd
 
 from lib.data import Split
 from lib.errors import InputError, nearest
-from lib.ranking import hits
+from lib.ranking import hits, inverse_propensity
 
 
 def to_frame(
@@ -72,10 +73,16 @@ class Predictions:
     frame: pd.DataFrame
     runs: dict[str, dict]  # key -> config, status, chosen_epoch, last_epoch
     label_names: tuple[str, ...]
-    weights: np.ndarray | None = None  # (num_labels + 1,) inverse propensities, with several labels a document
+    train_rows: int = 0
+    train_counts: np.ndarray | None = None  # (num_labels,) train documents of each label, where a document has several
+
+    @cached_property
+    def weights(self) -> np.ndarray | None:
+        """Inverse propensities (num_labels + 1,), with several labels a document."""
+        return None if self.train_counts is None else inverse_propensity(self.train_counts, self.train_rows)
 
     @classmethod
-    def collect(cls, runs: Iterable, lengths: dict[str, pd.Series], weights: np.ndarray | None) -> "Predictions":
+    def collect(cls, runs: Iterable, lengths: dict[str, pd.Series], *train) -> "Predictions":
         """Gather the predictions of runs from the store; `lengths` are tokens before truncation, by split and row."""
         frames, about, names = [], {}, ()
         for run in runs:
@@ -96,7 +103,7 @@ class Predictions:
             at = frame["split"] == split
             frame.loc[at, "tokens"] = tokens.loc[frame.loc[at, "row"]].to_numpy().astype(np.int32)
         frame["run"] = frame["run"].astype(pd.CategoricalDtype(list(about)))
-        return cls(frame, about, names, weights)
+        return cls(frame, about, names, *train)
 
     def write(self, path: Path) -> None:
         """Write one Parquet file, what the runs were in its schema's metadata."""
@@ -104,8 +111,8 @@ class Predictions:
         import pyarrow.parquet as pq
 
         table = pa.Table.from_pandas(self.frame, preserve_index=False)
-        weights = None if self.weights is None else self.weights.tolist()
-        about = {"runs": self.runs, "label_names": self.label_names} | ({"weights": weights} if weights else {})
+        about = {"runs": self.runs, "label_names": self.label_names, "train_rows": self.train_rows}
+        about |= {} if self.train_counts is None else {"train_counts": self.train_counts.tolist()}
         table = table.replace_schema_metadata({"study": json.dumps(about)})
         pq.write_table(table, path, compression="zstd", compression_level=19)
 
@@ -115,8 +122,8 @@ class Predictions:
 
         table = pq.read_table(path)
         about = json.loads(table.schema.metadata[b"study"])
-        weights = np.array(about["weights"]) if "weights" in about else None
-        return cls(table.to_pandas(), about["runs"], tuple(about["label_names"]), weights)
+        counts = np.array(about["train_counts"]) if "train_counts" in about else None
+        return cls(table.to_pandas(), about["runs"], tuple(about["label_names"]), about["train_rows"], counts)
 
     def where(self, **fields) -> "Predictions":
         """The runs whose configuration has these values, and all baselines."""
@@ -128,7 +135,7 @@ class Predictions:
             if run["config"]["backbone"] in BASELINES or all(run["config"][k] == v for k, v in fields.items())
         }
         frame = self.frame[self.frame["run"].isin(list(kept))]
-        return Predictions(frame, kept, self.label_names, self.weights)
+        return dataclasses.replace(self, frame=frame, runs=kept)
 
     def groups(self, by: str, *, split: str = "test", epoch: str | int = "chosen") -> list[Group]:
         """The runs grouped by a field of their configuration, in order of appearance; baselines by their name, last.

@@ -27,13 +27,17 @@ def top_k(scores: np.ndarray, k: int) -> np.ndarray:
     return np.take_along_axis(chosen, order, axis=1)
 
 
-def inverse_propensity(train: np.ndarray, num_labels: int, *, a: float = A, b: float = B) -> np.ndarray:
-    """1 / p of each label, and of an unseen one at the end (num_labels + 1,), from train's gold labels.
+def label_counts(labels: np.ndarray, num_labels: int) -> np.ndarray:
+    """In how many documents each label occurs, (num_labels,), from padded id lists."""
+    return np.bincount(labels[(labels >= 0) & (labels < num_labels)], minlength=num_labels)
+
+
+def inverse_propensity(counts: np.ndarray, rows: int, *, a: float = A, b: float = B) -> np.ndarray:
+    """1 / p of each label, and of an unseen one at the end (num_labels + 1,), from `label_counts` of train's `rows`.
 
     1 / p = 1 + C (n + b)^−a with C = (ln N − 1)(b + 1)^a, for a label in n of N train documents (Jain et al. 2016).
     """
-    counts = np.append(np.bincount(train[(train >= 0) & (train < num_labels)], minlength=num_labels), 0)
-    return 1 + (np.log(len(train)) - 1) * (b + 1) ** a * (counts + b) ** -a
+    return 1 + (np.log(rows) - 1) * (b + 1) ** a * (np.append(counts, 0) + b) ** -a
 
 
 def hits(ranked: np.ndarray, gold: np.ndarray) -> np.ndarray:
@@ -95,7 +99,7 @@ def f1_at_threshold(ranked: np.ndarray, chosen: np.ndarray, gold: np.ndarray, nu
     hit = hits(ranked, gold) & chosen
     true = np.bincount(ranked[hit], minlength=num_labels)[:num_labels]
     claimed = np.bincount(ranked[chosen], minlength=num_labels)[:num_labels]
-    wanted = np.bincount(gold[(gold >= 0) & (gold < num_labels)], minlength=num_labels)
+    wanted = label_counts(gold, num_labels)
     both = claimed + wanted
     macro = np.divide(2 * true, both, out=np.zeros(num_labels), where=both > 0).mean()
     total = claimed.sum() + (gold >= 0).sum()

@@ -22,7 +22,7 @@ from lib.errors import InputError
 from lib.loaders import make_loader
 from lib.models import load_model
 from lib.predictions import Predictions
-from lib.ranking import inverse_propensity
+from lib.ranking import label_counts
 from lib.tokenization import Tokens, encode, tokenize
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -154,11 +154,12 @@ class Runs(list):
     def predictions(self) -> Predictions:
         """All predictions, as they are published."""
         config = next((run.config for run in self if run.config.backbone not in BASELINES), None)
-        lengths, weights = {}, None
+        lengths, train = {}, ()
         if config:
             corpus, tokens = corpus_of(config), tokens_of(config)
             for name in ("dev", "test"):
                 lengths[name] = pd.Series(tokens.lengths[name], index=getattr(corpus, name).rows)
+            train = (len(corpus.train),)
             if corpus.multilabel:
-                weights = inverse_propensity(corpus.train.labels, corpus.num_labels)
-        return Predictions.collect(self, lengths, weights)
+                train += (label_counts(corpus.train.labels, corpus.num_labels),)
+        return Predictions.collect(self, lengths, *train)

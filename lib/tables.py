@@ -4,6 +4,8 @@ A table is a tidy DataFrame; columns `x`, `x_sd`, `x_low`, `x_high` are shown as
 a page, and `verify` then computes it again from the published predictions.
 """
 
+from collections import Counter
+
 import numpy as np
 import pandas as pd
 
@@ -193,6 +195,47 @@ def by_length(p: Predictions, *, by: str, bins: int = 4, max_length: int) -> pd.
     return pd.DataFrame(rows)
 
 
+def by_cell(p: Predictions, *, by: list[str], metrics: list[str], epoch: str = "last") -> pd.DataFrame:
+    """One row for each combination of the fields `by` that was run: how its runs ended, and test scores with their
+    95 % intervals; a run that diverged has no score."""
+    rows = []
+    cells = [tuple(r["config"][f] for f in by) for r in p.runs.values() if r["config"]["backbone"] not in NAMES]
+    for cell in dict.fromkeys(cells):
+        part = p.where(**dict(zip(by, cell, strict=True)))
+        own = [run for run in part.runs.values() if run["config"]["backbone"] not in NAMES]
+        ends = Counter(run.get("outcome", run["status"]) for run in own)
+        row = dict(zip(by, (f"{v:g}" if isinstance(v, float) else str(v) for v in cell), strict=True))
+        row |= {
+            "seeds": len(own),
+            "outcome": ", ".join(f"{end}" + f" ({n})" * (len(own) > 1) for end, n in ends.items()),
+        }
+        found = next((g for g in part.groups(by[0], epoch=epoch) if g.name not in NAMES), None)
+        resampled = _resampled(p, found, metrics) if found else {}
+        for metric in metrics:
+            low, high = interval(resampled[metric]) if found else (np.nan, np.nan)
+            mean = _scores(p, found)[metric].mean() if found else np.nan
+            row |= {metric: mean, f"{metric}_low": low, f"{metric}_high": high}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def by_frequency(p: Predictions, *, by: str, edges: list[int]) -> pd.DataFrame:
+    """R@5 over gold labels of like frequency in train: of the times that such a label is gold on test, the share in
+    which it is among the first five; `edges` are the least numbers of train documents of each bin."""
+    rows, counts = [], np.append(p.train_counts, 0)
+    for group in p.groups(by):
+        often = np.where(group.labels >= 0, counts[np.minimum(group.labels, len(counts) - 1)], -1)
+        for low, high in zip(edges, [*edges[1:], np.inf], strict=True):
+            wanted = (often >= low) & (often < high)
+            if not wanted.any():
+                continue
+            got = [(ranked[:, :, None] == group.labels[:, None, :]).any(1)[wanted].mean() for ranked in group.ranked]
+            bin_ = f"{low}–{high - 1:.0f}" if high < np.inf else f"{low} and more"
+            row = {by: label(group.name), "train documents": bin_, "times gold": int(wanted.sum())}
+            rows.append(row | {"R@5": np.mean(got), "R@5_sd": _sd(got)})
+    return pd.DataFrame(rows)
+
+
 def overshoot(p: Predictions, *, by: str) -> pd.DataFrame:
     """For each group: the epoch with the lowest mean dev loss, that loss, the last one, and how many seeds rose."""
     last = max(run["last_epoch"] for run in p.runs.values())
@@ -210,5 +253,17 @@ def overshoot(p: Predictions, *, by: str) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-FUNCTIONS = (by_group, by_run, by_epoch, by_class, by_length, confusion_table, imbalance, differences, overshoot)
+FUNCTIONS = (
+    by_group,
+    by_run,
+    by_epoch,
+    by_class,
+    by_length,
+    by_cell,
+    by_frequency,
+    confusion_table,
+    imbalance,
+    differences,
+    overshoot,
+)
 TABLES = {function.__name__: function for function in FUNCTIONS}

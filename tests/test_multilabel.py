@@ -86,3 +86,16 @@ def test_truncation_keeps_the_right_end(tiny):
     text = " ".join(WORDS[:20])
     head, tail = (encode([text], tiny["bert"], max_length=8, truncation=way)[0][0].tolist() for way in ("head", "tail"))
     assert head[0] == tail[0] and head[-1] == tail[-1] and head[1] != tail[1] and len(tail) == 8
+
+
+def test_tables_by_cell_and_by_label_frequency(many, tiny):
+    shared = {"head": "first_token", "max_length": 16, "batch_size": 8, "select_by": "P@1", "epochs": 2, "health": True}
+    base = RunConfig(dataset=str(many), backbone=tiny["bert"], precision="fp32", **shared)
+    runs = run_all([base, base.with_(optimizer="sgd", learning_rate=1e30), base.baseline("tfidf_linear")])
+    cells = tables.by_cell(runs.predictions, by=["optimizer", "learning_rate"], metrics=["P@1"])
+    assert cells["outcome"].tolist()[1] == "diverged" and cells["P@1"].isna().tolist() == [False, True]
+    assert cells["learning_rate"].tolist() == ["0.0001", "1e+30"]
+    bins = tables.by_frequency(runs.predictions, by="optimizer", edges=[0, 1, 20])
+    gold = runs.predictions.groups("optimizer")[0].labels
+    assert bins[bins["optimizer"] == "adamw"]["times gold"].sum() == (gold >= 0).sum()
+    assert (bins[bins["train documents"] == "0–0"]["R@5"] == 0).all()

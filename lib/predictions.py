@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from lib.baselines import BASELINES
 from lib.data import Split
 from lib.errors import InputError, nearest
 from lib.ranking import hits, inverse_propensity
@@ -127,8 +128,6 @@ class Predictions:
 
     def where(self, **fields) -> "Predictions":
         """The runs whose configuration has these values, and all baselines."""
-        from lib.baselines import BASELINES
-
         kept = {
             key: run
             for key, run in self.runs.items()
@@ -142,8 +141,6 @@ class Predictions:
 
         `epoch` is `chosen` (on dev), `last`, or a number; runs that have no such predictions are left out.
         """
-        from lib.baselines import BASELINES
-
         keys: dict[str, list[str]] = {}
         for key, run in self.runs.items():
             if by not in run["config"]:
@@ -161,6 +158,8 @@ class Predictions:
                 rows = by_run.get(key, part.iloc[:0])
                 rows = rows[rows["epoch"] == wanted]
                 if len(rows):
+                    if run["config"]["seed"] in seeds:
+                        raise InputError(f"{by} {name}: several runs with seed {seeds[-1]}; narrow them with where=…")
                     seeds.append(run["config"]["seed"])
                     labels = rows["label"].to_numpy().astype(np.int64) if "label" in rows else _ids(rows, "gold")
                     tokens = rows["tokens"].to_numpy()

@@ -1,7 +1,7 @@
 """Uncertainty from stored predictions."""
 
 import numpy as np
-from scipy.stats import binomtest
+from scipy.stats import binomtest, t
 
 from lib.metrics import scores_from_confusion
 
@@ -40,17 +40,24 @@ def resample_ratios(tops: np.ndarray, bottoms: np.ndarray, *, seed: int = 0, res
     return values
 
 
-def seed_means(values: np.ndarray, *, seed: int = 1) -> np.ndarray:
-    """Means (resamples,) of values (resamples, runs), the runs drawn with replacement too in every resample."""
-    resamples, runs = values.shape
-    drawn = np.random.default_rng(seed).integers(runs, size=(resamples, runs))
-    return np.take_along_axis(values, drawn, axis=1).mean(1)
+def interval(values: np.ndarray, resampled: np.ndarray, level: float = 0.95) -> tuple[float, float]:
+    """An interval for the mean of a score over seeds, from its values (runs,) and their bootstrap over documents
+    (resamples, runs).
 
-
-def interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float]:
-    """The percentile interval of bootstrap values (resamples,)."""
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+    The variance of the mean is that between seeds over their number, plus that of the resampled means; the quantile is
+    Student's, with the degrees of freedom of Welch and Satterthwaite: few seeds that differ much give a wide interval.
+    One run alone gives the percentile interval of its documents, and says nothing about other seeds.
+    """
+    runs, means = len(values), resampled.mean(1)
+    if runs == 1:
+        low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+        return float(low), float(high)
+    seeds, documents = np.var(values, ddof=1) / runs, np.var(means, ddof=1)
+    if seeds + documents == 0:
+        return float(values.mean()), float(values.mean())
+    freedom = (seeds + documents) ** 2 * (runs - 1) / seeds**2 if seeds else np.inf
+    half = t.ppf((1 + level) / 2, freedom) * np.sqrt(seeds + documents)
+    return float(values.mean() - half), float(values.mean() + half)
 
 
 def mcnemar(one: np.ndarray, other: np.ndarray) -> float:
@@ -74,9 +81,7 @@ def holm(values: list[float]) -> list[float]:
 
 
 def bootstrap(labels, predicted, num_labels: int, metrics: tuple[str, ...], **options) -> dict[str, np.ndarray]:
-    """For each metric, its mean over runs in every resample of documents and runs (resamples,), to take intervals of.
-
-    Two-level bootstrap (documents, and runs with their seeds) for labels (rows,) and predictions (runs, rows).
-    """
+    """Each metric of every run in every resample of documents (resamples, runs), from labels (rows,) and predictions
+    (runs, rows)."""
     scored = scores_from_confusion(resample_confusions(labels, predicted, num_labels, **options))
-    return {metric: seed_means(scored[metric]) for metric in metrics}
+    return {metric: scored[metric] for metric in metrics}

@@ -4,6 +4,7 @@ A table is a tidy DataFrame; columns `x`, `x_sd`, `x_low`, `x_high` are shown as
 a page, and `verify` then computes it again from the published predictions.
 """
 
+import dataclasses
 from collections import Counter
 
 import numpy as np
@@ -12,7 +13,7 @@ import pandas as pd
 from lib.metrics import class_scores, confusion, cross_entropy, scores, scores_from_confusion
 from lib.predictions import Group, Predictions
 from lib.ranking import document_scores, f1_at_threshold, ranking_scores
-from lib.stats import bootstrap, holm, interval, mcnemar, resample_confusions, resample_ratios, seed_means
+from lib.stats import bootstrap, holm, interval, mcnemar, resample_confusions, resample_ratios
 
 NAMES = {
     "tfidf_linear": "TF-IDF + linear SVM",
@@ -42,27 +43,33 @@ def _scores(p: Predictions, group: Group) -> pd.DataFrame:
 
 
 def _resampled(p: Predictions, group: Group, metrics: list[str]) -> dict[str, np.ndarray]:
-    """Two-level bootstrap of each metric's mean over the runs of a group, (resamples,)."""
+    """Each metric of every run of a group in every resample of documents, (resamples, runs)."""
     if group.ranked is None:
         return bootstrap(group.labels, group.predicted, len(p.label_names), tuple(metrics))
     parts = [document_scores(ranked, group.labels, p.weights) for ranked in group.ranked]
     found = {}
     for metric in metrics:
         tops, bottoms = (np.stack([part[metric][i] for part in parts]) for i in (0, 1))
-        found[metric] = seed_means(resample_ratios(tops, bottoms))
+        found[metric] = resample_ratios(tops, bottoms)
     return found
+
+
+def _interval(values, resampled: np.ndarray) -> tuple[float, float]:
+    """The interval of a share, which ends at 0 and 1."""
+    low, high = interval(np.asarray(values), resampled)
+    return max(0.0, low), min(1.0, high)
 
 
 def by_group(
     p: Predictions, *, by: str, metrics: list[str], split: str = "test", epoch: str = "chosen"
 ) -> pd.DataFrame:
-    """Mean over seeds, standard deviation over seeds, and a two-level bootstrap's 95 % interval, for each group."""
+    """Mean over seeds, standard deviation over seeds, and a 95 % interval over documents and seeds, for each group."""
     rows = []
     for group in p.groups(by, split=split, epoch=epoch):
         scored, resampled = _scores(p, group), _resampled(p, group, metrics)
         row = {by: label(group.name), "seeds": len(group.seeds), "documents": len(group.labels)}
         for metric in metrics:
-            low, high = interval(resampled[metric])
+            low, high = _interval(scored[metric], resampled[metric])
             row |= {metric: scored[metric].mean(), f"{metric}_sd": _sd(scored[metric])}
             row |= {f"{metric}_low": low, f"{metric}_high": high}
         rows.append(row)
@@ -117,7 +124,7 @@ def by_class(p: Predictions, *, by: str, metric: str = "f1") -> pd.DataFrame:
             resampled = class_scores(resample_confusions(group.labels, group.predicted, len(p.label_names)))[metric]
             for i, name in enumerate(p.label_names):
                 found = class_scores(counts)[metric][:, i]
-                low, high = interval(seed_means(resampled[:, :, i]))
+                low, high = _interval(found, resampled[:, :, i])
                 row = {by: label(group.name), "class": name, "documents": int((group.labels == i).sum())}
                 rows.append(row | {metric: found.mean(), f"{metric}_low": low, f"{metric}_high": high})
     return pd.DataFrame(rows)
@@ -148,7 +155,7 @@ def imbalance(p: Predictions, *, by: str, group: str, ratio: int = 10) -> pd.Dat
 
         row = {"majority class": "none (balanced)" if majority is None else p.label_names[majority]}
         for metric in ("micro_f1", "macro_f1"):
-            low, high = interval(seed_means(reweigh(weighted)[metric]))
+            low, high = _interval(reweigh(plain)[metric], reweigh(weighted)[metric])
             row |= {metric: reweigh(plain)[metric].mean(), f"{metric}_low": low, f"{metric}_high": high}
         rows.append(row)
     return pd.DataFrame(rows)
@@ -157,23 +164,38 @@ def imbalance(p: Predictions, *, by: str, group: str, ratio: int = 10) -> pd.Dat
 def differences(p: Predictions, *, by: str, metric: str = "accuracy") -> pd.DataFrame:
     """Every pair of groups on the same test documents: difference of the means over seeds, with its 95 % interval.
 
-    Two-level bootstrap: the same documents for both groups, and the same draw of seeds. `p` is McNemar's test of
-    which documents are right (their first label is gold), adjusted by Holm over all pairs of the table. A difference
-    stands where the interval leaves out zero and p is below 0.05.
+    Runs of the same seed are paired, on the same documents; a group of one run, such as a baseline, is paired with each
+    of the other's; seeds that only one of two groups has are left out. `p` is McNemar's test of which documents are
+    right (their first label is gold), adjusted by Holm over all pairs of the table: it speaks of these models, the
+    interval of other seeds too. A difference stands where the interval leaves out zero and p is below 0.05.
     """
     groups = [group for group in p.groups(by) if group.name not in ("majority", "noise_ceiling")]
-    resampled = [_resampled(p, g, [metric])[metric] for g in groups]
-    means = [_scores(p, group)[metric].mean() for group in groups]
-    pairs = [(i, j) for i in range(len(groups)) for j in range(i)]
-    right = [group.right for group in groups]
-    chances = holm([mcnemar(right[i], right[j]) for i, j in pairs])
-    rows = []
-    for (i, j), chance in zip(pairs, chances, strict=True):
-        low, high = interval(resampled[i] - resampled[j])
-        row = {"compared": f"{label(groups[i].name)} − {label(groups[j].name)}", "documents": len(groups[i].labels)}
-        row |= {metric: means[i] - means[j], f"{metric}_low": low, f"{metric}_high": high, "p (Holm)": chance}
-        rows.append(row | {"stands": "yes" if (low > 0 or high < 0) and chance < 0.05 else "no"})
+    resampled = [_resampled(p, group, [metric])[metric] for group in groups]
+    values = [_scores(p, group)[metric].to_numpy() for group in groups]
+    right, rows = [group.right for group in groups], []
+    for i in range(len(groups)):
+        for j in range(i):
+            a, b = _shared(groups[i].seeds, groups[j].seeds)
+            if not a:
+                continue
+            apart = values[i][a] - values[j][b]
+            low, high = interval(apart, resampled[i][:, a] - resampled[j][:, b])
+            row = {"compared": f"{label(groups[i].name)} − {label(groups[j].name)}", "documents": len(groups[i].labels)}
+            row |= {"seeds": len(apart), metric: apart.mean(), f"{metric}_low": low, f"{metric}_high": high}
+            rows.append(row | {"p (Holm)": mcnemar(right[i][a], right[j][b])})
+    for row, chance in zip(rows, holm([row["p (Holm)"] for row in rows]), strict=True):
+        clear = row[f"{metric}_low"] > 0 or row[f"{metric}_high"] < 0
+        row |= {"p (Holm)": chance, "stands": "yes" if clear and chance < 0.05 else "no"}
     return pd.DataFrame(rows)
+
+
+def _shared(one: list[int], other: list[int]) -> tuple[list[int], list[int]]:
+    """Positions of the runs to pair: those of the same seed, or every run with the only one of the other group."""
+    if 1 in (len(one), len(other)):
+        runs = range(max(len(one), len(other)))
+        return [i % len(one) for i in runs], [i % len(other) for i in runs]
+    both = [seed for seed in one if seed in other]
+    return [one.index(seed) for seed in both], [other.index(seed) for seed in both]
 
 
 def by_length(p: Predictions, *, by: str, bins: int = 4, max_length: int) -> pd.DataFrame:
@@ -187,11 +209,11 @@ def by_length(p: Predictions, *, by: str, bins: int = 4, max_length: int) -> pd.
                 kept = place == i
                 lengths = group.tokens[kept]
                 resampled = bootstrap(group.labels[kept], group.predicted[:, kept], len(p.label_names), ("accuracy",))
-                low, high = interval(resampled["accuracy"])
+                each = (group.predicted[:, kept] == group.labels[kept]).mean(1)
+                low, high = _interval(each, resampled["accuracy"])
                 row = {by: label(group.name), "tokens": f"{lengths.min()}–{lengths.max()}"}
                 row |= {"documents": int(kept.sum()), "truncated": f"{(lengths > max_length).mean():.0%}"}
-                accuracy = (group.predicted[:, kept] == group.labels[kept]).mean()
-                rows.append(row | {"accuracy": accuracy, "accuracy_low": low, "accuracy_high": high})
+                rows.append(row | {"accuracy": each.mean(), "accuracy_low": low, "accuracy_high": high})
     return pd.DataFrame(rows)
 
 
@@ -212,9 +234,9 @@ def by_cell(p: Predictions, *, by: list[str], metrics: list[str], epoch: str = "
         found = next((g for g in part.groups(by[0], epoch=epoch) if g.name not in NAMES), None)
         resampled = _resampled(p, found, metrics) if found else {}
         for metric in metrics:
-            low, high = interval(resampled[metric]) if found else (np.nan, np.nan)
-            mean = _scores(p, found)[metric].mean() if found else np.nan
-            row |= {metric: mean, f"{metric}_low": low, f"{metric}_high": high}
+            values = _scores(p, found)[metric] if found else np.array([np.nan])
+            low, high = _interval(values, resampled[metric]) if found else (np.nan, np.nan)
+            row |= {metric: values.mean(), f"{metric}_low": low, f"{metric}_high": high}
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -237,9 +259,11 @@ def by_frequency(p: Predictions, *, by: str, edges: list[int]) -> pd.DataFrame:
 
 
 def overshoot(p: Predictions, *, by: str) -> pd.DataFrame:
-    """For each group: the epoch with the lowest mean dev loss, that loss, the last one, and how many seeds rose."""
+    """For each group: the epoch with the lowest mean dev loss, that loss, the last one, and how many seeds rose; of the
+    runs that came to the last epoch."""
     last = max(run["last_epoch"] for run in p.runs.values())
-    rows = []
+    whole = {key: run for key, run in p.runs.items() if run["last_epoch"] == last}
+    p, rows = dataclasses.replace(p, runs=whole), []
     for name in [group.name for group in p.groups(by) if group.name not in NAMES]:
         losses = []
         for epoch in range(1, last + 1):

@@ -42,16 +42,30 @@ def test_ties_go_to_the_lower_label():
     assert metrics.scores(np.zeros((3, 2)), np.array([0, 0, 1]))["accuracy"] == pytest.approx(2 / 3)
 
 
-def test_bootstrap_interval_agrees_with_scipy():
+def test_the_interval_of_one_run_agrees_with_scipy():
     from scipy.stats import bootstrap
 
     rng = np.random.default_rng(3)
     labels = rng.integers(3, size=300)
     predicted = np.where(rng.random(300) < 0.8, labels, (labels + 1) % 3)
-    ours = stats.interval(stats.bootstrap(labels, predicted[None], 3, ("accuracy",), resamples=4000)["accuracy"])
+    resampled = stats.bootstrap(labels, predicted[None], 3, ("accuracy",), resamples=4000)["accuracy"]
     hits = (labels == predicted).astype(float)
     theirs = bootstrap((hits,), np.mean, n_resamples=4000, method="percentile", rng=1).confidence_interval
-    assert ours == pytest.approx((theirs.low, theirs.high), abs=0.006)
+    assert stats.interval(np.array([hits.mean()]), resampled) == pytest.approx((theirs.low, theirs.high), abs=0.006)
+
+
+@pytest.mark.parametrize(("spread", "documents"), [(0.02, 4000), (0.0, 400), (0.01, 1000)])
+def test_the_interval_over_three_seeds_covers(spread, documents):
+    """The truth is a mean accuracy of 0.9; runs differ by their seed, and share their documents."""
+    rng, covered = np.random.default_rng(0), []
+    for _ in range(400):
+        ability = 0.9 + spread * rng.normal(size=3)
+        hits = rng.random((3, documents)) < ability[:, None]
+        draws = rng.integers(documents, size=(200, documents))
+        resampled = hits[:, draws].mean(-1).T
+        low, high = stats.interval(hits.mean(1), resampled)
+        covered.append(low <= 0.9 <= high)
+    assert 0.92 <= np.mean(covered) <= 0.99
 
 
 def test_bootstrap_draws_the_same_documents_for_all_runs():
@@ -65,8 +79,9 @@ def test_bootstrap_draws_the_same_documents_for_all_runs():
 
 def test_more_seeds_narrow_the_interval_of_their_mean():
     rng = np.random.default_rng(0)
-    values = rng.normal(size=(2000, 1)) * 0.001 + rng.normal(size=(1, 12))
-    wide, narrow = stats.interval(stats.seed_means(values[:, :3])), stats.interval(stats.seed_means(values))
+    values = rng.normal(size=12) * 0.01 + 0.9
+    resampled = values + rng.normal(size=(500, 1)) * 0.001
+    wide, narrow = stats.interval(values[:3], resampled[:, :3]), stats.interval(values, resampled)
     assert narrow[1] - narrow[0] < wide[1] - wide[0]
 
 

@@ -2,9 +2,6 @@
 PYTHON  ?= python3
 PROFILE ?= demo
 ARGS    ?=
-ifdef DATA_DIR
-export DATA_DIR := $(abspath $(DATA_DIR))
-endif
 VENV    := .venv
 PY      := $(VENV)/bin/python
 READY   := $(VENV)/.ready

@@ -15,7 +15,15 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_
 
 def pairs(tokens: list[str]) -> dict:
     """`name value name value` as a dictionary, the values read as YAML."""
-    return {name: yaml.safe_load(value) for name, value in zip(tokens[::2], tokens[1::2], strict=True)}
+    return {name: read_value(name, value) for name, value in zip(tokens[::2], tokens[1::2], strict=True)}
+
+
+def read_value(name: str, value: str):
+    """A value from the command line, read as YAML."""
+    try:
+        return yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise InputError(f"{name}: {value!r} is not YAML; a list is written [1, 2]") from None
 
 
 @app.command()
@@ -36,7 +44,7 @@ def study(
 @app.command()
 def train(config: Path, overrides: Annotated[Optional[list[str]], typer.Argument(help="key=value …")] = None):  # noqa: UP045
     """Train one run from a YAML file; the last line is the run's folder."""
-    from lib.config import make_config
+    from lib.config import RunConfig
     from lib.runs import run
 
     if not config.is_file():
@@ -45,12 +53,14 @@ def train(config: Path, overrides: Annotated[Optional[list[str]], typer.Argument
         values = yaml.safe_load(config.read_text(encoding="utf-8")) or {}
     except yaml.YAMLError as error:
         raise InputError(f"{config.name} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{config.name} has no `name: value` lines, but {type(values).__name__}")
     for item in overrides or []:
         key, sign, value = item.partition("=")
         if not sign:
             raise InputError(f"{item!r} is not key=value")
-        values[key] = yaml.safe_load(value)
-    finished = run(make_config(values))
+        values[key] = read_value(key, value)
+    finished = run(RunConfig(**values))
     status = finished.status
     if status["status"] == "diverged":
         print(f"The run diverged: {status['reason']}")
@@ -65,7 +75,11 @@ def predict(run: str, file: Annotated[str, typer.Argument(help="a file with a te
     if file != "-" and not Path(file).is_file():
         raise InputError(f"There is no file {file}")
     finished = load_run(run)
-    texts = (sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")).splitlines()
+    try:
+        content = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{file} is not UTF-8 (byte {error.start})") from None
+    texts = content.removesuffix("\n").split("\n")
     empty = [str(i) for i, text in enumerate(texts, 1) if not text.strip()]
     if empty or not texts:
         raise InputError(f"{'Standard input' if file == '-' else file}, line {(empty or ['1'])[0]} is empty")
@@ -112,6 +126,8 @@ def main() -> None:
         sys.exit(f"Error: {error}")
     except BrokenPipeError:
         sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit("Stopped; the same command goes on with the run that was interrupted")
 
 
 if __name__ == "__main__":

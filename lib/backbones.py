@@ -87,4 +87,7 @@ def fingerprint(folder: Path) -> str:
 def load_tokenizer(folder: Path):
     from transformers import AutoTokenizer
 
-    return AutoTokenizer.from_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.backend_tokenizer.no_truncation()  # ours to do; some files come with it switched on
+    tokenizer.backend_tokenizer.no_padding()
+    return tokenizer

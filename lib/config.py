@@ -11,7 +11,11 @@ DATA_FIELDS = ("dataset", "text", "label", "train_rows", "dev_rows", "test_rows"
 
 
 class RunConfig(BaseModel):
-    """Everything that a run's result depends on, but for the bytes of its data and backbone."""
+    """Everything that a run's result depends on, but for the bytes of its data and backbone. Raises InputError.
+
+    A run's key counts the fields that differ from their defaults: a new field leaves old keys alone, but whoever
+    changes a default must raise `lib.training.VERSION`.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -45,12 +49,18 @@ class RunConfig(BaseModel):
     health: bool = False  # look at the embeddings after every epoch, and judge the run
     test_every_epoch: bool = False  # else test is scored for the chosen and the last epoch
 
+    def __init__(self, **values):
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise explain(error, type(self).model_fields) from None
+
     def with_(self, **changes) -> "RunConfig":
-        return make_config(self.model_dump() | changes)
+        return RunConfig(**self.model_dump() | changes)
 
     def baseline(self, name: str) -> "RunConfig":
         """The run of a row of `lib.baselines.BASELINES` on the same data."""
-        return make_config({field: getattr(self, field) for field in DATA_FIELDS} | {"backbone": name})
+        return RunConfig(**{field: getattr(self, field) for field in DATA_FIELDS}, backbone=name)
 
 
 def explain(error: ValidationError, names) -> InputError:
@@ -60,11 +70,3 @@ def explain(error: ValidationError, names) -> InputError:
     if first["type"] == "extra_forbidden":
         return InputError(f"Unknown parameter {name!r}.{nearest(name, names)}")
     return InputError(f"{name} = {first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}")
-
-
-def make_config(values: dict) -> RunConfig:
-    """A RunConfig from plain values; raises InputError that names the parameter."""
-    try:
-        return RunConfig(**values)
-    except ValidationError as error:
-        raise explain(error, RunConfig.model_fields) from None

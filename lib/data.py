@@ -10,6 +10,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +18,9 @@ import numpy as np
 from lib.backbones import probe_hub
 from lib.demo import ACT_LABELS, acts, news, reviews
 from lib.errors import InputError, lookup
-from lib.readers import Table, is_multilabel, label_ids, label_lists, names_in, read_table
+from lib.readers import SUFFIXES, Table, is_multilabel, label_ids, label_lists, names_in, read_table
 
 SPLITS = ("train", "dev", "test")
-SUFFIXES = (".parquet", ".csv", ".tsv", ".jsonl")
 DEV_NAMES = ("dev", "validation", "valid", "val")
 
 
@@ -62,7 +62,7 @@ class Corpus:
     def multilabel(self) -> bool:
         return self.train.labels.ndim == 2
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """SHA-256 over label names, texts and labels of all splits, in order."""
         digest = hashlib.sha256(json.dumps(self.label_names).encode())

@@ -10,7 +10,7 @@ def percent(value: float) -> str:
 
 def points(value: float) -> str:
     """A difference of two shares, in percentage points."""
-    return f"{100 * value:+.1f}".replace("-", "−")
+    return f"{100 * value:+.1f}".replace("-", "−") if abs(value) >= 0.0005 else "0.0"
 
 
 def count(number: int, noun: str) -> str:
@@ -43,7 +43,7 @@ def leader(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
         (beaten if row["stands"] == "yes" else level).append(text)
     name = metric.replace("_", " ")
     sentence = (
-        f"**{str(top[by]).capitalize()}** has the highest mean test {name}, {percent(top[metric])} "
+        f"**{top[by][0].upper()}{top[by][1:]}** has the highest mean test {name}, {percent(top[metric])} "
         f"(95 % interval {percent(top[f'{metric}_low'])} to {percent(top[f'{metric}_high'])}; "
         f"{count(top['seeds'], 'seed')}, {count(top['documents'], 'document')})"
     )
@@ -119,8 +119,8 @@ def averaging(p: Predictions, *, by: str, ratio: int = 10) -> str:
     micro, macro = skewed["micro_f1"], skewed["macro_f1"]
     widest = skewed.loc[gap.abs().idxmax()]
     return (
-        f"On balanced classes micro and macro F1 agree ({percent(table['micro_f1'][0])} and "
-        f"{percent(table['macro_f1'][0])}). With one class {ratio} times as frequent as each other, the same "
+        f"On balanced classes micro F1 is {percent(table['micro_f1'][0])} and macro F1 "
+        f"{percent(table['macro_f1'][0])}. With one class {ratio} times as frequent as each other, the same "
         f"predictions score between {percent(micro.min())} and {percent(micro.max())} micro but "
         f"{percent(macro.min())} to {percent(macro.max())} macro, depending on the class; the two part most where "
         f"{widest['majority class']} dominates, by {points(widest['micro_f1'] - widest['macro_f1'])} points: there the "

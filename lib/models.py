@@ -143,6 +143,9 @@ def save_model(model: Classifier, folder: Path, *, head: str, dropout: float, la
         model.backbone.config.save_pretrained(folder)
         save_file({k: v.contiguous() for k, v in model.state_dict().items()}, folder / "model.safetensors")
     load_tokenizer(resolve_backbone(backbone)).save_pretrained(folder)
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    settings["model_max_length"] = reading["max_length"]  # a pipeline that truncates then does it where training did
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n")
     about = {"head": head, "dropout": dropout, "label_names": list(label_names)} | reading
     (folder / CLASSIFIER_FILE).write_text(json.dumps(about, indent=2) + "\n")
 

@@ -16,7 +16,7 @@ from scipy.special import softmax
 
 from lib import store
 from lib.audit import audit as audit_table
-from lib.config import make_config
+from lib.config import RunConfig
 from lib.errors import InputError
 from lib.findings import FINDINGS
 from lib.metrics import SCORES
@@ -189,7 +189,7 @@ def verify(folder: Path) -> tuple[int, list[str], list[str]]:
             continue
         if kind == "audit":
             try:
-                config = make_config(arguments)
+                config = RunConfig(**arguments)
                 table = audit_table(store.corpus_of(config), store.tokens_of(config))
             except InputError as error:
                 left.append(f"{name}: {error}")

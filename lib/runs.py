@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 import time
 from collections.abc import Collection
@@ -74,6 +75,8 @@ def run(config: RunConfig, keep: Collection[str] = ()) -> Run:
     key = run_key(config, corpus)
     folder = store() / key[:16]
     if (folder / "status.json").exists():
+        if Run(folder).config != config and os.access(folder, os.W_OK):  # the same content under another name
+            write_json(folder / "config.json", config.model_dump())
         return Run(folder)
     locks = store() / "locks"
     locks.mkdir(parents=True, exist_ok=True)
@@ -174,10 +177,11 @@ def run_all(configs: list[RunConfig]) -> Runs:
     Runs whose first epochs are the same (schedules that part later) train those epochs once.
     """
     runs, trained, start = Runs(), 0, time.perf_counter()
+    configs = [config for i, config in enumerate(configs) if config not in configs[:i]]
     models = [config for config in configs if config.backbone not in BASELINES]
     varying = [name for name in RunConfig.model_fields if len({repr(getattr(c, name)) for c in models}) > 1]
     missing = [not (store() / run_key(c, corpus_of(c))[:16] / "status.json").exists() for c in configs]
-    names = [beginnings(config) if lacks else [] for config, lacks in zip(configs, missing, strict=True)]
+    names = [beginnings(config) for config in configs] if any(missing) else [[] for _ in configs]
     for i, config in enumerate(configs):
         if missing[i]:
             minutes = (time.perf_counter() - start) / max(1, trained) * sum(missing[i:]) / 60
@@ -186,9 +190,10 @@ def run_all(configs: list[RunConfig]) -> Runs:
             about = config.backbone if config.backbone in BASELINES else fields
             print(f"run {i + 1}/{len(configs)}: {about or config.backbone}{eta}", flush=True)
             trained += 1
-        shared = [sum(a == b for a, b in zip(names[i], later, strict=False)) for later in names[i + 1 :]]
+        later = [names[k] for k in range(i + 1, len(configs)) if missing[k]]
+        shared = [sum(a == b for a, b in zip(names[i], other[:-1], strict=False)) for other in later]
         runs.append(run(config, keep={names[i][n - 1] for n in shared if 0 < n < len(names[i])}))
-    for name in {name for own in names for name in own}:
-        shutil.rmtree(store() / "checkpoints" / name, ignore_errors=True)
+        for name in set(names[i]) - {name for other in later for name in other}:  # nobody goes on from here any more
+            shutil.rmtree(store() / "checkpoints" / name, ignore_errors=True)
     print(f"{len(configs)} runs: {trained} trained, {len(configs) - trained} from the store", flush=True)
     return runs

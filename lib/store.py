@@ -16,7 +16,7 @@ from safetensors import safe_open
 
 from lib import training
 from lib.baselines import BASELINES
-from lib.config import DATA_FIELDS, RunConfig, make_config
+from lib.config import DATA_FIELDS, RunConfig
 from lib.data import Corpus, load_corpus
 from lib.errors import InputError
 from lib.loaders import make_loader
@@ -88,7 +88,7 @@ class Run:
 
     @property
     def config(self) -> RunConfig:
-        return make_config(self._json("config.json"))
+        return RunConfig(**self._json("config.json"))
 
     @property
     def history(self) -> pd.DataFrame:
@@ -102,6 +102,8 @@ class Run:
 
     def predict(self, texts: list[str], batch_size: int = EVALUATION_BATCH) -> tuple[list[str], np.ndarray]:
         """Labels and probabilities (rows, num_labels) for texts, by the chosen epoch's model."""
+        if not (self.folder / "model").is_dir():
+            raise InputError(f"The run {self.key[:16]} ({self.status['status']}, {self.config.backbone}) has no model")
         model, about = load_model(self.folder / "model")
         reading = {name: about[name] for name in ("max_length", "truncation")}
         ids, mask, _ = encode(texts, self.folder / "model", **reading)
@@ -113,8 +115,10 @@ class Run:
 
 def load_run(name: str | Path) -> Run:
     """A run by its folder or by (the beginning of) its key. Raises InputError."""
-    found = [Path(name)] if Path(name).is_dir() else sorted(store().glob(f"{str(name)[:16]}*")) if name else []
-    found = [folder for folder in found if (folder / "status.json").is_file()]
+    named = [Path(name)] if Path(name).is_dir() else sorted(store().glob("*"))
+    found = [
+        f for f in named if (f / "status.json").is_file() and (f == Path(name) or f.name.startswith(str(name)[:16]))
+    ]
     if len(found) != 1:
         raise InputError(f"{name} is the folder or key of {len(found) or 'no'} finished run{'s' * (len(found) > 1)}")
     return Run(found[0])

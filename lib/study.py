@@ -101,23 +101,28 @@ def run_study(name: str, profile: str = "demo", overrides: dict | None = None, p
     elif publish_as:
         folder_name = publish_as
     known = [file.stem for file in (NOTEBOOKS / "params" / name).glob("*.yaml")]
-    if publish_as and (not re.fullmatch(r"[\w.=-]+", publish_as) or (overrides and publish_as in known)):
+    taken = [other for other in known if overrides or other != profile]
+    if publish_as and (not re.fullmatch(r"\w[\w.=-]*", publish_as) or publish_as in taken):
         raise InputError(f"--as {publish_as}: choose a plain name that is no profile's (those are {', '.join(known)})")
     command = f"make {name}" + (f" PROFILE={profile}" if profile != "demo" else "")
-    if overrides:
-        words = " ".join(f"-p {key} {shlex.quote(str(value))}" for key, value in overrides.items())
-        command += f' ARGS="{words}"'
+    if os.environ.get("DATA_DIR"):
+        command += " DATA_DIR=…"
+    if overrides or publish_as:
+        words = [f"-p {key} {shlex.quote(str(value))}" for key, value in overrides.items()]
+        words += [f"--as {publish_as}"] if publish_as else []
+        command += f' ARGS="{" ".join(words)}"'
     start = time.perf_counter()
-    executed = execute(notebook, parameters | overrides, store() / "notebooks" / f"{name}-{folder_name}.ipynb")
+    parameters |= overrides
+    executed = execute(notebook, parameters, store() / "notebooks" / f"{name}-{folder_name}.ipynb")
     seconds = time.perf_counter() - start
-    return publish(
-        executed, RESULTS / name / folder_name, study=name, profile=profile, command=command, seconds=seconds
-    )
+    about = {"study": name, "profile": profile, "command": command, "parameters": allowed | parameters}
+    return publish(executed, RESULTS / name / folder_name, seconds=seconds, **about)
 
 
 def execute(notebook: Path, parameters: dict, output: Path):
     """The executed notebook; raises InputError with the notebook's own sentence where it failed by one."""
     import papermill
+    from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillExecutionError
 
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -128,6 +133,10 @@ def execute(notebook: Path, parameters: dict, output: Path):
             log_output=True, stdout_file=sys.stdout, stderr_file=sys.stderr,
             extra_arguments=["--IPKernelApp.log_level=ERROR"],
         )  # fmt: skip
+    except DeadKernelError:
+        raise InputError(
+            f"The kernel of {notebook.stem} was killed, perhaps for want of memory; start it again"
+        ) from None
     except PapermillExecutionError as error:
         if error.ename == "InputError":
             raise InputError(error.evalue) from None
@@ -163,7 +172,9 @@ def blocks(executed) -> list[tuple[str, str]]:
     return found
 
 
-def publish(executed, folder: Path, *, study: str, profile: str, command: str, seconds: float) -> Path:
+def publish(
+    executed, folder: Path, *, study: str, profile: str, command: str, parameters: dict, seconds: float
+) -> Path:
     """Write the page, figures, tables, predictions, history and environment of an executed study, in one step."""
     part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
@@ -182,20 +193,20 @@ def publish(executed, folder: Path, *, study: str, profile: str, command: str, s
     predictions.write(part / "predictions.parquet")
     history = runs.history
     if len(history):
-        first = ["run", "seed", "schedule", "epoch", "step"]
-        rest = [c for c in history.columns if c not in (*first, *NOT_PUBLISHED) and history[c].dtype.kind == "f"]
-        varying = [c for c in history.columns if c not in first + rest + [*NOT_PUBLISHED] and history[c].nunique() > 1]
-        (part / "history.csv").write_text(to_csv(history[first + varying + rest]), encoding="utf-8")
-    (part / "README.md").write_text(page(executed, runs, f"{study}/{folder.name}", profile, command), encoding="utf-8")
+        measured = next(run.history for run in runs if len(run.history))
+        own = [name for name in measured if name not in (*NOT_PUBLISHED, "epoch", "step")]
+        fields = [name for name in history if name not in measured and name != "run" and history[name].nunique() > 1]
+        (part / "history.csv").write_text(to_csv(history[["run", *fields, "epoch", "step", *own]]), encoding="utf-8")
+    (part / "README.md").write_text(
+        page(executed, runs, f"{study}/{folder.name}", profile, command, parameters), encoding="utf-8"
+    )
     times = {run.key[:16]: round(run.status["seconds"], 1) for run in runs}
-    speed = {key: round(float(part_.samples_per_second.median()), 1) for key, part_ in history.groupby("run")}
+    speed = {run.key[:16]: round(float(run.history.samples_per_second.median()), 1) for run in runs if len(run.history)}
+    machines = [json.loads((run.folder / "environment.json").read_text()) for run in runs]
     write_json(
         part / "environment.json",
         {"command": command, "seconds": round(seconds, 1), "run_seconds": times, "samples_per_second": speed}
-        | {
-            "page": environment(),
-            "runs": [json.loads((run.folder / "environment.json").read_text()) for run in runs][:1],
-        },
+        | {"page": environment(), "runs": [m for i, m in enumerate(machines) if m not in machines[:i]]},
     )
     old = folder.with_name(f".{folder.name}.old")
     shutil.rmtree(old, ignore_errors=True)
@@ -206,28 +217,28 @@ def publish(executed, folder: Path, *, study: str, profile: str, command: str, s
     return folder
 
 
-def page(executed, runs: Runs, name: str, profile: str, command: str) -> str:
+def page(executed, runs: Runs, name: str, profile: str, command: str, parameters: dict) -> str:
     """The Markdown page: title and provenance, the answer, the study, how it was made, details folded away."""
     pieces = blocks(executed)
     title = pieces.pop(0)[1]
     trained = [run for run in runs if run.status["last_epoch"] and (run.folder / "history.jsonl").exists()]
     first = (trained or runs)[0]
     status, config = first.status, first.config
-    made = json.loads((first.folder / "environment.json").read_text())
+    machines = {}
+    for run in trained:
+        made = json.loads((run.folder / "environment.json").read_text())
+        machines.setdefault(f"{made['device']}, {made['threads']} threads, torch {made['torch']}", []).append(run)
     rows = status["data"]["rows"]
-    precision = f"{made['device']}, {made['threads']} threads, torch {made['torch']}"
+    where = "; ".join(f"{len(own)} trained runs on {machine}" for machine, own in machines.items())
     about = (
         f"Profile `{profile}` · data: {status['data']['source']}; {rows['train']:,} train, {rows['dev']:,} dev and "
         f"{rows['test']:,} test rows, fingerprint `{status['data']['fingerprint'][:12]}` · model: {config.backbone} "
-        f"({config.head} head) · {len(trained)} trained runs on {precision}."
+        f"({config.head} head) · {where}."
     )
-    settings = [run.config.model_dump(exclude_defaults=True).items() for run in trained]
-    same = [(k, v) for k, v in settings[0] if all((k, v) in items for items in settings)]
-    listed = ", ".join(f"`{k} = {v!r}`" for k, v in same)
+    listed = ", ".join(f"`{key} = {value!r}`" for key, value in parameters.items())
     made_text = (
-        f"## How it was made\n\n`{command}` executes [the notebook](../../../notebooks/{name.split('/')[0]}.ipynb). "
-        "Settings that all runs share and that differ from the defaults of `RunConfig`: "
-        f"{listed or 'none'}.\n\n"
+        f"## How it was made\n\n`{command}` executes [the notebook](../../../notebooks/{name.split('/')[0]}.ipynb) "
+        f"with these parameters: {listed}.\n\n"
         "Every table and finding is computed from [predictions.parquet](predictions.parquet) (16-bit logits) by the "
         f"function named in a comment above it in this file's source; `python -m lib verify results/{name}` "
         "computes them again. [history.csv](history.csv) has a row for each run and epoch; timings and versions are in "

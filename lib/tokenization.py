@@ -56,8 +56,6 @@ def encode(
             f"max_length is {max_length}; the backbone {backbone} reads 3 to {tokenizer.model_max_length} tokens"
         )
     engine = tokenizer.backend_tokenizer
-    engine.no_truncation()
-    engine.no_padding()
     probe, plain = engine.encode("a").ids, engine.encode("a", add_special_tokens=False).ids
     start = probe.index(plain[0])
     first, last = probe[:start], probe[start + len(plain) :]

@@ -80,6 +80,10 @@ def test_a_head_of_ours_predicts_too(tiny, folder):
         (["study", "nothing"], "There is no study 'nothing'"),
         (["train", "missing.yaml"], "There is no file missing.yaml"),
         (["predict", "missing"], "missing is the folder or key of no finished run"),
+        (["predict", "/tmp/nope/missing"], "/tmp/nope/missing is the folder or key of no finished run"),
+        (["study", "ag_news", "-p", "seeds", "[1, 2"], "seeds: '[1, 2' is not YAML; a list is written [1, 2]"),
+        (["study", "ag_news", "-p", "epochs", "2", "--as", "."], "--as .: choose a plain name that is no profile's"),
+        (["study", "ag_news", "--as", "small"], "--as small: choose a plain name that is no profile's"),
         (["verify", "missing"], "missing has no README.md"),
     ],
 )
@@ -96,6 +100,9 @@ def test_train_refuses_what_it_does_not_know(config_file, monkeypatch, capsys):
     ):
         assert cli(monkeypatch, "train", config_file, argument) == 1
         assert message in capsys.readouterr().err
+    config_file.write_text("just words")
+    assert cli(monkeypatch, "train", config_file) == 1
+    assert "run.yaml has no `name: value` lines, but str" in capsys.readouterr().err
     config_file.write_text("epochs: [")
     assert cli(monkeypatch, "train", config_file) == 1
     assert "run.yaml is not YAML" in capsys.readouterr().err

@@ -90,6 +90,7 @@ BAD_FILES = {
     "latin-1": ("text,label\ngood,a\ncaf\xe9,b\n".encode("latin-1"), r"train.csv, line 3 is not UTF-8 \(byte 0xe9\)"),
     "a ragged row": (b"text,label\ngood,a\nfine\n", "train.csv, line 3 has 1 fields; the header has 2"),
     "an open quote": (b'text,label\n"good,a\nfine,b\n', r"train.csv, line \d+ cannot be read: unexpected end of data"),
+    "a missing label": (b"text,label\ngood,a\nfine,\n", "train.csv, line 3: column 'label' has no label"),
     "a NUL byte": (f"text,label\n{ROWS}a\0b,a\n".encode(), "line 6: column 'text' has a NUL byte"),
 }
 
@@ -100,6 +101,22 @@ def test_bad_files_are_one_sentence(tmp_path, case):
     (tmp_path / "train.csv").write_bytes(content)
     with pytest.raises(InputError, match=message):
         data.load_corpus(str(tmp_path))
+
+
+def test_bad_json_lines_and_parquet(tmp_path):
+    path = tmp_path / "train.jsonl"
+    path.write_text('{"text": "good\u2028day", "label": "a"}\n{"text": "fine"}\n', encoding="utf-8")
+    with pytest.raises(InputError, match="train.jsonl, line 2: column 'label' has no label"):
+        data.load_corpus(str(path))
+    path.write_text('{"text": "good", "label": "a"}\n[1]\n')
+    with pytest.raises(InputError, match="train.jsonl, line 2 is no JSON object"):
+        data.load_corpus(str(path))
+    (tmp_path / "train.parquet").write_text("version https://git-lfs.github.com/spec/v1\n")
+    with pytest.raises(InputError, match="train.parquet cannot be read as Parquet"):
+        data.load_corpus(str(tmp_path / "train.parquet"))
+    (tmp_path / "train.txt").write_text("x")
+    with pytest.raises(InputError, match=r"train.txt is none of the formats that are read: \.parquet, \.csv"):
+        data.load_corpus(str(tmp_path / "train.txt"))
 
 
 def test_bad_folders_and_names(tmp_path, folder):

@@ -12,7 +12,7 @@ import pytest
 
 from lib import runs, store
 from lib.baselines import BASELINES
-from lib.config import RunConfig, make_config
+from lib.config import RunConfig
 from lib.errors import InputError
 from lib.runs import run, run_all
 
@@ -25,7 +25,7 @@ def base(tiny, folder):
 
 
 def digests(run) -> dict:
-    files = [run.folder / "predictions.parquet", *sorted((run.folder / "model").glob("*.safetensors"))]
+    files = [run.folder / "predictions.parquet", *sorted((run.folder / "model").iterdir())]
     return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 
@@ -34,7 +34,8 @@ def test_a_run_is_trained_once_and_keyed_by_content(base, capsys, tmp_path):
     assert "epoch 3/3" in capsys.readouterr().out
     copy = tmp_path / "elsewhere"
     (tmp_path / "data").rename(copy)
-    assert run(base.with_(dataset=str(copy))).folder == first.folder
+    again = run_all([base.with_(dataset=str(copy))])
+    assert again[0].folder == first.folder and len(again.predictions.frame)
     assert "epoch" not in capsys.readouterr().out
     assert first.status["status"] == "finished" and len(first.history) == 3
     assert {"config.json", "status.json", "history.jsonl", "predictions.parquet", "environment.json", "model"} == {
@@ -116,6 +117,22 @@ def test_divergence_is_a_result(base, capsys):
     assert len(finished.predictions.groups("seed")[0].seeds) == 1
 
 
+def test_a_study_with_a_diverged_seed_still_has_its_tables(base):
+    from lib import findings, tables
+
+    configs = [base.with_(seed=seed, schedule=name) for seed in (1, 2, 3) for name in ("constant", "linear")]
+    configs[3] = configs[3].with_(optimizer="sgd", learning_rate=1e30)
+    runs = run_all([*configs, configs[0], base.baseline("tfidf_linear")])
+    assert len(runs) == 7 and runs[3].status["status"] == "diverged"
+    table = tables.differences(runs.predictions, by="schedule")
+    assert table["seeds"].tolist() == [2, 3, 2]
+    assert tables.by_group(runs.predictions, by="schedule", metrics=["accuracy"])["seeds"].tolist() == [3, 2, 1]
+    assert tables.overshoot(runs.predictions, by="schedule")["schedule"].tolist() == ["constant", "linear"]
+    assert "has the highest mean test accuracy" in findings.leader(runs.predictions, by="schedule")
+    with pytest.raises(InputError, match="several runs with seed"):
+        tables.by_group(runs.predictions, by="head", metrics=["accuracy"])
+
+
 def test_baselines_are_runs(base, folder):
     names = [name for name in BASELINES if name != "noise_ceiling"]
     finished = run_all([base.baseline(name) for name in names])
@@ -131,12 +148,12 @@ def test_baselines_are_runs(base, folder):
 
 def test_configurations_are_strict():
     with pytest.raises(InputError, match="Unknown parameter 'lerning_rate'. Did you mean learning_rate"):
-        make_config({"lerning_rate": 1})
+        RunConfig(**{"lerning_rate": 1})
     with pytest.raises(InputError, match="epochs = 'many': input should be a valid integer"):
-        make_config({"epochs": "many"})
+        RunConfig(**{"epochs": "many"})
     with pytest.raises(InputError, match="learning_rate = 0: input should be greater than 0"):
-        make_config({"learning_rate": 0})
-    assert make_config({"learning_rate": "1e-5"}).learning_rate == 1e-5
+        RunConfig(**{"learning_rate": 0})
+    assert RunConfig(**{"learning_rate": "1e-5"}).learning_rate == 1e-5
 
 
 def test_load_run_by_folder_and_key(base):

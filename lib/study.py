@@ -248,7 +248,7 @@ def page(executed, runs: Runs, name: str, profile: str, command: str, parameters
     if config.dataset.startswith("demo_"):
         order += [
             "> **A demo.** The texts are made up by a generator in `lib/demo`. The numbers show that the study works "
-            "and how its pages read; they say nothing about real news."
+            "and how its pages read; they say nothing about real texts."
         ]
     order += [text for tag, text in pieces if tag == "answer"]
     order += [text for tag, text in pieces if not tag]

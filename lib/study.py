@@ -104,18 +104,13 @@ def run_study(name: str, profile: str = "demo", overrides: dict | None = None, p
     taken = [other for other in known if overrides or other != profile]
     if publish_as and (not re.fullmatch(r"\w[\w.=-]*", publish_as) or publish_as in taken):
         raise InputError(f"--as {publish_as}: choose a plain name that is no profile's (those are {', '.join(known)})")
-    command = f"make {name}" + (f" PROFILE={profile}" if profile != "demo" else "")
-    if os.environ.get("DATA_DIR"):
-        command += " DATA_DIR=…"
-    if overrides or publish_as:
-        words = [f"-p {key} {shlex.quote(str(value))}" for key, value in overrides.items()]
-        words += [f"--as {publish_as}"] if publish_as else []
-        command += f' ARGS="{" ".join(words)}"'
+    words = [f"-p {key} {shlex.quote(str(value))}" for key, value in overrides.items()]
+    words += [f"--as {publish_as}"] if publish_as else []
     start = time.perf_counter()
     parameters |= overrides
     executed = execute(notebook, parameters, store() / "notebooks" / f"{name}-{folder_name}.ipynb")
     seconds = time.perf_counter() - start
-    about = {"study": name, "profile": profile, "command": command, "parameters": allowed | parameters}
+    about = {"study": name, "profile": profile, "words": " ".join(words), "parameters": allowed | parameters}
     return publish(executed, RESULTS / name / folder_name, seconds=seconds, **about)
 
 
@@ -172,9 +167,7 @@ def blocks(executed) -> list[tuple[str, str]]:
     return found
 
 
-def publish(
-    executed, folder: Path, *, study: str, profile: str, command: str, parameters: dict, seconds: float
-) -> Path:
+def publish(executed, folder: Path, *, study: str, profile: str, words: str, parameters: dict, seconds: float) -> Path:
     """Write the page, figures, tables, predictions, history and environment of an executed study, in one step."""
     part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
@@ -189,6 +182,9 @@ def publish(
     if not keys:
         raise InputError(f"The notebook {study} names no runs; end it with publish(runs)")
     runs = Runs(load_run(key) for key in dict.fromkeys(keys))
+    command = f"make {study}" + (f" PROFILE={profile}" if profile != "demo" else "")
+    command += " DATA_DIR=…" if any("$DATA_DIR" in run.status["data"]["source"] for run in runs) else ""
+    command += f' ARGS="{words}"' if words else ""
     predictions = runs.predictions
     predictions.write(part / "predictions.parquet")
     history = runs.history

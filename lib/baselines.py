@@ -56,4 +56,9 @@ def noise_ceiling(corpus: Corpus) -> dict[str, np.ndarray]:
     return {name: one_hot(getattr(corpus, name)) for name in ("dev", "test")}
 
 
+NAMES = {  # on a page
+    "tfidf_linear": "TF-IDF + linear SVM",
+    "majority": "majority class",
+    "noise_ceiling": "ceiling set by label noise",
+}
 BASELINES = {"majority": majority, "tfidf_linear": tfidf_linear, "noise_ceiling": noise_ceiling}

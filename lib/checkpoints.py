@@ -1,7 +1,6 @@
 """Checkpoints: everything a run needs to go on, written in one piece and checked when read; no pickle."""
 
 import hashlib
-import io
 import json
 import os
 import shutil
@@ -69,5 +68,5 @@ def load_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optim
         states.setdefault(int(i), {})[field] = tensor
     optimizer.load_state_dict(optimizer.state_dict() | {"state": states})
     progress = json.loads((folder / "progress.json").read_text())
-    progress["predictions"] = pd.read_parquet(io.BytesIO((folder / "predictions.parquet").read_bytes()))
+    progress["predictions"] = pd.read_parquet(folder / "predictions.parquet")
     return groups["best"], progress

@@ -29,6 +29,7 @@ class RunConfig(BaseModel):
     backbone: str = EMBEDDED  # embedded, a folder, a Hub name; or a row of lib.baselines.BASELINES
     head: str = "native"  # native, or a row of lib.heads.HEADS
     dropout: float = Field(0.1, ge=0, lt=1)  # of the head; native heads have the backbone's
+    prior_bias: bool = False  # the output layer's bias starts at train's label shares, not near zero
     layers: int | None = Field(None, ge=1)  # of the backbone, from the bottom; None: all
     max_length: int = Field(128, ge=3)  # tokens
     truncation: Literal["head", "tail", "head_tail"] = "head"  # what a longer document keeps
@@ -43,8 +44,8 @@ class RunConfig(BaseModel):
     clip_norm: float | None = Field(1.0, gt=0)  # None: no clipping
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto is resolved before the run is keyed
     seed: int = Field(1, ge=0)
-    select_by: Literal["macro_f1", "accuracy", "loss", "micro_f1", "P@1", "nDCG@5"] = (
-        "macro_f1"  # on dev, chooses the epoch
+    select_by: Literal["macro_f1", "accuracy", "loss", "micro_f1", "P@1", "nDCG@5", "last"] = (
+        "macro_f1"  # on dev, chooses the epoch; last: none is chosen
     )
     health: bool = False  # look at the embeddings after every epoch, and judge the run
     test_every_epoch: bool = False  # else test is scored for the chosen and the last epoch

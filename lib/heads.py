@@ -80,16 +80,25 @@ class TransformerHead(ClsHead):
 class FirstTokenHead(nn.Module):
     """First token → dropout → logits."""
 
+    pool = ClsHead.pool
+
     def __init__(self, size: int, num_labels: int, dropout: float):
         super().__init__()
         self.dropout, self.out = nn.Dropout(dropout), nn.Linear(size, num_labels)
 
     def forward(self, hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        return self.out(self.dropout(hidden[:, 0]))
+        return self.out(self.dropout(self.pool(hidden, mask)))
+
+
+class MeanLinearHead(FirstTokenHead):
+    """Plain mean of the real tokens → dropout → logits."""
+
+    pool = MeanHead.pool
 
 
 HEADS = {
     "first_token": FirstTokenHead,
+    "mean_linear": MeanLinearHead,
     "cls": ClsHead,
     "weighted_average": WeightedAverageHead,
     "lstm": LstmHead,

@@ -22,32 +22,48 @@ def embedding_health(embeddings: torch.Tensor) -> dict[str, float]:
     return {"embedding_cosine": cosine, "embedding_rank": float(torch.exp(torch.special.entr(share).sum()))}
 
 
+def label_shares(labels: np.ndarray, num_labels: int) -> np.ndarray:
+    """The share of documents that have each label (num_labels,), of labels (rows,) or padded id lists (rows, most)."""
+    return np.bincount(labels[(labels >= 0) & (labels < num_labels)], minlength=num_labels) / len(labels)
+
+
+def prior_logits(labels: np.ndarray, num_labels: int) -> np.ndarray:
+    """The logits (num_labels,) that predict each label's share: logarithms of the shares, or for id lists, log-odds."""
+    share = np.clip(label_shares(labels, num_labels), 0.5 / len(labels), 1 - 0.5 / len(labels))
+    return np.log(share) if labels.ndim == 1 else np.log(share / (1 - share))
+
+
 def prior_loss(train: np.ndarray, dev: np.ndarray, num_labels: int) -> float:
     """The loss on dev of always predicting train's label shares: what a model that reads nothing can reach.
 
     Cross-entropy for labels (rows,), binary cross-entropy over documents and labels for padded id lists (rows, most).
     """
-    share = np.bincount(train[(train >= 0) & (train < num_labels)], minlength=num_labels) / len(train)
-    share = np.clip(share, 1e-12, 1 - 1e-12)
-    counts = np.bincount(dev[(dev >= 0) & (dev < num_labels)], minlength=num_labels) / len(dev)
+    share = np.clip(label_shares(train, num_labels), 1e-12, 1 - 1e-12)
+    counts = label_shares(dev, num_labels)
     if train.ndim == 1:
         return float(-(counts * np.log(share)).sum())
     return float(-(counts * np.log(share) + (1 - counts) * np.log(1 - share)).mean())
 
 
-def outcome(history: pd.DataFrame, prior: float, *, finished: bool = True) -> str:
+def even_loss(labels: np.ndarray, num_labels: int) -> float:
+    """The loss of all logits zero, where training starts but for noise: ln(num_labels), for padded id lists ln 2."""
+    return float(np.log(num_labels if labels.ndim == 1 else 2))
+
+
+def outcome(history: pd.DataFrame, prior: float, even: float) -> str:
     """The verdict on a run from its history: learned, still at the prior, collapsed or diverged.
 
-    Learned: dev loss has come at least 2 % below that of the label shares, and fewer than 95 % of the documents get
-    the same first label. Collapsed: it has not, the documents have been one point for two epochs (mean cosine above
-    0.99), and dev loss no longer falls (by less than 0.1 % in the last epoch). Anything else is still at the prior: it
-    may be a slow starter, and a constant prediction alone does not tell.
+    Diverged: dev loss ends above twice `even_loss`: worse than weights that were never trained. Learned: dev loss has
+    come at least 2 % below that of the label shares, and fewer than 95 % of the documents get the same first label.
+    Collapsed: it has not, the documents have been one point for two epochs (mean cosine above 0.99), and dev loss no
+    longer falls (by less than 0.1 % in the last epoch). Anything else is still at the prior: it may be a slow starter,
+    and a constant prediction alone does not tell.
     """
-    if not finished:
-        return DIVERGED
     if not len(history):
         return AT_PRIOR
     last = history.iloc[-1]
+    if last["dev_loss"] > 2 * even:
+        return DIVERGED
     if history["dev_loss"].min() <= 0.98 * prior and last["top_label_share"] < 0.95:
         return LEARNED
     tail = history.tail(2)

@@ -74,9 +74,17 @@ class Classifier(nn.Module):
                     setattr(module, name, FastDropout(child.p))
 
     def embed(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Document embeddings (batch, size): the first token's state after the last layer."""
+        """Document embeddings (batch, size): what the head pools; of a native model, the first token's last state."""
         encoder = self.backbone if self.head is not None else self.backbone.base_model
-        return encoder(input_ids=ids, attention_mask=mask).last_hidden_state[:, 0]
+        hidden = encoder(input_ids=ids, attention_mask=mask).last_hidden_state
+        return hidden[:, 0] if self.head is None else self.head.pool(hidden, mask)
+
+    @torch.no_grad()
+    def start_at(self, logits) -> None:
+        """Set the output layer's bias (num_labels,). Raises InputError for a native head: its layer has many names."""
+        if self.head is None:
+            raise InputError(f"prior_bias needs a head of {', '.join(HEADS)}; this model has its native one")
+        self.head.out.bias.copy_(torch.as_tensor(logits))
 
     def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Logits (batch, num_labels) for token ids and mask (batch, tokens)."""

@@ -30,31 +30,31 @@ def _warmup_then(total: int, warmup_ratio: float, after):
     return lambda step: step / warmup if step < warmup else after((step - warmup) / max(1, total - warmup))
 
 
-def constant(optimizer, total, epochs):
+def constant(optimizer, total):
     return _scaled(optimizer, lambda epoch: 1.0)
 
 
-def exponential(optimizer, total, epochs, gamma=0.9):
+def exponential(optimizer, total, gamma=0.9):
     """Times gamma after every epoch."""
     return lr_scheduler.ExponentialLR(optimizer, gamma)
 
 
-def multistep(optimizer, total, epochs, milestones, gamma=0.1):
+def multistep(optimizer, total, milestones, gamma=0.1):
     """Times gamma after each of the milestones, in epochs."""
     return lr_scheduler.MultiStepLR(optimizer, list(milestones), gamma)
 
 
-def linear(optimizer, total, epochs, warmup_ratio=0.1):
+def linear(optimizer, total, warmup_ratio=0.1):
     """Up from zero over the first share of the steps, then down to zero."""
     return _scaled(optimizer, _warmup_then(total, warmup_ratio, lambda x: max(0.0, 1 - x)))
 
 
-def cosine(optimizer, total, epochs, warmup_ratio=0.1):
+def cosine(optimizer, total, warmup_ratio=0.1):
     """Up from zero over the first share of the steps, then down to zero along a half cosine."""
     return _scaled(optimizer, _warmup_then(total, warmup_ratio, lambda x: 0.5 * (1 + math.cos(math.pi * min(1.0, x)))))
 
 
-def one_cycle(optimizer, total, epochs, pct_start=0.3, div_factor=25.0, final_div_factor=1e4):
+def one_cycle(optimizer, total, pct_start=0.3, div_factor=25.0, final_div_factor=1e4):
     """torch's OneCycleLR; its cycling of the first momentum coefficient, too, where the optimizer has betas."""
     return lr_scheduler.OneCycleLR(
         optimizer,
@@ -67,7 +67,7 @@ def one_cycle(optimizer, total, epochs, pct_start=0.3, div_factor=25.0, final_di
     )
 
 
-# name -> (make(optimizer, total steps, epochs, **arguments), when it steps: after every "epoch" or every "step")
+# name -> (make(optimizer, total steps, **arguments), when it steps: after every "epoch" or every "step")
 SCHEDULES = {
     "constant": (constant, "epoch"),
     "exponential": (exponential, "epoch"),
@@ -95,7 +95,7 @@ def plan(
     make, when = lookup(SCHEDULES, schedule, "schedule")
     stand_in = lookup(OPTIMIZERS, optimizer, "optimizer")([nn.Parameter(torch.zeros(1))], lr=learning_rate)
     try:
-        scheduler = make(stand_in, steps_per_epoch * epochs, epochs, **arguments)
+        scheduler = make(stand_in, steps_per_epoch * epochs, **arguments)
     except (TypeError, ValueError) as error:
         raise InputError(f"The schedule {schedule} cannot be made with {arguments}: {error}") from None
     group, steps = stand_in.param_groups[0], []

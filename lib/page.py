@@ -14,17 +14,18 @@ import numpy as np
 import pandas as pd
 from scipy.special import softmax
 
-from lib import store
 from lib.audit import audit as audit_table
 from lib.config import RunConfig
-from lib.errors import InputError
+from lib.errors import InputError, lookup
 from lib.findings import FINDINGS
 from lib.metrics import SCORES
 from lib.predictions import Predictions
+from lib.store import corpus_of, tokens_of
 from lib.tables import TABLES
 
 RANKINGS = ("P", "R", "nDCG", "PSP", "PSnDCG")
 SPEC = re.compile(r"<!-- (table|finding|audit|measured) (\w+) = (\w+) (\{.*\}) -->\n\n?((?:.+\n?)+)")
+AUDITED = ("dataset", "train_rows", "dev_rows", "test_rows", "split_seed", "backbone", "max_length")
 RUNS_MIME = "application/vnd.study.runs+json"
 SHARES = {*SCORES, "precision", "recall", "f1", *(f"{m}@{k}" for m in RANKINGS for k in range(1, 6))}
 
@@ -83,23 +84,28 @@ def compute(function, predictions: Predictions, arguments: dict):
     return function(predictions.where(**arguments.pop("where", {})), **arguments)
 
 
+def _show(kind: str, name: str, function: str, arguments: dict, table: pd.DataFrame, caption: str) -> None:
+    text = f"<!-- {kind} {name} = {function} {json.dumps(arguments)} -->\n\n{markdown(table)}"
+    text += f"\n{caption}\n" if caption else ""
+    _display({"text/markdown": text, "text/csv": to_csv(table)}, filename=f"{name}.csv")
+
+
 def show_table(name: str, runs, function, caption: str = "", **arguments) -> pd.DataFrame:
     """Show and return `compute(function, …)`, for a function of `lib.tables`; published as `name`.csv."""
     table = compute(function, _predictions(runs), arguments)
-    spec = f"<!-- table {name} = {function.__name__} {json.dumps(arguments)} -->"
-    text = f"{spec}\n\n{markdown(table)}" + (f"\n{caption}\n" if caption else "")
-    _display({"text/markdown": text, "text/csv": to_csv(table)}, filename=f"{name}.csv")
+    _show("table", name, function.__name__, arguments, table, caption)
     return table
 
 
 def show_audit(config, caption: str = "") -> None:
     """Show the audit of a configuration's corpus and tokens; published as audit.csv."""
-    names = ("dataset", "train_rows", "dev_rows", "test_rows", "split_seed", "backbone", "max_length")
-    arguments = {name: getattr(config, name) for name in names}
-    table = audit_table(store.corpus_of(config), store.tokens_of(config))
-    spec = f"<!-- audit audit = audit {json.dumps(arguments)} -->"
-    text = f"{spec}\n\n{markdown(table)}" + (f"\n{caption}\n" if caption else "")
-    _display({"text/markdown": text, "text/csv": to_csv(table)}, filename="audit.csv")
+    arguments = {name: getattr(config, name) for name in AUDITED}
+    _show("audit", "audit", "audit", arguments, audit_table(corpus_of(config), tokens_of(config)), caption)
+
+
+def show_measured(name: str, table: pd.DataFrame, caption: str = "") -> None:
+    """Show what was measured on this machine (times, sizes), which no prediction can tell; published as `name`.csv."""
+    _show("measured", name, "none", {}, table, caption)
 
 
 def show_finding(runs, function, **arguments) -> None:
@@ -118,12 +124,6 @@ def show_figure(figure, name: str, caption: str) -> None:
     _display({"text/markdown": f"*{caption}*\n"})
 
 
-def show_measured(name: str, table: pd.DataFrame, caption: str = "") -> None:
-    """Show what was measured on this machine (times, sizes), which no prediction can tell; published as `name`.csv."""
-    text = f"<!-- measured {name} = none {{}} -->\n\n{markdown(table)}" + (f"\n{caption}\n" if caption else "")
-    _display({"text/markdown": text, "text/csv": to_csv(table)}, filename=f"{name}.csv")
-
-
 def show_text(text: str) -> None:
     _display({"text/markdown": text})
 
@@ -133,7 +133,7 @@ def show_errors(runs, config, *, by: str, group: str, count: int = 6) -> None:
 
     Only of a generated corpus: other texts are not ours to publish. Says where the given label itself is the noise.
     """
-    corpus = store.corpus_of(config)
+    corpus = corpus_of(config)
     if corpus.test.true_labels is None:
         return
     found = next(g for g in _predictions(runs).groups(by) if g.name == group)
@@ -180,7 +180,7 @@ def verify(folder: Path) -> tuple[int, list[str], list[str]]:
         checked.add(body)
         if kind == "finding":
             compared += 1
-            expected = compute(FINDINGS[function], predictions, arguments)
+            expected = compute(lookup(FINDINGS, function, f"finding on {folder}"), predictions, arguments)
             if body.strip() != expected.strip():
                 wrong.append(f"finding {function}: the page says {body.strip()!r}, the predictions say {expected!r}")
             continue
@@ -190,12 +190,12 @@ def verify(folder: Path) -> tuple[int, list[str], list[str]]:
         if kind == "audit":
             try:
                 config = RunConfig(**arguments)
-                table = audit_table(store.corpus_of(config), store.tokens_of(config))
+                table = audit_table(corpus_of(config), tokens_of(config))
             except InputError as error:
                 left.append(f"{name}: {error}")
                 continue
         else:
-            table = compute(TABLES[function], predictions, arguments)
+            table = compute(lookup(TABLES, function, f"table on {folder}"), predictions, arguments)
         count, differing = _compare(name, markdown(table), body)
         compared, wrong = compared + count, wrong + differing
         file = folder / f"{name}.csv"

@@ -48,6 +48,7 @@ class Group:
     """
 
     name: str
+    runs: list[str]  # keys
     seeds: list[int]
     labels: np.ndarray  # (rows,)
     logits: np.ndarray  # (runs, rows, num_labels), float32
@@ -151,7 +152,7 @@ class Predictions:
         by_run = dict(tuple(part.groupby("run", observed=True)))
         groups = []
         for name in sorted(keys, key=lambda name: name in BASELINES):
-            seeds, logits, ranked, labels, tokens = [], [], [], None, None
+            found, seeds, logits, ranked, labels, tokens = [], [], [], [], None, None
             for key in keys[name]:
                 run = self.runs[key]
                 wanted = run[f"{epoch}_epoch"] if isinstance(epoch, str) else 1 if name in BASELINES else epoch
@@ -160,6 +161,7 @@ class Predictions:
                 if len(rows):
                     if run["config"]["seed"] in seeds:
                         raise InputError(f"{by} {name}: several runs with seed {seeds[-1]}; narrow them with where=…")
+                    found.append(key)
                     seeds.append(run["config"]["seed"])
                     labels = rows["label"].to_numpy().astype(np.int64) if "label" in rows else _ids(rows, "gold")
                     tokens = rows["tokens"].to_numpy()
@@ -167,5 +169,5 @@ class Predictions:
                     ranked += [_ids(rows, "top")] if "top_0" in rows else []
             if logits:
                 top = np.stack(ranked) if ranked else None
-                groups.append(Group(name, seeds, labels, np.stack(logits), top, tokens))
+                groups.append(Group(name, found, seeds, labels, np.stack(logits), top, tokens))
         return groups

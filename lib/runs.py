@@ -18,7 +18,7 @@ from lib.baselines import BASELINES
 from lib.checkpoints import load_checkpoint, save_checkpoint
 from lib.config import DATA_FIELDS, RunConfig
 from lib.data import Corpus
-from lib.health import outcome, prior_loss
+from lib.health import DIVERGED, even_loss, outcome, prior_logits, prior_loss
 from lib.loaders import make_loader
 from lib.models import build_model, save_model
 from lib.optim import make_optimizer, plan
@@ -114,6 +114,8 @@ def _train(config: RunConfig, corpus: Corpus, folder: Path, keep: Collection[str
     options = {"head": config.head, "dropout": config.dropout, "label_names": corpus.label_names}
     shape = {"num_labels": corpus.num_labels, "layers": config.layers, "seed": config.seed}
     model = build_model(config.backbone, **shape, **options)
+    if config.prior_bias:
+        model.start_at(prior_logits(corpus.train.labels, corpus.num_labels))
     optimizer = make_optimizer(
         config.optimizer, model, learning_rate=config.learning_rate, weight_decay=config.weight_decay
     )
@@ -137,12 +139,13 @@ def _train(config: RunConfig, corpus: Corpus, folder: Path, keep: Collection[str
     try:
         fixed = {name: getattr(config, name) for name in ("clip_norm", "precision", "seed", "health")}
         for row, found in training.train_epochs(model, optimizer, steps, train, dev, done=len(history), **fixed):
-            epoch, score = row["epoch"], found.scores[config.select_by]
-            print(f"    epoch {epoch}/{config.epochs}: dev {config.select_by} {score:.4f}, "
+            epoch, told = row["epoch"], "loss" if config.select_by == "last" else config.select_by
+            score = found.scores[told]
+            print(f"    epoch {epoch}/{config.epochs}: dev {told} {score:.4f}, "
                   f"{row['samples_per_second']:.0f} samples/s", flush=True)  # fmt: skip
             history.append(row)
             parts.append(to_frame("dev", epoch, corpus.dev, found.logits, found.ranked))
-            score *= -1 if config.select_by == "loss" else 1
+            score = {"loss": -score, "last": epoch}.get(config.select_by, score)
             if score > best:
                 chosen, best = epoch, score
                 weights = {name: value.detach().clone() for name, value in model.state_dict().items()}
@@ -166,7 +169,14 @@ def _train(config: RunConfig, corpus: Corpus, folder: Path, keep: Collection[str
     (folder / "history.jsonl").write_text("".join(json.dumps(row) + "\n" for row in history))
     if config.health:
         prior = prior_loss(corpus.train.labels, corpus.dev.labels, corpus.num_labels)
-        judged = outcome(pd.DataFrame(history), prior, finished=result["status"] == "finished")
+        even, frame = even_loss(corpus.train.labels, corpus.num_labels), pd.DataFrame(history)
+        judged = outcome(frame, prior, even) if result["status"] == "finished" else DIVERGED
+        if judged == DIVERGED and result["status"] == "finished":
+            worst = frame.loc[frame["train_loss_max"].idxmax()]
+            result["reason"] = (
+                f"dev loss ended at {frame['dev_loss'].iloc[-1]:.3g}, where even guesses have {even:.3g}; train loss "
+                f"was largest, {worst['train_loss_max']:.3g}, at step {worst['train_loss_max_step']:.0f}"
+            )
         result |= {"outcome": judged, "prior_loss": prior}
     return result | {"chosen_epoch": chosen, "last_epoch": last}
 

@@ -140,16 +140,6 @@ def execute(notebook: Path, parameters: dict, output: Path):
         ) from None
 
 
-def outputs(executed) -> list[tuple[list[str], dict, dict]]:
-    """(tags of the cell, data by MIME type, metadata) of every display, in order."""
-    found = []
-    for nb_cell in executed.cells:
-        for output in nb_cell.get("outputs", []):
-            if output.output_type in ("display_data", "execute_result"):
-                found.append((nb_cell.metadata.get("tags", []), output.data, output.metadata))
-    return found
-
-
 def blocks(executed) -> list[tuple[str, str]]:
     """The page's pieces in reading order: (tag, Markdown). A cell's tag moves it: answer up, details down."""
     found = []
@@ -173,7 +163,8 @@ def publish(executed, folder: Path, *, study: str, profile: str, words: str, par
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     keys = []
-    for _, data, metadata in outputs(executed):
+    for output in [output for nb_cell in executed.cells for output in nb_cell.get("outputs", [])]:
+        data, metadata = output.get("data", {}), output.get("metadata", {})
         if "image/png" in data:
             (part / metadata["filename"]).write_bytes(base64.b64decode(data["image/png"]))
         if "text/csv" in data:

@@ -10,16 +10,11 @@ from collections import Counter
 import numpy as np
 import pandas as pd
 
+from lib.baselines import NAMES
 from lib.metrics import class_scores, confusion, cross_entropy, scores, scores_from_confusion
 from lib.predictions import Group, Predictions
 from lib.ranking import document_scores, f1_at_threshold, ranking_scores
 from lib.stats import bootstrap, holm, interval, mcnemar, resample_confusions, resample_ratios
-
-NAMES = {
-    "tfidf_linear": "TF-IDF + linear SVM",
-    "majority": "majority class",
-    "noise_ceiling": "ceiling set by label noise",
-}
 
 
 def label(name: str) -> str:
@@ -78,17 +73,18 @@ def by_group(
 
 def by_run(p: Predictions, *, by: str, metrics: list[str]) -> pd.DataFrame:
     """One row a trained run: its key, chosen and last epoch, and test scores at both."""
-    chosen = {(group.name, seed): row for group in p.groups(by) for seed, row in zip(
-        group.seeds, _scores(p, group).to_dict("records"), strict=True)}  # fmt: skip
-    last = {(group.name, seed): row for group in p.groups(by, epoch="last") for seed, row in zip(
-        group.seeds, _scores(p, group).to_dict("records"), strict=True)}  # fmt: skip
-    rows = []
+
+    def scored(epoch: str) -> dict[str, dict]:
+        groups = p.groups(by, epoch=epoch)
+        return {k: row for g in groups for k, row in zip(g.runs, _scores(p, g).to_dict("records"), strict=True)}
+
+    chosen, last, rows = scored("chosen"), scored("last"), []
     for key, run in p.runs.items():
-        found = (str(run["config"][by]), run["config"]["seed"])
-        if found in chosen and run["config"]["backbone"] not in NAMES:
-            row = {"run": key, by: found[0], "seed": found[1], "chosen epoch": run["chosen_epoch"]}
-            row |= {metric: chosen[found][metric] for metric in metrics}
-            rows.append(row | {f"{metric}, last epoch": last[found][metric] for metric in metrics if found in last})
+        config = run["config"]
+        if key in chosen and config["backbone"] not in NAMES:
+            row = {"run": key, by: str(config[by]), "seed": config["seed"], "chosen epoch": run["chosen_epoch"]}
+            row |= {metric: chosen[key][metric] for metric in metrics}
+            rows.append(row | {f"{metric}, last epoch": last[key][metric] for metric in metrics if key in last})
     return pd.DataFrame(rows)
 
 

@@ -56,6 +56,7 @@ def progress(items, text: str):
     return tqdm(items, text, leave=False) if shown else items
 
 
+LARGEST = 65504.0  # of the 16-bit numbers that logits are kept as
 TOP = 5  # labels of a document that are kept, where it can have several
 
 
@@ -94,7 +95,7 @@ def evaluate(model: nn.Module, loader: DataLoader, *, precision: str = "auto", d
     with autocast(precision, device):
         for ids, mask, labels in loader:
             logits = model(ids.to(device), mask.to(device)).float().cpu()
-            rounded = logits.numpy().astype(np.float16)
+            rounded = logits.clamp(-LARGEST, LARGEST).numpy().astype(np.float16)
             if labels.ndim == 2:
                 losses.append(float(loss_of(logits, labels)) * len(labels))
                 ranked.append(top_k(rounded.astype(np.float32), TOP))
@@ -141,8 +142,9 @@ def train_epochs(
     `plan` has the optimizer's settings for every step (`lib.optim.plan`); `done` epochs of it are behind the model and
     optimizer given. A row has the epoch (from 1), steps so far, mean train loss, the learning rate of its last step,
     the mean and largest gradient norm before clipping, dev loss and scores, seconds of training, samples and real
-    tokens per second; with `health`, what `look_inside` finds. Raises DivergedError, with the step, after the first
-    epoch whose loss or gradient is not finite.
+    tokens per second; with `health`, what `look_inside` finds, the share of dev that the most frequent first label
+    gets, and the largest train loss with its step. Raises DivergedError, with the step, after the first epoch whose
+    loss or gradient is not finite.
     """
     device = torch.device(device or default_device())
     model.to(device)
@@ -180,6 +182,10 @@ def train_epochs(
             inside = look_inside(model, dev.dataset, precision=precision, device=device)
             first = result.logits.argmax(1) if result.ranked is None else result.ranked[:, 0]
             inside["top_label_share"] = float(np.bincount(first).max() / len(first))
+            inside |= {
+                "train_loss_max": float(losses.max()),
+                "train_loss_max_step": epoch * steps + int(losses.argmax()) + 1,
+            }
         yield (
             inside
             | {

@@ -10,11 +10,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from lib.baselines import NAMES
+
 STYLE = Path(__file__).with_name("style.mplstyle")
 # Okabe and Ito's palette, safe for colour-blind readers; a method keeps its place in it across a study
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 GREY = "#8a8a8a"
-REFERENCES = ("TF-IDF + linear SVM", "majority class", "ceiling set by label noise")  # grey: not trained here
+REFERENCES = tuple(NAMES.values())  # grey: not trained here
 
 
 def styled(make: Callable[..., Figure]) -> Callable[..., Figure]:
@@ -42,6 +44,23 @@ def _legend(figure: Figure, ax) -> None:
     """One legend below the figure, where it hides nothing."""
     handles, names = ax.get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=len(names))
+
+
+def _dots(ax, places, table: pd.DataFrame, metric: str, colour: str, name: str) -> None:
+    """A dot for each row of a table, and a bar for its interval."""
+    ax.vlines(places, table[f"{metric}_low"], table[f"{metric}_high"], color=colour, linewidth=3, alpha=0.45)
+    ax.plot(places, table[metric], "o", color=colour, label=name)
+    ax.grid(axis="x", visible=False)
+    _percent(ax.yaxis)
+
+
+def _grouped_dots(ax, table: pd.DataFrame, metric: str, *, by: str, within: str, step: float = 0.13) -> list[str]:
+    """The groups side by side at each value of `within`; returns these values."""
+    names, values = list(dict.fromkeys(table[by])), list(dict.fromkeys(table[within]))
+    for i, (name, colour) in enumerate(colours(names).items()):
+        part = table[table[by] == name].set_index(within).loc[values]
+        _dots(ax, np.arange(len(values)) + (i - (len(names) - 1) / 2) * step, part, metric, colour, name)
+    return values
 
 
 def _percent(axis) -> None:
@@ -202,15 +221,8 @@ def class_intervals(table: pd.DataFrame, *, by: str, metric: str, title: str) ->
     """A score of each class with its 95 % interval, the groups side by side within a class."""
     figure = Figure(figsize=(7.2, 3.6))
     ax = figure.subplots()
-    names, classes = list(dict.fromkeys(table[by])), list(dict.fromkeys(table["class"]))
-    for i, (name, colour) in enumerate(colours(names).items()):
-        part = table[table[by] == name].set_index("class").loc[classes]
-        places = np.arange(len(classes)) + (i - (len(names) - 1) / 2) * 0.15
-        ax.vlines(places, part[f"{metric}_low"], part[f"{metric}_high"], color=colour, linewidth=3, alpha=0.45)
-        ax.plot(places, part[metric], "o", color=colour, label=name)
+    classes = _grouped_dots(ax, table, metric, by=by, within="class")
     ax.set_xticks(range(len(classes)), classes)
-    ax.grid(axis="x", visible=False)
-    _percent(ax.yaxis)
     ax.set_ylabel(f"test {metric.upper() if metric == 'f1' else metric}, with 95 % interval")
     _legend(figure, ax)
     _title(figure, title)
@@ -224,14 +236,9 @@ def averages(table: pd.DataFrame, *, title: str) -> Figure:
     ax = figure.subplots()
     places = np.arange(len(table))
     for shift, metric, colour in ((-0.08, "micro_f1", COLOURS[3]), (0.08, "macro_f1", COLOURS[6])):
-        ax.vlines(
-            places + shift, table[f"{metric}_low"], table[f"{metric}_high"], color=colour, linewidth=3, alpha=0.45
-        )
-        ax.plot(places + shift, table[metric], "o", color=colour, label=metric.replace("_f1", " F1"))
+        _dots(ax, places + shift, table, metric, colour, metric.replace("_f1", " F1"))
     ax.set_xticks(places, table["majority class"])
-    ax.grid(axis="x", visible=False)
     ax.set_xlabel("class made the majority")
-    _percent(ax.yaxis)
     ax.set_ylabel("score, with 95 % interval")
     _legend(figure, ax)
     _title(figure, title)
@@ -243,17 +250,10 @@ def accuracy_by_length(table: pd.DataFrame, *, by: str, title: str) -> Figure:
     """Accuracy with 95 % intervals by bin of document length; `table` from `lib.tables.by_length`."""
     figure = Figure(figsize=(7.2, 3.8))
     ax = figure.subplots()
-    names, bins = list(dict.fromkeys(table[by])), list(dict.fromkeys(table["tokens"]))
-    for i, (name, colour) in enumerate(colours(names).items()):
-        part = table[table[by] == name].set_index("tokens").loc[bins]
-        places = np.arange(len(bins)) + (i - (len(names) - 1) / 2) * 0.11
-        ax.vlines(places, part["accuracy_low"], part["accuracy_high"], color=colour, linewidth=3, alpha=0.4)
-        ax.plot(places, part["accuracy"], "o", color=colour, label=name)
+    bins = _grouped_dots(ax, table, "accuracy", by=by, within="tokens")
     cut = table.drop_duplicates("tokens").set_index("tokens").loc[bins, "truncated"]
     ax.set_xticks(range(len(bins)), [f"{bin_}\n{share} cut" for bin_, share in zip(bins, cut, strict=True)])
-    ax.grid(axis="x", visible=False)
     ax.set_xlabel("tokens in the document, and the share of documents that are truncated")
-    _percent(ax.yaxis)
     ax.set_ylabel("test accuracy, with 95 % interval")
     _legend(figure, ax)
     _title(figure, title)

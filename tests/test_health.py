@@ -34,13 +34,15 @@ def history(losses, cosines, shares):
 
 
 def test_verdicts():
-    assert outcome(history([0.9, 0.5], [0.5, 0.4], [1.0, 0.3]), 1.0) == LEARNED
-    assert outcome(history([1.01, 1.0, 1.0], [0.999] * 3, [1.0] * 3), 1.0) == COLLAPSED
+    assert outcome(history([0.9, 0.5], [0.5, 0.4], [1.0, 0.3]), 1.0, 2.0) == LEARNED
+    assert outcome(history([1.01, 1.0, 1.0], [0.999] * 3, [1.0] * 3), 1.0, 2.0) == COLLAPSED
     slow = history([1.2, 1.05, 1.0], [0.999, 0.998, 0.995], [1.0] * 3)  # constant, but its loss still falls
-    assert outcome(slow, 1.0) == AT_PRIOR
-    assert outcome(history([1.0, 1.0], [0.6, 0.6], [1.0, 1.0]), 1.0) == AT_PRIOR
-    assert outcome(history([1.0], [0.999], [1.0]), 1.0) == AT_PRIOR  # one epoch tells nothing
-    assert outcome(history([], [], []), 1.0, finished=False) == DIVERGED
+    assert outcome(slow, 1.0, 2.0) == AT_PRIOR
+    assert outcome(history([1.0, 1.0], [0.6, 0.6], [1.0, 1.0]), 1.0, 2.0) == AT_PRIOR
+    assert outcome(history([1.0], [0.999], [1.0]), 1.0, 2.0) == AT_PRIOR  # one epoch tells nothing
+    assert outcome(history([9.0, 4.1], [0.999] * 2, [1.0] * 2), 1.0, 2.0) == DIVERGED  # worse than untrained, and stuck
+    assert outcome(history([9.0, 3.9], [0.999] * 2, [1.0] * 2), 1.0, 2.0) == AT_PRIOR  # on its way back
+    assert outcome(history([], [], []), 1.0, 2.0) == AT_PRIOR
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "amsgrad", "adagrad", "adadelta", "sgd"])

@@ -55,6 +55,6 @@ def test_wrong_names_and_arguments():
 
 def test_a_row_adds_an_optimizer(monkeypatch):
     monkeypatch.setitem(optim.OPTIMIZERS, "rprop", torch.optim.Rprop)
-    monkeypatch.setitem(optim.SCHEDULES, "halves", (lambda o, t, e: lr_scheduler.StepLR(o, 1, 0.5), "epoch"))
+    monkeypatch.setitem(optim.SCHEDULES, "halves", (lambda o, t: lr_scheduler.StepLR(o, 1, 0.5), "epoch"))
     steps = optim.plan("halves", "rprop", learning_rate=1.0, steps_per_epoch=1, epochs=3)
     assert [step["lr"] for step in steps] == [1.0, 0.5, 0.25]

@@ -1,12 +1,12 @@
 """What to know of a corpus before believing a score on it."""
 
 import unicodedata
-from collections import Counter
 
 import numpy as np
 import pandas as pd
 
 from lib.data import SPLITS, Corpus
+from lib.health import label_shares
 from lib.tokenization import Tokens
 
 
@@ -19,7 +19,8 @@ def audit(corpus: Corpus, tokens: Tokens) -> pd.DataFrame:
     """One row a split: rows, share of the smallest and largest class, duplicates, leaks from train, token lengths.
 
     A duplicate equals an earlier document of its split after `normalise`; a leak equals a document of train; a conflict
-    is a duplicate or leak whose label differs.
+    is a duplicate or leak whose label differs. With several labels a document: how many labels the split has, how many
+    a document, and the share of its gold labels that train never has.
     """
     rows, train = [], {}
     for name in SPLITS:
@@ -31,14 +32,22 @@ def audit(corpus: Corpus, tokens: Tokens) -> pd.DataFrame:
             conflicts += seen.get(text, train.get(text, label)) != label
             seen.setdefault(text, label)
         train = train or seen
-        share = np.array([Counter(split.labels.tolist())[i] for i in range(corpus.num_labels)]) / len(split)
+        share = label_shares(split.labels, corpus.num_labels)
+        classes = {"smallest class": f"{share.min():.1%}", "largest class": f"{share.max():.1%}"}
+        if corpus.multilabel:
+            gold = split.labels[split.labels >= 0]
+            classes = {
+                "labels": int((share > 0).sum()),
+                "labels a document": f"{len(gold) / len(split):.2f}",
+                "most frequent label": f"{share.max():.1%}",
+                "gold labels not in train": f"{(gold >= corpus.num_labels).mean():.1%}",
+            }
         lengths = tokens.lengths[name]
         rows.append(
             {
                 "split": name,
                 "rows": len(split),
-                "smallest class": f"{share.min():.1%}",
-                "largest class": f"{share.max():.1%}",
+                **classes,
                 "duplicates": duplicates,
                 "also in train": leaks,
                 "conflicting labels": conflicts,

@@ -1,7 +1,8 @@
 """Sentences on a page: pure functions from predictions to text, so that `verify` can compute them again."""
 
+from lib.health import ONE_POINT
 from lib.predictions import Predictions
-from lib.tables import NAMES, by_group, differences, imbalance, label, overshoot
+from lib.tables import NAMES, best, by_group, differences, imbalance, label, overshoot
 
 
 def percent(value: float) -> str:
@@ -17,15 +18,20 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
+def _listed(items) -> str:
+    *most, last = items
+    return f"{', '.join(most)} and {last}" if most else last
+
+
 def _between(row, name: str) -> str:
     return f"95 % interval {points(row[f'{name}_low'])} to {points(row[f'{name}_high'])}"
 
 
-def best_group(p: Predictions, *, by: str) -> str:
-    """The name of the trained group with the highest mean dev accuracy: chosen without a look at test."""
-    table = by_group(p, by=by, metrics=["accuracy"], split="dev")
+def best_group(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
+    """The name of the trained group with the highest mean score on dev: chosen without a look at test."""
+    table = by_group(p, by=by, metrics=[metric], split="dev")
     table = table[~table[by].isin(NAMES.values())]
-    return table.loc[table["accuracy"].idxmax(), by]
+    return table.loc[table[metric].idxmax(), by]
 
 
 def leader(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
@@ -48,21 +54,21 @@ def leader(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
         f"{count(top['seeds'], 'seed')}, {count(top['documents'], 'document')})"
     )
     if beaten:
-        sentence += f"; its lead stands over {' and '.join(beaten)}"
+        sentence += f"; its lead stands over {_listed(beaten)}"
     if level:
-        sentence += f"; {'but ' if beaten else ''}its lead does **not** stand over {' and '.join(level)}"
+        sentence += f"; {'but ' if beaten else ''}its lead does **not** stand over {_listed(level)}"
     return sentence + "."
 
 
 def beyond_baseline(p: Predictions, *, by: str, metric: str = "accuracy", baseline: str = "tfidf_linear") -> str:
     """What fine-tuning adds to the baseline, for the group that dev chooses."""
-    best = best_group(p, by=by)
+    group = best_group(p, by=by, metric=metric)
     rows = differences(p, by=by, metric=metric).to_dict("records")
-    row = next(r for r in rows if r["compared"] == f"{label(baseline)} − {best}")
+    row = next(r for r in rows if r["compared"] == f"{label(baseline)} − {group}")
     low, high = -row[f"{metric}_high"], -row[f"{metric}_low"]
     verdict = "stands" if row["stands"] == "yes" else "does not stand"
     return (
-        f"Against {label(baseline)}, fine-tuning with the {by} that dev chooses ({best}) changes test "
+        f"Against {label(baseline)}, fine-tuning with the {by} that dev chooses ({group}) changes test "
         f"{metric.replace('_', ' ')} by {points(-row[metric])} points (95 % interval {points(low)} to {points(high)}): "
         f"the difference {verdict}."
     )
@@ -89,10 +95,10 @@ def verdict(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
 def headroom(p: Predictions, *, by: str) -> str:
     """How far the chosen group is from the ceiling that label noise sets."""
     table = by_group(p, by=by, metrics=["accuracy"]).set_index(by)["accuracy"]
-    best = best_group(p, by=by)
+    chosen = best_group(p, by=by)
     return (
         f"{percent(1 - table[label('noise_ceiling')])} of the test labels were replaced on purpose, so no model can be "
-        f"expected above {percent(table[label('noise_ceiling')])}; {best} reaches {percent(table[best])}."
+        f"expected above {percent(table[label('noise_ceiling')])}; {chosen} reaches {percent(table[chosen])}."
     )
 
 
@@ -128,4 +134,87 @@ def averaging(p: Predictions, *, by: str, ratio: int = 10) -> str:
     )
 
 
-FINDINGS = {f.__name__: f for f in (leader, verdict, beyond_baseline, headroom, overshooting, averaging)}
+VARIANTS, OTHERS = ("adam", "amsgrad", "adamw"), ("adagrad", "adadelta")
+
+
+def _trained(p: Predictions) -> list[dict]:
+    return [run for run in p.runs.values() if run["config"]["backbone"] not in NAMES]
+
+
+def _ends(p: Predictions, *optimizers: str) -> dict[str, list[dict]]:
+    """How the trained runs ended: outcome -> runs; of some optimizers, or of all."""
+    found: dict[str, list[dict]] = {}
+    for run in _trained(p):
+        if run["config"]["optimizer"] in (optimizers or VARIANTS + OTHERS):
+            found.setdefault(run["outcome"], []).append(run)
+    return found
+
+
+def _held(holds: bool) -> str:
+    return "holds" if holds else "does not hold"
+
+
+def _rates(runs: list[dict]) -> str:
+    return _listed(f"{run['config']['optimizer']} at {run['config']['learning_rate']:g}" for run in runs)
+
+
+def sweet_spot(p: Predictions, *, metric: str = "P@1", near: float = 1e-4) -> str:
+    """The original's first claim: Adam and its variants do best near `near`."""
+    chosen = {}
+    for run in _trained(best(p, metric=metric)):
+        chosen[run["config"]["optimizer"]] = run["config"]["learning_rate"]
+    rates = [chosen[name] for name in VARIANTS if name in chosen]
+    holds = all(near / 3 <= rate <= near * 3 for rate in rates)
+    told = _listed(f"{rate:g} for {name}" for name, rate in chosen.items() if name in VARIANTS)
+    return (
+        f"Claim: Adam and its variants train best near {near:g}. Here it **{_held(holds)}**: of the learning rates "
+        f"tried, dev chooses {told}."
+    )
+
+
+def failing(p: Predictions) -> str:
+    """The original's second claim: Adagrad and Adadelta fail at every learning rate."""
+    ends = _ends(p, *OTHERS)
+    learned, tried = ends.get("learned", []), sum(map(len, ends.values()))
+    text = f"Claim: Adagrad and Adadelta fail to train. Here it **{_held(not learned)}**: "
+    if learned:
+        return text + f"{len(learned)} of their {tried} runs learned ({_rates(learned)})."
+    return text + f"none of their {tried} runs learned ({_counted(ends)})."
+
+
+def _counted(ends: dict[str, list[dict]]) -> str:
+    return _listed(f"{len(runs)} {end}" for end, runs in ends.items())
+
+
+def decoupled(p: Predictions, *, metric: str = "P@1") -> str:
+    """The original's third claim: with weight decay, AdamW does better than Adam."""
+    parts, holds = [], True
+    for decay in sorted({run["config"]["weight_decay"] for run in _trained(p)} - {0.0}):
+        row = differences(p.where(optimizer=["adam", "adamw"], weight_decay=decay), by="optimizer", metric=metric)
+        row = next(r for r in row.to_dict("records") if set(r["compared"].split(" − ")) == {"adam", "adamw"})
+        sign = 1 if row["compared"].startswith("adamw") else -1
+        low, high = sorted(sign * row[f"{metric}_{end}"] for end in ("low", "high"))
+        ends = f"95 % interval {points(low)} to {points(high)}"
+        parts.append(f"with {decay:g} it is {points(sign * row[metric])} points ({ends})")
+        holds = holds and low > 0
+    return (
+        f"Claim: AdamW does better than Adam with weight decay. Here it **{_held(holds)}** "
+        f"{'for every decay tried' if holds else 'throughout'}. AdamW − Adam in {metric}: {_listed(parts)}."
+    )
+
+
+def collapse(p: Predictions) -> str:
+    """The original's explanation: a failed run puts all documents on one point."""
+    ends = {end: runs for end, runs in _ends(p).items() if end != "learned"}
+    failed = [run for runs in ends.values() for run in runs]
+    point = sum(run["health"]["embedding_cosine"] > ONE_POINT for run in failed if "health" in run)
+    holds = point == len(failed)
+    return (
+        f"Claim: a run fails because all documents fall on one point. Here it **{_held(holds)}** "
+        f"{'for' if holds else 'as a rule: it is so in'} {point} of the {len(failed)} runs that did not learn (mean "
+        f"cosine above {ONE_POINT}). They ended so: {_counted(ends)}."
+    )
+
+
+CLAIMS = (sweet_spot, failing, decoupled, collapse)
+FINDINGS = {f.__name__: f for f in (leader, verdict, beyond_baseline, headroom, overshooting, averaging, *CLAIMS)}

@@ -5,6 +5,7 @@ import pandas as pd
 import torch
 
 SAMPLE = 256  # documents of dev that are looked at, the first in its order
+ONE_POINT = 0.99  # mean cosine above which all documents are taken for one point
 LEARNED, AT_PRIOR, COLLAPSED, DIVERGED = "learned", "still at the prior", "collapsed", "diverged"
 
 
@@ -20,6 +21,20 @@ def embedding_health(embeddings: torch.Tensor) -> dict[str, float]:
     values = torch.linalg.svdvals(unit)
     share = values / values.sum()
     return {"embedding_cosine": cosine, "embedding_rank": float(torch.exp(torch.special.entr(share).sum()))}
+
+
+@torch.inference_mode()
+def attention_maps(model, ids: torch.Tensor) -> torch.Tensor:
+    """What each token of one document, ids (tokens,), attends to in each layer: (layers, tokens, tokens), the mean over
+    heads; a row sums to one."""
+    encoder = model.backbone.base_model
+    kind = encoder.config._attn_implementation
+    encoder.set_attn_implementation("eager")  # the one that hands its weights out
+    try:
+        found = encoder(input_ids=ids[None], attention_mask=torch.ones_like(ids)[None], output_attentions=True)
+    finally:
+        encoder.set_attn_implementation(kind)
+    return torch.stack([layer[0].mean(0) for layer in found.attentions])
 
 
 def label_shares(labels: np.ndarray, num_labels: int) -> np.ndarray:
@@ -68,4 +83,4 @@ def outcome(history: pd.DataFrame, prior: float, even: float) -> str:
         return LEARNED
     tail = history.tail(2)
     stuck = len(tail) == 2 and tail["dev_loss"].iloc[1] > 0.999 * tail["dev_loss"].iloc[0]
-    return COLLAPSED if stuck and (tail["embedding_cosine"] > 0.99).all() else AT_PRIOR
+    return COLLAPSED if stuck and (tail["embedding_cosine"] > ONE_POINT).all() else AT_PRIOR

@@ -21,13 +21,13 @@ from lib.findings import FINDINGS
 from lib.metrics import SCORES
 from lib.predictions import Predictions
 from lib.store import corpus_of, tokens_of
-from lib.tables import TABLES
+from lib.tables import TABLES, best
 
 RANKINGS = ("P", "R", "nDCG", "PSP", "PSnDCG")
 SPEC = re.compile(r"<!-- (table|finding|audit|measured) (\w+) = (\w+) (\{.*\}) -->\n\n?((?:.+\n?)+)")
 AUDITED = ("dataset", "train_rows", "dev_rows", "test_rows", "split_seed", "backbone", "max_length")
 RUNS_MIME = "application/vnd.study.runs+json"
-SHARES = {*SCORES, "precision", "recall", "f1", *(f"{m}@{k}" for m in RANKINGS for k in range(1, 6))}
+SHARES = {*SCORES, "top_label_share", "precision", "recall", "f1", *(f"{m}@{k}" for m in RANKINGS for k in range(1, 6))}
 
 
 def _display(bundle: dict, **metadata) -> None:
@@ -46,6 +46,8 @@ def cell(value, column: str, decimals: int = 0) -> str:
         return f"{value:.3f}" if value >= 0.001 else "<0.001"
     if column.split(",")[0] in SHARES:
         return f"{100 * value:.2f}"
+    if "cosine" in column or "gradient" in column:
+        return f"{value:.3g}"
     return f"{value:.4f}" if "loss" in column else f"{value:,.{decimals}f}"
 
 
@@ -79,9 +81,13 @@ def to_csv(table: pd.DataFrame) -> str:
 
 
 def compute(function, predictions: Predictions, arguments: dict):
-    """`function(predictions, **arguments)`; an argument `where` narrows the runs first, by fields of their config."""
+    """`function(predictions, **arguments)`; `where` narrows the runs first, by fields of their config, and then `best`
+    (arguments of `lib.tables.best`) to the best cell of each group."""
     arguments = dict(arguments)
-    return function(predictions.where(**arguments.pop("where", {})), **arguments)
+    predictions = predictions.where(**arguments.pop("where", {}))
+    if "best" in arguments:
+        predictions = best(predictions, **arguments.pop("best"))
+    return function(predictions, **arguments)
 
 
 def _show(kind: str, name: str, function: str, arguments: dict, table: pd.DataFrame, caption: str) -> None:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from pathlib import Path
 
@@ -13,6 +13,8 @@ from lib.baselines import BASELINES
 from lib.data import Split
 from lib.errors import InputError, nearest
 from lib.ranking import hits, inverse_propensity
+
+HEALTH = ["dev_loss", "embedding_cosine", "embedding_rank", "top_label_share", "gradient_norm"]  # of the last epoch
 
 
 def to_frame(
@@ -93,6 +95,8 @@ class Predictions:
             about[key] = {"config": run.config.model_dump(), "status": status["status"]}
             told = ("chosen_epoch", "last_epoch", "reason", "outcome", "prior_loss")
             about[key] |= {name: status[name] for name in told if name in status}
+            if "outcome" in status and len(run.history):
+                about[key]["health"] = run.history[HEALTH].iloc[-1].to_dict()
             if status["chosen_epoch"]:
                 frame = run.predictions
                 frame.insert(0, "run", key)
@@ -128,14 +132,14 @@ class Predictions:
         return cls(table.to_pandas(), about["runs"], tuple(about["label_names"]), about["train_rows"], counts)
 
     def where(self, **fields) -> "Predictions":
-        """The runs whose configuration has these values, and all baselines."""
-        kept = {
-            key: run
-            for key, run in self.runs.items()
-            if run["config"]["backbone"] in BASELINES or all(run["config"][k] == v for k, v in fields.items())
-        }
-        frame = self.frame[self.frame["run"].isin(list(kept))]
-        return dataclasses.replace(self, frame=frame, runs=kept)
+        """The runs whose configuration has these values (a list: one of them), and all baselines."""
+        allowed = {name: value if isinstance(value, list) else [value] for name, value in fields.items()}
+        return self.keep(lambda run: all(run["config"][name] in values for name, values in allowed.items()))
+
+    def keep(self, wanted: Callable[[dict], bool]) -> "Predictions":
+        """The runs that are wanted, and all baselines."""
+        kept = {k: run for k, run in self.runs.items() if run["config"]["backbone"] in BASELINES or wanted(run)}
+        return dataclasses.replace(self, frame=self.frame[self.frame["run"].isin(list(kept))], runs=kept)
 
     def groups(self, by: str, *, split: str = "test", epoch: str | int = "chosen") -> list[Group]:
         """The runs grouped by a field of their configuration, in order of appearance; baselines by their name, last.

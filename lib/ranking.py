@@ -5,6 +5,8 @@ counted in every denominator and can never be hit. Rankings are label ids (rows,
 (documents × labels) matrix is made but for the scores that a ranking is taken from.
 """
 
+from collections.abc import Iterable
+
 import numpy as np
 
 A, B = 0.55, 1.5  # of the propensity model (Jain et al. 2016), the values used for EURLex
@@ -90,17 +92,23 @@ def ranking_scores(
     return {name: float(top.sum() / bottom.sum()) for name, (top, bottom) in parts.items()}
 
 
-def f1_at_threshold(ranked: np.ndarray, chosen: np.ndarray, gold: np.ndarray, num_labels: int) -> dict[str, float]:
+def f1_at_threshold(
+    ranked: np.ndarray, chosen: np.ndarray, gold: np.ndarray, num_labels: int, draws: Iterable[np.ndarray] | None = None
+) -> dict[str, float | np.ndarray]:
     """Micro F1, and macro F1 over the labels of train, of the ranked labels that are `chosen` (rows, k) booleans.
 
     A label that is neither chosen nor gold anywhere counts 0 in the macro average, as in scikit-learn's
-    `zero_division=0`; unseen gold labels count as misses in the micro average.
+    `zero_division=0`; unseen gold labels count as misses in the micro average. With `draws`, how often each document
+    (rows,) counts in each of several resamples, each score is an array (resamples,).
     """
-    hit = hits(ranked, gold) & chosen
-    true = np.bincount(ranked[hit], minlength=num_labels)[:num_labels]
-    claimed = np.bincount(ranked[chosen], minlength=num_labels)[:num_labels]
-    wanted = label_counts(gold, num_labels)
-    both = claimed + wanted
-    macro = np.divide(2 * true, both, out=np.zeros(num_labels), where=both > 0).mean()
-    total = claimed.sum() + (gold >= 0).sum()
-    return {"micro_f1": float(2 * true.sum() / total) if total else 0.0, "macro_f1": float(macro)}
+    is_hit = hits(ranked, gold) & chosen
+    places = {"true": (ranked, is_hit), "claimed": (ranked, chosen), "wanted": (gold, gold >= 0)}
+    lists = {name: (np.nonzero(kept)[0], ids[kept]) for name, (ids, kept) in places.items()}
+    found: dict[str, list] = {"micro_f1": [], "macro_f1": []}
+    for weights in [np.ones(len(gold))] if draws is None else draws:
+        n = {name: np.bincount(ids, weights[rows], minlength=num_labels) for name, (rows, ids) in lists.items()}
+        total = n["claimed"].sum() + n["wanted"].sum()
+        true, both = n["true"][:num_labels], (n["claimed"] + n["wanted"][: len(n["claimed"])])[:num_labels]
+        found["micro_f1"].append(2 * true.sum() / total if total else 0.0)
+        found["macro_f1"].append(np.divide(2 * true, both, out=np.zeros(num_labels), where=both > 0).mean())
+    return {name: float(values[0]) if draws is None else np.array(values) for name, values in found.items()}

@@ -1,5 +1,7 @@
 """Uncertainty from stored predictions."""
 
+from collections.abc import Iterator
+
 import numpy as np
 from scipy.stats import binomtest, t
 
@@ -8,36 +10,33 @@ from lib.metrics import scores_from_confusion
 RESAMPLES = 2000
 
 
-def resample_confusions(
-    labels: np.ndarray, predicted: np.ndarray, num_labels: int, *, seed: int = 0, resamples: int = RESAMPLES
-) -> np.ndarray:
+def draws(rows: int, *, seed: int = 0, resamples: int = RESAMPLES) -> Iterator[np.ndarray]:
+    """How often each document (rows,) is drawn in each bootstrap resample."""
+    rng = np.random.default_rng(seed)
+    for _ in range(resamples):
+        yield np.bincount(rng.integers(rows, size=rows), minlength=rows)
+
+
+def resample_confusions(labels: np.ndarray, predicted: np.ndarray, num_labels: int, **options) -> np.ndarray:
     """Bootstrap confusion counts (resamples, runs, num_labels, num_labels) of predictions (runs, rows).
 
     Documents are drawn with replacement, the same draw for all runs, so that differences between runs are paired.
+    `options` are those of `draws`.
     """
-    runs, rows = predicted.shape
     cells = labels * num_labels + predicted
-    counts = np.zeros((resamples, runs, num_labels**2), dtype=np.int64)
-    rng = np.random.default_rng(seed)
-    for i in range(resamples):
-        weights = np.bincount(rng.integers(rows, size=rows), minlength=rows)
-        for run in range(runs):
-            counts[i, run] = np.bincount(cells[run], weights, minlength=num_labels**2)
-    return counts.reshape(resamples, runs, num_labels, num_labels)
+    counts = [
+        [np.bincount(row, weights, minlength=num_labels**2) for row in cells]
+        for weights in draws(len(labels), **options)
+    ]
+    return np.array(counts, dtype=np.int64).reshape(-1, len(cells), num_labels, num_labels)
 
 
-def resample_ratios(tops: np.ndarray, bottoms: np.ndarray, *, seed: int = 0, resamples: int = RESAMPLES) -> np.ndarray:
+def resample_ratios(tops: np.ndarray, bottoms: np.ndarray, **options) -> np.ndarray:
     """Bootstrap values (resamples, runs) of ratios of sums over documents, from parts (runs, rows) each.
 
-    The documents drawn are those that `resample_confusions` draws for the same seed and number of rows.
+    The documents drawn are those that `resample_confusions` draws for the same options and number of rows.
     """
-    rows = tops.shape[1]
-    values = np.empty((resamples, len(tops)))
-    rng = np.random.default_rng(seed)
-    for i in range(resamples):
-        weights = np.bincount(rng.integers(rows, size=rows), minlength=rows).astype(float)
-        values[i] = (tops @ weights) / (bottoms @ weights)
-    return values
+    return np.array([(tops @ w) / (bottoms @ w) for w in draws(tops.shape[1], **options)])
 
 
 def interval(values: np.ndarray, resampled: np.ndarray, level: float = 0.95) -> tuple[float, float]:

@@ -12,9 +12,9 @@ import pandas as pd
 
 from lib.baselines import NAMES
 from lib.metrics import class_scores, confusion, cross_entropy, scores, scores_from_confusion
-from lib.predictions import Group, Predictions
+from lib.predictions import HEALTH, Group, Predictions
 from lib.ranking import document_scores, f1_at_threshold, ranking_scores
-from lib.stats import bootstrap, holm, interval, mcnemar, resample_confusions, resample_ratios
+from lib.stats import bootstrap, draws, holm, interval, mcnemar, resample_confusions, resample_ratios
 
 
 def label(name: str) -> str:
@@ -44,8 +44,15 @@ def _resampled(p: Predictions, group: Group, metrics: list[str]) -> dict[str, np
     parts = [document_scores(ranked, group.labels, p.weights) for ranked in group.ranked]
     found = {}
     for metric in metrics:
-        tops, bottoms = (np.stack([part[metric][i] for part in parts]) for i in (0, 1))
-        found[metric] = resample_ratios(tops, bottoms)
+        if metric in parts[0]:
+            tops, bottoms = (np.stack([part[metric][i] for part in parts]) for i in (0, 1))
+            found[metric] = resample_ratios(tops, bottoms)
+    if missing := set(metrics) - set(found):
+        f1 = [
+            f1_at_threshold(ranked, logits > 0, group.labels, len(p.label_names), draws(len(group.labels)))
+            for ranked, logits in zip(group.ranked, group.logits, strict=True)
+        ]
+        found |= {metric: np.stack([each[metric] for each in f1], axis=1) for metric in missing}
     return found
 
 
@@ -213,9 +220,31 @@ def by_length(p: Predictions, *, by: str, bins: int = 4, max_length: int) -> pd.
     return pd.DataFrame(rows)
 
 
+FEWEST = 20
+
+
+def cell_of(run: dict) -> tuple:
+    """What tells apart the runs of a grid: optimizer, learning rate and weight decay."""
+    return tuple(run["config"][name] for name in ("optimizer", "learning_rate", "weight_decay"))
+
+
+def best(p: Predictions, *, by: str = "optimizer", metric: str = "P@1") -> Predictions:
+    """Of every group, the runs of its best cell: the one whose first seed has the highest score on dev."""
+    chosen: dict[str, tuple[float, tuple]] = {}
+    trained = [run for run in p.runs.values() if run["config"]["backbone"] not in NAMES]
+    for run in trained:
+        if run["config"]["seed"] == min(other["config"]["seed"] for other in trained):
+            alone = p.keep(lambda other, run=run: other is run).groups(by, split="dev")
+            group = next((group for group in alone if group.name not in NAMES), None)
+            score = float(_scores(p, group)[metric][0]) if group else -1.0
+            if score > chosen.get(run["config"][by], (-2.0,))[0]:
+                chosen[run["config"][by]] = score, cell_of(run)
+    return p.keep(lambda run: cell_of(run) == chosen[run["config"][by]][1])
+
+
 def by_cell(p: Predictions, *, by: list[str], metrics: list[str], epoch: str = "last") -> pd.DataFrame:
-    """One row for each combination of the fields `by` that was run: how its runs ended, and test scores with their
-    95 % intervals; a run that diverged has no score."""
+    """One row for each combination of the fields `by` that was run: how its runs ended and in what health, and test
+    scores with their 95 % intervals; a run that diverged before it could be scored has no score."""
     rows = []
     cells = [tuple(r["config"][f] for f in by) for r in p.runs.values() if r["config"]["backbone"] not in NAMES]
     for cell in dict.fromkeys(cells):
@@ -233,24 +262,43 @@ def by_cell(p: Predictions, *, by: list[str], metrics: list[str], epoch: str = "
             values = _scores(p, found)[metric] if found else np.array([np.nan])
             low, high = _interval(values, resampled[metric]) if found else (np.nan, np.nan)
             row |= {metric: values.mean(), f"{metric}_low": low, f"{metric}_high": high}
+        for name in HEALTH:
+            seen = [run["health"][name] for run in own if "health" in run]
+            row |= {name: np.mean(seen) if seen else np.nan}
         rows.append(row)
     return pd.DataFrame(rows)
 
 
 def by_frequency(p: Predictions, *, by: str, edges: list[int]) -> pd.DataFrame:
-    """R@5 over gold labels of like frequency in train: of the times that such a label is gold on test, the share in
-    which it is among the first five; `edges` are the least numbers of train documents of each bin."""
+    """Scores over labels of like frequency in train, with 95 % intervals; `edges` are the least numbers of train
+    documents of each bin.
+
+    R@5: of the times that such a label is gold on test, the share in which it is among the first five. P@1: of the
+    documents whose first predicted label is such a one, the share in which it is gold. No score from fewer documents
+    than `FEWEST`.
+    """
     rows, counts = [], np.append(p.train_counts, 0)
     for group in p.groups(by):
         often = np.where(group.labels >= 0, counts[np.minimum(group.labels, len(counts) - 1)], -1)
+        got = np.stack([(ranked[:, :, None] == group.labels[:, None, :]).any(1) for ranked in group.ranked])
+        first = np.stack([counts[ranked[:, 0]] for ranked in group.ranked])
         for low, high in zip(edges, [*edges[1:], np.inf], strict=True):
-            wanted = (often >= low) & (often < high)
-            if not wanted.any():
-                continue
-            got = [(ranked[:, :, None] == group.labels[:, None, :]).any(1)[wanted].mean() for ranked in group.ranked]
+            wanted, claimed = (often >= low) & (often < high), (first >= low) & (first < high)
             bin_ = f"{low}–{high - 1:.0f}" if high < np.inf else f"{low} and more"
             row = {by: label(group.name), "train documents": bin_, "times gold": int(wanted.sum())}
-            rows.append(row | {"R@5": np.mean(got), "R@5_sd": _sd(got)})
+            row["times first"] = claimed.sum(1).mean()
+            parts = {
+                "R@5": ((got & wanted).sum(2), np.tile(wanted.sum(1), (len(got), 1))),
+                "P@1": (group.right & claimed, claimed),
+            }
+            for metric, (tops, bottoms) in parts.items():
+                row |= {metric: np.nan, f"{metric}_low": np.nan, f"{metric}_high": np.nan}
+                if (bottoms > 0).sum(1).min() >= FEWEST:
+                    tops, bottoms = tops.astype(float), bottoms.astype(float)
+                    values = tops.sum(1) / bottoms.sum(1)
+                    low_, high_ = _interval(values, resample_ratios(tops, bottoms))
+                    row |= {metric: values.mean(), f"{metric}_low": low_, f"{metric}_high": high_}
+            rows.append(row)
     return pd.DataFrame(rows)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
 
+import matplotlib
 import matplotlib.style
 import numpy as np
 import pandas as pd
@@ -109,12 +110,12 @@ def score_intervals(table: pd.DataFrame, *, by: str, metric: str, title: str) ->
 
 
 @styled
-def accuracy_curves(history: pd.DataFrame, *, by: str, title: str) -> Figure:
-    """Accuracy on dev by epoch, and train loss."""
+def score_curves(history: pd.DataFrame, *, by: str, title: str, score: str = "accuracy") -> Figure:
+    """A score on dev by epoch, and train loss."""
     figure = Figure(figsize=(9.6, 3.6))
     axes = figure.subplots(1, 2)
     for ax, column, text in zip(
-        axes, ("dev_accuracy", "train_loss"), ("dev accuracy", "train loss (nats)"), strict=True
+        axes, (f"dev_{score}", "train_loss"), (f"dev {score}", "train loss (nats)"), strict=True
     ):
         _lines(ax, history, column, by)
         _epochs(ax)
@@ -273,6 +274,155 @@ def position_weights(weights: list[list[float]], *, title: str) -> Figure:
     ax.axhline(1, color=GREY, linewidth=1)
     ax.set_xlabel("position (token)")
     ax.set_ylabel("weight ÷ weight in a plain mean")
+    _legend(figure, ax)
+    _title(figure, title)
+    return figure
+
+
+def _scale(names) -> dict:
+    """Colours for values in an order, dark to light."""
+    shades = matplotlib.colormaps["viridis"](np.linspace(0, 0.88, len(names)))
+    return dict(zip(names, shades, strict=True))
+
+
+@styled
+def sweep_panels(history: pd.DataFrame, published: pd.DataFrame, *, score: str, title: str) -> Figure:
+    """Small multiples, an optimizer a column: train loss above, a dev score below, a line for each learning rate.
+
+    `history` and `published` (dashed, thin) have `optimizer`, `learning_rate`, `factor`, `epoch`, `train_loss` and the
+    score. They trained for different numbers of epochs, so the axis is the share of training.
+    """
+    optimizers = list(dict.fromkeys(history["optimizer"]))
+    palette = _scale(sorted(history["factor"].unique(), reverse=True))
+    figure = Figure(figsize=(2.3 * len(optimizers), 5.2))
+    axes = figure.subplots(2, len(optimizers), sharex=True, sharey="row", squeeze=False)
+    for column, optimizer in enumerate(optimizers):
+        for table, style in ((published, {"linewidth": 0.9, "linestyle": (0, (4, 2))}), (history, {})):
+            part = table[table["optimizer"] == optimizer]
+            for (factor, *_), one in part.groupby(["factor", *["seed"] * ("seed" in part)]):
+                share = one["epoch"] / one["epoch"].max()
+                for ax, name in zip(axes[:, column], ("train_loss", score), strict=True):
+                    ax.plot(
+                        share, one[name], color=palette[factor], label=f"×{factor:g}" if not style else None, **style
+                    )
+        axes[0, column].set_title(optimizer, fontweight="normal", fontsize=10)
+        axes[1, column].xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        axes[1, column].set_xticks([0, 0.5, 1])
+    axes[0, 0].set_yscale("log")
+    axes[0, 0].set_ylabel("train loss (nats)")
+    axes[1, 0].set_ylabel(score.replace("dev_", "dev "))
+    _percent(axes[1, 0].yaxis)
+    axes[1, len(optimizers) // 2].set_xlabel("share of the training")
+    handles = {text: line for line, text in zip(*axes[0, 0].get_legend_handles_labels(), strict=True)}
+    figure.legend(handles.values(), handles, loc="outside lower center", ncols=len(handles), title=None)
+    _title(figure, title)
+    return figure
+
+
+@styled
+def outcome_grid(table: pd.DataFrame, *, rows: str, columns: str, metric: str, title: str) -> Figure:
+    """A heat map of a score; in each cell the score and how its runs ended."""
+    across = sorted(table[columns].unique(), reverse=True)
+    down = list(dict.fromkeys(table[rows]))
+    figure = Figure(figsize=(1.6 + 1.45 * len(across), 1.0 + 0.62 * len(down)))
+    ax = figure.subplots()
+    cells = {(row[rows], row[columns]): row for row in table.to_dict("records")}
+    values = np.array([[cells.get((i, j), {}).get(metric, np.nan) for j in across] for i in down], dtype=float)
+    top = np.nanmax(values)
+    ax.imshow(values, cmap="Blues", vmin=0, vmax=top, aspect="auto")
+    for y, i in enumerate(down):
+        for x, j in enumerate(across):
+            if cell := cells.get((i, j)):
+                score = "–" if np.isnan(values[y, x]) else f"{values[y, x]:.1%}"
+                text = f"{score}\n{cell['outcome']}\nlr {float(cell['learning_rate']):g}"
+                colour = "white" if values[y, x] > 0.55 * top else "#222222"
+                ax.text(x, y, text, ha="center", va="center", fontsize=7.5, color=colour, linespacing=1.25)
+    ax.set_xticks(range(len(across)), [f"×{factor:g}" for factor in across])
+    ax.set_yticks(range(len(down)), down)
+    ax.set_xlabel("factor of the study's default learning rate")
+    ax.grid(visible=False)
+    ax.spines[:].set_visible(False)
+    _title(figure, title)
+    return figure
+
+
+@styled
+def decay_ablation(table: pd.DataFrame, published: pd.DataFrame, *, metric: str, title: str) -> Figure:
+    """A score by weight decay, the optimizers side by side; hollow: the last epoch of `published`."""
+    figure = Figure(figsize=(7.2, 3.4))
+    ax = figure.subplots()
+    values = _grouped_dots(ax, table, metric, by="optimizer", within="weight_decay")
+    palette = colours(table["optimizer"])
+    for i, (name, colour) in enumerate(palette.items()):
+        part = published[published["optimizer"] == name].set_index("weight_decay")
+        places = np.arange(len(values)) + (i - (len(palette) - 1) / 2) * 0.13
+        ax.plot(places, [part[metric].get(float(value), np.nan) for value in values], "D", markerfacecolor="none",
+                color=colour, label=f"{name}, published")  # fmt: skip
+    ax.set_xticks(range(len(values)), values)
+    ax.set_xlabel("weight decay")
+    ax.set_ylabel(f"test {metric}, with 95 % interval")
+    _legend(figure, ax)
+    _title(figure, title)
+    return figure
+
+
+OUTCOME_COLOURS = {
+    "learned": COLOURS[2],
+    "still at the prior": COLOURS[4],
+    "collapsed": COLOURS[1],
+    "diverged": COLOURS[6],
+}
+
+
+@styled
+def health_curves(history: pd.DataFrame, *, title: str) -> Figure:
+    """Effective rank and mean pairwise cosine of the document embeddings by epoch; a line a run, its `outcome` the
+    colour."""
+    figure = Figure(figsize=(9.6, 3.6))
+    axes = figure.subplots(1, 2)
+    texts = {"embedding_rank": "effective rank", "embedding_cosine": "mean pairwise cosine"}
+    for ax, (column, text) in zip(axes, texts.items(), strict=True):
+        for outcome, colour in OUTCOME_COLOURS.items():
+            runs = [one for _, one in history[history["outcome"] == outcome].groupby("run")]
+            for i, one in enumerate(runs):
+                name = f"{outcome} ({len(runs)} run{'s' * (len(runs) > 1)})" if i == 0 else None
+                ax.plot(one["epoch"], one[column], color=colour, linewidth=1.2, alpha=0.75, label=name)
+        ax.set_title(text, fontweight="normal", fontsize=10)
+        _epochs(ax)
+    axes[0].set_yscale("log")
+    _legend(figure, axes[0])
+    _title(figure, title)
+    return figure
+
+
+@styled
+def attention_grid(maps: dict[str, np.ndarray], *, title: str) -> Figure:
+    """Attention (layers, tokens, tokens) of several runs, a row a run, a column a layer."""
+    every = np.stack(list(maps.values()))
+    layers, top = every.shape[1], float(np.quantile(every, 0.995))
+    figure = Figure(figsize=(1.2 + 2.6 * layers, 2.75 * len(maps)))
+    axes = figure.subplots(len(maps), layers, squeeze=False)
+    for row, (name, layers_of_run) in zip(axes, maps.items(), strict=True):
+        for number, (ax, weights) in enumerate(zip(row, layers_of_run, strict=True)):
+            image = ax.imshow(weights, cmap="magma", vmin=0, vmax=top)
+            ax.set_title(f"{name}, layer {number + 1}", fontweight="normal", fontsize=9)
+            ax.set_xlabel("attended to", fontsize=8)
+            ax.grid(visible=False)
+        row[0].set_ylabel("token", fontsize=8)
+    figure.colorbar(image, ax=axes, shrink=0.7, label="attention weight")
+    _title(figure, title)
+    return figure
+
+
+@styled
+def scores_by_frequency(table: pd.DataFrame, *, by: str, metric: str, title: str) -> Figure:
+    """A score over labels of like frequency in train; `table` from `lib.tables.by_frequency`."""
+    figure = Figure(figsize=(7.2, 3.6))
+    ax = figure.subplots()
+    bins = _grouped_dots(ax, table, metric, by=by, within="train documents")
+    ax.set_xticks(range(len(bins)), bins)
+    ax.set_xlabel("train documents that have the label")
+    ax.set_ylabel(f"test {metric}, with 95 % interval")
     _legend(figure, ax)
     _title(figure, title)
     return figure

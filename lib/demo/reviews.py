@@ -16,20 +16,20 @@ OPENING, EARLY, PLOT, BODY, VERDICT, TAIL = range(6)  # the order of the parts; 
 VERDICT_PLACES = (EARLY, BODY + 0.5, VERDICT, None), (20, 25, 33, 22)  # None: left to the reader; and the weights
 HOPES = (("pro", "met"), ("con", "missed"))  # whichever way the hopes lean, they say nothing about the verdict
 HOPE_PLACES = (OPENING, BODY + 0.3, VERDICT, None), (25, 20, 25, 30)  # of what became of them
-CONTRARY = 0.22  # the share of reviews that grant the other side something in a sentence of its own
+CONTRARY = 0.15  # the share of reviews that grant the other side something in a sentence of its own
 NEUTRAL_OPENING, NEUTRAL_TAIL = 0.45, 0.4
 BEFORE_PLOT = 0.18  # the share of remarks that come before the plot
 # section: (weight, most in one review, how many of the film's aspects it takes up)
 REMARKS = {
-    "remark": (16, 9, 3),
-    "confirm": (1, 2, 1),
-    "concede": (2.2, 3, 2),
-    "deny": (1.3, 3, 1),
+    "remark": (60, 12, 3),
+    "confirm": (20, 3, 1),
+    "concede": (1.5, 2, 2),
+    "deny": (1, 2, 1),
     "viewing": (3, 1, 0),
     "others": (1.5, 1, 0),
     "compare": (1.5, 1, 0),
 }
-FILLERS = {"{}_turn": (8, 5, 0), "fact": (3, 2, 0)}  # more of the plot, and neutral facts
+FILLERS = {"{}_turn": (6, 4, 0), "fact": (2, 2, 0)}  # more of the plot, and neutral facts
 PLOT_PLACES = {"{}_turn": PLOT, "fact": PLOT + 0.5}
 
 

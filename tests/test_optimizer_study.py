@@ -32,7 +32,7 @@ def test_a_grid_of_cells_its_best_ones_and_the_claims(base):
         ("adam", good, 0.0),
         ("adamw", good, 0.1),
         ("adamw", 10.0, 0.0),
-        ("adagrad", 1e-9, 0.0),
+        ("adagrad", 1e3, 0.0),
     ]
     configs = [base.with_(optimizer=o, learning_rate=lr, weight_decay=decay, **same) for o, lr, decay in cells]
     runs = run_all([*configs, configs[1].with_(weight_decay=0.1), configs[1].with_(seed=2), base.baseline("majority")])

@@ -1,6 +1,8 @@
 """Several labels a document: from the file to the stored predictions, without a dense matrix of the corpus."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from lib.config import RunConfig
 from lib.data import load_corpus
 from lib.demo import ACT_LABELS, acts
 from lib.runs import run, run_all
+from lib.store import ROOT
 from lib.tokenization import encode, shorten
 from lib.training import loss_of
 from tests.conftest import WORDS
@@ -99,3 +102,39 @@ def test_tables_by_cell_and_by_label_frequency(many, tiny):
     gold = runs.predictions.groups("optimizer")[0].labels
     assert bins[bins["optimizer"] == "adamw"]["times gold"].sum() == (gold >= 0).sum()
     assert (bins[bins["train documents"] == "0–0"]["R@5"] == 0).all()
+
+
+LARGE = """
+import itertools, json, resource, sys
+import numpy as np
+from lib import build_model, load_corpus, make_loader, tokenize
+from lib.optim import make_optimizer
+from lib.training import loss_of
+
+folder, backbone, words = sys.argv[1], sys.argv[2], sys.argv[3].split()
+rng = np.random.default_rng(0)
+for name, rows in (("train", 45_000), ("dev", 500), ("test", 500)):
+    with open(f"{folder}/{name}.jsonl", "w") as file:
+        for row in range(rows):
+            labels = {f"c{row % 4271}", *(f"c{i}" for i in rng.integers(4271, size=4))}
+            file.write(json.dumps({"text": " ".join(rng.choice(words, 20)), "label": sorted(labels)}) + "\\n")
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+corpus = load_corpus(folder)
+tokens = tokenize(corpus, backbone, max_length=32)
+model = build_model(backbone, head="first_token", num_labels=corpus.num_labels)
+optimizer = make_optimizer("adam", model, learning_rate=1e-4)
+for ids, mask, labels in itertools.islice(make_loader(tokens.train, batch_size=64, seed=1), 50):
+    loss_of(model(ids, mask), labels).backward()
+    optimizer.step()
+    optimizer.zero_grad()
+print(corpus.num_labels, before // 1024, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+def test_no_dense_matrix_of_the_corpus_is_ever_made(tiny, tmp_path):
+    """45,000 documents and 4,271 labels: a dense matrix of 32-bit numbers alone would take 733 MiB."""
+    command = [sys.executable, "-c", LARGE, str(tmp_path), tiny["bert"], " ".join(WORDS)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    labels, before, after = map(int, done.stdout.split())
+    assert labels == 4271 and after - before < 600

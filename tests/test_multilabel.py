@@ -137,4 +137,4 @@ def test_no_dense_matrix_of_the_corpus_is_ever_made(tiny, tmp_path):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     labels, before, after = map(int, done.stdout.split())
-    assert labels == 4271 and after - before < 600
+    assert labels == 4271 and after - before < 400

@@ -215,12 +215,14 @@ def page(executed, runs: Runs, name: str, profile: str, command: str, parameters
     for run in trained:
         made = json.loads((run.folder / "environment.json").read_text())
         machines.setdefault(f"{made['device']}, {made['threads']} threads, torch {made['torch']}", []).append(run)
+    heads = list(dict.fromkeys(run.config.head for run in trained or runs))
+    kept = f"first {config.layers} layers, " if config.layers else ""
     rows = status["data"]["rows"]
     where = "; ".join(f"{len(own)} trained runs on {machine}" for machine, own in machines.items())
     about = (
         f"Profile `{profile}` · data: {status['data']['source']}; {rows['train']:,} train, {rows['dev']:,} dev and "
         f"{rows['test']:,} test rows, fingerprint `{status['data']['fingerprint'][:12]}` · model: {config.backbone} "
-        f"({config.head} head) · {where}."
+        f"({kept}{', '.join(heads)} head{'s' * (len(heads) > 1)}) · {where}."
     )
     listed = ", ".join(f"`{key} = {value!r}`" for key, value in parameters.items())
     made_text = (

@@ -17,7 +17,7 @@ README = (ROOT / "README.md").read_text()
 
 
 def code(language: str, containing: str) -> str:
-    found = [block for block in re.findall(rf"```{language}\n(.*?)```", README, flags=re.S) if containing in block]
+    found = [block for block in re.findall(rf"```{language}\n(.*?)\n *```", README, flags=re.S) if containing in block]
     assert len(found) == 1
     return found[0]
 

@@ -216,5 +216,20 @@ def collapse(p: Predictions) -> str:
     )
 
 
-CLAIMS = (sweet_spot, failing, decoupled, collapse)
+def start(p: Predictions) -> str:
+    """Whether a run's end depends on where its output layer starts: at the label shares, or at even guesses."""
+    ends: dict[tuple, dict[bool, str]] = {}
+    for run in _trained(p):
+        config = run["config"]
+        ends.setdefault((config["optimizer"], config["learning_rate"]), {})[config["prior_bias"]] = run["outcome"]
+    both = {cell: found for cell, found in ends.items() if len(found) == 2}
+    changed = sum(found[True] != found[False] for found in both.values())
+    told = "; ".join(
+        f"{name} at {rate:g} ended {found[True]} from the label shares and {found[False]} from even guesses"
+        for (name, rate), found in both.items()
+    )
+    return f"The start of the output layer decides how a run ends at **{changed} of {len(both)}** learning rates tried: {told}."
+
+
+CLAIMS = (sweet_spot, failing, decoupled, collapse, start)
 FINDINGS = {f.__name__: f for f in (leader, verdict, beyond_baseline, headroom, overshooting, averaging, *CLAIMS)}

@@ -82,6 +82,11 @@ def test_a_start_at_the_label_shares_is_the_prior(base):
     assert shares == pytest.approx([0.75, 0.5, 0.125])  # a label that train never has gets half a document
     single = prior_logits(np.array([0, 0, 0, 1]), 2)
     assert np.exp(single) == pytest.approx([0.75, 0.25])
+    runs = run_all([base.with_(prior_bias=start, epochs=1) for start in (True, False)])
+    ends = {each.config.prior_bias: each.status["outcome"] for each in runs}
+    text = findings.start(runs.predictions)
+    assert f"ended {ends[True]} from the label shares and {ends[False]} from even guesses" in text
+    assert f"**{int(ends[True] != ends[False])} of 1**" in text
     still = run(base.with_(learning_rate=1e-9, optimizer="sgd", epochs=1))
     assert still.history["dev_loss"][0] == pytest.approx(still.status["prior_loss"], rel=0.05)
     assert run(base.with_(prior_bias=False, learning_rate=1e-9, epochs=1)).history["dev_loss"][0] > 0.6

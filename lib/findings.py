@@ -228,7 +228,10 @@ def start(p: Predictions) -> str:
         f"{name} at {rate:g} ended {found[True]} from the label shares and {found[False]} from even guesses"
         for (name, rate), found in both.items()
     )
-    return f"The start of the output layer decides how a run ends at **{changed} of {len(both)}** learning rates tried: {told}."
+    return (
+        f"The start of the output layer decides how a run ends at **{changed} of {len(both)}** learning rates tried: "
+        f"{told}."
+    )
 
 
 CLAIMS = (sweet_spot, failing, decoupled, collapse, start)

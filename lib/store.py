@@ -19,6 +19,7 @@ from lib.baselines import BASELINES
 from lib.config import DATA_FIELDS, RunConfig
 from lib.data import Corpus, load_corpus
 from lib.errors import InputError
+from lib.health import attention_maps
 from lib.loaders import make_loader
 from lib.models import load_model
 from lib.predictions import Predictions
@@ -100,6 +101,12 @@ class Run:
     def predictions(self) -> pd.DataFrame:
         return pd.read_parquet(self.folder / "predictions.parquet")
 
+    def attention(self, most: int = 48) -> np.ndarray:
+        """What the chosen epoch's model attends to in the first dev document (layers, tokens, tokens), up to `most`
+        tokens."""
+        ids, mask = (tensor[0] for tensor in tokens_of(self.config).dev.tensors[:2])
+        return attention_maps(load_model(self.folder / "model")[0], ids[mask.bool()][:most]).numpy()
+
     def predict(self, texts: list[str], batch_size: int = EVALUATION_BATCH) -> tuple[list[str], np.ndarray]:
         """Labels and probabilities (rows, num_labels) for texts, by the chosen epoch's model."""
         if not (self.folder / "model").is_dir():
@@ -127,6 +134,13 @@ def load_run(name: str | Path) -> Run:
 class Runs(list):
     """The runs of a study."""
 
+    def ended(self, *outcomes: str, **fields) -> "Runs":
+        """The runs with one of these outcomes (see `lib.health.outcome`) and these values in their configuration, the
+        highest dev P@1 first."""
+        found = [run for run in self if run.status.get("outcome") in outcomes]
+        found = [run for run in found if all(getattr(run.config, name) == value for name, value in fields.items())]
+        return Runs(sorted(found, key=lambda run: -run.history["dev_P@1"].max() if len(run.history) else 0.0))
+
     @property
     def history(self) -> pd.DataFrame:
         """All histories, one row a run and epoch, with the run's key and its configuration's plain fields.
@@ -137,6 +151,7 @@ class Runs(list):
         for run in self:
             own = run.history
             fields = {k: v for k, v in run.config if not isinstance(v, dict) and k not in own}
+            fields |= {"outcome": run.status["outcome"]} if "outcome" in run.status else {}
             frames += [own.assign(run=run.key[:16], **fields)] if len(own) else []
         return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 

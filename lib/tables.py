@@ -244,7 +244,8 @@ def best(p: Predictions, *, by: str = "optimizer", metric: str = "P@1") -> Predi
 
 def by_cell(p: Predictions, *, by: list[str], metrics: list[str], epoch: str = "last") -> pd.DataFrame:
     """One row for each combination of the fields `by` that was run: how its runs ended and in what health, and test
-    scores with their 95 % intervals; a run that diverged before it could be scored has no score."""
+    scores with their 95 % intervals; a run that diverged before it could be scored has no score. `reason` says why runs
+    diverged."""
     rows = []
     cells = [tuple(r["config"][f] for f in by) for r in p.runs.values() if r["config"]["backbone"] not in NAMES]
     for cell in dict.fromkeys(cells):
@@ -265,8 +266,9 @@ def by_cell(p: Predictions, *, by: list[str], metrics: list[str], epoch: str = "
         for name in HEALTH:
             seen = [run["health"][name] for run in own if "health" in run]
             row |= {name: np.mean(seen) if seen else np.nan}
-        rows.append(row)
-    return pd.DataFrame(rows)
+        rows.append(row | {"reason": next((run["reason"] for run in own if "reason" in run), "")})
+    table = pd.DataFrame(rows)
+    return table if table["reason"].any() else table.drop(columns="reason")
 
 
 def by_frequency(p: Predictions, *, by: str, edges: list[int]) -> pd.DataFrame:

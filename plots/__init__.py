@@ -285,6 +285,15 @@ def _scale(names) -> dict:
     return dict(zip(names, shades, strict=True))
 
 
+def with_factor(table: pd.DataFrame, rates: dict[str, float], factors: list[float], decays: dict[str, float]):
+    """The rows of a table that are cells of a grid (its default learning rates times factors, at its weight decays),
+    with a column `factor`."""
+    names = table["optimizer"]
+    factor = (table["learning_rate"].astype(float) / names.map(rates)).map(lambda value: float(f"{value:.3g}"))
+    decay = names.map(lambda name: decays.get(name, 0.0))
+    return table.assign(factor=factor)[factor.isin(factors) & (table["weight_decay"].astype(float) == decay)]
+
+
 @styled
 def sweep_panels(history: pd.DataFrame, published: pd.DataFrame, *, score: str, title: str) -> Figure:
     """Small multiples, an optimizer a column: train loss above, a dev score below, a line for each learning rate.

@@ -8,21 +8,19 @@ counted in every denominator and can never be hit. Rankings are label ids (rows,
 from collections.abc import Iterable
 
 import numpy as np
+import torch
 
 A, B = 0.55, 1.5  # of the propensity model (Jain et al. 2016), the values used for EURLex
 
 
 def top_k(scores: np.ndarray, k: int) -> np.ndarray:
     """The k best labels (rows, k) of scores (rows, labels); equal scores in the order of their label ids."""
-    rows, labels = scores.shape
-    k = min(k, labels)
-    chosen = np.argpartition(-scores, k - 1, axis=1)[:, :k] if k < labels else np.tile(np.arange(labels), (rows, 1))
-    values = np.take_along_axis(scores, chosen, axis=1)
-    last = values.min(axis=1)
-    tied = (scores == last[:, None]).sum(1) > (values == last[:, None]).sum(1)  # ties that the cut went through
-    for row in np.flatnonzero(tied):
-        above = np.flatnonzero(scores[row] > last[row])
-        level = np.flatnonzero(scores[row] == last[row])[: k - len(above)]
+    k = min(k, scores.shape[1])
+    values, found = torch.from_numpy(scores).topk(min(k + 1, scores.shape[1]), dim=1)
+    values, chosen = values.numpy(), found[:, :k].numpy()
+    for row in np.flatnonzero(values[:, k - 1] == values[:, -1]) if values.shape[1] > k else ():  # the cut parts a tie
+        above = np.flatnonzero(scores[row] > values[row, k - 1])
+        level = np.flatnonzero(scores[row] == values[row, k - 1])[: k - len(above)]
         chosen[row] = np.concatenate([above, level])
     chosen.sort(axis=1)
     order = np.argsort(-np.take_along_axis(scores, chosen, axis=1), axis=1, kind="stable")

@@ -333,7 +333,7 @@ def outcome_grid(table: pd.DataFrame, *, rows: str, columns: str, metric: str, t
     """A heat map of a score; in each cell the score and how its runs ended."""
     across = sorted(table[columns].unique(), reverse=True)
     down = list(dict.fromkeys(table[rows]))
-    figure = Figure(figsize=(1.6 + 1.45 * len(across), 1.0 + 0.62 * len(down)))
+    figure = Figure(figsize=(1.6 + 1.45 * len(across), 1.0 + 0.7 * len(down)))
     ax = figure.subplots()
     cells = {(row[rows], row[columns]): row for row in table.to_dict("records")}
     values = np.array([[cells.get((i, j), {}).get(metric, np.nan) for j in across] for i in down], dtype=float)
@@ -343,7 +343,7 @@ def outcome_grid(table: pd.DataFrame, *, rows: str, columns: str, metric: str, t
         for x, j in enumerate(across):
             if cell := cells.get((i, j)):
                 score = "–" if np.isnan(values[y, x]) else f"{values[y, x]:.1%}"
-                text = f"{score}\n{cell['outcome']}\nlr {float(cell['learning_rate']):g}"
+                text = f"{score}\n{cell['outcome'].replace(', ', chr(10))}\nlr {float(cell['learning_rate']):g}"
                 colour = "white" if values[y, x] > 0.55 * top else "#222222"
                 ax.text(x, y, text, ha="center", va="center", fontsize=7.5, color=colour, linespacing=1.25)
     ax.set_xticks(range(len(across)), [f"×{factor:g}" for factor in across])

@@ -101,7 +101,7 @@ def test_tables_by_cell_and_by_label_frequency(many, tiny):
     bins = tables.by_frequency(runs.predictions, by="optimizer", edges=[0, 1, 20])
     gold = runs.predictions.groups("optimizer")[0].labels
     assert bins[bins["optimizer"] == "adamw"]["times gold"].sum() == (gold >= 0).sum()
-    assert (bins[bins["train documents"] == "0–0"]["R@5"] == 0).all()
+    assert bins[bins["train documents"] == "0–0"]["R@5"].isna().all()  # too few documents for a score
 
 
 LARGE = """

@@ -1,4 +1,4 @@
-"""The command line: python -m lib study | train | predict | verify."""
+"""The command line: python -m lib study | train | sweep | predict | verify."""
 
 import csv
 import sys
@@ -26,6 +26,19 @@ def read_value(name: str, value: str):
         raise InputError(f"{name}: {value!r} is not YAML; a list is written [1, 2]") from None
 
 
+def read_yaml(path: Path) -> dict:
+    """The `name: value` lines of a YAML file. Raises InputError."""
+    if not path.is_file():
+        raise InputError(f"There is no file {path}")
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise InputError(f"{path.name} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{path.name} has no `name: value` lines, but {type(values).__name__}")
+    return values
+
+
 @app.command()
 def study(
     name: str,
@@ -47,14 +60,7 @@ def train(config: Path, overrides: Annotated[Optional[list[str]], typer.Argument
     from lib.config import RunConfig
     from lib.runs import run
 
-    if not config.is_file():
-        raise InputError(f"There is no file {config}")
-    try:
-        values = yaml.safe_load(config.read_text(encoding="utf-8")) or {}
-    except yaml.YAMLError as error:
-        raise InputError(f"{config.name} is not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(values, dict):
-        raise InputError(f"{config.name} has no `name: value` lines, but {type(values).__name__}")
+    values = read_yaml(config)
     for item in overrides or []:
         key, sign, value = item.partition("=")
         if not sign:
@@ -65,6 +71,21 @@ def train(config: Path, overrides: Annotated[Optional[list[str]], typer.Argument
     if status["status"] == "diverged":
         print(f"The run diverged: {status['reason']}")
     print(finished.folder)
+
+
+@app.command()
+def sweep(
+    spec: Path,
+    workers: Annotated[int, typer.Option(min=1, help="processes to start on this machine")] = 1,
+    storage: Annotated[Optional[str], typer.Option(help="a database URL; without it a journal file in runs/")] = None,  # noqa: UP045
+):
+    """Run a search space from a YAML file; the same command elsewhere joins in. The last line is the best run's folder."""
+    from lib.sweep import Sweep
+    from lib.sweep import sweep as run_sweep
+
+    runs = run_sweep(Sweep(**read_yaml(spec)), workers=workers, storage=storage)
+    print(runs[0].folder if runs else "No cell could be run")
+    raise typer.Exit(code=0 if runs else 1)
 
 
 @app.command()

@@ -47,6 +47,8 @@ class RunConfig(BaseModel):
     select_by: Literal["macro_f1", "accuracy", "loss", "micro_f1", "P@1", "nDCG@5", "last"] = (
         "macro_f1"  # on dev, chooses the epoch; last: none is chosen
     )
+    patience: int | None = Field(None, ge=1)  # stop after so many epochs without a better dev score; None: never
+    stop_after: int | None = Field(None, ge=1)  # train so many epochs of the plan; None: all
     health: bool = False  # look at the embeddings after every epoch, and judge the run
     test_every_epoch: bool = False  # else test is scored for the chosen and the last epoch
 

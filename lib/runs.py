@@ -50,6 +50,7 @@ def beginnings(config: RunConfig) -> list[str]:
     corpus = corpus_of(config)
     plan, steps = plan_of(config, len(corpus.train))
     same = {"epochs": 1, "schedule": "constant", "schedule_args": {}, "select_by": "macro_f1"}
+    same |= {"patience": None, "stop_after": None}
     digest = hashlib.sha256(run_key(config.with_(**same), corpus).encode() + config.select_by.encode())
     names = []
     for epoch in range(config.epochs):
@@ -151,9 +152,13 @@ def _train(config: RunConfig, corpus: Corpus, folder: Path, keep: Collection[str
                 weights = {name: value.detach().clone() for name, value in model.state_dict().items()}
             if config.test_every_epoch and epoch < config.epochs:
                 parts.append(score_test(epoch))
+            stop = epoch == config.stop_after or (config.patience and epoch - chosen >= config.patience)
             if names[epoch - 1] in keep:
                 state = {"history": history, "chosen": chosen, "best": best, "predictions": pd.concat(parts)}
                 save_checkpoint(store() / "checkpoints" / names[epoch - 1], model, optimizer, weights, **state)
+            if stop and epoch < config.epochs:
+                result["stopped"] = "stop_after" if epoch == config.stop_after else "patience"
+                break
     except training.DivergedError as error:
         result = {"status": "diverged", "reason": str(error)}
     last = len(history)

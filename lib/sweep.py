@@ -1,0 +1,280 @@
+"""Sweeps: the runs of a search space, shared by any number of processes through an Optuna storage.
+
+A sweep has slots, each a cell of the space (or, for `tpe`, a cell that the sampler names when the slot is taken). Every
+process that works on a sweep takes one slot after the other, and takes over the slots of processes that died.
+"""
+
+import itertools
+import os
+import random
+import socket
+import subprocess
+import sys
+import time
+from typing import Any, Literal
+
+import psutil
+import yaml
+from filelock import FileLock
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from lib.config import RunConfig, explain
+from lib.errors import InputError, nearest
+from lib.runs import beginnings, run
+from lib.store import ROOT, Run, Runs, store
+
+GRACE = 60.0  # seconds without a sign of life after which a worker on another machine is taken for dead
+WORST = -1.0  # the value of a run without a score: it diverged in its first epoch
+LOWER_IS_BETTER = ("loss",)
+
+
+class Sweep(BaseModel):
+    """What is searched, and how. Raises InputError."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(pattern=r"^\w[\w.-]*$")
+    base: dict[str, Any]  # fields of RunConfig
+    space: dict[str, list[Any]]  # field -> its values
+    search: Literal["grid", "random", "tpe", "halving"] = "grid"
+    trials: int | None = Field(None, ge=1)  # of random and tpe; None: as many as there are cells
+    eta: int = Field(3, ge=2)  # halving: one in so many cells goes on, with so many times the epochs
+    seed: int = 0
+
+    def __init__(self, **values):
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise explain(error, type(self).model_fields) from None
+        for field, choices in self.space.items():
+            if field not in RunConfig.model_fields:
+                raise InputError(f"space: unknown parameter {field!r}.{nearest(field, RunConfig.model_fields)}")
+            if not choices:
+                raise InputError(f"space: {field} has no values")
+        for cell in self.cells():
+            self.config(cell)
+
+    def cells(self) -> list[dict]:
+        """Every combination of the space's values; for `random`, `trials` of them, drawn without replacement."""
+        cells = [dict(zip(self.space, values, strict=True)) for values in itertools.product(*self.space.values())]
+        if self.search == "random":
+            return random.Random(self.seed).sample(cells, min(self.trials or len(cells), len(cells)))
+        return cells
+
+    def config(self, cell: dict) -> RunConfig:
+        return RunConfig(**self.base | cell)
+
+    def rungs(self) -> list[int]:
+        """After how many epochs halving chooses, the last being the end; one rung for every other search."""
+        rungs = [self.config(self.cells()[0]).epochs]
+        while self.search == "halving" and rungs[0] > 1 and self.eta ** len(rungs) <= len(self.cells()):
+            rungs.insert(0, max(1, rungs[0] // self.eta))
+        return rungs
+
+
+def score(finished: Run) -> float:
+    """The best dev score of a run over all its evaluations, the higher the better."""
+    metric = finished.config.select_by
+    if not finished.status["chosen_epoch"]:
+        return WORST
+    values = finished.history[f"dev_{metric}"]
+    return -float(values.min()) if metric in LOWER_IS_BETTER else float(values.max())
+
+
+def storage_of(spec: Sweep, url: str | None):
+    """The storage at a database URL, or a journal file in the run store."""
+    import optuna
+    from optuna.storages import JournalStorage, RDBStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    if url:
+        return RDBStorage(url)
+    folder = store() / "sweeps"
+    folder.mkdir(parents=True, exist_ok=True)
+    return JournalStorage(JournalFileBackend(str(folder / f"{spec.name}.journal")))
+
+
+def open_study(spec: Sweep, storage, rung: int, slots: int):
+    """The Optuna study of one rung. Raises InputError where a study of that name searches something else."""
+    import optuna
+
+    about = spec.model_dump() | {"rung": rung}
+    sampler = optuna.samplers.TPESampler(seed=spec.seed + os.getpid() % 1000, constant_liar=True)
+    study = optuna.create_study(
+        study_name=f"{spec.name}-{rung}", storage=storage, direction="maximize", sampler=sampler, load_if_exists=True
+    )
+    if study.user_attrs.setdefault("spec", about) != about:
+        raise InputError(f"The sweep {spec.name} exists with another specification; give this one another name")
+    study.set_user_attr("spec", about)
+    study.set_user_attr("slots", slots)
+    return study
+
+
+def _me() -> dict:
+    return {"host": socket.gethostname(), "pid": os.getpid(), "born": psutil.Process().create_time()}
+
+
+def _alive(worker: dict, last_sign: float) -> bool:
+    if worker["host"] != socket.gethostname():
+        return time.time() - last_sign < GRACE
+    try:
+        return psutil.Process(worker["pid"]).create_time() == worker["born"]
+    except psutil.NoSuchProcess:
+        return False
+
+
+def take(study, cells: list[dict]):
+    """The next trial for this process, or None where none is left to take; frees the slots of dead processes first.
+
+    Called under a lock that all processes of a machine share. An empty cell is left to the sampler.
+    """
+    from optuna.trial import TrialState
+
+    done, waiting = set(), set()
+    for trial in study.get_trials(deepcopy=False):
+        slot, attrs = trial.user_attrs.get("slot"), trial.user_attrs
+        if trial.state == TrialState.COMPLETE or "error" in attrs:
+            done.add(slot)
+        elif trial.state == TrialState.WAITING:
+            waiting.add(slot)
+        elif trial.state == TrialState.RUNNING:
+            started = trial.datetime_start.timestamp()
+            if (
+                _alive(attrs["worker"], attrs.get("sign", started))
+                if "worker" in attrs
+                else time.time() - started < GRACE
+            ):
+                waiting.add(slot)
+            else:
+                study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
+    for slot, cell in enumerate(cells):
+        if slot not in done | waiting:
+            study.enqueue_trial(cell, user_attrs={"slot": slot})
+    if not any(t.state == TrialState.WAITING for t in study.get_trials(deepcopy=False)):
+        return None
+    trial = study.ask()
+    if trial.user_attrs.get("slot") in done or "slot" not in trial.user_attrs:  # another machine was faster
+        study.tell(trial, state=TrialState.FAIL)
+        return None
+    trial.set_user_attr("worker", _me())
+    return trial
+
+
+def states(study) -> dict[str, int]:
+    """How many slots are finished, running and failed."""
+    from optuna.trial import TrialState
+
+    trials = study.get_trials(deepcopy=False)
+    return {
+        "finished": sum(t.state == TrialState.COMPLETE for t in trials),
+        "running": sum(t.state == TrialState.RUNNING for t in trials),
+        "failed": sum("error" in t.user_attrs for t in trials),
+    }
+
+
+def _line(study, slots: int, name: str, start: float, first: int) -> str:
+    """Progress of a rung: counts, the best so far, and how long it will take at the pace since this process came."""
+    n = states(study)
+    line = f"{name}: {n['finished']}/{slots} finished, {n['running']} running, {n['failed']} failed"
+    if n["finished"]:
+        best = study.best_trial
+        told = " ".join(f"{field}={value}" for field, value in best.params.items())
+        line += f", best {best.value:.4f} ({told})"
+    if n["finished"] > first:
+        left = (slots - n["finished"] - n["failed"]) * (time.perf_counter() - start) / (n["finished"] - first)
+        line += f", about {left / 60:.1f} min to go"
+    return line
+
+
+def _work(spec: Sweep, study, cells: list[dict], rung: int, last: bool) -> None:
+    """Take slots of a rung and run them until all are finished, by this process or others."""
+    lock = FileLock(store() / "sweeps" / f"{study.study_name}.lock")
+    start, first = time.perf_counter(), states(study)["finished"]
+    while True:
+        with lock:
+            trial = take(study, cells)
+        if trial is None:
+            n = states(study)
+            if n["finished"] + n["failed"] >= len(cells):
+                return
+            time.sleep(0.5)
+            continue
+        cell = {field: trial.suggest_categorical(field, values) for field, values in spec.space.items()}
+        config = spec.config(cell)
+        names = beginnings(config)
+        config = config if last else config.with_(stop_after=rung)
+        try:
+            finished = run(config, keep=() if last else {names[rung - 1]})
+        except InputError as error:
+            trial.set_user_attr("error", str(error))
+            study.tell(trial, state=_failed(), skip_if_finished=True)
+            print(f"{cell}: {error}", flush=True)
+            continue
+        trial.set_user_attr("run", finished.key[:16])
+        trial.set_user_attr("status", finished.status.get("outcome", finished.status["status"]))
+        study.tell(trial, score(finished), skip_if_finished=True)
+        print(_line(study, len(cells), spec.name if last else f"{study.study_name} epochs", start, first), flush=True)
+
+
+def _failed():
+    from optuna.trial import TrialState
+
+    return TrialState.FAIL
+
+
+def sweep(spec: Sweep, *, workers: int = 1, storage: str | None = None) -> Runs:
+    """The runs of a sweep, the best dev score first. Processes with the same specification and storage share the work;
+    `workers` starts so many on this machine, each with its share of the threads. What is finished is not run again."""
+    opened = storage_of(spec, storage)
+    if workers > 1:
+        _start(spec, workers, storage)
+    cells, rungs = spec.cells(), spec.rungs()
+    if spec.search == "tpe":
+        cells = [{}] * min(spec.trials or len(cells), 10 * len(cells))
+    for number, rung in enumerate(rungs):
+        last = number == len(rungs) - 1
+        study = open_study(spec, opened, rung, len(cells))
+        _work(spec, study, cells, rung, last)
+        if not last:
+            cells = survivors(study, cells, spec.eta)
+    return Runs(_runs(study))
+
+
+def _start(spec: Sweep, workers: int, storage: str | None) -> None:
+    """Start worker processes and wait for them. A killed one loses nothing: the others take over its slot, or the
+    process that called this does."""
+    path = store() / "sweeps" / f"{spec.name}.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml.safe_dump(spec.model_dump(), sort_keys=False), encoding="utf-8")
+    command = [sys.executable, "-m", "lib", "sweep", str(path), *(["--storage", storage] if storage else [])]
+    threads = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // workers))}
+    processes = [subprocess.Popen(command, env=os.environ | threads, cwd=ROOT) for _ in range(workers)]
+    try:
+        for process in processes:
+            process.wait()
+    finally:
+        for process in processes:
+            process.terminate()
+
+
+def survivors(study, cells: list[dict], eta: int) -> list[dict]:
+    """The best cells of a rung, one in `eta`; equal ones in the order of the space."""
+    from optuna.trial import TrialState
+
+    done = [t for t in study.get_trials(deepcopy=False) if t.state == TrialState.COMPLETE]
+    value = {t.user_attrs["slot"]: t.value for t in done}
+    order = sorted(value, key=lambda slot: (-value[slot], slot))
+    return [cells[slot] for slot in sorted(order[: max(1, -(-len(cells) // eta))])]
+
+
+def _runs(study) -> list[Run]:
+    from optuna.trial import TrialState
+
+    done = [t for t in study.get_trials(deepcopy=False) if t.state == TrialState.COMPLETE]
+    keys = dict.fromkeys(t.user_attrs["run"] for t in sorted(done, key=lambda t: (-t.value, t.user_attrs["slot"])))
+    runs = [Run(store() / key) for key in keys]
+    elsewhere = [run.folder.name for run in runs if not (run.folder / "status.json").exists()]
+    if elsewhere:
+        print(f"{len(elsewhere)} runs are in another machine's store: {', '.join(elsewhere)}", flush=True)
+    return [run for run in runs if run.folder.name not in elsewhere]

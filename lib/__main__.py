@@ -79,7 +79,7 @@ def sweep(
     workers: Annotated[int, typer.Option(min=1, help="processes to start on this machine")] = 1,
     storage: Annotated[Optional[str], typer.Option(help="a database URL; without it a journal file in runs/")] = None,  # noqa: UP045
 ):
-    """Run a search space from a YAML file; the same command elsewhere joins in. The last line is the best run's folder."""
+    """Run a search space from a YAML file; the same command elsewhere joins in. Ends with the best run's folder."""
     from lib.sweep import Sweep
     from lib.sweep import sweep as run_sweep
 

@@ -8,7 +8,7 @@ READY   := $(VENV)/.ready
 STUDIES := $(patsubst notebooks/%.ipynb,%,$(wildcard notebooks/*.ipynb))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test lab verify lint lock clean $(STUDIES)
+.PHONY: help setup test stress lab verify lint lock clean $(STUDIES)
 
 ## Show this list
 help:
@@ -36,6 +36,10 @@ $(STUDIES): $(READY)
 ## Run the tests
 test: $(READY)
 	@$(PY) -m pytest $(ARGS)
+
+## Kill workers of a sweep, again and again, and count what was lost (some minutes)
+stress: $(READY)
+	@$(PY) -m tests.stress
 
 ## Open the notebooks in Jupyter
 lab: $(READY)

@@ -14,20 +14,29 @@ import numpy as np
 import pandas as pd
 from scipy.special import softmax
 
+from lib import findings, search, tables
 from lib.audit import audit as audit_table
 from lib.config import RunConfig
 from lib.errors import InputError, lookup
-from lib.findings import FINDINGS
 from lib.metrics import SCORES
 from lib.predictions import Predictions
 from lib.store import corpus_of, tokens_of
-from lib.tables import TABLES, best
+from lib.tables import best
 
 RANKINGS = ("P", "R", "nDCG", "PSP", "PSnDCG")
 SPEC = re.compile(r"<!-- (table|finding|audit|measured) (\w+) = (\w+) (\{.*\}) -->\n\n?((?:.+\n?)+)")
 AUDITED = ("dataset", "train_rows", "dev_rows", "test_rows", "split_seed", "backbone", "max_length")
 RUNS_MIME = "application/vnd.study.runs+json"
-SHARES = {*SCORES, "top_label_share", "precision", "recall", "f1", *(f"{m}@{k}" for m in RANKINGS for k in range(1, 6))}
+SHARES = {
+    *SCORES,
+    "top_label_share",
+    "share of the grid",
+    "share of variance",
+    "precision",
+    "recall",
+    "f1",
+    *(f"{m}@{k}" for m in RANKINGS for k in range(1, 6)),
+}
 
 
 def _display(bundle: dict, **metadata) -> None:
@@ -186,7 +195,9 @@ def verify(folder: Path) -> tuple[int, list[str], list[str]]:
         checked.add(body)
         if kind == "finding":
             compared += 1
-            expected = compute(lookup(FINDINGS, function, f"finding on {folder}"), predictions, arguments)
+            expected = compute(
+                lookup(findings.FINDINGS | search.FINDINGS, function, f"finding on {folder}"), predictions, arguments
+            )
             if body.strip() != expected.strip():
                 wrong.append(f"finding {function}: the page says {body.strip()!r}, the predictions say {expected!r}")
             continue
@@ -201,7 +212,9 @@ def verify(folder: Path) -> tuple[int, list[str], list[str]]:
                 left.append(f"{name}: {error}")
                 continue
         else:
-            table = compute(lookup(TABLES, function, f"table on {folder}"), predictions, arguments)
+            table = compute(
+                lookup(tables.TABLES | search.TABLES, function, f"table on {folder}"), predictions, arguments
+            )
         count, differing = _compare(name, markdown(table), body)
         compared, wrong = compared + count, wrong + differing
         file = folder / f"{name}.csv"

@@ -124,7 +124,7 @@ def _train(config: RunConfig, corpus: Corpus, folder: Path, keep: Collection[str
     dev, test = (make_loader(part, batch_size=EVALUATION_BATCH) for part in (tokens.dev, tokens.test))
     names, (steps, _) = beginnings(config), plan_of(config, len(corpus.train))
     history, parts, chosen, best, weights = [], [], 0, -np.inf, {}
-    result = {"status": "finished"}
+    result, tested = {"status": "finished"}, {}
     for name in reversed(names[:-1]):
         if found := load_checkpoint(store() / "checkpoints" / name, model, optimizer):
             weights, progress = found
@@ -135,6 +135,7 @@ def _train(config: RunConfig, corpus: Corpus, folder: Path, keep: Collection[str
 
     def score_test(epoch: int) -> pd.DataFrame:
         found = training.evaluate(model, test, precision=config.precision)
+        tested[epoch] = found
         return to_frame("test", epoch, corpus.test, found.logits, found.ranked)
 
     try:
@@ -171,6 +172,9 @@ def _train(config: RunConfig, corpus: Corpus, folder: Path, keep: Collection[str
         reading = {"max_length": config.max_length, "truncation": config.truncation}
         save_model(model, folder / "model", backbone=config.backbone, **reading, **options)
         pd.concat(parts, ignore_index=True).to_parquet(folder / "predictions.parquet", index=False)
+        if chosen not in tested:  # scored by the run that this one shares its beginning with
+            score_test(chosen)
+        write_results(folder, history, chosen, tested[chosen], corpus)
     (folder / "history.jsonl").write_text("".join(json.dumps(row) + "\n" for row in history))
     if config.health:
         prior = prior_loss(corpus.train.labels, corpus.dev.labels, corpus.num_labels)
@@ -184,6 +188,30 @@ def _train(config: RunConfig, corpus: Corpus, folder: Path, keep: Collection[str
             )
         result |= {"outcome": judged, "prior_loss": prior}
     return result | {"chosen_epoch": chosen, "last_epoch": last}
+
+
+def write_results(folder: Path, history: list[dict], chosen: int, test: training.Evaluation, corpus: Corpus) -> None:
+    """The files that transformers' example scripts leave, for tools that read them: train, eval and test results, all of
+    them in one, predictions as text, and the trainer's state."""
+    last, best = history[-1], history[chosen - 1]
+    seconds = sum(row["seconds"] for row in history)
+    rows = len(corpus.train)
+    train = {"epoch": last["epoch"], "train_loss": last["train_loss"], "train_runtime": seconds, "train_samples": rows}
+    train["train_samples_per_second"] = rows * len(history) / seconds
+    scores = {name.removeprefix("dev_"): value for name, value in best.items() if name.startswith("dev_")}
+    results = {
+        "train": train,
+        "eval": {"epoch": chosen, "eval_samples": len(corpus.dev)} | {f"eval_{k}": v for k, v in scores.items()},
+        "test": {"epoch": chosen, "test_samples": len(corpus.test)} | {f"test_{k}": v for k, v in test.scores.items()},
+    }
+    for name, values in results.items():
+        write_json(folder / f"{name}_results.json", values)
+    write_json(folder / "all_results.json", results["train"] | results["eval"] | results["test"])
+    ids = test.logits.argmax(1)[:, None] if test.ranked is None else test.ranked
+    lines = [f"{i}\t" + "\t".join(corpus.label_names[j] for j in row) for i, row in enumerate(ids)]
+    (folder / "test_predictions.txt").write_text("\n".join(["index\tprediction", *lines]) + "\n", encoding="utf-8")
+    state = {"epoch": last["epoch"], "global_step": last["step"], "best_epoch": chosen, "log_history": history}
+    write_json(folder / "trainer_state.json", state)
 
 
 def run_all(configs: list[RunConfig]) -> Runs:

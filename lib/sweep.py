@@ -4,7 +4,9 @@ A sweep has slots, each a cell of the space (or, for `tpe`, a cell that the samp
 process that works on a sweep takes one slot after the other, and takes over the slots of processes that died.
 """
 
+import hashlib
 import itertools
+import json
 import os
 import random
 import socket
@@ -53,6 +55,13 @@ class Sweep(BaseModel):
                 raise InputError(f"space: {field} has no values")
         for cell in self.cells():
             self.config(cell)
+
+    @classmethod
+    def of(cls, base: RunConfig, space: dict[str, list], study: str, **options) -> "Sweep":
+        """A sweep around a configuration, named after the study and what is searched."""
+        about = {"base": base.model_dump(exclude_defaults=True), "space": space} | options
+        digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:8]
+        return cls(name=f"{study}-{digest}", **about)
 
     def cells(self) -> list[dict]:
         """Every combination of the space's values; for `random`, `trials` of them, drawn without replacement."""

@@ -26,7 +26,7 @@ def _sd(values) -> float:
     return float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
 
 
-def _scores(p: Predictions, group: Group) -> pd.DataFrame:
+def run_scores(p: Predictions, group: Group) -> pd.DataFrame:
     """The scores of each run of a group, a row a run."""
     if group.ranked is None:
         return pd.DataFrame([scores(logits, group.labels) for logits in group.logits])
@@ -68,7 +68,7 @@ def by_group(
     """Mean over seeds, standard deviation over seeds, and a 95 % interval over documents and seeds, for each group."""
     rows = []
     for group in p.groups(by, split=split, epoch=epoch):
-        scored, resampled = _scores(p, group), _resampled(p, group, metrics)
+        scored, resampled = run_scores(p, group), _resampled(p, group, metrics)
         row = {by: label(group.name), "seeds": len(group.seeds), "documents": len(group.labels)}
         for metric in metrics:
             low, high = _interval(scored[metric], resampled[metric])
@@ -83,7 +83,7 @@ def by_run(p: Predictions, *, by: str, metrics: list[str]) -> pd.DataFrame:
 
     def scored(epoch: str) -> dict[str, dict]:
         groups = p.groups(by, epoch=epoch)
-        return {k: row for g in groups for k, row in zip(g.runs, _scores(p, g).to_dict("records"), strict=True)}
+        return {k: row for g in groups for k, row in zip(g.runs, run_scores(p, g).to_dict("records"), strict=True)}
 
     chosen, last, rows = scored("chosen"), scored("last"), []
     for key, run in p.runs.items():
@@ -108,7 +108,7 @@ def by_epoch(
         for group in p.groups(by, split=split, epoch=epoch):
             if group.name not in NAMES:
                 row = {by: group.name, "epoch": epoch, "seeds": len(group.seeds)}
-                scored = _scores(p, group)
+                scored = run_scores(p, group)
                 for metric in metrics:
                     row |= {metric: scored[metric].mean(), f"{metric}_sd": _sd(scored[metric])}
                 if published is not None:
@@ -174,7 +174,7 @@ def differences(p: Predictions, *, by: str, metric: str = "accuracy") -> pd.Data
     """
     groups = [group for group in p.groups(by) if group.name not in ("majority", "noise_ceiling")]
     resampled = [_resampled(p, group, [metric])[metric] for group in groups]
-    values = [_scores(p, group)[metric].to_numpy() for group in groups]
+    values = [run_scores(p, group)[metric].to_numpy() for group in groups]
     right, rows = [group.right for group in groups], []
     for i in range(len(groups)):
         for j in range(i):
@@ -236,16 +236,18 @@ def best(p: Predictions, *, by: str = "optimizer", metric: str = "P@1") -> Predi
         if run["config"]["seed"] == min(other["config"]["seed"] for other in trained):
             alone = p.keep(lambda other, run=run: other is run).groups(by, split="dev")
             group = next((group for group in alone if group.name not in NAMES), None)
-            score = float(_scores(p, group)[metric][0]) if group else -1.0
+            score = float(run_scores(p, group)[metric][0]) if group else -1.0
             if score > chosen.get(run["config"][by], (-2.0,))[0]:
                 chosen[run["config"][by]] = score, cell_of(run)
     return p.keep(lambda run: cell_of(run) == chosen[run["config"][by]][1])
 
 
-def by_cell(p: Predictions, *, by: list[str], metrics: list[str], epoch: str = "last") -> pd.DataFrame:
-    """One row for each combination of the fields `by` that was run: how its runs ended and in what health, and test
-    scores with their 95 % intervals; a run that diverged before it could be scored has no score. `reason` says why runs
-    diverged."""
+def by_cell(
+    p: Predictions, *, by: list[str], metrics: list[str], epoch: str = "last", split: str = "test", ranked: bool = False
+) -> pd.DataFrame:
+    """One row for each combination of the fields `by` that was run, the highest first if `ranked`: how its runs ended
+    and in what health, and scores with their 95 % intervals; a run that diverged before it could be scored has none.
+    `reason` says why runs diverged."""
     rows = []
     cells = [tuple(r["config"][f] for f in by) for r in p.runs.values() if r["config"]["backbone"] not in NAMES]
     for cell in dict.fromkeys(cells):
@@ -257,10 +259,10 @@ def by_cell(p: Predictions, *, by: list[str], metrics: list[str], epoch: str = "
             "seeds": len(own),
             "outcome": ", ".join(f"{end}" + f" ({n})" * (len(own) > 1) for end, n in ends.items()),
         }
-        found = next((g for g in part.groups(by[0], epoch=epoch) if g.name not in NAMES), None)
+        found = next((g for g in part.groups(by[0], split=split, epoch=epoch) if g.name not in NAMES), None)
         resampled = _resampled(p, found, metrics) if found else {}
         for metric in metrics:
-            values = _scores(p, found)[metric] if found else np.array([np.nan])
+            values = run_scores(p, found)[metric] if found else np.array([np.nan])
             low, high = _interval(values, resampled[metric]) if found else (np.nan, np.nan)
             row |= {metric: values.mean(), f"{metric}_low": low, f"{metric}_high": high}
         for name in HEALTH:
@@ -268,7 +270,9 @@ def by_cell(p: Predictions, *, by: list[str], metrics: list[str], epoch: str = "
             row |= {name: np.mean(seen) if seen else np.nan}
         rows.append(row | {"reason": next((run["reason"] for run in own if "reason" in run), "")})
     table = pd.DataFrame(rows)
-    return table if table["reason"].any() else table.drop(columns="reason")
+    if ranked:
+        table = table.sort_values(metrics[0], ascending=False, kind="stable", ignore_index=True)
+    return table.drop(columns=[name for name in ("reason", *HEALTH) if not table[name].any()])
 
 
 def by_frequency(p: Predictions, *, by: str, edges: list[int]) -> pd.DataFrame:

@@ -9,6 +9,7 @@ import matplotlib.style
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from lib.baselines import NAMES
@@ -432,6 +433,70 @@ def scores_by_frequency(table: pd.DataFrame, *, by: str, metric: str, title: str
     ax.set_xticks(range(len(bins)), bins)
     ax.set_xlabel("train documents that have the label")
     ax.set_ylabel(f"test {metric}, with 95 % interval")
+    _legend(figure, ax)
+    _title(figure, title)
+    return figure
+
+
+@styled
+def search_grid(table: pd.DataFrame, *, rows: str, columns: str, metric: str, title: str) -> Figure:
+    """A heat map of a score over two fields; the best cell is framed, a cell without a score says how it ended."""
+    across = sorted(table[columns].unique(), key=float)
+    down = sorted(table[rows].unique(), key=float)
+    cells = {(row[rows], row[columns]): row for row in table.to_dict("records")}
+    values = np.array([[cells.get((i, j), {}).get(metric, np.nan) for j in across] for i in down], dtype=float)
+    figure = Figure(figsize=(1.4 + 0.72 * len(across), 1.5 + 0.55 * len(down)))
+    ax = figure.subplots()
+    low, top = np.nanmin(values), np.nanmax(values)
+    ax.imshow(values, cmap="Blues", vmin=low, vmax=top, aspect="auto")
+    for y, i in enumerate(down):
+        for x, j in enumerate(across):
+            if cell := cells.get((i, j)):
+                text = cell["outcome"] if np.isnan(values[y, x]) else f"{100 * values[y, x]:.1f}"
+                colour = "white" if values[y, x] > low + 0.55 * (top - low) else "#222222"
+                ax.text(x, y, text, ha="center", va="center", fontsize=8.5, color=colour)
+    y, x = np.unravel_index(np.nanargmax(values), values.shape)
+    ax.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, fill=False, edgecolor=COLOURS[1], linewidth=2.5))
+    ax.set_xticks(range(len(across)), across)
+    ax.set_yticks(range(len(down)), down)
+    ax.set_xlabel(columns.replace("_", " "))
+    ax.set_ylabel(rows.replace("_", " "))
+    ax.grid(visible=False)
+    ax.spines[:].set_visible(False)
+    _title(figure, title)
+    return figure
+
+
+@styled
+def cell_curves(history: pd.DataFrame, *, panels: str, lines: str, score: str, title: str) -> Figure:
+    """A dev score by epoch, a panel for each value of one field, a line for each value of another, light to dark."""
+    values, names = sorted(history[panels].unique()), sorted(history[lines].unique(), reverse=True)
+    palette = _scale(names)
+    figure = Figure(figsize=(9.6, 3.8))
+    axes = figure.subplots(1, len(values), sharey=True, squeeze=False)[0]
+    for ax, value in zip(axes, values, strict=True):
+        for name in names[::-1]:
+            one = history[(history[panels] == value) & (history[lines] == name)]
+            ax.plot(one["epoch"], one[f"dev_{score}"], color=palette[name], marker="o", markersize=3, label=f"{name:g}")
+        ax.set_title(f"{panels.replace('_', ' ')} {value}", fontweight="normal", fontsize=10)
+        _epochs(ax)
+    axes[0].set_ylabel(f"dev {score.replace('_', ' ')}")
+    _percent(axes[0].yaxis)
+    _legend(figure, axes[0])
+    _title(figure, title)
+    return figure
+
+
+@styled
+def search_cost(expected: pd.DataFrame, halved: pd.DataFrame, *, metric: str, title: str) -> Figure:
+    """The expected best dev score by the epochs that a random search trains, and the path of successive halving."""
+    figure = Figure(figsize=(7.2, 3.6))
+    ax = figure.subplots()
+    ax.plot(expected["epochs trained"], expected[metric], color=COLOURS[0], label="random search, expected best")
+    ax.plot(halved["epochs trained"], halved[metric], "o-", color=COLOURS[1], label="successive halving")
+    ax.set_xlabel("epochs trained")
+    ax.set_ylabel(f"best dev {metric.replace('_', ' ')}")
+    _percent(ax.yaxis)
     _legend(figure, ax)
     _title(figure, title)
     return figure

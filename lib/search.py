@@ -1,0 +1,106 @@
+"""Tables of a search: what its cells scored on dev, and what another search would have found among them."""
+
+import math
+
+import numpy as np
+import pandas as pd
+
+from lib.baselines import NAMES
+from lib.findings import count, percent, points
+from lib.predictions import Predictions
+from lib.tables import by_cell, by_group, run_scores
+
+
+def dev_scores(p: Predictions, metric: str) -> pd.DataFrame:
+    """The dev score of every trained run after every epoch: its key, the epoch, the score."""
+    rows = []
+    for epoch in range(1, max(run["last_epoch"] for run in p.runs.values()) + 1):
+        for key, run in p.runs.items():
+            if run["config"]["backbone"] not in NAMES:
+                alone = p.keep(lambda other, run=run: other is run).groups("optimizer", split="dev", epoch=epoch)
+                found = next((group for group in alone if group.name not in NAMES), None)
+                rows += [{"run": key, "epoch": epoch, metric: run_scores(p, found)[metric][0]}] if found else []
+    return pd.DataFrame(rows, columns=["run", "epoch", metric])
+
+
+def expected_best(p: Predictions, *, metric: str) -> pd.DataFrame:
+    """The expected best dev score after n trials, drawn without replacement from the runs, and the epochs they train.
+
+    The unbiased estimator of Tang et al. 2020: the mean of the best over all subsets of n runs. A run without a score
+    counts as 0.
+    """
+    best = dev_scores(p, metric).groupby("run")[metric].max()
+    trained = {key: run for key, run in p.runs.items() if run["config"]["backbone"] not in NAMES}
+    values, epochs = np.sort([best.get(key, 0.0) for key in trained]), [run["last_epoch"] for run in trained.values()]
+    rows, size = [], len(values)
+    for n in range(1, size + 1):
+        chance = np.array([math.comb(i, n - 1) / math.comb(size, n) for i in range(size)])  # that value i is the best
+        rows.append({"trials": n, metric: float(chance @ values), "epochs trained": n * float(np.mean(epochs))})
+    return pd.DataFrame(rows)
+
+
+def halving(p: Predictions, *, metric: str, eta: int = 3, start: int = 1) -> pd.DataFrame:
+    """What successive halving would have done with these runs: after `start` epochs one cell in `eta` goes on, for
+    `eta` times the epochs, and so on. Since it continues runs to the same bits, their own dev scores tell."""
+    table, alive = dev_scores(p, metric), [k for k, run in p.runs.items() if run["config"]["backbone"] not in NAMES]
+    last, rows, before, cost = int(table["epoch"].max()), [], 0, 0
+    everything = sum(p.runs[key]["last_epoch"] for key in alive)
+    rung = min(start, last)
+    while True:
+        best = table[table["epoch"] <= rung].groupby("run")[metric].max()
+        cost += sum(max(0, min(rung, p.runs[key]["last_epoch"]) - before) for key in alive)
+        row = {"after epoch": rung, "cells": len(alive), "epochs trained": cost, "share of the grid": cost / everything}
+        rows.append(row | {metric: max(best.get(key, 0.0) for key in alive)})
+        if rung == last:
+            return pd.DataFrame(rows)
+        order = sorted(range(len(alive)), key=lambda i: (-best.get(alive[i], 0.0), i))
+        alive = [alive[i] for i in sorted(order[: max(1, -(-len(alive) // eta))])]
+        before, rung = rung, min(last, rung * eta)
+
+
+def effects(p: Predictions, *, by: list[str], metric: str) -> pd.DataFrame:
+    """The share of the variance of the best dev score over a full grid that each field explains alone, and the rest,
+    which is their interplay and the noise."""
+    best = dev_scores(p, metric).groupby("run")[metric].max()
+    trained = {key: run for key, run in p.runs.items() if run["config"]["backbone"] not in NAMES}
+    table = pd.DataFrame([{f: run["config"][f] for f in by} | {metric: best.get(k, 0.0)} for k, run in trained.items()])
+    whole = table[metric].var(ddof=0)
+    shares = {f: float(table.groupby(f)[metric].transform("mean").var(ddof=0) / whole) if whole else 0.0 for f in by}
+    shares["interplay and noise"] = 1 - sum(shares.values())
+    return pd.DataFrame({"field": list(shares), "share of variance": list(shares.values())})
+
+
+TABLES = {function.__name__: function for function in (expected_best, halving, effects)}
+
+
+def chosen(p: Predictions, *, by: list[str], metric: str) -> str:
+    """The cell that dev ranks first, how many cells it cannot be told from, and what it scores on test over its seeds."""
+    first = min(run["config"]["seed"] for run in p.runs.values() if run["config"]["backbone"] not in NAMES)
+    table = by_cell(p.where(seed=first), by=by, metrics=[metric], epoch="chosen", split="dev", ranked=True)
+    top = table.iloc[0]
+    level = int((table[metric].iloc[1:] >= top[f"{metric}_low"]).sum())
+    cell = {name: next(r["config"][name] for r in p.runs.values() if f"{r['config'][name]:g}" == top[name] or
+                       str(r["config"][name]) == top[name]) for name in by}  # fmt: skip
+    test = by_group(p.where(**cell), by=by[0], metrics=[metric]).iloc[0]
+    named, told = " and ".join(f"{name.replace('_', ' ')} {top[name]}" for name in by), metric.replace("_", " ")
+    return (
+        f"Of {len(table)} cells dev ranks **{named}** first, with a dev {told} of {percent(top[metric])} (95 % interval "
+        f"{percent(top[f'{metric}_low'])} to {percent(top[f'{metric}_high'])}); {count(level, 'other cell')} "
+        f"{'lies' if level == 1 else 'lie'} within that interval. Trained with {count(int(test['seeds']), 'seed')} it "
+        f"reaches {percent(test[metric])} on test (95 % interval {percent(test[f'{metric}_low'])} to "
+        f"{percent(test[f'{metric}_high'])})."
+    )
+
+
+def cheaper(p: Predictions, *, metric: str, eta: int = 3, start: int = 1) -> str:
+    """What successive halving would have reached among these cells, and at what share of the grid's cost."""
+    last, table = halving(p, metric=metric, eta=eta, start=start).iloc[-1], dev_scores(p, metric)
+    gap = last[metric] - table[metric].max()
+    return (
+        f"Successive halving (one cell in {eta} goes on) would have trained {percent(last['share of the grid'])} of the "
+        f"grid's epochs and ended {'at the same best cell' if gap == 0 else points(gap) + ' points from the best cell'}, "
+        f"with a dev {metric.replace('_', ' ')} of {percent(last[metric])}."
+    )
+
+
+FINDINGS = {function.__name__: function for function in (chosen, cheaper)}

@@ -14,6 +14,11 @@ def points(value: float) -> str:
     return f"{100 * value:+.1f}".replace("-", "−") if abs(value) >= 0.0005 else "0.0"
 
 
+def titled(name: str) -> str:
+    """A metric or field as a sentence names it."""
+    return name.replace("_", " ").replace("f1", "F1")
+
+
 def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
@@ -47,7 +52,7 @@ def leader(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
             row = row | {metric: -row[metric], f"{metric}_low": low, f"{metric}_high": high}
         text = f"{other} ({points(row[metric])} points, {_between(row, metric)})"
         (beaten if row["stands"] == "yes" else level).append(text)
-    name = metric.replace("_", " ")
+    name = titled(metric)
     sentence = (
         f"**{top[by][0].upper()}{top[by][1:]}** has the highest mean test {name}, {percent(top[metric])} "
         f"(95 % interval {percent(top[f'{metric}_low'])} to {percent(top[f'{metric}_high'])}; "
@@ -68,8 +73,8 @@ def beyond_baseline(p: Predictions, *, by: str, metric: str = "accuracy", baseli
     low, high = -row[f"{metric}_high"], -row[f"{metric}_low"]
     verdict = "stands" if row["stands"] == "yes" else "does not stand"
     return (
-        f"Against {label(baseline)}, fine-tuning with the {by} that dev chooses ({group}) changes test "
-        f"{metric.replace('_', ' ')} by {points(-row[metric])} points (95 % interval {points(low)} to {points(high)}): "
+        f"Against {label(baseline)}, fine-tuning with the {titled(by)} that dev chooses ({group}) changes test "
+        f"{titled(metric)} by {points(-row[metric])} points (95 % interval {points(low)} to {points(high)}): "
         f"the difference {verdict}."
     )
 

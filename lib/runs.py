@@ -191,8 +191,8 @@ def _train(config: RunConfig, corpus: Corpus, folder: Path, keep: Collection[str
 
 
 def write_results(folder: Path, history: list[dict], chosen: int, test: training.Evaluation, corpus: Corpus) -> None:
-    """The files that transformers' example scripts leave, for tools that read them: train, eval and test results, all of
-    them in one, predictions as text, and the trainer's state."""
+    """The files that transformers' example scripts leave, for tools that read them: train, eval and test results, all
+    of them in one, predictions as text, and the trainer's state."""
     last, best = history[-1], history[chosen - 1]
     seconds = sum(row["seconds"] for row in history)
     rows = len(corpus.train)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from lib.baselines import NAMES
-from lib.findings import count, percent, points
+from lib.findings import count, percent, points, titled
 from lib.predictions import Predictions
 from lib.tables import by_cell, by_group, run_scores
 
@@ -74,21 +74,20 @@ TABLES = {function.__name__: function for function in (expected_best, halving, e
 
 
 def chosen(p: Predictions, *, by: list[str], metric: str) -> str:
-    """The cell that dev ranks first, how many cells it cannot be told from, and what it scores on test over its seeds."""
-    first = min(run["config"]["seed"] for run in p.runs.values() if run["config"]["backbone"] not in NAMES)
-    table = by_cell(p.where(seed=first), by=by, metrics=[metric], epoch="chosen", split="dev", ranked=True)
-    top = table.iloc[0]
+    """The cell that dev ranks first, how many it cannot be told from, and what it scores on test over its seeds."""
+    trained = [run for run in p.runs.values() if run["config"]["backbone"] not in NAMES]
+    first = p.where(seed=min(run["config"]["seed"] for run in trained))
+    table = by_cell(first, by=by, metrics=[metric], epoch="chosen", split="dev", ranked=True)
+    top, best = table.iloc[0], dev_scores(first, metric).groupby("run", sort=False)[metric].max().idxmax()
     level = int((table[metric].iloc[1:] >= top[f"{metric}_low"]).sum())
-    cell = {name: next(r["config"][name] for r in p.runs.values() if f"{r['config'][name]:g}" == top[name] or
-                       str(r["config"][name]) == top[name]) for name in by}  # fmt: skip
-    test = by_group(p.where(**cell), by=by[0], metrics=[metric]).iloc[0]
-    named, told = " and ".join(f"{name.replace('_', ' ')} {top[name]}" for name in by), metric.replace("_", " ")
+    test = by_group(p.where(**{name: p.runs[best]["config"][name] for name in by}), by=by[0], metrics=[metric]).iloc[0]
+    named, told = " and ".join(f"{titled(name)} {top[name]}" for name in by), titled(metric)
+    within = f"95 % interval {percent(top[f'{metric}_low'])} to {percent(top[f'{metric}_high'])}"
+    tested = f"95 % interval {percent(test[f'{metric}_low'])} to {percent(test[f'{metric}_high'])}"
     return (
-        f"Of {len(table)} cells dev ranks **{named}** first, with a dev {told} of {percent(top[metric])} (95 % interval "
-        f"{percent(top[f'{metric}_low'])} to {percent(top[f'{metric}_high'])}); {count(level, 'other cell')} "
-        f"{'lies' if level == 1 else 'lie'} within that interval. Trained with {count(int(test['seeds']), 'seed')} it "
-        f"reaches {percent(test[metric])} on test (95 % interval {percent(test[f'{metric}_low'])} to "
-        f"{percent(test[f'{metric}_high'])})."
+        f"Of {len(table)} cells dev ranks **{named}** first, with a dev {told} of {percent(top[metric])} ({within}); "
+        f"{count(level, 'other cell')} {'lies' if level == 1 else 'lie'} within that interval. Trained with "
+        f"{count(int(test['seeds']), 'seed')}, it reaches {percent(test[metric])} on test ({tested})."
     )
 
 
@@ -97,9 +96,9 @@ def cheaper(p: Predictions, *, metric: str, eta: int = 3, start: int = 1) -> str
     last, table = halving(p, metric=metric, eta=eta, start=start).iloc[-1], dev_scores(p, metric)
     gap = last[metric] - table[metric].max()
     return (
-        f"Successive halving (one cell in {eta} goes on) would have trained {percent(last['share of the grid'])} of the "
-        f"grid's epochs and ended {'at the same best cell' if gap == 0 else points(gap) + ' points from the best cell'}, "
-        f"with a dev {metric.replace('_', ' ')} of {percent(last[metric])}."
+        f"Successive halving (one cell in {eta} goes on) would have trained {percent(last['share of the grid'])} of "
+        f"the grid's epochs and ended {'at the same best score' if gap == 0 else points(gap) + ' points from it'}, a "
+        f"dev {titled(metric)} of {percent(last[metric])}."
     )
 
 

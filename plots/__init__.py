@@ -43,9 +43,11 @@ def _title(figure: Figure, text: str) -> None:
 
 
 def _legend(figure: Figure, ax) -> None:
-    """One legend below the figure, where it hides nothing."""
+    """One legend below the figure, where it hides nothing; in as many rows as its width asks for."""
     handles, names = ax.get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=len(names))
+    width = sum(0.7 + 0.075 * len(name) for name in names)  # inches
+    rows = int(np.ceil(width / figure.get_figwidth()))
+    figure.legend(handles, names, loc="outside lower center", ncols=int(np.ceil(len(names) / rows)))
 
 
 def _dots(ax, places, table: pd.DataFrame, metric: str, colour: str, name: str) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from lib import training
 from lib.backbones import fingerprint, resolve_backbone
@@ -81,7 +81,7 @@ def run(config: RunConfig, keep: Collection[str] = ()) -> Run:
         return Run(folder)
     locks = store() / "locks"
     locks.mkdir(parents=True, exist_ok=True)
-    with FileLock(locks / f"{key[:16]}.lock"):
+    with _held(FileLock(locks / f"{key[:16]}.lock"), key):
         if not (folder / "status.json").exists():
             shutil.rmtree(folder, ignore_errors=True)  # what a killed process left
             folder.mkdir(parents=True)
@@ -95,6 +95,15 @@ def run(config: RunConfig, keep: Collection[str] = ()) -> Run:
             about = {"key": key, "label_names": corpus.label_names, "data": data}
             write_json(folder / "status.json", result | about | {"seconds": time.perf_counter() - start})
     return Run(folder)
+
+
+def _held(lock: FileLock, key: str):
+    """The lock, taken: a context that gives it back. Says so where it has to wait."""
+    try:
+        return lock.acquire(timeout=0)
+    except Timeout:
+        print(f"    another process trains {key[:16]}; waiting for it", flush=True)
+        return lock.acquire()
 
 
 def _baseline(config: RunConfig, corpus: Corpus, folder: Path) -> dict:

@@ -38,9 +38,10 @@ def test_a_run_is_trained_once_and_keyed_by_content(base, capsys, tmp_path):
     assert again[0].folder == first.folder and len(again.predictions.frame)
     assert "epoch" not in capsys.readouterr().out
     assert first.status["status"] == "finished" and len(first.history) == 3
-    assert {"config.json", "status.json", "history.jsonl", "predictions.parquet", "environment.json", "model"} == {
-        file.name for file in first.folder.iterdir()
-    }
+    ours = {"config.json", "status.json", "history.jsonl", "predictions.parquet", "environment.json", "model"}
+    theirs = {f"{name}_results.json" for name in ("train", "eval", "test", "all")}
+    left = {file.name for file in first.folder.iterdir()}
+    assert left == ours | theirs | {"test_predictions.txt", "trainer_state.json"}
     with (copy / "train.csv").open("a") as file:
         file.write("kana lona mibe,no\n")
     store._load.cache_clear()

@@ -6,6 +6,7 @@ import torch
 
 SAMPLE = 256  # documents of dev that are looked at, the first in its order
 ONE_POINT = 0.99  # mean cosine above which all documents are taken for one point
+ONE_RANK = 1.25  # and their effective rank below which
 LEARNED, AT_PRIOR, COLLAPSED, DIVERGED = "learned", "still at the prior", "collapsed", "diverged"
 
 
@@ -66,21 +67,38 @@ def even_loss(labels: np.ndarray, num_labels: int) -> float:
 
 
 def outcome(history: pd.DataFrame, prior: float, even: float) -> str:
-    """The verdict on a run from its history: learned, still at the prior, collapsed or diverged.
+    """The verdict on a run from its history: learned, diverged, collapsed or still at the prior.
 
-    Diverged: dev loss ends above twice `even_loss`: worse than weights that were never trained. Learned: dev loss has
-    come at least 2 % below that of the label shares, and fewer than 95 % of the documents get the same first label.
-    Collapsed: it has not, the documents have been one point for two epochs (mean cosine above 0.99), and dev loss no
-    longer falls (by less than 0.1 % in the last epoch). Anything else is still at the prior: it may be a slow starter,
-    and a constant prediction alone does not tell.
+    Learned: dev loss has come at least 2 % below that of the label shares, and fewer than 95 % of the documents get
+    the same first label. Diverged: it has not, and after some epoch dev loss was above twice `even_loss`. Collapsed:
+    neither, the documents have been one point for two epochs (mean cosine above `ONE_POINT`, effective rank below
+    `ONE_RANK`), and dev loss is within 2 % of that of the label shares or no longer falls (by less than 0.1 % in the
+    last epoch). It is a state, which a run may leave again. Anything else is still at the prior: a constant prediction
+    alone tells nothing.
     """
     if not len(history):
         return AT_PRIOR
-    last = history.iloc[-1]
-    if last["dev_loss"] > 2 * even:
-        return DIVERGED
+    last, tail = history.iloc[-1], history.tail(2)
     if history["dev_loss"].min() <= 0.98 * prior and last["top_label_share"] < 0.95:
         return LEARNED
-    tail = history.tail(2)
-    stuck = len(tail) == 2 and tail["dev_loss"].iloc[1] > 0.999 * tail["dev_loss"].iloc[0]
-    return COLLAPSED if stuck and (tail["embedding_cosine"] > ONE_POINT).all() else AT_PRIOR
+    if history["dev_loss"].max() > 2 * even:
+        return DIVERGED
+    one_point = (tail["embedding_cosine"] > ONE_POINT).all() and (tail["embedding_rank"] < ONE_RANK).all()
+    settled = last["dev_loss"] <= 1.02 * prior or last["dev_loss"] > 0.999 * tail["dev_loss"].iloc[0]
+    return COLLAPSED if len(tail) == 2 and one_point and settled else AT_PRIOR
+
+
+def judge(history: pd.DataFrame, status: dict) -> dict[str, str]:
+    """The outcome of a run whose health was watched, and why, if it diverged; nothing for any other run."""
+    if "prior_loss" not in status:
+        return {}
+    if status["status"] == "diverged":  # a loss or gradient that is not finite
+        return {"outcome": DIVERGED, "reason": status["reason"]}
+    found = {"outcome": outcome(history, status["prior_loss"], status["even_loss"])}
+    if found["outcome"] == DIVERGED:
+        worst = history.loc[history["train_loss_max"].idxmax()]
+        found["reason"] = (
+            f"dev loss came to {history['dev_loss'].max():.3g}, where even guesses have {status['even_loss']:.3g}; "
+            f"train loss was largest, {worst['train_loss_max']:.3g}, at step {worst['train_loss_max_step']:.0f}"
+        )
+    return found

@@ -93,9 +93,10 @@ class Predictions:
             status, key = run.status, run.key[:16]
             names = tuple(status["label_names"])
             about[key] = {"config": run.config.model_dump(), "status": status["status"]}
-            told = ("chosen_epoch", "last_epoch", "reason", "outcome", "prior_loss")
+            told = ("chosen_epoch", "last_epoch", "reason", "prior_loss")
             about[key] |= {name: status[name] for name in told if name in status}
-            if "outcome" in status and len(run.history):
+            about[key] |= run.verdict
+            if run.verdict and len(run.history):
                 about[key]["health"] = run.history[HEALTH].iloc[-1].to_dict()
             if status["chosen_epoch"]:
                 frame = run.predictions

@@ -18,7 +18,7 @@ from lib.baselines import BASELINES
 from lib.checkpoints import load_checkpoint, save_checkpoint
 from lib.config import DATA_FIELDS, RunConfig
 from lib.data import Corpus
-from lib.health import DIVERGED, even_loss, outcome, prior_logits, prior_loss
+from lib.health import even_loss, prior_logits, prior_loss
 from lib.loaders import make_loader
 from lib.models import build_model, save_model
 from lib.optim import make_optimizer, plan
@@ -186,16 +186,8 @@ def _train(config: RunConfig, corpus: Corpus, folder: Path, keep: Collection[str
         write_results(folder, history, chosen, tested[chosen], corpus)
     (folder / "history.jsonl").write_text("".join(json.dumps(row) + "\n" for row in history))
     if config.health:
-        prior = prior_loss(corpus.train.labels, corpus.dev.labels, corpus.num_labels)
-        even, frame = even_loss(corpus.train.labels, corpus.num_labels), pd.DataFrame(history)
-        judged = outcome(frame, prior, even) if result["status"] == "finished" else DIVERGED
-        if judged == DIVERGED and result["status"] == "finished":
-            worst = frame.loc[frame["train_loss_max"].idxmax()]
-            result["reason"] = (
-                f"dev loss ended at {frame['dev_loss'].iloc[-1]:.3g}, where even guesses have {even:.3g}; train loss "
-                f"was largest, {worst['train_loss_max']:.3g}, at step {worst['train_loss_max_step']:.0f}"
-            )
-        result |= {"outcome": judged, "prior_loss": prior}
+        result["prior_loss"] = prior_loss(corpus.train.labels, corpus.dev.labels, corpus.num_labels)
+        result["even_loss"] = even_loss(corpus.train.labels, corpus.num_labels)
     return result | {"chosen_epoch": chosen, "last_epoch": last}
 
 

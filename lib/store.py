@@ -19,7 +19,7 @@ from lib.baselines import BASELINES
 from lib.config import DATA_FIELDS, RunConfig
 from lib.data import Corpus, load_corpus
 from lib.errors import InputError
-from lib.health import attention_maps
+from lib.health import attention_maps, judge
 from lib.loaders import make_loader
 from lib.models import load_model
 from lib.predictions import Predictions
@@ -98,6 +98,11 @@ class Run:
         return pd.DataFrame([json.loads(line) for line in path.read_text().splitlines()] if path.exists() else [])
 
     @property
+    def verdict(self) -> dict[str, str]:
+        """How the run ended, and why, if it diverged (`lib.health.judge`); empty where its health was not watched."""
+        return judge(self.history, self.status)
+
+    @property
     def predictions(self) -> pd.DataFrame:
         return pd.read_parquet(self.folder / "predictions.parquet")
 
@@ -137,7 +142,7 @@ class Runs(list):
     def ended(self, *outcomes: str, **fields) -> "Runs":
         """The runs with one of these outcomes (see `lib.health.outcome`) and these values in their configuration, the
         highest dev P@1 first."""
-        found = [run for run in self if run.status.get("outcome") in outcomes]
+        found = [run for run in self if run.verdict.get("outcome") in outcomes]
         found = [run for run in found if all(getattr(run.config, name) == value for name, value in fields.items())]
         return Runs(sorted(found, key=lambda run: -run.history["dev_P@1"].max() if len(run.history) else 0.0))
 
@@ -151,7 +156,7 @@ class Runs(list):
         for run in self:
             own = run.history
             fields = {k: v for k, v in run.config if not isinstance(v, dict) and k not in own}
-            fields |= {"outcome": run.status["outcome"]} if "outcome" in run.status else {}
+            fields |= {"outcome": run.verdict["outcome"]} if run.verdict else {}
             frames += [own.assign(run=run.key[:16], **fields)] if len(own) else []
         return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 

@@ -221,7 +221,7 @@ def _work(spec: Sweep, study, cells: list[dict], rung: int, last: bool) -> None:
             print(f"{cell}: {error}", flush=True)
             continue
         trial.set_user_attr("run", finished.key[:16])
-        trial.set_user_attr("status", finished.status.get("outcome", finished.status["status"]))
+        trial.set_user_attr("status", finished.verdict.get("outcome", finished.status["status"]))
         study.tell(trial, score(finished), skip_if_finished=True)
         print(_line(study, len(cells), spec.name if last else f"{study.study_name} epochs", start, first), flush=True)
 

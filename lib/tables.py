@@ -229,14 +229,16 @@ def cell_of(run: dict) -> tuple:
 
 
 def best(p: Predictions, *, by: str = "optimizer", metric: str = "P@1") -> Predictions:
-    """Of every group, the runs of its best cell: the one whose first seed has the highest score on dev."""
+    """Of every group, the runs of its best cell: the one whose first seed has the highest score on dev. A run that
+    diverged is worse than any other."""
     chosen: dict[str, tuple[float, tuple]] = {}
     trained = [run for run in p.runs.values() if run["config"]["backbone"] not in NAMES]
     for run in trained:
         if run["config"]["seed"] == min(other["config"]["seed"] for other in trained):
             alone = p.keep(lambda other, run=run: other is run).groups(by, split="dev")
             group = next((group for group in alone if group.name not in NAMES), None)
-            score = float(run_scores(p, group)[metric][0]) if group else -1.0
+            score = float(run_scores(p, group)[metric][0]) if group else 0.0
+            score -= run.get("outcome", run["status"]) == "diverged"
             if score > chosen.get(run["config"][by], (-2.0,))[0]:
                 chosen[run["config"][by]] = score, cell_of(run)
     return p.keep(lambda run: cell_of(run) == chosen[run["config"][by]][1])
@@ -250,7 +252,8 @@ def by_cell(
     `reason` says why runs diverged."""
     rows = []
     cells = [tuple(r["config"][f] for f in by) for r in p.runs.values() if r["config"]["backbone"] not in NAMES]
-    for cell in dict.fromkeys(cells):
+    distinct = list(dict.fromkeys(cells))
+    for cell in distinct:
         part = p.where(**dict(zip(by, cell, strict=True)))
         own = [run for run in part.runs.values() if run["config"]["backbone"] not in NAMES]
         ends = Counter(run.get("outcome", run["status"]) for run in own)
@@ -269,7 +272,11 @@ def by_cell(
             seen = [run["health"][name] for run in own if "health" in run]
             row |= {name: np.mean(seen) if seen else np.nan}
         rows.append(row | {"reason": next((run["reason"] for run in own if "reason" in run), "")})
+    places = list(dict.fromkeys(cell[0] for cell in cells))
     table = pd.DataFrame(rows)
+    if not ranked:  # together what shares the first field
+        order = sorted(range(len(rows)), key=lambda i: (places.index(distinct[i][0]), *distinct[i][1:]))
+        table = table.iloc[order].reset_index(drop=True)
     if ranked:
         table = table.sort_values(metrics[0], ascending=False, kind="stable", ignore_index=True)
     return table.drop(columns=[name for name in ("reason", *HEALTH) if not table[name].any()])

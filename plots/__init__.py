@@ -8,6 +8,7 @@ import matplotlib
 import matplotlib.style
 import numpy as np
 import pandas as pd
+from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator, PercentFormatter
@@ -416,12 +417,12 @@ def attention_grid(maps: dict[str, np.ndarray], *, title: str) -> Figure:
     axes = figure.subplots(len(maps), layers, squeeze=False)
     for row, (name, layers_of_run) in zip(axes, maps.items(), strict=True):
         for number, (ax, weights) in enumerate(zip(row, layers_of_run, strict=True)):
-            image = ax.imshow(weights, cmap="magma", vmin=0, vmax=top)
-            ax.set_title(f"{name}, layer {number + 1}", fontweight="normal", fontsize=9)
+            image = ax.imshow(weights, cmap="magma", norm=PowerNorm(0.5, vmin=0, vmax=top))  # faint weights, too
+            ax.set_title(f"layer {number + 1}", fontweight="normal", fontsize=9)
             ax.set_xlabel("attended to", fontsize=8)
             ax.grid(visible=False)
-        row[0].set_ylabel("token", fontsize=8)
-    figure.colorbar(image, ax=axes, shrink=0.7, label="attention weight")
+        row[0].set_ylabel(f"{name}\n\ntoken", fontsize=8)
+    figure.colorbar(image, ax=axes, shrink=0.7, label="attention weight (square-root colours)")
     _title(figure, title)
     return figure
 

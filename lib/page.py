@@ -228,7 +228,7 @@ def verify(folder: Path) -> tuple[int, list[str], list[str]]:
 
 def _compare(name: str, expected: str, found: str) -> tuple[int, list[str]]:
     def cells(text):
-        return [[c.strip() for c in line.strip("| ").split(" | ")] for line in text.splitlines() if line[:1] == "|"]
+        return [[c.strip() for c in line[2:-2].split(" | ")] for line in text.splitlines() if line[:1] == "|"]
 
     want, have = cells(expected), cells(found)
     if len(want) != len(have) or any(len(a) != len(b) for a, b in zip(want, have, strict=False)):

@@ -1,6 +1,7 @@
 """Studies end to end on a tiny transformer: strict parameters, the files of a page, reruns, and verify."""
 
 import nbformat
+import pandas as pd
 import pytest
 import yaml
 
@@ -142,3 +143,13 @@ def test_published_pages_are_small_and_say_nothing_of_the_machine():
 def test_profiles_are_plain_yaml():
     for path in (ROOT / "notebooks" / "params").glob("*/*.yaml"):
         assert isinstance(yaml.safe_load(path.read_text()) or {}, dict)
+
+
+def test_tables_with_empty_cells_are_compared():
+    table = pd.DataFrame({"optimizer": ["adam", "adagrad"], "reason": ["", "at step 3"]})
+    count, wrong = page._compare("grid", page.markdown(table), page.markdown(table))
+    assert count == 8 and not wrong
+    other = page.markdown(table.assign(reason=["", "at step 4"]))
+    assert page._compare("grid", page.markdown(table), other)[1] == [
+        "table grid, row adagrad, column reason: the page says at step 4, the predictions say at step 3"
+    ]

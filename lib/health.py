@@ -70,18 +70,18 @@ def outcome(history: pd.DataFrame, prior: float, even: float) -> str:
     """The verdict on a run from its history: learned, diverged, collapsed or still at the prior.
 
     Learned: dev loss has come at least 2 % below that of the label shares, and fewer than 95 % of the documents get
-    the same first label. Diverged: it has not, and after some epoch dev loss was above twice `even_loss`. Collapsed:
-    neither, the documents have been one point for two epochs (mean cosine above `ONE_POINT`, effective rank below
-    `ONE_RANK`), and dev loss is within 2 % of that of the label shares or no longer falls (by less than 0.1 % in the
-    last epoch). It is a state, which a run may leave again. Anything else is still at the prior: a constant prediction
-    alone tells nothing.
+    the same first label. Diverged: it has not, and in some epoch train or dev loss was above twice `even_loss`.
+    Collapsed: neither, the documents have been one point for two epochs (mean cosine above `ONE_POINT`, effective rank
+    below `ONE_RANK`), and dev loss is within 2 % of that of the label shares or no longer falls (by less than 0.1 % in
+    the last epoch). It is a state, which a run may leave again. Anything else is still at the prior: a constant
+    prediction alone tells nothing.
     """
     if not len(history):
         return AT_PRIOR
     last, tail = history.iloc[-1], history.tail(2)
     if history["dev_loss"].min() <= 0.98 * prior and last["top_label_share"] < 0.95:
         return LEARNED
-    if history["dev_loss"].max() > 2 * even:
+    if history[["train_loss", "dev_loss"]].max().max() > 2 * even:
         return DIVERGED
     one_point = (tail["embedding_cosine"] > ONE_POINT).all() and (tail["embedding_rank"] < ONE_RANK).all()
     settled = last["dev_loss"] <= 1.02 * prior or last["dev_loss"] > 0.999 * tail["dev_loss"].iloc[0]
@@ -98,7 +98,7 @@ def judge(history: pd.DataFrame, status: dict) -> dict[str, str]:
     if found["outcome"] == DIVERGED:
         worst = history.loc[history["train_loss_max"].idxmax()]
         found["reason"] = (
-            f"dev loss came to {history['dev_loss'].max():.3g}, where even guesses have {status['even_loss']:.3g}; "
-            f"train loss was largest, {worst['train_loss_max']:.3g}, at step {worst['train_loss_max_step']:.0f}"
+            f"train loss came to {worst['train_loss_max']:.3g} at step {worst['train_loss_max_step']:.0f}, where even "
+            f"guesses have {status['even_loss']:.3g}; dev loss ended at {history['dev_loss'].iloc[-1]:.3g}"
         )
     return found

@@ -31,7 +31,7 @@ def test_prior_loss_is_that_of_constant_predictions():
 
 
 def history(losses, cosines, shares, ranks=1.0):
-    values = {"dev_loss": losses, "embedding_cosine": cosines, "top_label_share": shares}
+    values = {"train_loss": losses, "dev_loss": losses, "embedding_cosine": cosines, "top_label_share": shares}
     return pd.DataFrame(values).assign(embedding_rank=ranks)
 
 

@@ -160,7 +160,8 @@ def _held(holds: bool) -> str:
 
 
 def _rates(runs: list[dict]) -> str:
-    return _listed(f"{run['config']['optimizer']} at {run['config']['learning_rate']:g}" for run in runs)
+    named = (f"{run['config']['optimizer']} at {run['config']['learning_rate']:g}" for run in runs)
+    return _listed(dict.fromkeys(named))
 
 
 def sweet_spot(p: Predictions, *, metric: str = "P@1", near: float = 1e-4) -> str:

@@ -222,12 +222,15 @@ def confusion_matrix(table: pd.DataFrame, *, title: str) -> Figure:
 
 
 @styled
-def class_intervals(table: pd.DataFrame, *, by: str, metric: str, title: str) -> Figure:
-    """A score of each class with its 95 % interval, the groups side by side within a class."""
+def class_intervals(
+    table: pd.DataFrame, *, by: str, metric: str, title: str, within: str = "class", text: str = ""
+) -> Figure:
+    """A score with its 95 % interval, the groups side by side within each class, or another column's values."""
     figure = Figure(figsize=(7.2, 3.6))
     ax = figure.subplots()
-    classes = _grouped_dots(ax, table, metric, by=by, within="class")
-    ax.set_xticks(range(len(classes)), classes)
+    values = _grouped_dots(ax, table, metric, by=by, within=within)
+    ax.set_xticks(range(len(values)), values)
+    ax.set_xlabel(text)
     ax.set_ylabel(f"test {metric.upper() if metric == 'f1' else metric}, with 95 % interval")
     _legend(figure, ax)
     _title(figure, title)
@@ -423,20 +426,6 @@ def attention_grid(maps: dict[str, np.ndarray], *, title: str) -> Figure:
             ax.grid(visible=False)
         row[0].set_ylabel(f"{name}\n\ntoken", fontsize=8)
     figure.colorbar(image, ax=axes, shrink=0.7, label="attention weight (square-root colours)")
-    _title(figure, title)
-    return figure
-
-
-@styled
-def scores_by_frequency(table: pd.DataFrame, *, by: str, metric: str, title: str) -> Figure:
-    """A score over labels of like frequency in train; `table` from `lib.tables.by_frequency`."""
-    figure = Figure(figsize=(7.2, 3.6))
-    ax = figure.subplots()
-    bins = _grouped_dots(ax, table, metric, by=by, within="train documents")
-    ax.set_xticks(range(len(bins)), bins)
-    ax.set_xlabel("train documents that have the label")
-    ax.set_ylabel(f"test {metric}, with 95 % interval")
-    _legend(figure, ax)
     _title(figure, title)
     return figure
 

@@ -8,7 +8,7 @@ READY   := $(VENV)/.ready
 STUDIES := $(patsubst notebooks/%.ipynb,%,$(wildcard notebooks/*.ipynb))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test stress lab verify lint lock clean $(STUDIES)
+.PHONY: help setup test stress sweep-postgres lab verify lint lock clean $(STUDIES)
 
 ## Show this list
 help:
@@ -40,6 +40,10 @@ test: $(READY)
 ## Kill workers of a sweep, again and again, and count what was lost (some minutes)
 stress: $(READY)
 	@$(PY) -m tests.stress
+
+## Kill workers that share a sweep through PostgreSQL, and count (needs its server and a driver)
+sweep-postgres: $(READY)
+	@$(PY) -m tests.sweep_postgres
 
 ## Open the notebooks in Jupyter
 lab: $(READY)

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
-import yaml
 
 from lib.errors import InputError
+from lib.options import assignments, read_value, read_yaml
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -18,30 +18,11 @@ def pairs(tokens: list[str]) -> dict:
     return {name: read_value(name, value) for name, value in zip(tokens[::2], tokens[1::2], strict=True)}
 
 
-def read_value(name: str, value: str):
-    """A value from the command line, read as YAML."""
-    try:
-        return yaml.safe_load(value)
-    except yaml.YAMLError:
-        raise InputError(f"{name}: {value!r} is not YAML; a list is written [1, 2]") from None
-
-
-def read_yaml(path: Path) -> dict:
-    """The `name: value` lines of a YAML file. Raises InputError."""
-    if not path.is_file():
-        raise InputError(f"There is no file {path}")
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except yaml.YAMLError as error:
-        raise InputError(f"{path.name} is not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(values, dict):
-        raise InputError(f"{path.name} has no `name: value` lines, but {type(values).__name__}")
-    return values
-
-
 @app.command()
 def study(
     name: str,
+    words: Annotated[Optional[list[str]], typer.Argument(metavar="[KEY=VALUE]...", help="override parameters")] = None,  # noqa: UP045
+    config: Annotated[Optional[Path], typer.Option(help="a YAML file that overrides parameters")] = None,  # noqa: UP045
     profile: Annotated[str, typer.Option(help="demo, small, full or paper")] = "demo",
     p: Annotated[Optional[list[str]], typer.Option("-p", help="-p NAME VALUE overrides one parameter")] = None,  # noqa: UP045
     as_: Annotated[Optional[str], typer.Option("--as", help="the name of the page's folder")] = None,  # noqa: UP045
@@ -49,7 +30,10 @@ def study(
     """Execute a study's notebook and publish its page in results/."""
     from lib.study import run_study
 
-    folder = run_study(name, profile, pairs([part for item in p or [] for part in item.split("\0", 1)]), as_)
+    settings = [(read_yaml(config), config.name)] if config else []
+    settings.append((pairs([part for item in p or [] for part in item.split("\0", 1)]), "-p"))
+    settings.append((assignments(words or []), "command line"))
+    folder = run_study(name, profile, settings, as_)
     shown = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
     print(f"The page: {shown / 'README.md'}")
 
@@ -61,12 +45,14 @@ def train(config: Path, overrides: Annotated[Optional[list[str]], typer.Argument
     from lib.runs import run
 
     values = read_yaml(config)
-    for item in overrides or []:
-        key, sign, value = item.partition("=")
-        if not sign:
-            raise InputError(f"{item!r} is not key=value")
-        values[key] = read_value(key, value)
-    finished = run(RunConfig(**values))
+    for key, value in assignments(overrides or []).items():
+        outer, _, inner = key.rpartition(".")
+        if outer:
+            values[outer] = values.get(outer, {}) | {inner: value}
+        else:
+            values[key] = value
+    tracker = values.pop("tracker", "tensorboard")
+    finished = run(RunConfig(**values), tracker=tracker)
     status = finished.status
     if status["status"] == "diverged":
         print(f"The run diverged: {status['reason']}")

@@ -22,8 +22,8 @@ def tfidf_linear(corpus: Corpus) -> dict[str, np.ndarray]:
     from sklearn.svm import LinearSVC
 
     counter = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=2 if corpus.multilabel else 1)
-    train = counter.fit_transform(corpus.train.texts)
-    parts = {name: counter.transform(getattr(corpus, name).texts) for name in ("dev", "test")}
+    train = counter.fit_transform(corpus.train.whole_texts)
+    parts = {name: counter.transform(getattr(corpus, name).whole_texts) for name in ("dev", "test")}
     if corpus.multilabel:  # a label at a time, so that no matrix of all labels' weights is ever held
         scores = {name: np.zeros((part.shape[0], corpus.num_labels), np.float32) for name, part in parts.items()}
         for label in range(corpus.num_labels):
@@ -56,9 +56,40 @@ def noise_ceiling(corpus: Corpus) -> dict[str, np.ndarray]:
     return {name: one_hot(getattr(corpus, name)) for name in ("dev", "test")}
 
 
+def mean(corpus: Corpus) -> dict[str, np.ndarray]:
+    """Every document gets the mean of train's numbers."""
+    _numbers_only(corpus)
+    return {n: np.full((len(getattr(corpus, n)), 1), corpus.train.labels.mean(), np.float32) for n in ("dev", "test")}
+
+
+def tfidf_ridge(corpus: Corpus) -> dict[str, np.ndarray]:
+    """The same TF-IDF, and ridge regression whose penalty five-fold cross-validation on train chooses."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import Ridge
+    from sklearn.model_selection import GridSearchCV
+
+    _numbers_only(corpus)
+    counter = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
+    train = counter.fit_transform(corpus.train.whole_texts)
+    search = GridSearchCV(Ridge(solver="sag", random_state=0), {"alpha": [0.1, 0.3, 1.0, 3.0, 10.0]}, cv=5)
+    model = search.fit(train, corpus.train.labels)
+    parts = {name: counter.transform(getattr(corpus, name).whole_texts) for name in ("dev", "test")}
+    return {name: model.predict(part)[:, None].astype(np.float32) for name, part in parts.items()}
+
+
+def _numbers_only(corpus: Corpus) -> None:
+    if corpus.task != "regression":
+        raise InputError(f"The corpus {corpus.name} has classes; mean and tfidf_ridge are for real numbers")
+
+
 NAMES = {  # on a page
     "tfidf_linear": "TF-IDF + linear SVM",
     "majority": "majority class",
     "noise_ceiling": "ceiling set by label noise",
+    "mean": "mean of train",
+    "tfidf_ridge": "TF-IDF + ridge regression",
 }
-BASELINES = {"majority": majority, "tfidf_linear": tfidf_linear, "noise_ceiling": noise_ceiling}
+BASELINES = {f.__name__: f for f in (majority, tfidf_linear, noise_ceiling, mean, tfidf_ridge)}
+NO_MODEL = ("majority", "noise_ceiling", "mean")  # references that no difference is tested against
+BY_TASK = {"classification": ("tfidf_linear", "majority"), "multilabel": ("tfidf_linear", "majority")}
+BY_TASK["regression"] = ("tfidf_ridge", "mean")

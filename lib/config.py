@@ -5,9 +5,11 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lib.backbones import EMBEDDED
-from lib.errors import InputError, nearest
+from lib.errors import explain
+from lib.metrics import METRICS
+from lib.readers import PLAIN, Reading
 
-DATA_FIELDS = ("dataset", "text", "label", "train_rows", "dev_rows", "test_rows", "split_seed")
+DATA_FIELDS = ("dataset", "text", "label", "train_rows", "dev_rows", "test_rows", "split_seed", "reading")
 
 
 class RunConfig(BaseModel):
@@ -26,6 +28,7 @@ class RunConfig(BaseModel):
     dev_rows: int | None = Field(None, ge=1)  # None: the dev file, or a tenth of train
     test_rows: int | None = Field(None, ge=1)  # None: all
     split_seed: int = Field(0, ge=0)
+    reading: Reading = PLAIN  # how files are read, and what their columns mean
     backbone: str = EMBEDDED  # embedded, a folder, a Hub name; or a row of lib.baselines.BASELINES
     head: str = "native"  # native, or a row of lib.heads.HEADS
     dropout: float = Field(0.1, ge=0, lt=1)  # of the head; native heads have the backbone's
@@ -44,7 +47,10 @@ class RunConfig(BaseModel):
     clip_norm: float | None = Field(1.0, gt=0)  # None: no clipping
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto is resolved before the run is keyed
     seed: int = Field(1, ge=0)
-    select_by: Literal["macro_f1", "accuracy", "loss", "micro_f1", "P@1", "nDCG@5", "last"] = (
+    class_weight: Literal["balanced"] | None = None  # classes count alike in the loss, however frequent
+    label_smoothing: float = Field(0.0, ge=0, lt=1)  # of a target, spread over all classes
+    focal_gamma: float = Field(0.0, ge=0)  # exponent of the focal loss; 0: cross-entropy
+    select_by: Literal["loss", "last", *dict.fromkeys(name for names in METRICS.values() for name in names)] = (
         "macro_f1"  # on dev, chooses the epoch; last: none is chosen
     )
     patience: int | None = Field(None, ge=1)  # stop after so many epochs without a better dev score; None: never
@@ -64,12 +70,3 @@ class RunConfig(BaseModel):
     def baseline(self, name: str) -> "RunConfig":
         """The run of a row of `lib.baselines.BASELINES` on the same data."""
         return RunConfig(**{field: getattr(self, field) for field in DATA_FIELDS}, backbone=name)
-
-
-def explain(error: ValidationError, names) -> InputError:
-    """The first complaint of a pydantic model, as one sentence."""
-    first = error.errors()[0]
-    name = ".".join(map(str, first["loc"]))
-    if first["type"] == "extra_forbidden":
-        return InputError(f"Unknown parameter {name!r}.{nearest(name, names)}")
-    return InputError(f"{name} = {first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}")

@@ -1,24 +1,25 @@
 """Corpora: where texts and labels come from, and how they are split.
 
-A corpus is named by a row of `DATASETS`, by a folder with `{train,dev,test}.{parquet,csv,tsv,jsonl}`, or by one such
-file. What a split lacks is carved from train: stratified, seeded, and with equal texts kept on one side.
+A corpus is named by a row of `DATASETS`, by a folder with `{train,dev,test}.{parquet,csv,tsv,txt,json,jsonl}`, or by
+one such file. What a split lacks is carved from train: stratified, seeded, and with equal texts kept on one side.
 """
 
 import dataclasses
+import filecmp
 import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from lib.backbones import probe_hub
-from lib.demo import ACT_LABELS, acts, news, reviews
+from lib.corpora import DATASETS, Dataset
 from lib.errors import InputError, lookup
-from lib.readers import SUFFIXES, Table, is_multilabel, label_ids, label_lists, names_in, read_table
+from lib.labels import cells, class_ids, class_lists, names_of, numbers, task_of
+from lib.readers import PLAIN, SUFFIXES, BadRow, Reading, Table, read_table
 
 SPLITS = ("train", "dev", "test")
 DEV_NAMES = ("dev", "validation", "valid", "val")
@@ -29,30 +30,45 @@ class Split:
     """Documents with their labels; `rows` are positions in the source, counted from 0.
 
     With several labels a document, `labels` are id lists padded with −1, and the id `num_labels` stands for any label
-    that train does not have.
+    that train does not have. Real numbers are float64.
     """
 
     texts: list[str]
-    labels: np.ndarray  # (rows,) or (rows, most) int64
+    labels: np.ndarray  # (rows,) or (rows, most) int64, or (rows,) float64
     rows: np.ndarray  # (rows,) int64
     true_labels: np.ndarray | None = None  # like labels, known only where a generator added label noise
+    pairs: list[str] | None = None  # the second text of each document
+    lines: np.ndarray | None = None  # (rows,) of the file that they were read from
 
     def __len__(self):
         return len(self.texts)
 
+    @property
+    def documents(self) -> list:
+        """Texts, or pairs of them."""
+        return self.texts if self.pairs is None else list(zip(self.texts, self.pairs, strict=True))
+
+    @property
+    def whole_texts(self) -> list[str]:
+        """Texts, pairs put together in one."""
+        return self.texts if self.pairs is None else [f"{a}\n{b}" for a, b in self.documents]
+
     def take(self, index: np.ndarray) -> "Split":
-        true = None if self.true_labels is None else self.true_labels[index]
-        return Split([self.texts[i] for i in index], self.labels[index], self.rows[index], true)
+        def some(values):
+            return None if values is None else [values[i] for i in index] if isinstance(values, list) else values[index]
+
+        return Split(**{field.name: some(getattr(self, field.name)) for field in dataclasses.fields(self)})
 
 
 @dataclasses.dataclass(frozen=True)
 class Corpus:
     name: str
     source: str  # where it came from, for the page: never a machine path
-    label_names: tuple[str, ...]
+    label_names: tuple[str, ...]  # of regression: the column
     train: Split
     dev: Split
     test: Split
+    bad_rows: tuple[BadRow, ...] = ()  # left out
 
     @property
     def num_labels(self) -> int:
@@ -62,6 +78,20 @@ class Corpus:
     def multilabel(self) -> bool:
         return self.train.labels.ndim == 2
 
+    @property
+    def task(self) -> str:
+        """classification, multilabel or regression."""
+        if self.multilabel:
+            return "multilabel"
+        return "regression" if self.train.labels.dtype.kind == "f" else "classification"
+
+    @property
+    def metric(self) -> str:
+        """What the task is usually judged by: F1 of the second of two classes, macro F1 of more, micro F1 of several
+        labels a document, Spearman's correlation of numbers."""
+        by_task = {"multilabel": "micro_f1", "regression": "spearman"}
+        return by_task.get(self.task, "f1" if self.num_labels == 2 else "macro_f1")
+
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 over label names, texts and labels of all splits, in order."""
@@ -69,95 +99,75 @@ class Corpus:
         for name in SPLITS:
             split = getattr(self, name)
             digest.update(f"\0{name}\0{len(split)}".encode())
-            digest.update(split.labels.astype("<i8").tobytes())
-            for text in split.texts:
+            digest.update(split.labels.astype("<f8" if self.task == "regression" else "<i8").tobytes())
+            for text in [*split.texts, *(split.pairs or [])]:
                 digest.update(text.encode("utf-8", "surrogatepass") + b"\0")
         return digest.hexdigest()
 
 
-@dataclasses.dataclass(frozen=True)
-class Dataset:
-    """A row of `DATASETS`: a generator, or a folder below DATA_DIR and its twin on the Hub."""
-
-    about: str
-    label_names: tuple[str, ...] | None = None
-    make: Callable | None = None  # (rows, seed) -> texts, labels, true labels
-    make_rows: tuple[int, int] = (4000, 1000)  # of train and test, where they are generated
-    folder: str | None = None
-    hub: str | None = None
-    revision: str | None = None  # of the Hub's repository: a commit
-    label: str = "label"  # column
-
-
-NEWS_LABELS = ("World", "Sports", "Business", "Sci/Tech")
-
-DATASETS = {
-    "demo_news": Dataset("a made-up demo corpus of short news items, generated from a seed", NEWS_LABELS, news),
-    "ag_news": Dataset(
-        "AG News: 120,000 news items in four classes, with the official test set (Zhang et al. 2015)",
-        NEWS_LABELS,
-        folder="ag_news",
-        hub="fancyzhx/ag_news",
-        revision="eb185aade064a813bc0b7f42de02595523103ca4",
-    ),
-    "ag_news_26k": Dataset(
-        "a 26,843-row sample of AG News' train set, with the official test set of 7,600 rows (Zhang et al. 2015)",
-        NEWS_LABELS,
-        folder="ag_news_26k",
-    ),
-    "demo_reviews": Dataset(
-        "a made-up demo corpus of long film reviews, generated from a seed", ("negative", "positive"), reviews
-    ),
-    "imdb": Dataset(
-        "IMDB: 25,000 film reviews to train on and 25,000 to test, the official split (Maas et al. 2011)",
-        ("negative", "positive"),
-        folder="imdb",
-        hub="stanfordnlp/imdb",
-        revision="e6281661ce1c48d982bc483cf8a173c1bbeb5d31",
-    ),
-    "demo_acts": Dataset(
-        "a made-up demo corpus of legal acts with several labels each, generated from a seed", ACT_LABELS, acts
-    ),
-    "eurlex57k": Dataset(
-        "EURLEX57K: 57,000 legal acts of the European Union with EUROVOC concepts, the official split "
-        "(Chalkidis et al. 2019)",
-        folder="eurlex57k",
-        label="labels",
-    ),
-    "eurlex4k_10k": Dataset(
-        "the 10,251 documents of EURLex-4K (Loza Mencía and Fürnkranz 2008) whose text was recovered, not its split",
-        folder="eurlex4k_10k",
-        label="labels",
-    ),
-}
-
-
-def to_split(table: Table, text: str, label: str, names: tuple[str, ...]) -> Split:
-    texts = table.column(text)
+def check_texts(table: Table, column: str) -> list[str]:
+    """The texts of a column; refuses rows without one."""
+    texts = table.column(column)
     for row, value in enumerate(texts):
-        if not isinstance(value, str) or not value.strip() or "\0" in value:
-            what = "is not text" if not isinstance(value, str) else "has a NUL byte" if "\0" in value else "is empty"
-            raise InputError(f"{table.at(row)}: column {text!r} {what}; mend or remove this row")
-    read = label_lists if is_multilabel(table, label) else label_ids
-    return Split(texts, read(table, label, names), np.arange(len(texts)))
+        if not isinstance(value, str):
+            table.refuse(
+                row, f": column {column!r} is not text" if value is not None else f": column {column!r} is empty"
+            )
+        elif not value.strip():
+            table.refuse(row, f": column {column!r} is empty")
+        elif "\0" in value:
+            table.refuse(row, f": column {column!r} has a NUL byte")
+    return texts
+
+
+def to_splits(
+    tables: dict[str, Table], text: str, label: str, names: tuple[str, ...] | None, reading: Reading
+) -> tuple[dict[str, Split], tuple[str, ...]]:
+    """Splits from tables, and the label names: those given, or those that occur."""
+    task = task_of(tables["train"], label, reading)
+    texts = {split: check_texts(table, text) for split, table in tables.items()}
+    if task == "regression":
+        names, labels = (label,), {split: numbers(table, label) for split, table in tables.items()}
+    else:
+        found = {split: cells(table, label, task) for split, table in tables.items()}
+        names = reading.labels or names
+        if task == "multilabel":
+            if reading.labels:
+                for split, table in tables.items():
+                    for row, parts in enumerate(found[split]):
+                        if strange := set(parts) - set(names):
+                            table.refuse(row, f": unknown label {min(strange)!r} in column {label!r}")
+            names = names or names_of(found["train"])
+            labels = {split: class_lists(parts, names) for split, parts in found.items()}
+        else:
+            names = names or names_of([parts for split in found.values() for parts in split])
+            labels = {split: class_ids(tables[split], label, parts, names) for split, parts in found.items()}
+    splits = {}
+    for split, table in tables.items():
+        pairs = check_texts(table, reading.text_pair) if reading.text_pair else None
+        whole = Split(texts[split], labels[split], np.arange(len(texts[split])), None, pairs, np.array(table.lines))
+        bad = {row.line for row in table.bad}
+        splits[split] = whole.take(np.flatnonzero(~np.isin(whole.lines, list(bad)))) if bad else whole
+    return splits, names
 
 
 def carve(split: Split, rows: int, seed: int) -> tuple[Split, Split]:
     """Take `rows` documents out of a split, stratified by label: (what is left, what was taken), in source order.
 
-    Equal texts stay on one side, so the number taken can differ by a few. Documents with several labels are taken
-    without strata. Raises InputError where it cannot be done.
+    Equal texts stay on one side, so the number taken can differ by a few; the text of a class that has no other is
+    left. Documents with several labels or a number are taken without strata. Raises InputError where it cannot be done.
     """
     from sklearn.model_selection import train_test_split
 
     first = {}
-    group = np.array([first.setdefault(text, i) for i, text in enumerate(split.texts)])
-    groups = np.unique(group)
-    strata = split.labels[groups] if split.labels.ndim == 1 else None
-    rare = strata is not None and min(Counter(strata.tolist()).values(), default=2) < 2
-    if not 0 < rows < len(groups) or rare:
-        reason = "a class has a single text" if rare else f"there are {len(groups)} different texts"
-        raise InputError(f"Cannot split off {rows} rows, stratified by label: {reason}")
+    group = np.array([first.setdefault(text, i) for i, text in enumerate(split.documents)])
+    groups, strata = np.unique(group), None
+    if split.labels.ndim == 1 and split.labels.dtype.kind != "f":
+        size = Counter(split.labels[groups].tolist())
+        groups = groups[[size[label] > 1 for label in split.labels[groups].tolist()]]
+        strata = split.labels[groups]
+    if not 0 < rows < len(groups):
+        raise InputError(f"Cannot split off {rows} rows, stratified by label: there are {len(groups)} different texts")
     try:
         _, taken = train_test_split(groups, test_size=rows, random_state=seed, stratify=strata)
     except ValueError as error:
@@ -166,8 +176,8 @@ def carve(split: Split, rows: int, seed: int) -> tuple[Split, Split]:
     return split.take(np.flatnonzero(~out)), split.take(np.flatnonzero(out))
 
 
-def read_folder(path: Path, text: str, label: str, names: tuple[str, ...] | None):
-    """The splits found in a folder or single file, and the label names."""
+def find_files(path: Path, reading: Reading) -> dict[str, Path]:
+    """The file of each split that there is. Raises InputError."""
     files = {"train": path} if path.is_file() else {}
     for split, stems in () if files else (("train", ("train",)), ("dev", DEV_NAMES), ("test", ("test",))):
         found = [path / (stem + suffix) for stem in stems for suffix in SUFFIXES if (path / (stem + suffix)).is_file()]
@@ -176,14 +186,26 @@ def read_folder(path: Path, text: str, label: str, names: tuple[str, ...] | None
         files |= {split: found[0]} if found else {}
     if "train" not in files:
         raise InputError(f"The folder {path} has no train file; name one train{{{','.join(SUFFIXES)}}}")
-    tables = {split: read_table(file) for split, file in files.items()}
-    names = names or names_in(tables["train"], label)
-    splits = {split: to_split(table, text, label, names) for split, table in tables.items()}
+    files |= {name: Path(file) for name, file in (("dev", reading.dev_file), ("test", reading.test_file)) if file}
+    for i, (one, file) in enumerate(files.items()):
+        for other, before in list(files.items())[:i]:
+            if file.is_file() and file.samefile(before):
+                raise InputError(f"{file.name} is given both as {other} and as {one}")
+            if file.is_file() and filecmp.cmp(file, before, shallow=False):
+                raise InputError(f"{before.name} ({other}) and {file.name} ({one}) are the same, byte for byte")
+    return files
+
+
+def read_folder(path: Path, text: str, label: str, names: tuple[str, ...] | None, reading: Reading):
+    """The splits found in a folder or single file, the label names, the files, and the rows that were left out."""
+    files = find_files(path, reading)
+    tables = {split: read_table(file, reading) for split, file in files.items()}
+    splits, names = to_splits(tables, text, label, names, reading)
     if (path / "labels.json").is_file():  # what ids mean: a mapping, or a list in their order
         meaning = json.loads((path / "labels.json").read_text(encoding="utf-8"))
         meaning = meaning if isinstance(meaning, dict) else {str(i): name for i, name in enumerate(meaning)}
         names = tuple(meaning.get(name, name) for name in names)
-    return splits, names, files
+    return splits, names, files, tuple(row for table in tables.values() for row in table.bad)
 
 
 def read_hub(entry: Dataset, text: str, label: str):
@@ -200,17 +222,17 @@ def read_hub(entry: Dataset, text: str, label: str):
             f"({type(error).__name__}). Go online once, or set DATA_DIR to a folder that holds "
             f"{entry.folder}/train.parquet and {entry.folder}/test.parquet."
         ) from None
-    splits = {}
+    tables = {}
     for name, table in loaded.items():
-        if name not in ("train", "test", *DEV_NAMES):
-            continue
-        as_table = Table(Path(f"{entry.hub} {name}.parquet"), table.to_dict(), list(range(1, len(table) + 1)))
-        splits["dev" if name in DEV_NAMES else name] = to_split(as_table, text, label, entry.label_names)
-    return splits
+        if name in ("train", "test", *DEV_NAMES):
+            path, lines = Path(f"{entry.hub} {name}.parquet"), list(range(1, len(table) + 1))
+            tables["dev" if name in DEV_NAMES else name] = Table(path, table.to_dict(), lines)
+    return to_splits(tables, text, label, entry.label_names, PLAIN)[0]
 
 
-def read_source(dataset: str, data_dir, text: str, label: str, label_names: tuple[str, ...] | None):
-    """The splits as their source has them, the label names, and a description of the source for the page."""
+def read_source(dataset: str, data_dir, text: str, label: str, names: tuple[str, ...] | None, reading: Reading):
+    """The splits as their source has them, the label names, a description of the source for the page, and the rows
+    that were left out."""
     entry = DATASETS.get(dataset, Dataset(""))
     if entry.make:
         splits = {}
@@ -218,7 +240,7 @@ def read_source(dataset: str, data_dir, text: str, label: str, label_names: tupl
             made = entry.make(rows, seed)
             texts, labels, true = (pad(part) if isinstance(part[0], list) else part for part in made)
             splits[name] = Split(texts, np.array(labels), np.arange(rows), np.array(true))
-        return splits, entry.label_names, f"{entry.about} (lib/demo)"
+        return splits, entry.label_names, f"{entry.about} (lib/demo)", ()
     if entry.folder and (data_dir or not entry.hub):
         path = Path(data_dir or "") / entry.folder
         if not data_dir or not path.is_dir():
@@ -227,15 +249,15 @@ def read_source(dataset: str, data_dir, text: str, label: str, label_names: tupl
                 + (f"and {data_dir} has none." if data_dir else "which is not set.")
                 + " Run with DATA_DIR=… set to the folder above it."
             )
-        splits, names, files = read_folder(path, text, label, entry.label_names)
+        splits, names, files, bad = read_folder(path, text, label, entry.label_names, reading)
         found = ", ".join(file.name for file in files.values())
-        return splits, names, f"{entry.about}; read from $DATA_DIR/{entry.folder}: {found}"
+        return splits, names, f"{entry.about}; read from $DATA_DIR/{entry.folder}: {found}", bad
     if entry.hub:
-        splits = read_hub(entry, text, label)
-        return splits, entry.label_names, f"{entry.about}; {entry.hub} on the Hugging Face Hub at {entry.revision[:7]}"
-    if Path(dataset).exists():
-        splits, names, files = read_folder(Path(dataset), text, label, label_names)
-        return splits, names, f"the files {', '.join(file.name for file in files.values())}"
+        splits, at = read_hub(entry, text, label), f"{entry.hub} on the Hugging Face Hub at {entry.revision[:7]}"
+        return splits, entry.label_names, f"{entry.about}; {at}", ()
+    if Path(dataset).expanduser().exists():
+        splits, names, files, bad = read_folder(Path(dataset).expanduser(), text, label, names, reading)
+        return splits, names, f"the files {', '.join(file.name for file in files.values())}", bad
     return lookup(DATASETS, dataset, "dataset (nor is there such a folder or file)")
 
 
@@ -245,17 +267,32 @@ def pad(lists: list[list[int]]) -> list[list[int]]:
     return [found + [-1] * (most - len(found)) for found in lists]
 
 
-def train_vocabulary(splits: dict[str, Split], names: tuple[str, ...]) -> tuple[dict[str, Split], tuple[str, ...]]:
-    """Splits with several labels a document, padded alike and renumbered so that the vocabulary is train's own."""
+def train_vocabulary(splits: dict[str, Split], names: tuple[str, ...], fixed: bool):
+    """Splits with several labels a document, padded alike and, unless the names are fixed, renumbered so that the
+    vocabulary is train's own; and its names."""
     most = max(split.labels.shape[1] for split in splits.values())
-    known = np.unique(splits["train"].labels)
-    known = known[known >= 0]
+    known = np.arange(len(names)) if fixed else np.unique(splits["train"].labels)
+    known = known[(known >= 0) & (known < len(names))]
     table = np.full(len(names) + 2, len(known))  # by old id; the last entry is the padding's
     table[known], table[-1] = np.arange(len(known)), -1
     for name, split in splits.items():
         wide = np.pad(split.labels, ((0, 0), (0, most - split.labels.shape[1])), constant_values=-1)
         splits = splits | {name: dataclasses.replace(split, labels=table[wide])}
     return splits, tuple(names[i] for i in known)
+
+
+def _report(dataset: str, corpus: Corpus) -> None:
+    """Say what a user should know of a file that could be read."""
+    if corpus.bad_rows:
+        print(f"{dataset}: {len(corpus.bad_rows)} rows cannot be used and are left out", flush=True)
+    if corpus.task == "classification":
+        seen = set(corpus.train.labels.tolist())
+        for name in ("dev", "test"):
+            strange = Counter(label for label in getattr(corpus, name).labels.tolist() if label not in seen)
+            if strange:
+                listed = ", ".join(corpus.label_names[label] for label in sorted(strange))
+                print(f"{dataset}: {strange.total()} rows of {name} have a class that train lacks ({listed}); they "
+                      "count as wrong", flush=True)  # fmt: skip
 
 
 def load_corpus(
@@ -269,8 +306,10 @@ def load_corpus(
     dev_rows: int | None = None,
     test_rows: int | None = None,
     split_seed: int = 0,
+    reading: Reading = PLAIN,
 ) -> Corpus:
-    """Load a corpus by its name in `DATASETS`, or from a folder or file.
+    """Load a corpus by its name in `DATASETS`, or from a folder or file, whose columns `text` and `label` are named (or
+    numbered from 1, where there is no header).
 
     `data_dir` (default: the environment's DATA_DIR) is where the folders of named datasets are; without it they come
     from the Hub. Row limits take a stratified subset; `dev_rows` without a dev file defaults to a tenth of train, at
@@ -278,9 +317,9 @@ def load_corpus(
     """
     data_dir = data_dir or os.environ.get("DATA_DIR") or None
     label = DATASETS[dataset].label if dataset in DATASETS else label
-    splits, names, source = read_source(dataset, data_dir, text, label, label_names)
+    splits, names, source, bad = read_source(dataset, data_dir, text, label, label_names, reading)
     train = splits["train"]
-    if len(names) < 2 or len(np.unique(train.labels[train.labels >= 0])) < 2:
+    if train.labels.dtype.kind != "f" and len(np.unique(train.labels[train.labels >= 0])) < 2:
         found = names[int(train.labels.flat[0])] if len(train) else "none"
         raise InputError(f"{dataset}: column {label!r} of train has one class only ({found}); at least two are needed")
     if "test" not in splits:
@@ -296,5 +335,7 @@ def load_corpus(
         _, train = carve(train, train_rows, split_seed)
     splits = {name: splits[name] if name != "train" else train for name in SPLITS}
     if train.labels.ndim == 2:
-        splits, names = train_vocabulary(splits, names)
-    return Corpus(dataset, source, tuple(names), **splits)
+        splits, names = train_vocabulary(splits, names, fixed=bool(reading.labels))
+    corpus = Corpus(dataset, source, tuple(names), **splits, bad_rows=bad)
+    _report(Path(dataset).name, corpus)
+    return corpus

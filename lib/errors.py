@@ -3,6 +3,8 @@
 import difflib
 from collections.abc import Iterable
 
+from pydantic import ValidationError
+
 
 class InputError(ValueError):
     """A mistake in what was given (data, parameters, files); the command line prints it without a traceback."""
@@ -20,3 +22,13 @@ def lookup(table: dict, name: str, what: str):
     if name not in table:
         raise InputError(f"Unknown {what} {name!r}.{nearest(name, table)}")
     return table[name]
+
+
+def explain(error: ValidationError, names: Iterable[str]) -> InputError:
+    """The first complaint of a pydantic model with fields `names`, as one sentence."""
+    first = error.errors()[0]
+    name = ".".join(map(str, first["loc"]))
+    if first["type"] == "extra_forbidden":
+        return InputError(f"Unknown parameter {name!r}.{nearest(name, names)}")
+    message = first["msg"].removeprefix("Value error, ")
+    return InputError(f"{name} = {first['input']!r}: {message[0].lower()}{message[1:]}")

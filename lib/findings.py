@@ -1,12 +1,25 @@
 """Sentences on a page: pure functions from predictions to text, so that `verify` can compute them again."""
 
 from lib.health import ONE_POINT
+from lib.metrics import NUMBERS, SIGNED
 from lib.predictions import Predictions
 from lib.tables import NAMES, best, by_group, differences, imbalance, label, overshoot
 
 
 def percent(value: float) -> str:
     return f"{100 * value:.1f} %"
+
+
+def score(value: float, metric: str) -> str:
+    """A score as a sentence has it: a share in percent, another number as it is."""
+    return f"{value:.3g}".replace("-", "−") if metric in NUMBERS or metric in SIGNED else percent(value)
+
+
+def apart(value: float, metric: str) -> str:
+    """A difference of two scores."""
+    if metric in NUMBERS or metric in SIGNED:
+        return f"{value:+.3f}".replace("-", "−")
+    return f"{points(value)} points"
 
 
 def points(value: float) -> str:
@@ -16,7 +29,8 @@ def points(value: float) -> str:
 
 def titled(name: str) -> str:
     """A metric or field as a sentence names it."""
-    return name.replace("_", " ").replace("f1", "F1")
+    names = {"mcc": "MCC", "r2": "R²", "spearman": "Spearman correlation", "pearson": "Pearson correlation"}
+    return names.get(name, name.replace("_", " ").replace("f1", "F1"))
 
 
 def count(number: int, noun: str) -> str:
@@ -72,11 +86,29 @@ def beyond_baseline(p: Predictions, *, by: str, metric: str = "accuracy", baseli
     row = next(r for r in rows if r["compared"] == f"{label(baseline)} − {group}")
     low, high = -row[f"{metric}_high"], -row[f"{metric}_low"]
     verdict = "stands" if row["stands"] == "yes" else "does not stand"
+    change = apart(-row[metric], metric)
+    ends = (points(low), points(high)) if change.endswith("points") else (apart(low, metric), apart(high, metric))
     return (
         f"Against {label(baseline)}, fine-tuning with the {titled(by)} that dev chooses ({group}) changes test "
-        f"{titled(metric)} by {points(-row[metric])} points (95 % interval {points(low)} to {points(high)}): "
-        f"the difference {verdict}."
+        f"{titled(metric)} by {change} (95 % interval {ends[0]} to {ends[1]}): the difference {verdict}."
     )
+
+
+def result(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
+    """What the fine-tuned model scores on test, beside every reference, and whether it is better."""
+    rows = by_group(p, by=by, metrics=[metric]).to_dict("records")
+    own, pairs = rows[0], differences(p, by=by, metric=metric).to_dict("records")
+    sentence = (
+        f"The fine-tuned model reaches a test {titled(metric)} of **{score(own[metric], metric)}** (95 % interval "
+        f"{score(own[f'{metric}_low'], metric)} to {score(own[f'{metric}_high'], metric)}; "
+        f"{count(own['seeds'], 'seed')}, {count(own['documents'], 'document')})"
+    )
+    for row in rows[1:]:
+        sentence += f"; {row[by]} {score(row[metric], metric)}"
+        pair = next((r for r in pairs if r["compared"] == f"{row[by]} − {own[by]}"), None)
+        if pair:
+            sentence += ", and the difference " + ("stands" if pair["stands"] == "yes" else "does **not** stand")
+    return sentence + "."
 
 
 def verdict(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
@@ -241,4 +273,6 @@ def start(p: Predictions) -> str:
 
 
 CLAIMS = (sweet_spot, failing, decoupled, collapse, start)
-FINDINGS = {f.__name__: f for f in (leader, verdict, beyond_baseline, headroom, overshooting, averaging, *CLAIMS)}
+FINDINGS = {
+    f.__name__: f for f in (leader, result, verdict, beyond_baseline, headroom, overshooting, averaging, *CLAIMS)
+}

@@ -63,11 +63,17 @@ def _register_attention() -> str:
 
 
 class Classifier(nn.Module):
-    """A backbone and a head; `native` is the transformers sequence-classification class, head included."""
+    """A backbone and a head; `native` is the transformers sequence-classification class, head included.
+
+    `separator` is the token after which the second text of a pair begins, for backbones that tell the two apart;
+    `unit` (shift, scale) is that of the numbers a regression predicts.
+    """
 
     def __init__(self, backbone: nn.Module, head: nn.Module | None, num_labels: int):
         super().__init__()
         self.backbone, self.head, self.num_labels = backbone, head, num_labels
+        self.separator: int | None = None
+        self.unit: tuple[float, float] | None = None
         for module in list(self.modules()):
             for name, child in module.named_children():
                 if isinstance(child, nn.Dropout):
@@ -76,7 +82,7 @@ class Classifier(nn.Module):
     def embed(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Document embeddings (batch, size): what the head pools; of a native model, the first token's last state."""
         encoder = self.backbone if self.head is not None else self.backbone.base_model
-        hidden = encoder(input_ids=ids, attention_mask=mask).last_hidden_state
+        hidden = encoder(input_ids=ids, attention_mask=mask, **self._segments(ids)).last_hidden_state
         return hidden[:, 0] if self.head is None else self.head.pool(hidden, mask)
 
     @torch.no_grad()
@@ -86,11 +92,32 @@ class Classifier(nn.Module):
             raise InputError(f"prior_bias needs a head of {', '.join(HEADS)}; this model has its native one")
         self.head.out.bias.copy_(torch.as_tensor(logits))
 
+    def _segments(self, ids: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Which tokens are of a pair's second text: those after the first separator."""
+        if self.separator is None:
+            return {}
+        ends = (ids == self.separator).int()
+        return {"token_type_ids": ((ends.cumsum(1) - ends) > 0).int()}
+
     def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Logits (batch, num_labels) for token ids and mask (batch, tokens)."""
+        """Logits (batch, num_labels), or the number (batch, 1), for token ids and mask (batch, tokens)."""
+        inputs = {"input_ids": ids, "attention_mask": mask, **self._segments(ids)}
         if self.head is None:
-            return self.backbone(input_ids=ids, attention_mask=mask).logits
-        return self.head(self.backbone(input_ids=ids, attention_mask=mask).last_hidden_state, mask)
+            logits = self.backbone(**inputs).logits
+        else:
+            logits = self.head(self.backbone(**inputs).last_hidden_state, mask)
+        return logits if self.unit is None else logits.float() * self.unit[1] + self.unit[0]
+
+    @torch.no_grad()
+    def fold_unit(self) -> None:
+        """Put the unit into the output layer, so that the weights alone predict the numbers."""
+        if self.unit is not None:
+            shift, scale = self.unit
+            linear = [module for module in self.modules() if isinstance(module, nn.Linear)]
+            output = [module for module in linear if module.out_features == 1][-1]
+            output.weight.mul_(scale)
+            output.bias.mul_(scale).add_(shift)
+            self.unit = None
 
 
 def _quiet():
@@ -137,14 +164,36 @@ def build_model(
     return Classifier(model, make_head(model.config.hidden_size, num_labels, dropout), num_labels)
 
 
-def save_model(model: Classifier, folder: Path, *, head: str, dropout: float, label_names, backbone, **reading):
+def reads_pairs(model: Classifier, backbone: str | Path) -> None:
+    """Prepare a model for pairs of texts."""
+    config = model.backbone.config
+    if getattr(config, "type_vocab_size", 0) > 1:
+        model.separator = load_tokenizer(resolve_backbone(backbone)).sep_token_id
+
+
+PROBLEMS = {"classification": "single_label_classification", "multilabel": "multi_label_classification"}
+
+
+def save_model(
+    model: Classifier,
+    folder: Path,
+    *,
+    head: str,
+    dropout: float,
+    label_names,
+    backbone,
+    task="classification",
+    **reading,
+):
     """Write weights (safetensors), configuration and tokenizer; a `native` model loads in transformers as it is.
 
-    `reading` (max_length, truncation) says how texts are to be encoded for it.
+    `reading` (max_length, truncation) says how texts are to be encoded for it, and what else to know of them.
     """
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
+    model.fold_unit()
+    model.backbone.config.problem_type = PROBLEMS.get(task, task)
     if head == "native":
         model.backbone.save_pretrained(folder)
     else:
@@ -154,8 +203,9 @@ def save_model(model: Classifier, folder: Path, *, head: str, dropout: float, la
     settings = json.loads((folder / "tokenizer_config.json").read_text())
     settings["model_max_length"] = reading["max_length"]  # a pipeline that truncates then does it where training did
     (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n")
-    about = {"head": head, "dropout": dropout, "label_names": list(label_names)} | reading
-    (folder / CLASSIFIER_FILE).write_text(json.dumps(about, indent=2) + "\n")
+    about = {"head": head, "dropout": dropout, "task": task, "label_names": list(label_names)} | reading
+    about |= {"separator": model.separator} if model.separator is not None else {}
+    (folder / CLASSIFIER_FILE).write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n")
 
 
 def load_model(folder: Path) -> tuple[Classifier, dict]:
@@ -173,4 +223,5 @@ def load_model(folder: Path) -> tuple[Classifier, dict]:
         labels = len(about["label_names"])
         model = Classifier(backbone, HEADS[about["head"]](config.hidden_size, labels, 0.0), labels)
         model.load_state_dict(load_file(Path(folder) / "model.safetensors"))
+    model.separator = about.get("separator")
     return model.eval(), about

@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 from scipy.special import softmax
 
-from lib import findings, search, tables
-from lib.audit import audit as audit_table
+from lib import calibration, decisions, findings, search, tables
+from lib.audit import AUDITS
 from lib.config import RunConfig
 from lib.errors import InputError, lookup
-from lib.metrics import SCORES
+from lib.metrics import NUMBERS, SCORES, SIGNED
 from lib.predictions import Predictions
 from lib.store import corpus_of, tokens_of
 from lib.tables import best
@@ -27,8 +27,16 @@ RANKINGS = ("P", "R", "nDCG", "PSP", "PSnDCG")
 SPEC = re.compile(r"<!-- (table|finding|audit|measured) (\w+) = (\w+) (\{.*\}) -->\n\n?((?:.+\n?)+)")
 AUDITED = ("dataset", "train_rows", "dev_rows", "test_rows", "split_seed", "backbone", "max_length")
 RUNS_MIME = "application/vnd.study.runs+json"
+MODULES = (tables, search, calibration, decisions)
+TABLES = {name: function for module in MODULES for name, function in module.TABLES.items()}
+FINDINGS = {n: f for module in (findings, search, calibration, decisions) for n, f in module.FINDINGS.items()}
 SHARES = {
     *SCORES,
+    "weighted_f1",
+    "ece",
+    "confidence",
+    "right",
+    "sureness",
     "top_label_share",
     "share of the grid",
     "share of variance",
@@ -55,6 +63,8 @@ def cell(value, column: str, decimals: int = 0) -> str:
         return f"{value:.3f}" if value >= 0.001 else "<0.001"
     if column.split(",")[0] in SHARES:
         return f"{100 * value:.2f}"
+    if column.split(",")[0] in (*NUMBERS, *SIGNED):
+        return f"{value:.3f}" if abs(value) < 100 else f"{value:,.0f}"
     if "cosine" in column or "gradient" in column:
         return f"{value:.3g}"
     return f"{value:.4f}" if "loss" in column else f"{value:,.{decimals}f}"
@@ -81,7 +91,7 @@ def markdown(table: pd.DataFrame) -> str:
         f"{name.replace('_', ' ').replace('f1', 'F1')}{' (%)' if name.split(',')[0] in SHARES else ''}"
         for name in shown
     ]
-    right = ["---" if isinstance(table[name].iloc[0], str) else "---:" for name in shown]
+    right = ["---" if len(table) and isinstance(table[name].iloc[0], str) else "---:" for name in shown]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in [names, right, *lines]) + "\n"
 
 
@@ -112,10 +122,12 @@ def show_table(name: str, runs, function, caption: str = "", **arguments) -> pd.
     return table
 
 
-def show_audit(config, caption: str = "") -> None:
-    """Show the audit of a configuration's corpus and tokens; published as audit.csv."""
+def show_audit(config, caption: str = "", name: str = "audit") -> None:
+    """Show the audit of a configuration's corpus and tokens (a row of `lib.audit.AUDITS`); published as `name`.csv."""
     arguments = {name: getattr(config, name) for name in AUDITED}
-    _show("audit", "audit", "audit", arguments, audit_table(corpus_of(config), tokens_of(config)), caption)
+    own = config.model_dump(include={"text", "label", "reading"}, exclude_defaults=True)  # where it is a user's file
+    arguments |= own
+    _show("audit", name, name, arguments, AUDITS[name](corpus_of(config), tokens_of(config)), caption)
 
 
 def show_measured(name: str, table: pd.DataFrame, caption: str = "") -> None:
@@ -168,6 +180,26 @@ def show_errors(runs, config, *, by: str, group: str, count: int = 6) -> None:
     show_text("\n".join([lines[0], "", *lines[1:]]))
 
 
+def show_label_errors(runs, config, *, by: str, group: str, count: int = 10) -> None:
+    """Show `lib.decisions.label_errors`, and quote the documents: their beginnings, and of a generated corpus, what is
+    so."""
+    arguments = {"by": by, "group": group, "most": count}
+    table = show_table("label_errors", runs, decisions.label_errors, **arguments)
+    dev, lines = corpus_of(config).dev, []
+    place = {row: i for i, row in enumerate(dev.rows.tolist())}
+    for row in table.to_dict("records"):
+        i = place[row["row"]]
+        text = " ".join(dev.whole_texts[i].split())
+        where = f"line {dev.lines[i]}" if dev.lines is not None else f"row {row['row']}"
+        truth = ""
+        if dev.true_labels is not None and dev.true_labels.ndim == 1:
+            replaced = dev.true_labels[i] != dev.labels[i]
+            truth = "; the generator did replace this label" if replaced else "; the label is right"
+        shown = f"{text[:160]}…" if len(text) > 160 else text
+        lines.append(f"- {where}, given {row['given']}, believed **{row['believed']}**{truth}: “{shown}”")
+    show_text("\n".join(lines) or "None.")
+
+
 def publish(runs) -> None:
     """Name the runs that a page shows, so that their predictions and histories are published with it."""
     _display({RUNS_MIME: [run.key for run in runs], "text/plain": f"{len(runs)} runs published with this page"})
@@ -195,9 +227,7 @@ def verify(folder: Path) -> tuple[int, list[str], list[str]]:
         checked.add(body)
         if kind == "finding":
             compared += 1
-            expected = compute(
-                lookup(findings.FINDINGS | search.FINDINGS, function, f"finding on {folder}"), predictions, arguments
-            )
+            expected = compute(lookup(FINDINGS, function, f"finding on {folder}"), predictions, arguments)
             if body.strip() != expected.strip():
                 wrong.append(f"finding {function}: the page says {body.strip()!r}, the predictions say {expected!r}")
             continue
@@ -207,14 +237,12 @@ def verify(folder: Path) -> tuple[int, list[str], list[str]]:
         if kind == "audit":
             try:
                 config = RunConfig(**arguments)
-                table = audit_table(corpus_of(config), tokens_of(config))
+                table = lookup(AUDITS, function, f"audit on {folder}")(corpus_of(config), tokens_of(config))
             except InputError as error:
                 left.append(f"{name}: {error}")
                 continue
         else:
-            table = compute(
-                lookup(tables.TABLES | search.TABLES, function, f"table on {folder}"), predictions, arguments
-            )
+            table = compute(lookup(TABLES, function, f"table on {folder}"), predictions, arguments)
         count, differing = _compare(name, markdown(table), body)
         compared, wrong = compared + count, wrong + differing
         file = folder / f"{name}.csv"

@@ -20,7 +20,8 @@ HEALTH = ["dev_loss", "embedding_cosine", "embedding_rank", "top_label_share", "
 def to_frame(
     split_name: str, epoch: int, split: Split, logits: np.ndarray, ranked: np.ndarray | None = None
 ) -> pd.DataFrame:
-    """Predictions of one split after one epoch: split, epoch, row, label and a 16-bit column for each logit.
+    """Predictions of one split after one epoch: split, epoch, row, label and a 16-bit column for each logit (of real
+    numbers, label and logit_0 are float32).
 
     With several labels a document: gold_0… (padded with −1) and top_0… of label ids, and the logits of the latter.
     """
@@ -31,15 +32,22 @@ def to_frame(
     else:
         ids = {f"gold_{i}": column for i, column in enumerate(split.labels.T)}
         ids |= {f"top_{i}": column for i, column in enumerate(ranked.T)}
+    real = split.labels.dtype.kind == "f"
     for name, values in ids.items():
-        frame[name] = values.astype(np.int16)
+        frame[name] = values.astype(np.float32 if real else np.int16)
     for i in range(logits.shape[1]):
-        frame[f"logit_{i}"] = logits[:, i].astype(np.float16)
+        frame[f"logit_{i}"] = logits[:, i].astype(np.float32 if real else np.float16)
     return frame
 
 
 def _ids(frame: pd.DataFrame, kind: str) -> np.ndarray:
     return frame.filter(regex=rf"^{kind}_\d+$").to_numpy().astype(np.int64)
+
+
+def _labels(frame: pd.DataFrame) -> np.ndarray:
+    if "label" not in frame:
+        return _ids(frame, "gold")
+    return frame["label"].to_numpy().astype(np.float32 if frame["label"].dtype.kind == "f" else np.int64)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +60,7 @@ class Group:
     name: str
     runs: list[str]  # keys
     seeds: list[int]
-    labels: np.ndarray  # (rows,)
+    labels: np.ndarray  # (rows,) int64, or float32 of real numbers
     logits: np.ndarray  # (runs, rows, num_labels), float32
     ranked: np.ndarray | None = None  # (runs, rows, k) label ids, best first
     tokens: np.ndarray | None = None  # (rows,) lengths before truncation
@@ -79,6 +87,13 @@ class Predictions:
     label_names: tuple[str, ...]
     train_rows: int = 0
     train_counts: np.ndarray | None = None  # (num_labels,) train documents of each label, where a document has several
+
+    @property
+    def task(self) -> str:
+        """classification, multilabel or regression."""
+        if "label" not in self.frame:
+            return "multilabel"
+        return "regression" if self.frame["label"].dtype.kind == "f" else "classification"
 
     @cached_property
     def weights(self) -> np.ndarray | None:
@@ -168,7 +183,7 @@ class Predictions:
                         raise InputError(f"{by} {name}: several runs with seed {seeds[-1]}; narrow them with where=…")
                     found.append(key)
                     seeds.append(run["config"]["seed"])
-                    labels = rows["label"].to_numpy().astype(np.int64) if "label" in rows else _ids(rows, "gold")
+                    labels = _labels(rows)
                     tokens = rows["tokens"].to_numpy()
                     logits.append(rows.filter(regex=r"^logit_\d+$").to_numpy().astype(np.float32))
                     ranked += [_ids(rows, "top")] if "top_0" in rows else []

@@ -65,20 +65,21 @@ def document_scores(
     `inverse_propensity`, (num_labels + 1,); without it the last two scores are left out.
     """
     hit, size = hits(ranked, gold), (gold >= 0).sum(1)
-    discount = 1 / np.log2(np.arange(2, ranked.shape[1] + 2))
+    discount = 1 / np.log2(np.arange(2, max(*ks, ranked.shape[1]) + 2))
     some, ideal = (size > 0).astype(float), np.concatenate([[1.0], np.cumsum(discount)])
     found = {}
     for k in ks:
         found[f"P@{k}"] = (hit[:, :k].sum(1) / k, np.ones(len(hit)))
         found[f"R@{k}"] = (hit[:, :k].sum(1) / np.maximum(size, 1), some)
-        found[f"nDCG@{k}"] = (hit[:, :k] @ discount[:k] / ideal[np.minimum(size, k)], some)
+        found[f"nDCG@{k}"] = (hit[:, :k] @ discount[: hit[:, :k].shape[1]] / ideal[np.minimum(size, k)], some)
     if weights is not None:
         gained = np.where(hit, weights[np.minimum(ranked, len(weights) - 1)], 0.0)
         best = -np.sort(-np.where(gold >= 0, weights[np.minimum(gold, len(weights) - 1)], 0.0), axis=1)
         best = np.pad(best, ((0, 0), (0, max(0, ranked.shape[1] - best.shape[1]))))[:, : ranked.shape[1]]
         for k in ks:
             found[f"PSP@{k}"] = (gained[:, :k].sum(1), best[:, :k].sum(1))
-            found[f"PSnDCG@{k}"] = (gained[:, :k] @ discount[:k], best[:, :k] @ discount[:k])
+            cut = discount[: gained[:, :k].shape[1]]
+            found[f"PSnDCG@{k}"] = (gained[:, :k] @ cut, best[:, :k] @ cut)
     return found
 
 

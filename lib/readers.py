@@ -1,131 +1,259 @@
-"""Tables from files, with the line of everything that is wrong in them."""
+"""Tables from files, row by row, with the line of everything that is wrong in them."""
 
 import csv
 import dataclasses
+import gzip
 import io
+import itertools
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
-import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
-from lib.errors import InputError, nearest
+from lib.errors import InputError, explain, nearest
 
-SUFFIXES = (".parquet", ".csv", ".tsv", ".jsonl")
+FORMATS = (".parquet", ".csv", ".tsv", ".txt", ".json", ".jsonl")
+SUFFIXES = FORMATS + tuple(f"{suffix}.gz" for suffix in FORMATS[1:])
+UTF16 = (b"\xff\xfe", b"\xfe\xff")
+IGNORED = "-100"  # as a class label: torch's cross-entropy passes over such rows without a word
+
+
+class Reading(BaseModel):
+    """How files are read, and what their columns mean. Raises InputError."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dev_file: str | None = None  # beside the train file; None: the folder's, or rows of train
+    test_file: str | None = None
+    text_pair: str | None = None  # column of a second text, read together with the first
+    delimiter: str | None = None  # of CSV; None: a tab for .tsv and .txt, else a comma
+    encoding: str = "utf-8"  # a byte-order mark is skipped
+    header: bool = True  # the first line names the columns; else they are numbered from 1
+    labels: tuple[str, ...] | None = None  # all classes, in the order of their ids; None: those that occur
+    label_separator: str | None = None  # between the labels of a document that can have several
+    task: Literal["auto", "classification", "multilabel", "regression"] = "auto"
+    on_bad_rows: Literal["stop", "quarantine"] = "stop"  # at the first, or leave them out and list them
+
+    def __init__(self, **values):
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise explain(error, type(self).model_fields) from None
+
+    @field_validator("delimiter")
+    @classmethod
+    def _one_character(cls, value):
+        value = {"\\t": "\t", "tab": "\t"}.get(value, value)
+        if value is not None and len(value) != 1:
+            raise ValueError("a delimiter is one character, or tab")
+        return value
+
+    @field_validator("encoding")
+    @classmethod
+    def _known(cls, value):
+        try:
+            "".encode(value)
+        except LookupError:
+            raise ValueError("Python knows no such encoding; for example utf-8, latin-1, cp1252, utf-16") from None
+        return value
+
+
+PLAIN = Reading()
 
 
 @dataclasses.dataclass(frozen=True)
+class BadRow:
+    """A row that cannot be used."""
+
+    file: str
+    line: int
+    reason: str
+
+
+@dataclasses.dataclass
 class Table:
     """The columns of one file, with the line that each row came from."""
 
     path: Path
     columns: dict[str, list]
     lines: list[int]
+    bad: list[BadRow] = dataclasses.field(default_factory=list)
+    reading: Reading = PLAIN
 
-    def at(self, row: int) -> str:
-        return f"{self.path.name}, {'row' if self.path.suffix == '.parquet' else 'line'} {self.lines[row]}"
+    def refuse(self, row: int, reason: str) -> None:
+        """Raise InputError that names the row's line; or put the row aside, if it is to be quarantined."""
+        refuse(self.path, self.lines[row], reason, self.bad, self.reading)
 
     def column(self, name: str) -> list:
         if name not in self.columns:
+            only = next(iter(self.columns)) if len(self.columns) == 1 else ""
+            if found := next((sign for sign in ";\t|," if sign in only), None):
+                shown = "tab" if found == "\t" else found
+                raise InputError(
+                    f"{self.path.name} has no column {name!r}: its only column is {only!r}. "
+                    f"Is the delimiter {shown!r}? Then set delimiter: {shown!r}"
+                )
             raise InputError(f"{self.path.name} has no column {name!r}.{nearest(name, self.columns)}")
         return self.columns[name]
 
 
-def read_table(path: Path) -> Table:
-    """Read a Parquet, CSV, TSV or JSON-lines file; raises InputError with the line of the first bad row."""
-    if path.suffix not in SUFFIXES:
-        raise InputError(f"{path.name} is none of the formats that are read: {', '.join(SUFFIXES)}")
-    if path.suffix == ".parquet":
-        import pyarrow.parquet
+def refuse(path: Path, line: int, reason: str, bad: list[BadRow], reading: Reading) -> None:
+    if reading.on_bad_rows == "stop":
+        raise InputError(f"{path.name}, {'row' if path.suffix == '.parquet' else 'line'} {line}{reason}")
+    bad.append(BadRow(path.name, line, reason.lstrip(": ")))
 
+
+def kind_of(path: Path) -> str:
+    """The format's suffix, without .gz. Raises InputError."""
+    kind = path.suffixes[-2] if path.suffix == ".gz" and len(path.suffixes) > 1 else path.suffix
+    if kind not in FORMATS or path.name.endswith(".parquet.gz"):
+        raise InputError(f"{path.name} is none of the formats that are read: {', '.join(FORMATS)}, all but the first "
+                         "also with .gz")  # fmt: skip
+    return kind
+
+
+def open_bytes(path: Path):
+    """The file's bytes as a stream, unpacked. Raises InputError where it cannot be opened."""
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; name a file in it")
+    try:
+        return gzip.open(path) if path.suffix == ".gz" else path.open("rb")
+    except FileNotFoundError:
+        raise InputError(f"There is no file {path}") from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror.lower()}") from None
+
+
+def lines_of(path: Path, reading: Reading) -> Iterator[str]:
+    """The lines of a text file, ends included. Raises InputError with the line that cannot be decoded."""
+    encoding = "utf-8-sig" if reading.encoding.lower().replace("_", "-") in ("utf-8", "utf8") else reading.encoding
+    with open_bytes(path) as stream:
+        start = stream.peek(2)[:2]
+        if start in UTF16 and "16" not in encoding:
+            raise InputError(f"{path.name} is UTF-16 (its first bytes are 0x{start.hex()}); set encoding: utf-16")
         try:
-            columns = pyarrow.parquet.read_table(path).to_pydict()
-        except (OSError, ValueError) as error:
-            raise InputError(f"{path.name} cannot be read as Parquet: {str(error).splitlines()[0]}") from None
-        return Table(path, columns, list(range(1, len(next(iter(columns.values()), [])) + 1)))
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
-        raise InputError(
-            f"{path.name}, line {line} is not UTF-8 (byte 0x{error.object[error.start]:02x}); "
-            f"convert it first, for example: iconv -f latin1 -t utf-8 {path.name}"
-        ) from None
-    rows, lines, line = [], [], 0
-    csv.field_size_limit(2**31 - 1)
-    try:
-        if path.suffix == ".jsonl":
-            for line, content in enumerate(text.split("\n"), 1):
-                if content.strip():
-                    rows.append(json.loads(content))
-                    lines.append(line)
-                    if not isinstance(rows[-1], dict):
-                        raise InputError(f"{path.name}, line {line} is no JSON object with a name for each column")
-            names = list(rows[0]) if rows else []
-            columns = {name: [row.get(name) for row in rows] for name in names}
-        else:
-            delimiter = "\t" if path.suffix == ".tsv" else ","
-            reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-            names, line = next(reader, []), reader.line_num
-            for row in reader:
-                if row and len(row) != len(names):
-                    raise InputError(f"{path.name}, line {line + 1} has {len(row)} fields; the header has {len(names)}")
-                if row:
-                    rows.append(row)
-                    lines.append(line + 1)
-                line = reader.line_num
-            columns = {name: [row[i] for row in rows] for i, name in enumerate(names)}
-    except (csv.Error, json.JSONDecodeError) as error:
-        place = line if path.suffix == ".jsonl" else reader.line_num
-        raise InputError(f"{path.name}, line {place} cannot be read: {error}") from None
-    return Table(path, columns, lines)
+            with io.TextIOWrapper(stream, encoding=encoding, newline="") as text:
+                for number, line in enumerate(text, 1):
+                    if "\0" in line:
+                        raise InputError(
+                            f"{path.name}, line {number} has a NUL byte: the file is damaged or not text; if it is "
+                            "UTF-16, set encoding: utf-16"
+                        )
+                    yield line
+        except UnicodeDecodeError:
+            raise _undecodable(path, reading.encoding) from None
+        except (OSError, EOFError) as error:
+            raise InputError(f"{path.name} cannot be unpacked: {error}") from None
 
 
-def label_ids(table: Table, column: str, names: tuple[str, ...]) -> np.ndarray:
-    """Label ids (rows,) from names, or from ids where a whole number is given and no name looks like it."""
-    ids = {name: i for i, name in enumerate(names)}
-    if not set(ids) & {str(i) for i in range(len(names))}:
-        ids |= {str(i): i for i in range(len(names))}
-    values = named(table, column)
-    for row, value in enumerate(values):
-        if value not in ids:
-            raise InputError(
-                f"{table.at(row)}: unknown label {value!r} in column {column!r}; the labels are {', '.join(names)}"
-            )
-    return np.array([ids[value] for value in values], dtype=np.int64)
+def _undecodable(path: Path, encoding: str) -> InputError:
+    """Which line of a file is not in the encoding said."""
+    place = byte = ""
+    with open_bytes(path) as stream:
+        for number, line in enumerate(stream, 1):
+            try:
+                line.decode(encoding)
+            except UnicodeDecodeError as error:
+                place, byte = f", line {number}", f" (byte 0x{line[error.start]:02x})"
+                break
+    return InputError(f"{path.name}{place} is not {encoding.upper()}{byte}; say what it is, for example "
+                      "encoding: latin-1, or convert it: iconv -f latin1 -t utf-8")  # fmt: skip
 
 
-def named(table: Table, column: str) -> list[str]:
-    """The labels of a column as text; raises InputError where one is missing."""
-    values = table.column(column)
-    for row, value in enumerate(values):
-        if value is None or value != value or not str(value).strip():
-            raise InputError(f"{table.at(row)}: column {column!r} has no label")
-    return [str(value) for value in values]
-
-
-def is_multilabel(table: Table, column: str) -> bool:
-    """Whether a column holds lists of labels instead of one label each."""
-    return any(isinstance(value, list) for value in table.column(column)[:1])
-
-
-def label_lists(table: Table, column: str, names: tuple[str, ...]) -> np.ndarray:
-    """Label ids (rows, most), padded with −1, from lists of names; a name that is not among `names` gets the id after
-    the last, so that it counts as a label nobody can predict."""
-    ids = {name: i for i, name in enumerate(names)}
-    lists = [[ids.get(str(name), len(names)) for name in value] for value in table.column(column)]
-    padded = np.full((len(lists), max(map(len, lists), default=0)), -1, dtype=np.int64)
-    for row, found in enumerate(lists):
-        if not found:
-            raise InputError(f"{table.at(row)}: column {column!r} has no label")
-        padded[row, : len(found)] = sorted(found)
-    return padded
-
-
-def names_in(table: Table, label: str) -> tuple[str, ...]:
-    """The label names that occur, numbers in numeric order."""
-    if is_multilabel(table, label):
-        found = {str(name) for names in table.column(label) for name in names}
+def stream(path: Path, reading: Reading = PLAIN, bad: list[BadRow] | None = None) -> Iterator[tuple[int, dict]]:
+    """The rows of a file, one at a time: (line, value by column). Raises InputError with the line of a bad row, or puts
+    it into `bad`."""
+    kind = kind_of(path)
+    bad = [] if bad is None else bad
+    if kind == ".parquet":
+        yield from _parquet(path)
+    elif kind == ".json":
+        yield from _json(path, reading)
+    elif kind == ".jsonl":
+        yield from _json_lines(path, reading, bad)
     else:
-        found = set(named(table, label))
-    numeric = all(value.lstrip("-").isdigit() for value in found)
-    return tuple(sorted(found, key=int if numeric else None))
+        yield from _delimited(path, reading, bad, reading.delimiter or ("," if kind == ".csv" else "\t"))
+
+
+def _parquet(path: Path):
+    import pyarrow.parquet
+
+    open_bytes(path).close()
+    try:
+        file, row = pyarrow.parquet.ParquetFile(path), 0
+        for batch in file.iter_batches():
+            for values in batch.to_pylist():
+                row += 1
+                yield row, values
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path.name} cannot be read as Parquet: {str(error).splitlines()[0]}") from None
+
+
+def _json(path: Path, reading: Reading):
+    try:
+        rows = json.loads("".join(lines_of(path, reading)))
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path.name}, line {error.lineno} is not JSON: {error.msg}") from None
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise InputError(f"{path.name} is no JSON list of objects with a name for each column")
+    yield from enumerate(rows, 1)
+
+
+def _json_lines(path: Path, reading: Reading, bad: list[BadRow]):
+    for number, line in enumerate(lines_of(path, reading), 1):
+        if line.strip():
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError as error:
+                refuse(path, number, f" is not JSON: {error.msg}", bad, reading)
+                continue
+            if isinstance(row, dict):
+                yield number, row
+            else:
+                refuse(path, number, " is no JSON object with a name for each column", bad, reading)
+
+
+def _delimited(path: Path, reading: Reading, bad: list[BadRow], delimiter: str):
+    csv.field_size_limit(2**31 - 1)
+    lines = lines_of(path, reading)
+    rows = csv.reader(lines, delimiter=delimiter, strict=True)
+    line = 1  # where the row at hand begins: a quoted field may have line breaks
+    try:
+        first = next(rows, None)
+        if first is None or first == []:
+            raise InputError(f"{path.name} {'is empty' if first is None else 'begins with an empty line'}")
+        names = first if reading.header else [str(i) for i in range(1, len(first) + 1)]
+        for i, name in enumerate(names):
+            if name in names[:i]:
+                raise InputError(f"{path.name} has the column {name!r} twice: {names.index(name) + 1} and {i + 1}")
+        if not reading.header:
+            rows_left = itertools.chain([first], rows)
+        else:
+            rows_left, line = rows, rows.line_num + 1
+        for row in rows_left:
+            if row and len(row) != len(names):
+                refuse(path, line, f" has {len(row)} fields; the {'header' if reading.header else 'first line'} has "
+                       f"{len(names)}", bad, reading)  # fmt: skip
+            elif row:
+                yield line, dict(zip(names, row, strict=True))
+            line = rows.line_num + 1
+    except csv.Error as error:
+        if "unexpected end of data" in str(error):
+            raise InputError(f"{path.name}, line {line}: a quote is opened in this row and never closed") from None
+        raise InputError(f"{path.name}, line {rows.line_num} cannot be read: {error}") from None
+
+
+def read_table(path: Path, reading: Reading = PLAIN) -> Table:
+    """A whole file (see `stream`); raises InputError where it has no rows."""
+    lines, bad, columns = [], [], {}
+    for line, row in stream(path, reading, bad):
+        for name in row.keys() - columns.keys():
+            columns[name] = [None] * len(lines)
+        for name, values in columns.items():
+            values.append(row.get(name))
+        lines.append(line)
+    if not lines:
+        raise InputError(f"{path.name} has no rows" + (" that can be used" if bad else ""))
+    return Table(path, columns, lines, bad, reading)

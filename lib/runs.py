@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import numpy as np
@@ -15,16 +15,21 @@ from filelock import FileLock, Timeout
 from lib import training
 from lib.backbones import fingerprint, resolve_backbone
 from lib.baselines import BASELINES
+from lib.card import write_card
 from lib.checkpoints import load_checkpoint, save_checkpoint
 from lib.config import DATA_FIELDS, RunConfig
 from lib.data import Corpus
+from lib.errors import InputError
 from lib.health import even_loss, prior_logits, prior_loss
 from lib.loaders import make_loader
-from lib.models import build_model, save_model
+from lib.losses import make_loss
+from lib.metrics import LOWER_IS_BETTER, check_metric
+from lib.models import build_model, reads_pairs, save_model
 from lib.optim import make_optimizer, plan
 from lib.predictions import to_frame
 from lib.ranking import top_k
 from lib.store import EVALUATION_BATCH, Run, Runs, corpus_of, environment, store, tokens_of, write_json
+from lib.tracking import check_tracker, tracking
 
 
 def run_key(config: RunConfig, corpus: Corpus) -> str:
@@ -66,12 +71,14 @@ def plan_of(config: RunConfig, rows: int) -> tuple[list[dict], int]:
     return plan(**{n: getattr(config, n) for n in names}, steps_per_epoch=steps, **config.schedule_args), steps
 
 
-def run(config: RunConfig, keep: Collection[str] = ()) -> Run:
+def run(config: RunConfig, keep: Collection[str] = (), tracker: str = "tensorboard") -> Run:
     """The finished run of a configuration, from the store, or trained now. A run that diverges is a result too.
 
     `keep` names beginnings (see `beginnings`) to leave a checkpoint of; a run goes on from the longest there is of its
-    own. Two processes that ask for the same run train it once: the second waits. A dead process holds no lock.
+    own. `tracker` (see `lib.tracking`) logs what is trained now. Two processes that ask for the same run train it once:
+    the second waits. A dead process holds no lock.
     """
+    check_tracker(tracker)
     corpus = corpus_of(config)
     key = run_key(config, corpus)
     folder = store() / key[:16]
@@ -89,7 +96,11 @@ def run(config: RunConfig, keep: Collection[str] = ()) -> Run:
             write_json(folder / "config.json", config.model_dump())
             write_json(folder / "environment.json", environment())
             is_baseline = config.backbone in BASELINES
-            result = _baseline(config, corpus, folder) if is_baseline else _train(config, corpus, folder, keep)
+            if is_baseline:
+                result = _baseline(config, corpus, folder)
+            else:
+                with tracking(tracker, folder, run=key[:16], config=config.model_dump()) as log:
+                    result = _train(config, corpus, folder, keep, log)
             rows = {name: len(getattr(corpus, name)) for name in ("train", "dev", "test")}
             data = {"source": corpus.source, "fingerprint": corpus.fingerprint, "rows": rows}
             about = {"key": key, "label_names": corpus.label_names, "data": data}
@@ -112,20 +123,29 @@ def _baseline(config: RunConfig, corpus: Corpus, folder: Path) -> dict:
     for name in ("dev", "test"):
         values, ranked = scores[name], None
         if corpus.multilabel:
-            ranked = top_k(values, training.TOP)
+            ranked = top_k(values, training.kept(corpus.num_labels))
             values = np.take_along_axis(values, ranked, axis=1)
         parts.append(to_frame(name, 1, getattr(corpus, name), values, ranked))
     pd.concat(parts, ignore_index=True).to_parquet(folder / "predictions.parquet", index=False)
     return {"status": "finished", "chosen_epoch": 1, "last_epoch": 1}
 
 
-def _train(config: RunConfig, corpus: Corpus, folder: Path, keep: Collection[str]) -> dict:
+def _train(config: RunConfig, corpus: Corpus, folder: Path, keep: Collection[str], log: Callable) -> dict:
+    check_metric(config.select_by, corpus.task, corpus.num_labels)
+    if config.health and corpus.task == "regression":
+        raise InputError("health = True judges classifiers; the task is regression")
+    by_loss = {name: getattr(config, name) for name in ("class_weight", "label_smoothing", "focal_gamma")}
+    loss_of = make_loss(corpus.train.labels, corpus.num_labels, **by_loss)
     tokens = tokens_of(config)
     options = {"head": config.head, "dropout": config.dropout, "label_names": corpus.label_names}
     shape = {"num_labels": corpus.num_labels, "layers": config.layers, "seed": config.seed}
     model = build_model(config.backbone, **shape, **options)
     if config.prior_bias:
         model.start_at(prior_logits(corpus.train.labels, corpus.num_labels))
+    if corpus.task == "regression":
+        model.unit = (float(corpus.train.labels.mean()), float(corpus.train.labels.std()))
+    if corpus.train.pairs is not None:
+        reads_pairs(model, config.backbone)
     optimizer = make_optimizer(
         config.optimizer, model, learning_rate=config.learning_rate, weight_decay=config.weight_decay
     )
@@ -139,6 +159,8 @@ def _train(config: RunConfig, corpus: Corpus, folder: Path, keep: Collection[str
             weights, progress = found
             history, chosen, best = progress["history"], progress["chosen"], progress["best"]
             parts = [progress["predictions"]]
+            for row in history:
+                log(_logged(row), row["step"])
             print(f"    goes on after epoch {len(history)}, which another run shares", flush=True)
             break
 
@@ -149,14 +171,20 @@ def _train(config: RunConfig, corpus: Corpus, folder: Path, keep: Collection[str
 
     try:
         fixed = {name: getattr(config, name) for name in ("clip_norm", "precision", "seed", "health")}
-        for row, found in training.train_epochs(model, optimizer, steps, train, dev, done=len(history), **fixed):
+        fixed["loss_of"] = loss_of
+        for row, found, losses in training.train_epochs(
+            model, optimizer, steps, train, dev, done=len(history), **fixed
+        ):
             epoch, told = row["epoch"], "loss" if config.select_by == "last" else config.select_by
-            score = found.scores[told]
+            score = row[f"dev_{told}"] = found.scores[told]
             print(f"    epoch {epoch}/{config.epochs}: dev {told} {score:.4f}, "
                   f"{row['samples_per_second']:.0f} samples/s", flush=True)  # fmt: skip
             history.append(row)
+            for step, loss in enumerate(losses, row["step"] - len(losses) + 1):
+                log({"step_loss": loss, "step_learning_rate": steps[step - 1]["lr"]}, step)
+            log(_logged(row), row["step"])
             parts.append(to_frame("dev", epoch, corpus.dev, found.logits, found.ranked))
-            score = {"loss": -score, "last": epoch}.get(config.select_by, score)
+            score = epoch if config.select_by == "last" else -score if told in LOWER_IS_BETTER else score
             if score > best:
                 chosen, best = epoch, score
                 weights = {name: value.detach().clone() for name, value in model.state_dict().items()}
@@ -178,12 +206,12 @@ def _train(config: RunConfig, corpus: Corpus, folder: Path, keep: Collection[str
         model.load_state_dict(weights)
         if not any(part["split"].eq("test").any() and chosen in set(part["epoch"]) for part in parts):
             parts.append(score_test(chosen))
-        reading = {"max_length": config.max_length, "truncation": config.truncation}
+        reading = {"max_length": config.max_length, "truncation": config.truncation, "task": corpus.task}
         save_model(model, folder / "model", backbone=config.backbone, **reading, **options)
         pd.concat(parts, ignore_index=True).to_parquet(folder / "predictions.parquet", index=False)
         if chosen not in tested:  # scored by the run that this one shares its beginning with
             score_test(chosen)
-        write_results(folder, history, chosen, tested[chosen], corpus)
+        write_results(folder, config, history, chosen, tested[chosen], corpus)
     (folder / "history.jsonl").write_text("".join(json.dumps(row) + "\n" for row in history))
     if config.health:
         result["prior_loss"] = prior_loss(corpus.train.labels, corpus.dev.labels, corpus.num_labels)
@@ -191,9 +219,16 @@ def _train(config: RunConfig, corpus: Corpus, folder: Path, keep: Collection[str
     return result | {"chosen_epoch": chosen, "last_epoch": last}
 
 
-def write_results(folder: Path, history: list[dict], chosen: int, test: training.Evaluation, corpus: Corpus) -> None:
+def _logged(row: dict) -> dict:
+    """A row of the history as trackers get it, which count steps themselves."""
+    return {name: value for name, value in row.items() if name not in ("epoch", "step")}
+
+
+def write_results(
+    folder: Path, config: RunConfig, history: list[dict], chosen: int, test: training.Evaluation, corpus: Corpus
+) -> None:
     """The files that transformers' example scripts leave, for tools that read them: train, eval and test results, all
-    of them in one, predictions as text, and the trainer's state."""
+    of them in one, predictions as text, the trainer's state, and a model card."""
     last, best = history[-1], history[chosen - 1]
     seconds = sum(row["seconds"] for row in history)
     rows = len(corpus.train)
@@ -208,18 +243,24 @@ def write_results(folder: Path, history: list[dict], chosen: int, test: training
     for name, values in results.items():
         write_json(folder / f"{name}_results.json", values)
     write_json(folder / "all_results.json", results["train"] | results["eval"] | results["test"])
-    ids = test.logits.argmax(1)[:, None] if test.ranked is None else test.ranked
-    lines = [f"{i}\t" + "\t".join(corpus.label_names[j] for j in row) for i, row in enumerate(ids)]
+    if corpus.task == "regression":
+        rows = [[f"{value:.6g}"] for value in test.logits[:, 0]]
+    else:
+        ids = test.logits.argmax(1)[:, None] if test.ranked is None else test.ranked[:, : training.TOP]
+        rows = [[corpus.label_names[i] for i in row] for row in ids]
+    lines = [f"{i}\t" + "\t".join(row) for i, row in enumerate(rows)]
     (folder / "test_predictions.txt").write_text("\n".join(["index\tprediction", *lines]) + "\n", encoding="utf-8")
     state = {"epoch": last["epoch"], "global_step": last["step"], "best_epoch": chosen, "log_history": history}
     write_json(folder / "trainer_state.json", state)
+    write_card(folder / "model", config, corpus, results)
 
 
-def run_all(configs: list[RunConfig]) -> Runs:
+def run_all(configs: list[RunConfig], tracker: str = "tensorboard") -> Runs:
     """Every configuration's run, in order; trains only what the store lacks, and says what it does in plain lines.
 
     Runs whose first epochs are the same (schedules that part later) train those epochs once.
     """
+    check_tracker(tracker)
     runs, trained, start = Runs(), 0, time.perf_counter()
     configs = [config for i, config in enumerate(configs) if config not in configs[:i]]
     models = [config for config in configs if config.backbone not in BASELINES]
@@ -236,7 +277,7 @@ def run_all(configs: list[RunConfig]) -> Runs:
             trained += 1
         later = [names[k] for k in range(i + 1, len(configs)) if missing[k]]
         shared = [sum(a == b for a, b in zip(names[i], other[:-1], strict=False)) for other in later]
-        runs.append(run(config, keep={names[i][n - 1] for n in shared if 0 < n < len(names[i])}))
+        runs.append(run(config, {names[i][n - 1] for n in shared if 0 < n < len(names[i])}, tracker))
         for name in set(names[i]) - {name for other in later for name in other}:  # nobody goes on from here any more
             shutil.rmtree(store() / "checkpoints" / name, ignore_errors=True)
     print(f"{len(configs)} runs: {trained} trained, {len(configs) - trained} from the store", flush=True)

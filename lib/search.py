@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from lib.baselines import NAMES
-from lib.findings import count, percent, points, titled
+from lib.findings import apart, count, percent, score, titled
 from lib.predictions import Predictions
 from lib.tables import by_cell, by_group, run_scores
 
@@ -82,12 +82,14 @@ def chosen(p: Predictions, *, by: list[str], metric: str) -> str:
     level = int((table[metric].iloc[1:] >= top[f"{metric}_low"]).sum())
     test = by_group(p.where(**{name: p.runs[best]["config"][name] for name in by}), by=by[0], metrics=[metric]).iloc[0]
     named, told = " and ".join(f"{titled(name)} {top[name]}" for name in by), titled(metric)
-    within = f"95 % interval {percent(top[f'{metric}_low'])} to {percent(top[f'{metric}_high'])}"
-    tested = f"95 % interval {percent(test[f'{metric}_low'])} to {percent(test[f'{metric}_high'])}"
+    within, tested = (
+        f"95 % interval {score(row[f'{metric}_low'], metric)} to {score(row[f'{metric}_high'], metric)}"
+        for row in (top, test)
+    )
     return (
-        f"Of {len(table)} cells dev ranks **{named}** first, with a dev {told} of {percent(top[metric])} ({within}); "
-        f"{count(level, 'other cell')} {'lies' if level == 1 else 'lie'} within that interval. Trained with "
-        f"{count(int(test['seeds']), 'seed')}, it reaches {percent(test[metric])} on test ({tested})."
+        f"Of {len(table)} cells dev ranks **{named}** first, with a dev {told} of {score(top[metric], metric)} "
+        f"({within}); {count(level, 'other cell')} {'lies' if level == 1 else 'lie'} within that interval. With "
+        f"{count(int(test['seeds']), 'seed')}, it reaches {score(test[metric], metric)} on test ({tested})."
     )
 
 
@@ -97,8 +99,8 @@ def cheaper(p: Predictions, *, metric: str, eta: int = 3, start: int = 1) -> str
     gap = last[metric] - table[metric].max()
     return (
         f"Successive halving (one cell in {eta} goes on) would have trained {percent(last['share of the grid'])} of "
-        f"the grid's epochs and ended {'at the same best score' if gap == 0 else points(gap) + ' points from it'}, a "
-        f"dev {titled(metric)} of {percent(last[metric])}."
+        f"the grid's epochs and ended {'at the same best score' if gap == 0 else apart(gap, metric) + ' from it'}, a "
+        f"dev {titled(metric)} of {score(last[metric], metric)}."
     )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 from scipy.stats import binomtest, t
 
-from lib.metrics import scores_from_confusion
+from lib.metrics import LOWER_IS_BETTER, SIGNED, number_scores, scores_from_confusion
 
 RESAMPLES = 2000
 
@@ -59,6 +59,13 @@ def interval(values: np.ndarray, resampled: np.ndarray, level: float = 0.95) -> 
     return float(values.mean() - half), float(values.mean() + half)
 
 
+def clamped(values, resampled: np.ndarray, metric: str = "") -> tuple[float, float]:
+    """The interval of a score, which ends where the score cannot go on: a share at 0 and 1."""
+    low, high = interval(np.asarray(values), resampled)
+    low = low if metric == "r2" else max(-1.0 if metric in SIGNED else 0.0, low)
+    return low, high if metric in LOWER_IS_BETTER else min(1.0, high)
+
+
 def mcnemar(one: np.ndarray, other: np.ndarray) -> float:
     """The exact McNemar test of which documents two sets of runs get right: booleans (runs, rows), paired run by run.
 
@@ -84,3 +91,14 @@ def bootstrap(labels, predicted, num_labels: int, metrics: tuple[str, ...], **op
     (runs, rows)."""
     scored = scores_from_confusion(resample_confusions(labels, predicted, num_labels, **options))
     return {metric: scored[metric] for metric in metrics}
+
+
+def bootstrap_numbers(labels: np.ndarray, values: np.ndarray, metrics: tuple[str, ...], **options):
+    """The same for numbers (rows,) and predictions (runs, rows)."""
+    found: dict[str, list] = {metric: [] for metric in metrics}
+    for weights in draws(len(labels), **options):
+        drawn = np.repeat(np.arange(len(labels)), weights)
+        scored = [number_scores(row[drawn], labels[drawn]) for row in values]
+        for metric in metrics:
+            found[metric].append([each[metric] for each in scored])
+    return {metric: np.array(rows) for metric, rows in found.items()}

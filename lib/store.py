@@ -24,6 +24,7 @@ from lib.loaders import make_loader
 from lib.models import load_model
 from lib.predictions import Predictions
 from lib.ranking import label_counts
+from lib.readers import Reading
 from lib.tokenization import Tokens, encode, tokenize
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -89,7 +90,14 @@ class Run:
 
     @property
     def config(self) -> RunConfig:
-        return RunConfig(**self._json("config.json"))
+        """Raises InputError where another version of this code wrote the run."""
+        try:
+            return RunConfig(**self._json("config.json"))
+        except InputError as error:
+            raise InputError(
+                f"The run {self.folder} was written by another version of this code ({error}); use that version, or "
+                "move the folder away and train it again"
+            ) from None
 
     @property
     def history(self) -> pd.DataFrame:
@@ -112,17 +120,33 @@ class Run:
         ids, mask = (tensor[0] for tensor in tokens_of(self.config).dev.tensors[:2])
         return attention_maps(load_model(self.folder / "model")[0], ids[mask.bool()][:most]).numpy()
 
-    def predict(self, texts: list[str], batch_size: int = EVALUATION_BATCH) -> tuple[list[str], np.ndarray]:
-        """Labels and probabilities (rows, num_labels) for texts, by the chosen epoch's model."""
+    @cached_property
+    def model(self) -> tuple:
+        """The chosen epoch's model and what is said of it. Raises InputError."""
         if not (self.folder / "model").is_dir():
             raise InputError(f"The run {self.key[:16]} ({self.status['status']}, {self.config.backbone}) has no model")
-        model, about = load_model(self.folder / "model")
+        return load_model(self.folder / "model")
+
+    def predict(self, texts: list, batch_size: int = EVALUATION_BATCH) -> tuple[list, np.ndarray]:
+        """Labels (rows) and probabilities (rows, num_labels) for texts, or pairs of texts, by the chosen epoch's model.
+
+        With several labels a document, its labels are a list of those whose probability is above a half. For a
+        regression, the numbers as they are, and as an array (rows, 1).
+        """
+        model, about = self.model
         reading = {name: about[name] for name in ("max_length", "truncation")}
         ids, mask, _ = encode(texts, self.folder / "model", **reading)
         dataset = torch.utils.data.TensorDataset(ids, mask, torch.zeros(len(texts), dtype=torch.int32))
-        result = training.evaluate(model, make_loader(dataset, batch_size=batch_size), precision="fp32")
-        logits = torch.from_numpy(result.logits).double()
-        return [about["label_names"][i] for i in logits.argmax(1)], logits.softmax(1).numpy()
+        loader = make_loader(dataset, batch_size=batch_size)
+        parts = [logits for logits, _ in training.logits_of(model, loader, precision="fp32")]
+        logits, names = torch.cat(parts)[training.in_order(loader)].double(), about["label_names"]
+        task = about.get("task", "classification")
+        if task == "regression":
+            return logits[:, 0].tolist(), logits.numpy()
+        if task == "multilabel":
+            chances = logits.sigmoid().numpy()
+            return [[names[i] for i in np.flatnonzero(row > 0.5)] for row in chances], chances
+        return [names[i] for i in logits.argmax(1)], logits.softmax(1).numpy()
 
 
 def load_run(name: str | Path) -> Run:
@@ -155,7 +179,7 @@ class Runs(list):
         frames = []
         for run in self:
             own = run.history
-            fields = {k: v for k, v in run.config if not isinstance(v, dict) and k not in own}
+            fields = {k: v for k, v in run.config if not isinstance(v, dict | Reading) and k not in own}
             fields |= {"outcome": run.verdict["outcome"]} if run.verdict else {}
             frames += [own.assign(run=run.key[:16], **fields)] if len(own) else []
         return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()

@@ -12,16 +12,17 @@ import time
 import typing
 from pathlib import Path
 
-import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from lib.errors import InputError, nearest
+from lib.options import read_yaml, to_parameters
 from lib.page import RUNS_MIME, to_csv
 from lib.store import ROOT, Runs, environment, load_run, store, write_json
 
 NOTEBOOKS = ROOT / "notebooks"
 RESULTS = ROOT / "results"
 QUIET = {"TQDM_DISABLE": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}
+COLUMNS = ("text", "text_pair", "label")  # parameters
 NOT_PUBLISHED = ("seconds", "samples_per_second", "tokens_per_second")  # timings would make every diff a finding
 
 
@@ -45,6 +46,8 @@ def typed(name: str, value, default):
     if default is None:
         return value
     kind: typing.Any = type(default)
+    if name in COLUMNS and type(value) is int:
+        return str(value)  # a column by its number
     if isinstance(default, list) and default:
         kind = list[float if any(isinstance(item, float) for item in default) else type(default[0])]
     try:
@@ -75,17 +78,16 @@ def read_profile(study: str, profile: str, allowed: dict) -> dict:
     if not path.is_file():
         known = sorted(file.stem for file in folder.glob("*.yaml"))
         raise InputError(f"The study {study} has no profile {profile!r}.{nearest(profile, known)}")
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except yaml.YAMLError as error:
-        raise InputError(f"{path.name} is not YAML: {' '.join(str(error).split())}") from None
-    return checked(values, allowed, path.name)
+    return checked(read_yaml(path), allowed, path.name)
 
 
-def run_study(name: str, profile: str = "demo", overrides: dict | None = None, publish_as: str | None = None) -> Path:
+def run_study(
+    name: str, profile: str = "demo", overrides: dict | list | None = None, publish_as: str | None = None
+) -> Path:
     """Execute notebooks/<name>.ipynb and publish results/<name>/<profile>/; returns that folder.
 
-    With overrides the page goes to a folder of its own, `publish_as` or one named after them.
+    `overrides` are parameters, or a list of settings and where each is from, the last to win. With them the page goes
+    to a folder of its own, `publish_as` or one named after them; with data of one's own, after its file.
     """
     studies = sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb"))
     if name not in studies:
@@ -93,13 +95,10 @@ def run_study(name: str, profile: str = "demo", overrides: dict | None = None, p
     notebook = NOTEBOOKS / f"{name}.ipynb"
     allowed = defaults(notebook)
     parameters = read_profile(name, profile, allowed)
-    overrides = checked(overrides or {}, allowed, "-p")
-    folder_name = profile
-    if overrides:
-        changes = "_".join(f"{key}={value}" for key, value in overrides.items())
-        folder_name = publish_as or f"{profile}--{re.sub(r'[^A-Za-z0-9=._-]+', '-', changes)[:80]}"
-    elif publish_as:
-        folder_name = publish_as
+    settings, overrides = overrides if isinstance(overrides, list) else [(overrides or {}, "-p")], {}
+    for values, where in settings:
+        overrides |= checked(to_parameters(values, allowed, where), allowed, where)
+    folder_name = publish_as or folder_of(profile, overrides)
     known = [file.stem for file in (NOTEBOOKS / "params" / name).glob("*.yaml")]
     taken = [other for other in known if overrides or other != profile]
     if publish_as and (not re.fullmatch(r"\w[\w.=-]*", publish_as) or publish_as in taken):
@@ -112,6 +111,17 @@ def run_study(name: str, profile: str = "demo", overrides: dict | None = None, p
     seconds = time.perf_counter() - start
     about = {"study": name, "profile": profile, "words": " ".join(words), "parameters": allowed | parameters}
     return publish(executed, RESULTS / name / folder_name, seconds=seconds, **about)
+
+
+def folder_of(profile: str, overrides: dict) -> str:
+    """The name of a page's folder below its study's."""
+    base, rest = [profile], overrides
+    if "text" in overrides and Path(overrides.get("dataset", "")).expanduser().exists():
+        base = ["own", Path(overrides["dataset"]).name.split(".")[0]]
+        rest = {key: value for key, value in overrides.items() if key not in ("dataset", "text", "label")}
+    changes = "_".join(f"{key}={value}" for key, value in rest.items())
+    parts = [*base, changes] if changes else base
+    return "--".join(re.sub(r"[^A-Za-z0-9=._-]+", "-", part)[:80] for part in parts)
 
 
 def execute(notebook: Path, parameters: dict, output: Path):

@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import nullcontext, suppress
 from typing import Any, Literal
 
 import psutil
@@ -20,14 +21,15 @@ import yaml
 from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from lib.config import RunConfig, explain
-from lib.errors import InputError, nearest
+from lib.config import RunConfig
+from lib.errors import InputError, explain, nearest
+from lib.metrics import LOWER_IS_BETTER
 from lib.runs import beginnings, run
 from lib.store import ROOT, Run, Runs, store
+from lib.tracking import check_tracker
 
 GRACE = 60.0  # seconds without a sign of life after which a worker on another machine is taken for dead
-WORST = -1.0  # the value of a run without a score: it diverged in its first epoch
-LOWER_IS_BETTER = ("loss",)
+WORST = -1e30  # the value of a run without a score: it diverged in its first epoch
 
 
 class Sweep(BaseModel):
@@ -42,6 +44,7 @@ class Sweep(BaseModel):
     trials: int | None = Field(None, ge=1)  # of random and tpe; None: as many as there are cells
     eta: int = Field(3, ge=2)  # halving: one in so many cells goes on, with so many times the epochs
     seed: int = 0
+    tracker: str = "tensorboard"  # of each run (see `lib.tracking`)
 
     def __init__(self, **values):
         try:
@@ -95,9 +98,14 @@ def storage_of(spec: Sweep, url: str | None):
     import optuna
     from optuna.storages import JournalStorage, RDBStorage
     from optuna.storages.journal import JournalFileBackend
+    from sqlalchemy.exc import IntegrityError, ProgrammingError
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     if url:
+        for pause in (0.3, 1, 3):  # of workers that start together on an empty database, one makes the tables
+            with suppress(IntegrityError, ProgrammingError):
+                return RDBStorage(url)
+            time.sleep(pause * random.random())
         return RDBStorage(url)
     folder = store() / "sweeps"
     folder.mkdir(parents=True, exist_ok=True)
@@ -196,12 +204,16 @@ def _line(study, slots: int, name: str, start: float, first: int) -> str:
     return line
 
 
-def _work(spec: Sweep, study, cells: list[dict], rung: int, last: bool) -> None:
+def _work(spec: Sweep, storage, study, cells: list[dict], rung: int, last: bool) -> None:
     """Take slots of a rung and run them until all are finished, by this process or others."""
+    from sqlalchemy import select, table, text
+
     lock = FileLock(store() / "sweeps" / f"{study.study_name}.lock")
     start, first = time.perf_counter(), states(study)["finished"]
     while True:
-        with lock:
+        with lock, storage.engine.begin() if hasattr(storage, "engine") else nullcontext() as database:
+            if database:  # shared by workers with other stores: they queue for the one row of this table
+                database.execute(select(text("*")).select_from(table("version_info")).with_for_update()).all()
             trial = take(study, cells)
         if trial is None:
             n = states(study)
@@ -214,7 +226,7 @@ def _work(spec: Sweep, study, cells: list[dict], rung: int, last: bool) -> None:
         names = beginnings(config)
         config = config if last else config.with_(stop_after=rung)
         try:
-            finished = run(config, keep=() if last else {names[rung - 1]})
+            finished = run(config, () if last else {names[rung - 1]}, spec.tracker)
         except InputError as error:
             trial.set_user_attr("error", str(error))
             study.tell(trial, state=_failed(), skip_if_finished=True)
@@ -235,6 +247,7 @@ def _failed():
 def sweep(spec: Sweep, *, workers: int = 1, storage: str | None = None) -> Runs:
     """The runs of a sweep, the best dev score first. Processes with the same specification and storage share the work;
     `workers` starts so many on this machine, each with its share of the threads. What is finished is not run again."""
+    check_tracker(spec.tracker)
     opened = storage_of(spec, storage)
     if workers > 1:
         _start(spec, workers, storage)
@@ -244,7 +257,7 @@ def sweep(spec: Sweep, *, workers: int = 1, storage: str | None = None) -> Runs:
     for number, rung in enumerate(rungs):
         last = number == len(rungs) - 1
         study = open_study(spec, opened, rung, len(cells))
-        _work(spec, study, cells, rung, last)
+        _work(spec, opened, study, cells, rung, last)
         if not last:
             cells = survivors(study, cells, spec.eta)
     return Runs(_runs(study))

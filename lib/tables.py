@@ -10,11 +10,21 @@ from collections import Counter
 import numpy as np
 import pandas as pd
 
-from lib.baselines import NAMES
-from lib.metrics import class_scores, confusion, cross_entropy, scores, scores_from_confusion
+from lib.baselines import NAMES, NO_MODEL
+from lib.metrics import class_scores, confusion, cross_entropy, number_scores, scores, scores_from_confusion
 from lib.predictions import HEALTH, Group, Predictions
 from lib.ranking import document_scores, f1_at_threshold, ranking_scores
-from lib.stats import bootstrap, draws, holm, interval, mcnemar, resample_confusions, resample_ratios
+from lib.stats import (
+    bootstrap,
+    bootstrap_numbers,
+    clamped,
+    draws,
+    holm,
+    interval,
+    mcnemar,
+    resample_confusions,
+    resample_ratios,
+)
 
 
 def label(name: str) -> str:
@@ -28,6 +38,8 @@ def _sd(values) -> float:
 
 def run_scores(p: Predictions, group: Group) -> pd.DataFrame:
     """The scores of each run of a group, a row a run."""
+    if p.task == "regression":
+        return pd.DataFrame([number_scores(values[:, 0], group.labels) for values in group.logits])
     if group.ranked is None:
         return pd.DataFrame([scores(logits, group.labels) for logits in group.logits])
     rows = []
@@ -39,6 +51,8 @@ def run_scores(p: Predictions, group: Group) -> pd.DataFrame:
 
 def _resampled(p: Predictions, group: Group, metrics: list[str]) -> dict[str, np.ndarray]:
     """Each metric of every run of a group in every resample of documents, (resamples, runs)."""
+    if p.task == "regression":
+        return bootstrap_numbers(group.labels, group.logits[:, :, 0], tuple(metrics))
     if group.ranked is None:
         return bootstrap(group.labels, group.predicted, len(p.label_names), tuple(metrics))
     parts = [document_scores(ranked, group.labels, p.weights) for ranked in group.ranked]
@@ -56,12 +70,6 @@ def _resampled(p: Predictions, group: Group, metrics: list[str]) -> dict[str, np
     return found
 
 
-def _interval(values, resampled: np.ndarray) -> tuple[float, float]:
-    """The interval of a share, which ends at 0 and 1."""
-    low, high = interval(np.asarray(values), resampled)
-    return max(0.0, low), min(1.0, high)
-
-
 def by_group(
     p: Predictions, *, by: str, metrics: list[str], split: str = "test", epoch: str = "chosen"
 ) -> pd.DataFrame:
@@ -71,7 +79,7 @@ def by_group(
         scored, resampled = run_scores(p, group), _resampled(p, group, metrics)
         row = {by: label(group.name), "seeds": len(group.seeds), "documents": len(group.labels)}
         for metric in metrics:
-            low, high = _interval(scored[metric], resampled[metric])
+            low, high = clamped(scored[metric], resampled[metric], metric)
             row |= {metric: scored[metric].mean(), f"{metric}_sd": _sd(scored[metric])}
             row |= {f"{metric}_low": low, f"{metric}_high": high}
         rows.append(row)
@@ -122,12 +130,12 @@ def by_class(p: Predictions, *, by: str, metric: str = "f1") -> pd.DataFrame:
     """A score of every class on test, mean over seeds with its 95 % interval, a row for each group and class."""
     rows = []
     for group in p.groups(by):
-        if group.name not in ("majority", "noise_ceiling"):
+        if group.name not in NO_MODEL:
             counts = np.stack([confusion(group.labels, row, len(p.label_names)) for row in group.predicted])
             resampled = class_scores(resample_confusions(group.labels, group.predicted, len(p.label_names)))[metric]
             for i, name in enumerate(p.label_names):
                 found = class_scores(counts)[metric][:, i]
-                low, high = _interval(found, resampled[:, :, i])
+                low, high = clamped(found, resampled[:, :, i])
                 row = {by: label(group.name), "class": name, "documents": int((group.labels == i).sum())}
                 rows.append(row | {metric: found.mean(), f"{metric}_low": low, f"{metric}_high": high})
     return pd.DataFrame(rows)
@@ -158,7 +166,7 @@ def imbalance(p: Predictions, *, by: str, group: str, ratio: int = 10) -> pd.Dat
 
         row = {"majority class": "none (balanced)" if majority is None else p.label_names[majority]}
         for metric in ("micro_f1", "macro_f1"):
-            low, high = _interval(reweigh(plain)[metric], reweigh(weighted)[metric])
+            low, high = clamped(reweigh(plain)[metric], reweigh(weighted)[metric])
             row |= {metric: reweigh(plain)[metric].mean(), f"{metric}_low": low, f"{metric}_high": high}
         rows.append(row)
     return pd.DataFrame(rows)
@@ -172,10 +180,10 @@ def differences(p: Predictions, *, by: str, metric: str = "accuracy") -> pd.Data
     right (their first label is gold), adjusted by Holm over all pairs of the table: it speaks of these models, the
     interval of other seeds too. A difference stands where the interval leaves out zero and p is below 0.05.
     """
-    groups = [group for group in p.groups(by) if group.name not in ("majority", "noise_ceiling")]
+    groups = [group for group in p.groups(by) if group.name not in NO_MODEL]
     resampled = [_resampled(p, group, [metric])[metric] for group in groups]
     values = [run_scores(p, group)[metric].to_numpy() for group in groups]
-    right, rows = [group.right for group in groups], []
+    rows = []
     for i in range(len(groups)):
         for j in range(i):
             a, b = _shared(groups[i].seeds, groups[j].seeds)
@@ -185,11 +193,20 @@ def differences(p: Predictions, *, by: str, metric: str = "accuracy") -> pd.Data
             low, high = interval(apart, resampled[i][:, a] - resampled[j][:, b])
             row = {"compared": f"{label(groups[i].name)} − {label(groups[j].name)}", "documents": len(groups[i].labels)}
             row |= {"seeds": len(apart), metric: apart.mean(), f"{metric}_low": low, f"{metric}_high": high}
-            rows.append(row | {"p (Holm)": mcnemar(right[i][a], right[j][b])})
+            rows.append(row | {"p (Holm)": mcnemar(*_better(p, groups[i], groups[j], a, b))})
     for row, chance in zip(rows, holm([row["p (Holm)"] for row in rows]), strict=True):
         clear = row[f"{metric}_low"] > 0 or row[f"{metric}_high"] < 0
         row |= {"p (Holm)": chance, "stands": "yes" if clear and chance < 0.05 else "no"}
     return pd.DataFrame(rows)
+
+
+def _better(p: Predictions, one: Group, other: Group, a: list[int], b: list[int]):
+    """Which documents each of two groups does right, runs paired: booleans (pairs, rows). Of numbers, the nearer one
+    is right, so that McNemar's test becomes the sign test."""
+    if p.task != "regression":
+        return one.right[a], other.right[b]
+    far = [np.abs(group.logits[:, :, 0] - group.labels)[runs] for group, runs in ((one, a), (other, b))]
+    return far[0] < far[1], far[1] < far[0]
 
 
 def _shared(one: list[int], other: list[int]) -> tuple[list[int], list[int]]:
@@ -205,7 +222,7 @@ def by_length(p: Predictions, *, by: str, bins: int = 4, max_length: int) -> pd.
     """Test accuracy by document length, in bins of equally many documents, with the share that is truncated."""
     rows = []
     for group in p.groups(by):
-        if group.name not in ("majority", "noise_ceiling"):
+        if group.name not in NO_MODEL:
             edges = np.quantile(group.tokens, np.linspace(0, 1, bins + 1))
             place = np.clip(np.searchsorted(edges, group.tokens, side="right") - 1, 0, bins - 1)
             for i in range(bins):
@@ -213,7 +230,7 @@ def by_length(p: Predictions, *, by: str, bins: int = 4, max_length: int) -> pd.
                 lengths = group.tokens[kept]
                 resampled = bootstrap(group.labels[kept], group.predicted[:, kept], len(p.label_names), ("accuracy",))
                 each = (group.predicted[:, kept] == group.labels[kept]).mean(1)
-                low, high = _interval(each, resampled["accuracy"])
+                low, high = clamped(each, resampled["accuracy"])
                 row = {by: label(group.name), "tokens": f"{lengths.min()}–{lengths.max()}"}
                 row |= {"documents": int(kept.sum()), "truncated": f"{(lengths > max_length).mean():.0%}"}
                 rows.append(row | {"accuracy": each.mean(), "accuracy_low": low, "accuracy_high": high})
@@ -266,7 +283,7 @@ def by_cell(
         resampled = _resampled(p, found, metrics) if found else {}
         for metric in metrics:
             values = run_scores(p, found)[metric] if found else np.array([np.nan])
-            low, high = _interval(values, resampled[metric]) if found else (np.nan, np.nan)
+            low, high = clamped(values, resampled[metric], metric) if found else (np.nan, np.nan)
             row |= {metric: values.mean(), f"{metric}_low": low, f"{metric}_high": high}
         for name in HEALTH:
             seen = [run["health"][name] for run in own if "health" in run]
@@ -309,7 +326,7 @@ def by_frequency(p: Predictions, *, by: str, edges: list[int]) -> pd.DataFrame:
                 if (bottoms > 0).sum(1).min() >= FEWEST:
                     tops, bottoms = tops.astype(float), bottoms.astype(float)
                     values = tops.sum(1) / bottoms.sum(1)
-                    low_, high_ = _interval(values, resample_ratios(tops, bottoms))
+                    low_, high_ = clamped(values, resample_ratios(tops, bottoms))
                     row |= {metric: values.mean(), f"{metric}_low": low_, f"{metric}_high": high_}
             rows.append(row)
     return pd.DataFrame(rows)
@@ -334,7 +351,14 @@ def overshoot(p: Predictions, *, by: str) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def predicted_numbers(p: Predictions, *, by: str, group: str) -> pd.DataFrame:
+    """Given and predicted number of each test document, the mean over seeds."""
+    found = next(g for g in p.groups(by) if g.name == group)
+    return pd.DataFrame({"given": found.labels, "predicted": found.logits[:, :, 0].mean(0)})
+
+
 FUNCTIONS = (
+    predicted_numbers,
     by_group,
     by_run,
     by_epoch,

@@ -18,7 +18,8 @@ TRUNCATIONS = ("head", "tail", "head_tail")
 
 @dataclasses.dataclass(frozen=True)
 class Tokens:
-    """A corpus as tensors: each split a TensorDataset of ids, mask (rows, longest) and labels, all int32."""
+    """A corpus as tensors: each split a TensorDataset of ids, mask (rows, longest) and labels, all int32 (real numbers:
+    float32)."""
 
     train: TensorDataset
     dev: TensorDataset
@@ -41,12 +42,13 @@ def shorten(body: list[int], room: int, truncation: str) -> list[int]:
 
 
 def encode(
-    texts: list[str], backbone: str | Path, *, max_length: int, truncation: str = "head"
+    texts: list, backbone: str | Path, *, max_length: int, truncation: str = "head"
 ) -> tuple[torch.Tensor, torch.Tensor, np.ndarray]:
     """Token ids and mask (rows, longest row), int32, and each document's length in tokens before truncation.
 
     Documents longer than `max_length` tokens, the special ones included, are shortened by `truncation`: `head`, `tail`
-    or `head_tail`. Raises InputError for another word, or where the backbone cannot read that many.
+    or `head_tail`. Of a pair of texts, the longer one loses tokens first. Raises InputError for another word, or where
+    the backbone cannot read that many.
     """
     if truncation not in TRUNCATIONS:
         raise InputError(f"Unknown truncation {truncation!r}.{nearest(truncation, TRUNCATIONS)}")
@@ -56,28 +58,53 @@ def encode(
             f"max_length is {max_length}; the backbone {backbone} reads 3 to {tokenizer.model_max_length} tokens"
         )
     engine = tokenizer.backend_tokenizer
+    if texts and not isinstance(texts[0], str):
+        return _encode_pairs(texts, tokenizer, max_length, truncation)
     probe, plain = engine.encode("a").ids, engine.encode("a", add_special_tokens=False).ids
     start = probe.index(plain[0])
     first, last = probe[:start], probe[start + len(plain) :]
     room = max_length - len(first) - len(last)
     bodies = [item.ids for item in engine.encode_batch_fast(texts, add_special_tokens=False)]
     lengths = np.array([len(body) for body in bodies]) + len(first) + len(last)
-    kept = np.minimum(lengths, max_length)
-    ids = np.full((len(texts), int(kept.max(initial=0))), tokenizer.pad_token_id, dtype=np.int32)
-    for row, body in enumerate(bodies):
-        ids[row, : kept[row]] = first + shorten(body, room, truncation) + last
+    return *_padded([first + shorten(body, room, truncation) + last for body in bodies], tokenizer), lengths
+
+
+def _padded(rows: list[list[int]], tokenizer) -> tuple[torch.Tensor, torch.Tensor]:
+    kept = np.array([len(row) for row in rows], dtype=np.int64)
+    ids = np.full((len(rows), int(kept.max(initial=0))), tokenizer.pad_token_id, dtype=np.int32)
+    for row, body in enumerate(rows):
+        ids[row, : kept[row]] = body
     mask = (np.arange(ids.shape[1]) < kept[:, None]).astype(np.int32)
-    return torch.from_numpy(ids), torch.from_numpy(mask), lengths
+    return torch.from_numpy(ids), torch.from_numpy(mask)
 
 
-def _cached(texts: list[str], backbone: str, cache: Path | None, **options):
+def _encode_pairs(texts: list, tokenizer, max_length: int, truncation: str):
+    """Pairs in the tokenizer's own layout, those that are too long once more with its truncation."""
+    if truncation == "head_tail":
+        raise InputError("truncation = 'head_tail' is for single texts; pairs are shortened by head or tail")
+    engine = tokenizer.backend_tokenizer
+    rows = [item.ids for item in engine.encode_batch_fast(texts)]
+    lengths = np.array([len(row) for row in rows])
+    long = np.flatnonzero(lengths > max_length)
+    engine.enable_truncation(max_length, direction="right" if truncation == "head" else "left")
+    try:
+        for place, item in zip(long, engine.encode_batch_fast([texts[i] for i in long]), strict=True):
+            rows[place] = item.ids
+    finally:
+        engine.no_truncation()
+    return *_padded(rows, tokenizer), lengths
+
+
+def _cached(texts: list, backbone: str, cache: Path | None, **options):
     if cache is None:
         return encode(texts, backbone, **options)
     from safetensors.torch import load_file, save_file
 
-    digest = hashlib.sha256(f"2 {fingerprint(resolve_backbone(backbone))} {sorted(options.items())}".encode())
+    kind = " pairs" if texts and not isinstance(texts[0], str) else ""
+    digest = hashlib.sha256(f"2 {fingerprint(resolve_backbone(backbone))} {sorted(options.items())}{kind}".encode())
     for text in texts:
-        digest.update(text.encode("utf-8", "surrogatepass") + b"\0")
+        for part in (text,) if isinstance(text, str) else text:
+            digest.update(part.encode("utf-8", "surrogatepass") + b"\0")
     path = Path(cache) / f"{digest.hexdigest()[:32]}.safetensors"
     if not path.exists():
         ids, mask, lengths = encode(texts, backbone, **options)
@@ -97,6 +124,7 @@ def tokenize(
     for name in SPLITS:
         split = getattr(corpus, name)
         options = {"max_length": max_length, "truncation": truncation}
-        ids, mask, lengths[name] = _cached(split.texts, backbone, cache, **options)
-        datasets[name] = TensorDataset(ids, mask, torch.from_numpy(split.labels.astype(np.int32)))
+        ids, mask, lengths[name] = _cached(split.documents, backbone, cache, **options)
+        real = split.labels.dtype.kind == "f"
+        datasets[name] = TensorDataset(ids, mask, torch.from_numpy(split.labels.astype("f4" if real else "i4")))
     return Tokens(**datasets, lengths=lengths, max_length=max_length)

@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import nn
-from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 from tqdm import tqdm
 
 from lib.errors import InputError, nearest
 from lib.health import SAMPLE, embedding_health
-from lib.metrics import scores
+from lib.losses import Loss, plain_loss
+from lib.metrics import BY_NAME, number_scores, scores
 from lib.optim import make_optimizer, plan
 from lib.ranking import f1_at_threshold, ranking_scores, top_k
 
@@ -58,26 +58,21 @@ def progress(items, text: str):
 
 LARGEST = 65504.0  # of the 16-bit numbers that logits are kept as
 TOP = 5  # labels of a document that are kept, where it can have several
+FEW = 32  # labels, up to which all of them are kept
 
 
-def loss_of(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Mean cross-entropy for labels (batch,); mean binary cross-entropy over documents and labels for id lists
-    (batch, most), padded with −1, in which ids beyond the vocabulary have no target."""
-    if labels.ndim == 1:
-        return F.cross_entropy(logits, labels.long())
-    targets = torch.zeros_like(logits)
-    rows, columns = torch.nonzero((labels >= 0) & (labels < logits.shape[1]), as_tuple=True)
-    targets[rows, labels[rows, columns].long()] = 1
-    return F.binary_cross_entropy_with_logits(logits, targets)
+def kept(num_labels: int) -> int:
+    """How many of the best labels of a document are kept, where it can have several."""
+    return num_labels if num_labels <= FEW else TOP
 
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
     """Logits rounded to 16 bits, gold labels, and their scores; rows in the dataset's order.
 
-    One label a document: logits (rows, num_labels), labels (rows,), ranked None. Several: the `TOP` best labels
-    `ranked` (rows, TOP) with their logits (rows, TOP), labels (rows, most). The scores are those of the rounded
-    logits, so that stored predictions give the same numbers again.
+    One label a document: logits (rows, num_labels), labels (rows,), ranked None. Several: the k best labels `ranked`
+    (rows, k) with their logits (rows, k), k being `kept`, labels (rows, most). The scores are those of the rounded
+    logits, so that stored predictions give the same numbers again. Real numbers, predictions (rows, 1), are float32.
     """
 
     logits: np.ndarray
@@ -87,22 +82,37 @@ class Evaluation:
 
 
 @torch.inference_mode()
-def evaluate(model: nn.Module, loader: DataLoader, *, precision: str = "auto", device=None) -> Evaluation:
-    """Score a model on a loader; rows come back in the dataset's order whatever the loader's."""
+def logits_of(model: nn.Module, loader: DataLoader, *, precision: str = "auto", device=None):
+    """The model's output on each batch, in the loader's order: pairs of float32 logits (batch, num_labels) and labels,
+    on the CPU."""
     device = torch.device(device or default_device())
     model.to(device).eval()
-    parts, ranked, losses = [], [], []
     with autocast(precision, device):
         for ids, mask, labels in loader:
-            logits = model(ids.to(device), mask.to(device)).float().cpu()
+            yield model(ids.to(device), mask.to(device)).float().cpu(), labels
+
+
+def in_order(loader: DataLoader) -> np.ndarray:
+    """Where each row of the dataset is among the rows that the loader gave, (rows,)."""
+    return np.argsort(np.concatenate([np.array(batch) for batch in loader.sampler]))
+
+
+def evaluate(model: nn.Module, loader: DataLoader, *, precision: str = "auto", device=None) -> Evaluation:
+    """Score a model on a loader; rows come back in the dataset's order whatever the loader's."""
+    parts, ranked, losses = [], [], []
+    for logits, labels in logits_of(model, loader, precision=precision, device=device):
+        rounded = logits.numpy()
+        if not labels.is_floating_point():
             rounded = logits.clamp(-LARGEST, LARGEST).numpy().astype(np.float16)
-            if labels.ndim == 2:
-                losses.append(float(loss_of(logits, labels)) * len(labels))
-                ranked.append(top_k(rounded.astype(np.float32), TOP))
-                rounded = np.take_along_axis(rounded, ranked[-1], axis=1)
-            parts.append(rounded)
-    back = np.argsort(np.concatenate([np.array(batch) for batch in loader.sampler]))
+        if labels.ndim == 2:
+            losses.append(float(plain_loss(logits, labels)) * len(labels))
+            ranked.append(top_k(rounded.astype(np.float32), kept(model.num_labels)))
+            rounded = np.take_along_axis(rounded, ranked[-1], axis=1)
+        parts.append(rounded)
+    back = in_order(loader)
     logits, labels = np.concatenate(parts)[back], loader.dataset.tensors[2].numpy()
+    if labels.dtype.kind == "f":
+        return Evaluation(logits, labels, number_scores(logits[:, 0], labels))
     if not ranked:
         return Evaluation(logits, labels, scores(logits.astype(np.float32), labels))
     top = np.concatenate(ranked)[back]
@@ -134,10 +144,11 @@ def train_epochs(
     precision: str = "auto",
     seed: int = 0,
     health: bool = False,
+    loss_of: Loss = plain_loss,
     done: int = 0,
     device=None,
-) -> Iterator[tuple[dict, Evaluation]]:
-    """Train, and after every epoch yield its row of the history and the evaluation on dev.
+) -> Iterator[tuple[dict, Evaluation, list[float]]]:
+    """Train, and after every epoch yield its row of the history, the evaluation on dev, and the loss of each step.
 
     `plan` has the optimizer's settings for every step (`lib.optim.plan`); `done` epochs of it are behind the model and
     optimizer given. A row has the epoch (from 1), steps so far, mean train loss, the learning rate of its last step,
@@ -195,12 +206,13 @@ def train_epochs(
                 "learning_rate": plan[step]["lr"],
                 "gradient_norm": float(norms.double().mean()),
                 "gradient_norm_max": float(norms.max()),
-                **{f"dev_{name}": value for name, value in result.scores.items()},
+                **{f"dev_{name}": value for name, value in result.scores.items() if name not in BY_NAME},
                 "seconds": seconds,
                 "samples_per_second": len(train.dataset) / seconds,
                 "tokens_per_second": tokens / seconds,
             },
             result,
+            losses.tolist(),
         )
 
 
@@ -221,4 +233,4 @@ def fit(
     chosen = make_optimizer(optimizer, model, learning_rate=learning_rate, weight_decay=weight_decay)
     shape = {"learning_rate": learning_rate, "steps_per_epoch": len(train), "epochs": epochs}
     steps = plan(schedule, optimizer, **shape, **(schedule_args or {}))
-    return pd.DataFrame([row for row, _ in train_epochs(model, chosen, steps, train, dev, **options)])
+    return pd.DataFrame([row for row, *_ in train_epochs(model, chosen, steps, train, dev, **options)])

@@ -14,6 +14,8 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from lib.baselines import NAMES
+from lib.findings import titled
+from lib.metrics import NUMBERS, SIGNED
 
 STYLE = Path(__file__).with_name("style.mplstyle")
 # Okabe and Ito's palette, safe for colour-blind readers; a method keeps its place in it across a study
@@ -68,8 +70,13 @@ def _grouped_dots(ax, table: pd.DataFrame, metric: str, *, by: str, within: str,
     return values
 
 
-def _percent(axis) -> None:
-    axis.set_major_formatter(PercentFormatter(1))
+def _percent(axis, metric: str = "") -> None:
+    if metric not in (*NUMBERS, *SIGNED):  # those are no shares
+        axis.set_major_formatter(PercentFormatter(1))
+
+
+def _told(value: float, metric: str) -> str:
+    return f"{value:.3g}" if metric in (*NUMBERS, *SIGNED) else f"{100 * value:.1f} %"
 
 
 def _epochs(ax) -> None:
@@ -102,13 +109,13 @@ def score_intervals(table: pd.DataFrame, *, by: str, metric: str, title: str) ->
         colour = palette[row[by]]
         ax.plot([row[f"{metric}_low"], row[f"{metric}_high"]], [place, place], color=colour, linewidth=3, alpha=0.45)
         ax.plot(row[metric], place, "o", color=colour, markersize=8)
-        ax.annotate(f"{100 * row[metric]:.1f} %", (row[metric], place), (0, 7), textcoords="offset points",
+        ax.annotate(_told(row[metric], metric), (row[metric], place), (0, 7), textcoords="offset points",
                     ha="center", fontsize=9, color=colour)  # fmt: skip
     ax.set_yticks(places, [f"{row[by]} (n = {row['seeds']})" for row in table.to_dict("records")])
     ax.set_ylim(-0.6, len(table) - 0.3)
     ax.grid(axis="y", visible=False)
-    _percent(ax.xaxis)
-    ax.set_xlabel(f"test {metric.replace('_', ' ')}, with 95 % interval")
+    _percent(ax.xaxis, metric)
+    ax.set_xlabel(f"test {titled(metric)}, with 95 % interval")
     _title(figure, title)
     return figure
 
@@ -116,15 +123,16 @@ def score_intervals(table: pd.DataFrame, *, by: str, metric: str, title: str) ->
 @styled
 def score_curves(history: pd.DataFrame, *, by: str, title: str, score: str = "accuracy") -> Figure:
     """A score on dev by epoch, and train loss."""
+    unit = " (of train's variance)" if score in NUMBERS else " (nats)"
     figure = Figure(figsize=(9.6, 3.6))
     axes = figure.subplots(1, 2)
     for ax, column, text in zip(
-        axes, (f"dev_{score}", "train_loss"), (f"dev {score}", "train loss (nats)"), strict=True
+        axes, (f"dev_{score}", "train_loss"), (f"dev {titled(score)}", f"train loss{unit}"), strict=True
     ):
         _lines(ax, history, column, by)
         _epochs(ax)
         ax.set_title(text, fontweight="normal", fontsize=10)
-    _percent(axes[0].yaxis)
+    _percent(axes[0].yaxis, score)
     _legend(figure, axes[0])
     _title(figure, title)
     return figure
@@ -201,17 +209,19 @@ def learning_rates(history: pd.DataFrame, *, by: str, title: str) -> Figure:
 @styled
 def confusion_matrix(table: pd.DataFrame, *, title: str) -> Figure:
     """Shares of each gold class (rows), the counts beside them; `table` has a column `gold` and one a label."""
-    figure = Figure(figsize=(5.6, 4.4))
-    ax = figure.subplots()
     names = list(table.columns[1:])
+    side = max(1.0, 0.16 * len(names))
+    figure = Figure(figsize=(5.6 * side, 4.4 * side))
+    ax = figure.subplots()
     counts = table[names].to_numpy(dtype=float)
-    share = counts / counts.sum(1, keepdims=True)
+    share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     ax.imshow(share, cmap="Blues", vmin=0, vmax=1)
     for i in range(len(names)):
         for j in range(len(names)):
             ax.text(j, i, f"{share[i, j]:.1%}\n{counts[i, j]:,.1f}".replace(".0\n", "\n"), ha="center", va="center",
                     fontsize=9, color="white" if share[i, j] > 0.5 else "#222222")  # fmt: skip
-    ax.set_xticks(range(len(names)), names)
+    wide = sum(map(len, names)) > 48  # characters, which would run into each other
+    ax.set_xticks(range(len(names)), names, rotation=30 if wide else 0, ha="right" if wide else "center")
     ax.set_yticks(range(len(names)), names)
     ax.set_xlabel("predicted")
     ax.set_ylabel("gold")
@@ -472,8 +482,8 @@ def cell_curves(history: pd.DataFrame, *, panels: str, lines: str, score: str, t
             ax.plot(one["epoch"], one[f"dev_{score}"], color=palette[name], marker="o", markersize=3, label=f"{name:g}")
         ax.set_title(f"{panels.replace('_', ' ')} {value}", fontweight="normal", fontsize=10)
         _epochs(ax)
-    axes[0].set_ylabel(f"dev {score.replace('_', ' ')}")
-    _percent(axes[0].yaxis)
+    axes[0].set_ylabel(f"dev {titled(score)}")
+    _percent(axes[0].yaxis, score)
     _legend(figure, axes[0])
     _title(figure, title)
     return figure
@@ -487,8 +497,46 @@ def search_cost(expected: pd.DataFrame, halved: pd.DataFrame, *, metric: str, ti
     ax.plot(expected["epochs trained"], expected[metric], color=COLOURS[0], label="random search, expected best")
     ax.plot(halved["epochs trained"], halved[metric], "o-", color=COLOURS[1], label="successive halving")
     ax.set_xlabel("epochs trained")
-    ax.set_ylabel(f"best dev {metric.replace('_', ' ')}")
-    _percent(ax.yaxis)
+    ax.set_ylabel(f"best dev {titled(metric)}")
+    _percent(ax.yaxis, metric)
     _legend(figure, ax)
+    _title(figure, title)
+    return figure
+
+
+@styled
+def reliability(table: pd.DataFrame, *, title: str) -> Figure:
+    """The share right by mean confidence, a line for each way to make probabilities; below, how many decisions each
+    bin has."""
+    figure = Figure(figsize=(5.6, 5.0))
+    ax, below = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
+    ax.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--", label="as sure as right")
+    names = list(dict.fromkeys(table["probabilities"]))
+    for i, (name, colour) in enumerate(colours(names).items()):
+        part = table[table["probabilities"] == name]
+        ax.plot(part["confidence"], part["right"], "o-", color=colour, label=name)
+        below.bar(part["confidence"] + (i - 0.5) * 0.016, part["decisions"], width=0.016, color=colour)
+    lowest = max(0.0, float(np.floor(10 * table["confidence"].min()) / 10))
+    ax.set_xlim(lowest, 1.01)
+    ax.set_ylabel("share right")
+    below.set_ylabel("decisions")
+    below.set_xlabel("confidence")
+    for axis in (ax.xaxis, ax.yaxis):
+        _percent(axis)
+    _legend(figure, ax)
+    _title(figure, title)
+    return figure
+
+
+@styled
+def number_scatter(table: pd.DataFrame, *, title: str) -> Figure:
+    """Predicted against given numbers, a dot a document."""
+    figure = Figure(figsize=(5.2, 4.6))
+    ax = figure.subplots()
+    ends = [table.min().min(), table.max().max()]
+    ax.plot(ends, ends, color=GREY, linewidth=1, linestyle="--")
+    ax.plot(table["given"], table["predicted"], "o", color=COLOURS[0], markersize=4, alpha=0.4)
+    ax.set_xlabel("given")
+    ax.set_ylabel("predicted, mean over seeds")
     _title(figure, title)
     return figure

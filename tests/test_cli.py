@@ -105,7 +105,7 @@ def test_train_refuses_what_it_does_not_know(config_file, monkeypatch, capsys):
     assert "run.yaml has no `name: value` lines, but str" in capsys.readouterr().err
     config_file.write_text("epochs: [")
     assert cli(monkeypatch, "train", config_file) == 1
-    assert "run.yaml is not YAML" in capsys.readouterr().err
+    assert "run.yaml, line 1 is not YAML" in capsys.readouterr().err
 
 
 def test_lib_imports_anywhere_and_lightly(tmp_path):

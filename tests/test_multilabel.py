@@ -12,10 +12,10 @@ from lib import ranking, tables
 from lib.config import RunConfig
 from lib.data import load_corpus
 from lib.demo import ACT_LABELS, acts
+from lib.losses import plain_loss
 from lib.runs import run, run_all
 from lib.store import ROOT
 from lib.tokenization import encode, shorten
-from lib.training import loss_of
 from tests.conftest import WORDS
 
 
@@ -48,7 +48,7 @@ def test_vocabulary_is_trains_own_and_unseen_labels_are_misses(many):
 def test_loss_is_the_dense_one_and_leaves_out_what_train_lacks():
     logits, labels = torch.randn(3, 4), torch.tensor([[0, 2], [3, -1], [4, -1]])
     dense = torch.tensor([[1.0, 0, 1, 0], [0, 0, 0, 1], [0, 0, 0, 0]])
-    assert torch.equal(loss_of(logits, labels), torch.nn.functional.binary_cross_entropy_with_logits(logits, dense))
+    assert torch.equal(plain_loss(logits, labels), torch.nn.functional.binary_cross_entropy_with_logits(logits, dense))
 
 
 def test_a_run_learns_and_its_scores_are_those_of_its_predictions(many, tiny, tmp_path):
@@ -108,8 +108,8 @@ LARGE = """
 import itertools, json, resource, sys
 import numpy as np
 from lib import build_model, load_corpus, make_loader, tokenize
+from lib.losses import plain_loss
 from lib.optim import make_optimizer
-from lib.training import loss_of
 
 folder, backbone, words = sys.argv[1], sys.argv[2], sys.argv[3].split()
 rng = np.random.default_rng(0)
@@ -124,7 +124,7 @@ tokens = tokenize(corpus, backbone, max_length=32)
 model = build_model(backbone, head="first_token", num_labels=corpus.num_labels)
 optimizer = make_optimizer("adam", model, learning_rate=1e-4)
 for ids, mask, labels in itertools.islice(make_loader(tokens.train, batch_size=64, seed=1), 50):
-    loss_of(model(ids, mask), labels).backward()
+    plain_loss(model(ids, mask), labels).backward()
     optimizer.step()
     optimizer.zero_grad()
 print(corpus.num_labels, before // 1024, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)

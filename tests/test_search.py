@@ -68,7 +68,7 @@ def test_the_sentence_on_the_chosen_cell(folder, tiny):
     text = compute(search.chosen, p, arguments)
     assert f"Of 2 cells dev ranks **batch size 8 and learning rate {best.config.learning_rate:g}** first" in text
     test = tables.by_group(p.where(learning_rate=best.config.learning_rate), by="batch_size", metrics=["macro_f1"])
-    assert f"Trained with 2 seeds, it reaches {test['macro_f1'][0]:.1%}".replace("%", " %") in text
+    assert f"With 2 seeds, it reaches {test['macro_f1'][0]:.1%}".replace("%", " %") in text
     scores = search.dev_scores(p, "macro_f1")
     own = [r.history["dev_macro_f1"].tolist() for r in runs[:2]]
     told = [scores[scores["run"] == r.key[:16]]["macro_f1"].tolist() for r in runs[:2]]

@@ -104,7 +104,7 @@ def test_a_number_in_scientific_notation_arrives_as_a_number(tmp_path, monkeypat
     values = study.read_profile("ag_news", "demo", allowed)
     assert values == {"learning_rate": 1e-5, "clip_norm": 1.0} and isinstance(values["learning_rate"], float)
     (folder / "demo.yaml").write_text("learning_rate: [\n")
-    with pytest.raises(InputError, match="demo.yaml is not YAML"):
+    with pytest.raises(InputError, match="demo.yaml, line 2 is not YAML"):
         study.read_profile("ag_news", "demo", allowed)
 
 

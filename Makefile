@@ -1,6 +1,6 @@
 # Every target makes .venv and installs what changed by itself.
 PYTHON  ?= python3
-PROFILE ?= demo
+PROFILE ?=
 ARGS    ?=
 VENV    := .venv
 PY      := $(VENV)/bin/python
@@ -12,7 +12,8 @@ STUDIES := $(patsubst notebooks/%.ipynb,%,$(wildcard notebooks/*.ipynb))
 
 ## Show this list
 help:
-	@echo "Usage: make TARGET [PROFILE=demo|small|full|paper] [DATA_DIR=folder] [ARGS=\"-p learning_rate 5e-5\"]"
+	@echo "Usage: make TARGET [PROFILE=demo|small|full|paper] [DATA_DIR=folder] [ARGS=\"learning_rate=5e-5\"]"
+	@echo "       make your_data DATA=file.csv TEXT=column LABEL=column [CONFIG=settings.yaml] [ARGS=\"data.encoding=latin-1\"]"
 	@echo
 	@awk '/^## /{text=substr($$0, 4); next} /^[a-z_]+:/{if (text) printf "  %-14s %s\n", substr($$1, 1, length($$1)-1), text} {text=""}' Makefile
 	@for study in $(STUDIES); do printf "  %-14s %s\n" $$study "Run the study notebooks/$$study.ipynb and publish its page in results/"; done
@@ -30,8 +31,9 @@ $(READY): requirements.txt pyproject.toml
 	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $(READY)
 
+OWN := $(foreach pair,DATA:dataset TEXT:text LABEL:label,$(if $($(word 1,$(subst :, ,$(pair)))),'$(word 2,$(subst :, ,$(pair)))="$($(word 1,$(subst :, ,$(pair))))"'))
 $(STUDIES): $(READY)
-	@$(PY) -m lib study $@ --profile $(PROFILE) $(ARGS)
+	@$(PY) -m lib study $@ --profile $(or $(PROFILE),$(if $(DATA),small,demo)) $(if $(CONFIG),--config $(CONFIG)) $(OWN) $(ARGS)
 
 ## Run the tests
 test: $(READY)

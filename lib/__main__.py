@@ -1,6 +1,5 @@
 """The command line: python -m lib study | train | sweep | predict | verify."""
 
-import csv
 import sys
 from pathlib import Path
 from typing import Annotated, Optional
@@ -75,25 +74,27 @@ def sweep(
 
 
 @app.command()
-def predict(run: str, file: Annotated[str, typer.Argument(help="a file with a text a line, or - for input")] = "-"):
-    """Label texts, one a line, with a run's model; CSV with text, label and probability."""
+def predict(
+    run: str,
+    file: Annotated[str, typer.Argument(help="a file with a text a line, or a table with --text; - for input")] = "-",
+    out: Annotated[Optional[Path], typer.Option(help="the file to write; a stopped command goes on with it")] = None,  # noqa: UP045
+    text: Annotated[Optional[str], typer.Option(help="the column of a CSV, TSV, JSON or Parquet file")] = None,  # noqa: UP045
+    text_pair: Annotated[Optional[str], typer.Option(help="the column of the second text")] = None,  # noqa: UP045
+    delimiter: Annotated[Optional[str], typer.Option(help="of CSV")] = None,  # noqa: UP045
+    encoding: str = "utf-8",
+    header: Annotated[bool, typer.Option(help="whether the first line names the columns")] = True,
+):
+    """Label texts with a run's model; CSV with text, label and probability."""
+    from lib.inference import predict_file
+    from lib.readers import Reading
     from lib.store import load_run
 
     if file != "-" and not Path(file).is_file():
         raise InputError(f"There is no file {file}")
-    finished = load_run(run)
-    try:
-        content = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{file} is not UTF-8 (byte {error.start})") from None
-    texts = content.removesuffix("\n").split("\n")
-    empty = [str(i) for i, text in enumerate(texts, 1) if not text.strip()]
-    if empty or not texts:
-        raise InputError(f"{'Standard input' if file == '-' else file}, line {(empty or ['1'])[0]} is empty")
-    labels, probabilities = finished.predict(texts)
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(["text", "label", "probability"])
-    writer.writerows(zip(texts, labels, (f"{p:.6f}" for p in probabilities.max(1)), strict=True))
+    reading = Reading(text_pair=text_pair, delimiter=delimiter, encoding=encoding, header=header)
+    count = predict_file(load_run(run), file, out, text, reading)
+    if out:
+        print(f"{count:,} texts: {out}")
 
 
 @app.command()

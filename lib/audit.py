@@ -108,11 +108,14 @@ def suspicious(corpus: Corpus, tokens: Tokens) -> pd.DataFrame:
         found["over ten times the median"][name] = places[long].tolist()
     rows = []
     for what, splits in found.items():
+        if not any(splits.values()):
+            continue
         first = [f"{name} {place}" for name, places in splits.items() for place in places][:5]
         rows.append({"what": what, **{n: len(places) for n, places in splits.items()}, "first": ", ".join(first)})
     bad = [f"{row.file} {row.line}: {row.reason}" for row in corpus.bad_rows]
     left = {"what": "left out as unusable, of all files", "train": len(bad), "dev": 0, "test": 0}
-    return pd.DataFrame([*rows, left | {"first": "; ".join(bad[:2])}] if bad else rows)
+    rows += [left | {"first": "; ".join(bad[:2])}] if bad else []
+    return pd.DataFrame(rows or [{"what": "nothing of what is looked for", **dict.fromkeys(SPLITS, 0), "first": ""}])
 
 
 AUDITS = {function.__name__: function for function in (audit, balance, suspicious)}

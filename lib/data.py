@@ -283,8 +283,6 @@ def train_vocabulary(splits: dict[str, Split], names: tuple[str, ...], fixed: bo
 
 def _report(dataset: str, corpus: Corpus) -> None:
     """Say what a user should know of a file that could be read."""
-    if corpus.bad_rows:
-        print(f"{dataset}: {len(corpus.bad_rows)} rows cannot be used and are left out", flush=True)
     if corpus.task == "classification":
         seen = set(corpus.train.labels.tolist())
         for name in ("dev", "test"):

@@ -145,7 +145,9 @@ def to_parameters(values: dict, allowed: dict, where: str) -> dict:
     found = {}
     for key, value in flatten(values).items():
         section, _, name = key.rpartition(".")
-        if key in RENAMED:
+        if key == "trainer.clip_grads" and value is False:
+            name, value = "clip_norm", 0.0
+        elif key in RENAMED:
             name, change = RENAMED[key], VALUES.get(key)
             new = change(value) if change else value
             if change and new is None:
@@ -156,8 +158,9 @@ def to_parameters(values: dict, allowed: dict, where: str) -> dict:
             print(f"{where}: {key} is not needed: {needless}", flush=True)
             continue
         elif name not in allowed or (section and name not in SECTIONS.get(section, ())):
-            known = [f"{part}.{n}" for part, names in SECTIONS.items() for n in names] if section else allowed
-            raise InputError(f"{where}: unknown parameter {key!r}.{nearest(key, known)}")
+            known = [f"{part}.{n}" for part, names in SECTIONS.items() for n in names] if section else list(allowed)
+            same = [full for full in known if full.endswith(f".{name}")]
+            raise InputError(f"{where}: unknown parameter {key!r}.{nearest(key, same or known)}")
         if value is None and allowed[name] is not None:
             value = type(allowed[name])()
         found[name] = value

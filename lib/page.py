@@ -26,6 +26,7 @@ from lib.tables import best
 RANKINGS = ("P", "R", "nDCG", "PSP", "PSnDCG")
 SPEC = re.compile(r"<!-- (table|finding|audit|measured) (\w+) = (\w+) (\{.*\}) -->\n\n?((?:.+\n?)+)")
 AUDITED = ("dataset", "train_rows", "dev_rows", "test_rows", "split_seed", "backbone", "max_length")
+HEADERS = {"mcc": "MCC", "ece": "ECE", "r2": "R²", "spearman": "Spearman", "pearson": "Pearson", "rmse": "RMSE"}
 RUNS_MIME = "application/vnd.study.runs+json"
 MODULES = (tables, search, calibration, decisions)
 TABLES = {name: function for module in MODULES for name, function in module.TABLES.items()}
@@ -88,7 +89,7 @@ def markdown(table: pd.DataFrame) -> str:
             cells.append(text.replace("-", "−") if name != "run" and not isinstance(row[name], str) else text)
         lines.append(cells)
     names = [
-        f"{name.replace('_', ' ').replace('f1', 'F1')}{' (%)' if name.split(',')[0] in SHARES else ''}"
+        HEADERS.get(name, name.replace("_", " ").replace("f1", "F1")) + " (%)" * (name.split(",")[0] in SHARES)
         for name in shown
     ]
     right = ["---" if len(table) and isinstance(table[name].iloc[0], str) else "---:" for name in shown]

@@ -56,7 +56,7 @@ class Reading(BaseModel):
         try:
             "".encode(value)
         except LookupError:
-            raise ValueError("Python knows no such encoding; for example utf-8, latin-1, cp1252, utf-16") from None
+            raise ValueError("no such encoding is known; for example utf-8, latin-1, cp1252, utf-16") from None
         return value
 
 
@@ -116,8 +116,6 @@ def kind_of(path: Path) -> str:
 
 def open_bytes(path: Path):
     """The file's bytes as a stream, unpacked. Raises InputError where it cannot be opened."""
-    if path.is_dir():
-        raise InputError(f"{path} is a folder; name a file in it")
     try:
         return gzip.open(path) if path.suffix == ".gz" else path.open("rb")
     except FileNotFoundError:
@@ -130,10 +128,10 @@ def lines_of(path: Path, reading: Reading) -> Iterator[str]:
     """The lines of a text file, ends included. Raises InputError with the line that cannot be decoded."""
     encoding = "utf-8-sig" if reading.encoding.lower().replace("_", "-") in ("utf-8", "utf8") else reading.encoding
     with open_bytes(path) as stream:
-        start = stream.peek(2)[:2]
-        if start in UTF16 and "16" not in encoding:
-            raise InputError(f"{path.name} is UTF-16 (its first bytes are 0x{start.hex()}); set encoding: utf-16")
         try:
+            start = stream.peek(2)[:2]
+            if start in UTF16 and "16" not in encoding:
+                raise InputError(f"{path.name} is UTF-16 (its first bytes are 0x{start.hex()}); set encoding: utf-16")
             with io.TextIOWrapper(stream, encoding=encoding, newline="") as text:
                 for number, line in enumerate(text, 1):
                     if "\0" in line:
@@ -165,6 +163,8 @@ def _undecodable(path: Path, encoding: str) -> InputError:
 def stream(path: Path, reading: Reading = PLAIN, bad: list[BadRow] | None = None) -> Iterator[tuple[int, dict]]:
     """The rows of a file, one at a time: (line, value by column). Raises InputError with the line of a bad row, or puts
     it into `bad`."""
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; name a file in it")
     kind = kind_of(path)
     bad = [] if bad is None else bad
     if kind == ".parquet":
@@ -249,8 +249,9 @@ def read_table(path: Path, reading: Reading = PLAIN) -> Table:
     """A whole file (see `stream`); raises InputError where it has no rows."""
     lines, bad, columns = [], [], {}
     for line, row in stream(path, reading, bad):
-        for name in row.keys() - columns.keys():
-            columns[name] = [None] * len(lines)
+        for name in row:
+            if name not in columns:
+                columns[name] = [None] * len(lines)
         for name, values in columns.items():
             values.append(row.get(name))
         lines.append(line)

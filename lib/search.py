@@ -7,6 +7,7 @@ import pandas as pd
 
 from lib.baselines import NAMES
 from lib.findings import apart, count, percent, score, titled
+from lib.metrics import scores
 from lib.predictions import Predictions
 from lib.tables import by_cell, by_group, run_scores
 
@@ -70,6 +71,19 @@ def effects(p: Predictions, *, by: list[str], metric: str) -> pd.DataFrame:
     return pd.DataFrame({"field": list(shares), "share of variance": list(shares.values())})
 
 
+def constant(p: Predictions, *, metric: str) -> str:
+    """How many cells do no better on dev than the same class for every document."""
+    best = dev_scores(p, metric).groupby("run")[metric].max()
+    trained = [key for key, run in p.runs.items() if run["config"]["backbone"] not in NAMES]
+    labels, n = p.groups("optimizer", split="dev")[0].labels, len(p.label_names)
+    alike = [scores(np.eye(n)[np.full(len(labels), k)], labels)[metric] for k in range(n)]
+    level = sum(best.get(key, 0.0) <= max(alike) for key in trained)
+    return (
+        f"The same class for every document scores a dev {titled(metric)} of {score(max(alike), metric)}: "
+        f"**{level} of {len(trained)}** cells do no better, whatever their table seems to say."
+    )
+
+
 TABLES = {function.__name__: function for function in (expected_best, halving, effects)}
 
 
@@ -104,4 +118,4 @@ def cheaper(p: Predictions, *, metric: str, eta: int = 3, start: int = 1) -> str
     )
 
 
-FINDINGS = {function.__name__: function for function in (chosen, cheaper)}
+FINDINGS = {function.__name__: function for function in (chosen, constant, cheaper)}

@@ -43,7 +43,20 @@ def _load(data_dir, **arguments) -> Corpus:
 
 def corpus_of(config: RunConfig) -> Corpus:
     """The corpus that a configuration names, read once a process."""
-    return _load(os.environ.get("DATA_DIR"), **{name: getattr(config, name) for name in DATA_FIELDS})
+    corpus = _load(os.environ.get("DATA_DIR"), **{name: getattr(config, name) for name in DATA_FIELDS})
+    if corpus.bad_rows:
+        _list_bad_rows(corpus)
+    return corpus
+
+
+def _list_bad_rows(corpus: Corpus) -> None:
+    """Write the rows that were left out to a file of the store, and say so, once."""
+    path = store() / "quarantine" / f"{Path(corpus.name).name}-{corpus.fingerprint[:8]}.csv"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pd.DataFrame(corpus.bad_rows).to_csv(path, index=False)
+        told = f"{len(corpus.bad_rows)} rows cannot be used and are left out: {path}"
+        print(f"{Path(corpus.name).name}: {told}", flush=True)
 
 
 def tokens_of(config: RunConfig) -> Tokens:

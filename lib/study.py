@@ -110,7 +110,15 @@ def run_study(
     executed = execute(notebook, parameters, store() / "notebooks" / f"{name}-{folder_name}.ipynb")
     seconds = time.perf_counter() - start
     about = {"study": name, "profile": profile, "words": " ".join(words), "parameters": allowed | parameters}
-    return publish(executed, RESULTS / name / folder_name, seconds=seconds, **about)
+    folder = RESULTS / name / folder_name
+    try:
+        return publish(executed, folder, seconds=seconds, **about)
+    except OSError as error:
+        shutil.rmtree(folder.with_name(f".{folder_name}.part"), ignore_errors=True)
+        raise InputError(
+            f"The page could not be written to {folder} ({(error.strerror or str(error)).lower()}); the old one "
+            "stands, and the runs are kept: make room, and start the study again"
+        ) from None
 
 
 def folder_of(profile: str, overrides: dict) -> str:

@@ -63,7 +63,8 @@ class Sweep(BaseModel):
     def of(cls, base: RunConfig, space: dict[str, list], study: str, **options) -> "Sweep":
         """A sweep around a configuration, named after the study and what is searched."""
         about = {"base": base.model_dump(exclude_defaults=True), "space": space} | options
-        digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:8]
+        said = {name: value for name, value in about.items() if name != "tracker"}
+        digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:8]
         return cls(name=f"{study}-{digest}", **about)
 
     def cells(self) -> list[dict]:
@@ -116,7 +117,7 @@ def open_study(spec: Sweep, storage, rung: int, slots: int):
     """The Optuna study of one rung. Raises InputError where a study of that name searches something else."""
     import optuna
 
-    about = spec.model_dump() | {"rung": rung}
+    about = spec.model_dump(exclude={"tracker"}) | {"rung": rung}
     sampler = optuna.samplers.TPESampler(seed=spec.seed + os.getpid() % 1000, constant_liar=True)
     study = optuna.create_study(
         study_name=f"{spec.name}-{rung}", storage=storage, direction="maximize", sampler=sampler, load_if_exists=True
@@ -136,7 +137,8 @@ def _alive(worker: dict, last_sign: float) -> bool:
     if worker["host"] != socket.gethostname():
         return time.time() - last_sign < GRACE
     try:
-        return psutil.Process(worker["pid"]).create_time() == worker["born"]
+        process = psutil.Process(worker["pid"])  # a killed one stays as a zombie until its parent waits for it
+        return process.create_time() == worker["born"] and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
 
@@ -249,14 +251,16 @@ def sweep(spec: Sweep, *, workers: int = 1, storage: str | None = None) -> Runs:
     `workers` starts so many on this machine, each with its share of the threads. What is finished is not run again."""
     check_tracker(spec.tracker)
     opened = storage_of(spec, storage)
-    if workers > 1:
-        _start(spec, workers, storage)
     cells, rungs = spec.cells(), spec.rungs()
     if spec.search == "tpe":
         cells = [{}] * min(spec.trials or len(cells), 10 * len(cells))
     for number, rung in enumerate(rungs):
         last = number == len(rungs) - 1
         study = open_study(spec, opened, rung, len(cells))
+        n = states(study)
+        if workers > 1 and n["finished"] + n["failed"] < len(cells):
+            _start(spec, workers, storage)  # they work through all rungs
+            workers = 1
         _work(spec, opened, study, cells, rung, last)
         if not last:
             cells = survivors(study, cells, spec.eta)

@@ -449,7 +449,7 @@ def search_grid(table: pd.DataFrame, *, rows: str, columns: str, metric: str, ti
     values = np.array([[cells.get((i, j), {}).get(metric, np.nan) for j in across] for i in down], dtype=float)
     figure = Figure(figsize=(1.4 + 0.72 * len(across), 1.5 + 0.55 * len(down)))
     ax = figure.subplots()
-    low, top = np.nanmin(values), np.nanmax(values)
+    low, top = np.nanquantile(values, 0.1), np.nanmax(values)  # a few failed cells do not take all the colours
     ax.imshow(values, cmap="Blues", vmin=low, vmax=top, aspect="auto")
     for y, i in enumerate(down):
         for x, j in enumerate(across):

@@ -35,7 +35,7 @@ from tests.stress import spec_in
 ROUNDS = int(os.environ.get("ROUNDS", 4))
 CELLS = 12
 WORKERS = 3
-PATIENCE = 600.0  # seconds for one round
+PATIENCE = 300.0  # seconds for what is left to do when the worker is dead
 DRIVERS = ("psycopg", "psycopg2")
 AT_ONCE = """
 import sys, time
@@ -163,6 +163,14 @@ def kill_one(workers: list[subprocess.Popen], folder: Path, dice: random.Random)
     return victim
 
 
+def wait(workers: list[subprocess.Popen]) -> list[int]:
+    """Wait for all workers; the numbers of those that do not end."""
+    deadline = time.monotonic() + PATIENCE
+    while any(worker.poll() is None for worker in workers) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return [number for number, worker in enumerate(workers) if worker.poll() is None]
+
+
 def faults(trials: list, folder: Path, workers: list[subprocess.Popen], victim: subprocess.Popen) -> list[str]:
     """What is wrong after a round, in words; nothing if every cell was finished once and trained once.
 
@@ -211,10 +219,9 @@ def one_round(number: int, address: str, apart: bool) -> list[str]:
         stores = [folder / f"runs-{worker if apart else 0}" for worker in range(WORKERS)]
         with worker_processes(folder, url, stores, at_once=apart) as workers:
             victim = kill_one(workers, folder, random.Random(number))
-            for worker in workers:
-                worker.wait(timeout=PATIENCE)
+            hanging = wait(workers)
         trials = trials_of(spec, url)
-        found = faults(trials, folder, workers, victim)
+        found = faults(trials, folder, workers, victim) + [f"worker {number} hung" for number in hanging]
         if found:
             print("\n".join(log.read_text()[-3000:] for log in sorted(folder.glob("worker-*.log"))))
         again = sum(t.state.name == "FAIL" for t in trials)

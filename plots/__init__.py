@@ -458,7 +458,7 @@ def search_grid(table: pd.DataFrame, *, rows: str, columns: str, metric: str, ti
                 colour = "white" if values[y, x] > low + 0.55 * (top - low) else "#222222"
                 ax.text(x, y, text, ha="center", va="center", fontsize=8.5, color=colour)
     y, x = np.unravel_index(np.nanargmax(values), values.shape)
-    ax.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, fill=False, edgecolor=COLOURS[1], linewidth=2.5))
+    ax.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, fill=False, edgecolor=COLOURS[1], linewidth=2.5, clip_on=False))
     ax.set_xticks(range(len(across)), across)
     ax.set_yticks(range(len(down)), down)
     ax.set_xlabel(columns.replace("_", " "))

@@ -45,8 +45,10 @@ def one_round(number: int) -> Counter:
         command = [sys.executable, "-m", "lib", "sweep", str(path)]
         options = {"cwd": ROOT, "stdout": subprocess.DEVNULL, "env": os.environ | {"OMP_NUM_THREADS": "1"}}
         workers = [subprocess.Popen(command, **options) for _ in range(3)]
-        time.sleep(dice.uniform(2, 12))
-        victim = dice.choice(workers)
+        victim, after = dice.choice(workers), dice.randrange(32)  # by the clock, most would die while they import
+        while victim.poll() is None and len(list(Path(folder, "runs").glob("*/status.json"))) < after:
+            time.sleep(0.02)
+        time.sleep(dice.uniform(0, 0.5))
         victim.send_signal(signal.SIGKILL)
         for worker in workers:
             worker.wait()

@@ -7,6 +7,7 @@ os.environ |= {
     "HF_DATASETS_OFFLINE": "1",
     "TQDM_DISABLE": "1",
     "TOKENIZERS_PARALLELISM": "false",
+    "OMP_NUM_THREADS": "1",  # the models are tiny: a second thread would only wait, and longer beside other work
 }
 
 import pytest

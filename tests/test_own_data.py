@@ -22,6 +22,7 @@ from lib import calibration, decisions, page, study, tables
 from lib.config import RunConfig
 from lib.data import load_corpus
 from lib.errors import InputError
+from lib.inference import predict_file
 from lib.losses import balanced_weights, make_loss, plain_loss
 from lib.metrics import number_scores, scores
 from lib.models import build_model, load_model, reads_pairs, save_model
@@ -351,12 +352,19 @@ def test_a_killed_labelling_goes_on_where_it_was(model_run, tmp_path):
 
 def test_labelling_says_what_is_wrong(model_run, tmp_path):
     (tmp_path / "few.csv").write_text("words\nkana\n \n")
-    found = label(model_run.folder, tmp_path / "few.csv", "--text", "word")
-    assert found.stderr.strip() == "Error: few.csv has no column 'word'. Did you mean words?"
-    found = label(model_run.folder, tmp_path / "few.csv", "--text", "words")
-    assert found.stderr.strip() == "Error: few.csv, line 3 is empty in column 'words'" and found.returncode == 1
-    found = label(model_run.folder, "-", "--out", tmp_path / "x", input="kana\n")
-    assert "--out needs a file to read" in found.stderr
+    for arguments, message in [
+        (("few.csv", None, "word"), "few.csv has no column 'word'. Did you mean words?"),
+        (("few.csv", None, "words"), "few.csv, line 3 is empty in column 'words'"),
+        (("few.csv", None, None), "few.csv, line 3 is empty"),
+        (
+            ("-", tmp_path / "out.csv", None),
+            "--out needs a file to read: standard input cannot be read again after a stop",
+        ),
+    ]:
+        source = "-" if arguments[0] == "-" else str(tmp_path / arguments[0])
+        with pytest.raises(InputError) as error:
+            predict_file(model_run, source, *arguments[1:], Reading())
+        assert str(error.value) == message
 
 
 def test_tables_are_none_of_anothers(several):

@@ -70,9 +70,9 @@ def test_halving_goes_on_with_the_better_cells_and_gives_the_same_bits(spec, mon
     original = training.train_epochs
 
     def counted(*arguments, **options):
-        for row, found in original(*arguments, **options):
+        for row, *found in original(*arguments, **options):
             trained.append(row["epoch"])
-            yield row, found
+            yield row, *found
 
     monkeypatch.setattr(training, "train_epochs", counted)
     runs = sweep(spec)

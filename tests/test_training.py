@@ -145,7 +145,7 @@ def test_history_has_its_columns_and_divergence_its_step(tiny, tokens):
     model, loader = build_model(tiny["bert"], num_labels=2), make_loader(tokens.train, batch_size=8, seed=1)
     steps = []
     for _ in range(2):
-        row, _ = next(
+        row, *_ = next(
             training.train_epochs(
                 model,
                 optim.make_optimizer("adam", model, learning_rate=1e-3),

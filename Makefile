@@ -37,7 +37,7 @@ $(STUDIES): $(READY)
 
 ## Run the tests
 test: $(READY)
-	@$(PY) -m pytest $(ARGS)
+	@$(PY) -m pytest -n 2 --dist worksteal $(ARGS)
 
 ## Kill workers of a sweep, again and again, and count what was lost (some minutes)
 stress: $(READY)

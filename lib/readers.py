@@ -107,8 +107,9 @@ def refuse(path: Path, line: int, reason: str, bad: list[BadRow], reading: Readi
 
 def kind_of(path: Path) -> str:
     """The format's suffix, without .gz. Raises InputError."""
-    kind = path.suffixes[-2] if path.suffix == ".gz" and len(path.suffixes) > 1 else path.suffix
-    if kind not in FORMATS or path.name.endswith(".parquet.gz"):
+    suffixes = [suffix.lower() for suffix in path.suffixes] or [""]
+    kind = suffixes[-2] if suffixes[-1] == ".gz" and len(suffixes) > 1 else suffixes[-1]
+    if kind not in FORMATS or suffixes[-2:] == [".parquet", ".gz"]:
         raise InputError(f"{path.name} is none of the formats that are read: {', '.join(FORMATS)}, all but the first "
                          "also with .gz")  # fmt: skip
     return kind
@@ -117,7 +118,7 @@ def kind_of(path: Path) -> str:
 def open_bytes(path: Path):
     """The file's bytes as a stream, unpacked. Raises InputError where it cannot be opened."""
     try:
-        return gzip.open(path) if path.suffix == ".gz" else path.open("rb")
+        return gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb")
     except FileNotFoundError:
         raise InputError(f"There is no file {path}") from None
     except OSError as error:

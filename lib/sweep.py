@@ -12,8 +12,9 @@ import random
 import socket
 import subprocess
 import sys
+import threading
 import time
-from contextlib import nullcontext, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any, Literal
 
 import psutil
@@ -133,6 +134,25 @@ def _me() -> dict:
     return {"host": socket.gethostname(), "pid": os.getpid(), "born": psutil.Process().create_time()}
 
 
+@contextmanager
+def signs_of_life(trial):
+    """Meanwhile, write the time into a trial every quarter of `GRACE`, for workers on other machines to see."""
+    done = threading.Event()
+
+    def write():
+        while not done.wait(GRACE / 4):
+            with suppress(Exception):  # a database that is out of reach for a moment must not end a run
+                trial.set_user_attr("sign", time.time())
+
+    thread = threading.Thread(target=write, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
 def _alive(worker: dict, last_sign: float) -> bool:
     if worker["host"] != socket.gethostname():
         return time.time() - last_sign < GRACE
@@ -228,7 +248,8 @@ def _work(spec: Sweep, storage, study, cells: list[dict], rung: int, last: bool)
         names = beginnings(config)
         config = config if last else config.with_(stop_after=rung)
         try:
-            finished = run(config, () if last else {names[rung - 1]}, spec.tracker)
+            with signs_of_life(trial):
+                finished = run(config, () if last else {names[rung - 1]}, spec.tracker)
         except InputError as error:
             trial.set_user_attr("error", str(error))
             study.tell(trial, state=_failed(), skip_if_finished=True)

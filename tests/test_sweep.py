@@ -15,7 +15,7 @@ from lib.config import RunConfig
 from lib.errors import InputError
 from lib.runs import run
 from lib.store import ROOT
-from lib.sweep import Sweep, open_study, score, storage_of, sweep, take
+from lib.sweep import Sweep, open_study, score, signs_of_life, storage_of, sweep, take
 
 
 @pytest.fixture
@@ -101,6 +101,19 @@ def test_a_slot_of_a_dead_process_is_taken_again(spec):
     trial.set_user_attr("worker", trial.user_attrs["worker"] | {"pid": dead.pid, "born": 1.0})
     slots = [take(study, cells).user_attrs["slot"] for _ in range(6)]
     assert sorted(slots) == list(range(6)) and take(study, cells) is None
+
+
+def test_a_worker_on_another_machine_lives_while_it_gives_signs(spec, monkeypatch):
+    monkeypatch.setattr("lib.sweep.GRACE", 0.4)
+    spec = Sweep(**spec | {"space": {"batch_size": [8]}})
+    study, cells = open_study(spec, storage_of(spec, None), 2, 1), spec.cells()
+    trial = take(study, cells)
+    trial.set_user_attr("worker", trial.user_attrs["worker"] | {"host": "elsewhere"})
+    with signs_of_life(trial):
+        time.sleep(1.0)
+        assert take(study, cells) is None  # it is at work
+    time.sleep(0.6)
+    assert take(study, cells).user_attrs["slot"] == 0  # it has gone silent
 
 
 @pytest.mark.parametrize(

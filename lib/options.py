@@ -14,7 +14,7 @@ from lib.errors import InputError, nearest
 SECTIONS = {
     "data": (
         "dataset", "dev_file", "test_file", "text", "text_pair", "label", "task", "labels", "label_separator",
-        "delimiter", "encoding", "header", "on_bad_rows", "train_rows", "dev_rows", "test_rows", "split_seed",
+        "delimiter", "quotes", "encoding", "header", "on_bad_rows", "train_rows", "dev_rows", "test_rows", "split_seed",
     ),
     "model": ("backbone", "layers", "head", "dropout", "max_length", "truncation"),
     "trainer": (

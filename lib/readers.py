@@ -30,6 +30,7 @@ class Reading(BaseModel):
     text_pair: str | None = None  # column of a second text, read together with the first
     delimiter: str | None = None  # of CSV; None: a tab for .tsv and .txt, else a comma
     encoding: str = "utf-8"  # a byte-order mark is skipped
+    quotes: bool = True  # a field in double quotes may hold delimiters and line breaks; else they are plain characters
     header: bool = True  # the first line names the columns; else they are numbered from 1
     labels: tuple[str, ...] | None = None  # all classes, in the order of their ids; None: those that occur
     label_separator: str | None = None  # between the labels of a document that can have several
@@ -219,7 +220,8 @@ def _json_lines(path: Path, reading: Reading, bad: list[BadRow]):
 def _delimited(path: Path, reading: Reading, bad: list[BadRow], delimiter: str):
     csv.field_size_limit(2**31 - 1)
     lines = lines_of(path, reading)
-    rows = csv.reader(lines, delimiter=delimiter, strict=True)
+    quoting = csv.QUOTE_MINIMAL if reading.quotes else csv.QUOTE_NONE
+    rows = csv.reader(lines, delimiter=delimiter, strict=True, quoting=quoting)
     line = 1  # where the row at hand begins: a quoted field may have line breaks
     try:
         first = next(rows, None)
@@ -242,8 +244,15 @@ def _delimited(path: Path, reading: Reading, bad: list[BadRow], delimiter: str):
             line = rows.line_num + 1
     except csv.Error as error:
         if "unexpected end of data" in str(error):
-            raise InputError(f"{path.name}, line {line}: a quote is opened in this row and never closed") from None
-        raise InputError(f"{path.name}, line {rows.line_num} cannot be read: {error}") from None
+            raise InputError(
+                f"{path.name}, line {line}: a quote is opened in this row and never closed; if quotes are plain "
+                "characters in this file, set quotes: false"
+            ) from None
+        begun = f" (of a row that begins in line {line})" if rows.line_num > line else ""
+        raise InputError(
+            f"{path.name}, line {rows.line_num}{begun} cannot be read: {error}; if quotes are plain characters in this "
+            "file, set quotes: false"
+        ) from None
 
 
 def read_table(path: Path, reading: Reading = PLAIN) -> Table:

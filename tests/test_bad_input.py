@@ -32,10 +32,13 @@ FILES = {
     "one field too many": (rows(b"a good, long one,a"), {}, "train.csv, line 2 has 3 fields; the header has 2"),
     "an unclosed quote": (
         rows(b"good,a", b'"fine,b', b"bad,a"), {},
-        "train.csv, line 3: a quote is opened in this row and never closed",
+        "train.csv, line 3: a quote is opened in this row and never closed; if quotes are plain characters in this "
+        "file, set quotes: false",
     ),
     "text after a quote": (
-        rows(b'"good" day,a'), {}, "train.csv, line 2 cannot be read: ',' expected after '\"'",
+        rows(b'"good" day,a'), {},
+        "train.csv, line 2 cannot be read: ',' expected after '\"'; if quotes are plain characters in this file, set "
+        "quotes: false",
     ),
     "the wrong delimiter": (
         rows(b"good;a", header=b"text;label"), {},

@@ -106,6 +106,13 @@ def test_columns_by_number_and_a_fixed_order_of_labels(tmp_path):
         load_corpus(own["dataset"], text="4", label="3", reading=reading)
 
 
+def test_quotes_can_be_plain_characters(tmp_path):
+    lines = [f'"text {i}\t{"ab"[i % 2]}' for i in range(20)]
+    (tmp_path / "train.txt").write_text("\n".join(["text\tlabel", *lines]) + "\n")
+    corpus = load_corpus(str(tmp_path / "train.txt"), dev_rows=4, test_rows=4, reading=Reading(quotes=False))
+    assert all(text.startswith('"text ') for text in corpus.train.texts)
+
+
 def test_a_class_with_one_text_stays_in_train(tmp_path):
     lines = [f"text {i},{'ab'[i % 2]}" for i in range(40)] + ["rare,c"]
     (tmp_path / "train.csv").write_text("\n".join(["text,label", *lines]) + "\n")

@@ -92,7 +92,9 @@ _Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
 
 
 def read_value(name: str, text: str):
-    """A value from the command line, read as YAML. Raises InputError."""
+    """A value from the command line, read as YAML; a sign such as | or ; stands for itself. Raises InputError."""
+    if text and not any(char.isalnum() or char in "[]{}\"'" for char in text):
+        return text
     try:
         return yaml.load(text, _Loader)
     except yaml.YAMLError:

@@ -239,6 +239,8 @@ def test_yaml_words_and_numbers_are_what_they_look_like(tmp_path):
     values = read_yaml(tmp_path / "my.yaml")
     assert values["rate"] == 1e-5 and values["labels"] == ["no", "yes", "on", "off"] and values["header"] is False
     assert read_value("x", "2e-5") == 2e-5
+    assert [read_value("x", sign) for sign in ("|", ";", ",", "\t", "#")] == ["|", ";", ",", "\t", "#"]
+    assert read_value("x", "[]") == [] and read_value("x", "") is None
 
 
 def test_parameters(capsys):

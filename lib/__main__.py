@@ -69,8 +69,7 @@ def sweep(
     from lib.sweep import sweep as run_sweep
 
     runs = run_sweep(Sweep(**read_yaml(spec)), workers=workers, storage=storage)
-    print(runs[0].folder if runs else "No cell could be run")
-    raise typer.Exit(code=0 if runs else 1)
+    print(runs[0].folder if runs else "All runs are on other machines")
 
 
 @app.command()

@@ -9,6 +9,7 @@ import itertools
 import json
 import os
 import random
+import re
 import socket
 import subprocess
 import sys
@@ -100,15 +101,19 @@ def storage_of(spec: Sweep, url: str | None):
     import optuna
     from optuna.storages import JournalStorage, RDBStorage
     from optuna.storages.journal import JournalFileBackend
-    from sqlalchemy.exc import IntegrityError, ProgrammingError
+    from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     if url:
-        for pause in (0.3, 1, 3):  # of workers that start together on an empty database, one makes the tables
-            with suppress(IntegrityError, ProgrammingError):
-                return RDBStorage(url)
-            time.sleep(pause * random.random())
-        return RDBStorage(url)
+        try:
+            for pause in (0.3, 1, 3):  # of workers that start together on an empty database, one makes the tables
+                with suppress(IntegrityError, ProgrammingError):
+                    return RDBStorage(url)
+                time.sleep(pause * random.random())
+            return RDBStorage(url)
+        except (SQLAlchemyError, ImportError) as error:
+            shown = re.sub(r"://[^@/]*@", "://…@", url)  # without a password
+            raise InputError(f"The storage {shown} cannot be used: {str(error).splitlines()[0]}") from None
     folder = store() / "sweeps"
     folder.mkdir(parents=True, exist_ok=True)
     return JournalStorage(JournalFileBackend(str(folder / f"{spec.name}.journal")))
@@ -153,9 +158,16 @@ def signs_of_life(trial):
         thread.join()
 
 
-def _alive(worker: dict, last_sign: float) -> bool:
-    if worker["host"] != socket.gethostname():
-        return time.time() - last_sign < GRACE
+def _alive(trial, heard: dict) -> bool:
+    """Whether the worker of a trial lives: a process here, or one elsewhere whose signs of life change. For how long
+    they have not is told by this machine's clock alone: those of two machines differ, time zones included. `heard`
+    keeps each trial's last sign, and when it came."""
+    worker = trial.user_attrs.get("worker")
+    if worker is None or worker["host"] != socket.gethostname():
+        sign, now = trial.user_attrs.get("sign"), time.monotonic()
+        if heard.setdefault(trial.number, (sign, now))[0] != sign:
+            heard[trial.number] = sign, now
+        return now - heard[trial.number][1] < GRACE
     try:
         process = psutil.Process(worker["pid"])  # a killed one stays as a zombie until its parent waits for it
         return process.create_time() == worker["born"] and process.status() != psutil.STATUS_ZOMBIE
@@ -163,10 +175,11 @@ def _alive(worker: dict, last_sign: float) -> bool:
         return False
 
 
-def take(study, cells: list[dict]):
+def take(study, cells: list[dict], heard: dict):
     """The next trial for this process, or None where none is left to take; frees the slots of dead processes first.
 
-    Called under a lock that all processes of a machine share. An empty cell is left to the sampler.
+    Called under a lock that all processes of a storage share. An empty cell is left to the sampler; `heard` is this
+    process's memory of others (see `_alive`).
     """
     from optuna.trial import TrialState
 
@@ -178,12 +191,7 @@ def take(study, cells: list[dict]):
         elif trial.state == TrialState.WAITING:
             waiting.add(slot)
         elif trial.state == TrialState.RUNNING:
-            started = trial.datetime_start.timestamp()
-            if (
-                _alive(attrs["worker"], attrs.get("sign", started))
-                if "worker" in attrs
-                else time.time() - started < GRACE
-            ):
+            if _alive(trial, heard):
                 waiting.add(slot)
             else:
                 study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
@@ -228,15 +236,16 @@ def _line(study, slots: int, name: str, start: float, first: int) -> str:
 
 def _work(spec: Sweep, storage, study, cells: list[dict], rung: int, last: bool) -> None:
     """Take slots of a rung and run them until all are finished, by this process or others."""
+    from optuna.exceptions import UpdateFinishedTrialError
     from sqlalchemy import select, table, text
 
     lock = FileLock(store() / "sweeps" / f"{study.study_name}.lock")
-    start, first = time.perf_counter(), states(study)["finished"]
+    start, first, heard = time.perf_counter(), states(study)["finished"], {}
     while True:
         with lock, storage.engine.begin() if hasattr(storage, "engine") else nullcontext() as database:
             if database:  # shared by workers with other stores: they queue for the one row of this table
                 database.execute(select(text("*")).select_from(table("version_info")).with_for_update()).all()
-            trial = take(study, cells)
+            trial = take(study, cells, heard)
         if trial is None:
             n = states(study)
             if n["finished"] + n["failed"] >= len(cells):
@@ -245,18 +254,21 @@ def _work(spec: Sweep, storage, study, cells: list[dict], rung: int, last: bool)
             continue
         cell = {field: trial.suggest_categorical(field, values) for field, values in spec.space.items()}
         config = spec.config(cell)
-        names = beginnings(config)
+        with signs_of_life(trial):  # the first cell reads the data
+            names = beginnings(config)
         config = config if last else config.with_(stop_after=rung)
         try:
             with signs_of_life(trial):
                 finished = run(config, () if last else {names[rung - 1]}, spec.tracker)
+            trial.set_user_attr("run", finished.key[:16])
+            trial.set_user_attr("status", finished.verdict.get("outcome", finished.status["status"]))
         except InputError as error:
             trial.set_user_attr("error", str(error))
             study.tell(trial, state=_failed(), skip_if_finished=True)
             print(f"{cell}: {error}", flush=True)
             continue
-        trial.set_user_attr("run", finished.key[:16])
-        trial.set_user_attr("status", finished.verdict.get("outcome", finished.status["status"]))
+        except UpdateFinishedTrialError:  # it was silent for so long (a stopped process) that others took the slot over
+            continue
         study.tell(trial, score(finished), skip_if_finished=True)
         print(_line(study, len(cells), spec.name if last else f"{study.study_name} epochs", start, first), flush=True)
 
@@ -319,6 +331,8 @@ def _runs(study) -> list[Run]:
     from optuna.trial import TrialState
 
     done = [t for t in study.get_trials(deepcopy=False) if t.state == TrialState.COMPLETE]
+    if not done:
+        raise InputError(f"No cell of {study.user_attrs['spec']['name']} could be run; why is told above")
     keys = dict.fromkeys(t.user_attrs["run"] for t in sorted(done, key=lambda t: (-t.value, t.user_attrs["slot"])))
     runs = [Run(store() / key) for key in keys]
     elsewhere = [run.folder.name for run in runs if not (run.folder / "status.json").exists()]

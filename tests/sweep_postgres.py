@@ -190,9 +190,8 @@ def faults(trials: list, folder: Path, workers: list[subprocess.Popen], victim: 
         "in two stores": max(0, keys.total() - len(keys) - again),
     }
     found = [f"{count} {what}" for what, count in counts.items() if count]
-    for number, worker in enumerate(workers):  # one that came too late to run a cell says so and ends with 1
-        late = "No cell could be run" in (folder / f"worker-{number}.log").read_text()
-        if worker is not victim and worker.returncode and not late:
+    for number, worker in enumerate(workers):
+        if worker is not victim and worker.returncode:
             found.append(f"worker {number} ended with {worker.returncode}")
     return found
 

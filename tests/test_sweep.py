@@ -95,25 +95,40 @@ def test_patience_stops_a_run_that_no_longer_improves(spec):
 def test_a_slot_of_a_dead_process_is_taken_again(spec):
     spec = Sweep(**spec)
     study, cells = open_study(spec, storage_of(spec, None), 2, 6), spec.cells()
-    trial = take(study, cells)
+    heard = {}
+    trial = take(study, cells, heard)
     dead = subprocess.Popen([sys.executable, "-c", "pass"])
     dead.wait()
     trial.set_user_attr("worker", trial.user_attrs["worker"] | {"pid": dead.pid, "born": 1.0})
-    slots = [take(study, cells).user_attrs["slot"] for _ in range(6)]
-    assert sorted(slots) == list(range(6)) and take(study, cells) is None
+    slots = [take(study, cells, heard).user_attrs["slot"] for _ in range(6)]
+    assert sorted(slots) == list(range(6)) and take(study, cells, heard) is None
 
 
 def test_a_worker_on_another_machine_lives_while_it_gives_signs(spec, monkeypatch):
     monkeypatch.setattr("lib.sweep.GRACE", 0.4)
     spec = Sweep(**spec | {"space": {"batch_size": [8]}})
     study, cells = open_study(spec, storage_of(spec, None), 2, 1), spec.cells()
-    trial = take(study, cells)
+    heard = {}
+    trial = take(study, cells, heard)
     trial.set_user_attr("worker", trial.user_attrs["worker"] | {"host": "elsewhere"})
     with signs_of_life(trial):
+        assert take(study, cells, heard) is None
         time.sleep(1.0)
-        assert take(study, cells) is None  # it is at work
+        assert take(study, cells, heard) is None  # it is at work
     time.sleep(0.6)
-    assert take(study, cells).user_attrs["slot"] == 0  # it has gone silent
+    assert take(study, cells, heard).user_attrs["slot"] == 0  # it has gone silent
+
+
+def test_a_database_that_is_not_there_is_one_sentence(spec):
+    with pytest.raises(InputError, match=r"^The storage nosuch://host/db cannot be used: .*nosuch"):
+        sweep(Sweep(**spec), storage="nosuch://host/db")
+    with pytest.raises(InputError, match=r"^The storage sqlite:////no/such/folder/x.db cannot be used: "):
+        sweep(Sweep(**spec), storage="sqlite:////no/such/folder/x.db")
+
+
+def test_a_sweep_without_a_run_says_so(spec):
+    with pytest.raises(InputError, match=r"^No cell of tiny could be run; why is told above$"):
+        sweep(Sweep(**spec | {"space": {"max_length": [3000]}}))
 
 
 @pytest.mark.parametrize(

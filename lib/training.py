@@ -81,15 +81,15 @@ class Evaluation:
     ranked: np.ndarray | None = None
 
 
-@torch.inference_mode()
 def logits_of(model: nn.Module, loader: DataLoader, *, precision: str = "auto", device=None):
     """The model's output on each batch, in the loader's order: pairs of float32 logits (batch, num_labels) and labels,
     on the CPU."""
     device = torch.device(device or default_device())
     model.to(device).eval()
-    with autocast(precision, device):
-        for ids, mask, labels in loader:
-            yield model(ids.to(device), mask.to(device)).float().cpu(), labels
+    for ids, mask, labels in loader:
+        with torch.inference_mode(), autocast(precision, device):  # not around the yield: leaving one undoes the other
+            logits = model(ids.to(device), mask.to(device)).float().cpu()
+        yield logits, labels
 
 
 def in_order(loader: DataLoader) -> np.ndarray:

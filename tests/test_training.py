@@ -141,6 +141,18 @@ def test_evaluation_keeps_the_order_of_rows(tiny, tokens):
     assert sorted_.labels.tolist() == tokens.test.tensors[2].tolist()
 
 
+def test_every_batch_is_evaluated_in_the_precision_asked_for(tiny, tokens):
+    model = build_model(tiny["bert"], head="cls", num_labels=2).eval()
+    ids, mask, _ = tokens.test.tensors
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        wanted = torch.cat([model(ids[i : i + 1], mask[i : i + 1]) for i in range(len(ids))]).float().half()
+    found = training.evaluate(model, make_loader(tokens.test, batch_size=1), precision="bf16").logits
+    exact = training.evaluate(model, make_loader(tokens.test, batch_size=1), precision="fp32").logits
+    near = np.abs(found.astype(float) - wanted.numpy().astype(float)).max(1)
+    assert (near <= np.abs(exact.astype(float) - wanted.numpy().astype(float)).max(1)).all()
+    assert (torch.from_numpy(found).float().bfloat16().half() == torch.from_numpy(found)).all()  # none in fp32
+
+
 def test_history_has_its_columns_and_divergence_its_step(tiny, tokens):
     model, loader = build_model(tiny["bert"], num_labels=2), make_loader(tokens.train, batch_size=8, seed=1)
     steps = []

@@ -170,8 +170,8 @@ def test_numbers_come_out_in_their_unit(tiny, tmp_path):
     assert finished.history["dev_rmse"].min() == finished.history["dev_rmse"][finished.status["chosen_epoch"] - 1]
     card = (finished.folder / "model" / "README.md").read_text()
     assert card.startswith("---\npipeline_tag: text-classification") and "predicts answer, a number" in card
-    with pytest.raises(InputError, match=r"mean and tfidf_ridge are for real numbers"):
-        run(RunConfig(dataset="demo_news", train_rows=40, dev_rows=20, test_rows=20).baseline("mean"))
+    with pytest.raises(InputError, match=r"train_mean and tfidf_ridge are for real numbers"):
+        run(RunConfig(dataset="demo_news", train_rows=40, dev_rows=20, test_rows=20).baseline("train_mean"))
 
 
 @pytest.mark.parametrize("head", ["native", "mean"])

@@ -10,7 +10,8 @@ import time
 import numpy as np
 import pytest
 
-from lib import runs, store
+from lib import HEADS, OPTIMIZERS, SCHEDULES, runs, store
+from lib.baselines import BASELINES
 from lib.config import RunConfig
 from lib.errors import InputError
 from lib.runs import run, run_all
@@ -152,6 +153,10 @@ def test_baselines_are_runs(base, folder):
     ceiling = run(demo).predictions.query("split == 'test'")
     predicted = ceiling[[f"logit_{i}" for i in range(4)]].to_numpy().argmax(1)
     assert (predicted == ceiling.label).mean() == pytest.approx(0.97, abs=0.001)
+
+
+def test_no_baseline_is_named_like_what_runs_are_compared_by():
+    assert not BASELINES.keys() & {*HEADS, *OPTIMIZERS, *SCHEDULES, "native"}  # groups of a table go by their names
 
 
 def test_configurations_are_strict():

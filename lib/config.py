@@ -37,6 +37,7 @@ class RunConfig(BaseModel):
     max_length: int = Field(128, ge=3)  # tokens
     truncation: Literal["head", "tail", "head_tail"] = "head"  # what a longer document keeps
     batch_size: int = Field(32, ge=1)  # documents per optimizer step
+    accumulation: int = Field(1, ge=1)  # pieces of a batch that are computed one after the other
     batching: Literal["random", "grouped"] = "grouped"
     epochs: int = Field(3, ge=1)
     optimizer: str = "adamw"  # a row of lib.optim.OPTIMIZERS

@@ -1,5 +1,7 @@
 """Batches: index lists into a TensorDataset, trimmed to their longest row."""
 
+import itertools
+
 import torch
 from torch.utils.data import DataLoader, Sampler, TensorDataset
 
@@ -19,10 +21,12 @@ class IndexBatches(Sampler):
     def __init__(self, lengths: torch.Tensor, *, batch_size: int, batching: str, seed: int = 0):
         if batching not in BATCHING:
             raise InputError(f"Unknown batching {batching!r}.{nearest(batching, BATCHING)}")
-        self.lengths, self.batch_size, self.batching, self.seed, self.epoch = lengths, batch_size, batching, seed, 0
+        self.lengths, self.batch_size, self.batching, self.seed = lengths, batch_size, batching, seed
+        self.set_epoch(0)
 
-    def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
+    def set_epoch(self, epoch: int, done: int = 0) -> None:
+        """Give the batches of this epoch, without the first `done`."""
+        self.epoch, self.done = epoch, done
 
     def __len__(self) -> int:
         return -(-len(self.lengths) // self.batch_size)
@@ -39,7 +43,7 @@ class IndexBatches(Sampler):
             order = torch.cat([pool[torch.argsort(self.lengths[pool], stable=True)] for pool in pools])
         batches = order.split(self.batch_size)
         shuffled = torch.randperm(len(batches), generator=generator) if self.batching == "grouped" else range(len(self))
-        yield from (batches[i].tolist() for i in shuffled)
+        yield from (batches[i].tolist() for i in itertools.islice(shuffled, self.done, None))
 
 
 def trim(batch: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
@@ -57,3 +61,8 @@ def make_loader(
     lengths = dataset.tensors[1].sum(1)
     sampler = IndexBatches(lengths, batch_size=batch_size, batching=batching, seed=seed or 0)
     return DataLoader(dataset, sampler=sampler, batch_size=None, collate_fn=trim)
+
+
+def batches_of(loader: DataLoader, rows: list[list[int]]) -> DataLoader:
+    """A loader of the same dataset that gives these batches."""
+    return DataLoader(loader.dataset, sampler=rows, batch_size=None, collate_fn=trim)

@@ -1,5 +1,6 @@
 """What training minimises: cross-entropy and its relatives for the imbalanced, and squared error for numbers."""
 
+import dataclasses
 from collections.abc import Callable
 
 import numpy as np
@@ -8,8 +9,6 @@ from torch.nn import functional as F
 
 from lib.errors import InputError
 from lib.ranking import label_counts
-
-Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 def targets_of(labels: torch.Tensor, num_labels: int, like: torch.Tensor) -> torch.Tensor:
@@ -20,7 +19,29 @@ def targets_of(labels: torch.Tensor, num_labels: int, like: torch.Tensor) -> tor
     return targets
 
 
-def plain_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+@dataclasses.dataclass(frozen=True)
+class Loss:
+    """A mean over rows, loss(logits (batch, num_labels), labels), and how much rows count: the loss of a batch is the
+    mean of its parts' losses, weighted by `weight(labels)`."""
+
+    mean: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+    weight: Callable[[torch.Tensor], float] = len
+
+    def __call__(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return self.mean(logits, labels)
+
+
+class Objective:
+    """What a step minimises: the loss of a model on rows (ids, mask, labels, and the dataset's further tensors)."""
+
+    def __init__(self, loss: Loss):
+        self.loss, self.weight = loss, loss.weight
+
+    def __call__(self, model, ids: torch.Tensor, mask: torch.Tensor, labels: torch.Tensor, *extra) -> torch.Tensor:
+        return self.loss(model(ids, mask).float(), labels)
+
+
+def _plain(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Mean cross-entropy for classes (batch,), mean binary cross-entropy over documents and labels for id lists (batch,
     most), mean squared error for real numbers (batch,) and predictions (batch, 1)."""
     if labels.is_floating_point():
@@ -28,6 +49,9 @@ def plain_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     if labels.ndim == 1:
         return F.cross_entropy(logits, labels.long())
     return F.binary_cross_entropy_with_logits(logits, targets_of(labels, logits.shape[1], logits))
+
+
+plain_loss = Loss(_plain)
 
 
 def balanced_weights(labels: np.ndarray, num_labels: int) -> torch.Tensor:
@@ -60,7 +84,7 @@ def make_loss(
         if given := [name for name, value in options.items() if value]:
             raise InputError(f"{given[0]} = {options[given[0]]!r} is for classes; the task is regression")
         variance = float(labels.var())
-        return lambda logits, labels: plain_loss(logits, labels) / variance
+        return Loss(lambda logits, labels: _plain(logits, labels) / variance)
     if not any(options.values()):
         return plain_loss
     weights = balanced_weights(labels, num_labels) if class_weight else torch.ones(num_labels)
@@ -81,4 +105,4 @@ def make_loss(
             each = each * (gold - logits.sigmoid()).abs() ** focal_gamma
         return each.mean()
 
-    return lists if labels.ndim == 2 else classes
+    return Loss(lists) if labels.ndim == 2 else Loss(classes, lambda labels: float(weights[labels.long().cpu()].sum()))

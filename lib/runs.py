@@ -4,28 +4,33 @@ import hashlib
 import json
 import os
 import shutil
+import signal
+import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from filelock import FileLock, Timeout
 
-from lib import training
+from lib import launch, training
 from lib.backbones import fingerprint, resolve_backbone
 from lib.baselines import BASELINES
 from lib.card import write_card
-from lib.checkpoints import load_checkpoint, save_checkpoint
+from lib.checkpoints import OFTEN, Due, Record, load_newest, save_checkpoint, save_newest, step_of
 from lib.config import DATA_FIELDS, RunConfig
 from lib.data import Corpus
 from lib.errors import InputError
 from lib.health import even_loss, prior_logits, prior_loss
 from lib.loaders import make_loader
-from lib.losses import make_loss
+from lib.losses import Objective, make_loss
 from lib.metrics import LOWER_IS_BETTER, check_metric
 from lib.models import build_model, reads_pairs, save_model
 from lib.optim import make_optimizer, plan
+from lib.parallel import team
 from lib.predictions import to_frame
 from lib.ranking import top_k
 from lib.store import EVALUATION_BATCH, Run, Runs, corpus_of, environment, store, tokens_of, write_json
@@ -55,7 +60,7 @@ def beginnings(config: RunConfig) -> list[str]:
     corpus = corpus_of(config)
     plan, steps = plan_of(config, len(corpus.train))
     same = {"epochs": 1, "schedule": "constant", "schedule_args": {}, "select_by": "macro_f1"}
-    same |= {"patience": None, "stop_after": None}
+    same |= {"stop_after": None}
     digest = hashlib.sha256(run_key(config.with_(**same), corpus).encode() + config.select_by.encode())
     names = []
     for epoch in range(config.epochs):
@@ -71,41 +76,95 @@ def plan_of(config: RunConfig, rows: int) -> tuple[list[dict], int]:
     return plan(**{n: getattr(config, n) for n in names}, steps_per_epoch=steps, **config.schedule_args), steps
 
 
-def run(config: RunConfig, keep: Collection[str] = (), tracker: str = "tensorboard") -> Run:
+def run(
+    config: RunConfig,
+    keep: Collection[str] = (),
+    tracker: str = "tensorboard",
+    *,
+    checkpoint_every: str = OFTEN,
+    backend: str | None = None,
+    processes: int | None = None,
+) -> Run:
     """The finished run of a configuration, from the store, or trained now. A run that diverges is a result too.
 
-    `keep` names beginnings (see `beginnings`) to leave a checkpoint of; a run goes on from the longest there is of its
-    own. `tracker` (see `lib.tracking`) logs what is trained now. Two processes that ask for the same run train it once:
-    the second waits. A dead process holds no lock.
+    A run that was stopped or killed goes on from its last checkpoint, written `checkpoint_every` (`1 epoch`,
+    `100 steps`, `10 minutes`, `never`), to the same bytes. `keep` names beginnings (see `beginnings`) to leave a
+    checkpoint of; a run goes on from the longest there is of its own. `tracker` (see `lib.tracking`) logs what is
+    trained now. `backend` (see `lib.launch.BACKENDS`) trains with so many `processes`. None of these changes a key. Two
+    processes that ask for the same run train it once: the second waits. A dead process holds no lock.
     """
     check_tracker(tracker)
+    due, us = Due(checkpoint_every), team()
+    config, processes = launch.settle(config, backend, processes)
     corpus = corpus_of(config)
     key = run_key(config, corpus)
     folder = store() / key[:16]
-    if (folder / "status.json").exists():
-        if Run(folder).config != config and os.access(folder, os.W_OK):  # the same content under another name
+    if us.agree((folder / "status.json").exists()):
+        if us.leads and Run(folder).config != config and os.access(folder, os.W_OK):  # the same under another name
             write_json(folder / "config.json", config.model_dump())
+        if us.leads and (folder / "checkpoint").exists() and Run(folder).status["status"] == "finished":
+            shutil.rmtree(folder / "checkpoint", ignore_errors=True)  # killed before it could
+        return Run(folder)
+    if processes > 1 and us.size == 1 and config.backbone not in BASELINES:
+        launch.start(config, processes, tracker=tracker, checkpoint_every=checkpoint_every, keep=keep)
         return Run(folder)
     locks = store() / "locks"
     locks.mkdir(parents=True, exist_ok=True)
-    with _held(FileLock(locks / f"{key[:16]}.lock"), key):
-        if not (folder / "status.json").exists():
-            shutil.rmtree(folder, ignore_errors=True)  # what a killed process left
-            folder.mkdir(parents=True)
+    with _held(FileLock(locks / f"{key[:16]}.lock"), key) if us.leads else nullcontext(), stoppable() as asked:
+        if not us.agree((folder / "status.json").exists()):
             start = time.perf_counter()
-            write_json(folder / "config.json", config.model_dump())
-            write_json(folder / "environment.json", environment())
-            is_baseline = config.backbone in BASELINES
-            if is_baseline:
+            if us.leads:
+                _clear(folder)  # what a killed process left
+                write_json(folder / "config.json", config.model_dump())
+                write_json(folder / "environment.json", environment())
+            if config.backbone in BASELINES:
                 result = _baseline(config, corpus, folder)
             else:
-                with tracking(tracker, folder, run=key[:16], config=config.model_dump()) as log:
-                    result = _train(config, corpus, folder, keep, log)
+                with tracking(tracker if us.leads else "none", folder, run=key[:16], config=config.model_dump()) as log:
+                    result = _train(config, corpus, folder, keep, log, due, asked)
             rows = {name: len(getattr(corpus, name)) for name in ("train", "dev", "test")}
             data = {"source": corpus.source, "fingerprint": corpus.fingerprint, "rows": rows}
             about = {"key": key, "label_names": corpus.label_names, "data": data}
-            write_json(folder / "status.json", result | about | {"seconds": time.perf_counter() - start})
+            if us.leads:
+                write_json(folder / "status.json", result | about | {"seconds": time.perf_counter() - start})
+                if result["status"] == "finished":
+                    shutil.rmtree(folder / "checkpoint", ignore_errors=True)
+        us.agree(True)  # the others wait until the leading process has written all
+    if asked:
+        raise KeyboardInterrupt("stopped after a run; the same command goes on with the next")
     return Run(folder)
+
+
+def _clear(folder: Path) -> None:
+    """Make the folder of a run that is not finished, without anything in it but its checkpoints."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in folder.iterdir():
+        if path.is_dir() and path.name != "checkpoint":
+            shutil.rmtree(path)
+        elif path.is_file():
+            path.unlink()
+
+
+@contextmanager
+def stoppable() -> Iterator[list[int]]:
+    """Meanwhile, Ctrl-C and SIGTERM are noted in the list that is given; a second one ends the process at once."""
+    asked: list[int] = []
+
+    def note(number, frame):
+        if asked:
+            raise KeyboardInterrupt("stopped at once; the same command goes on from the last checkpoint")
+        asked.append(number)
+        print("Stopping after this step; once more to stop at once", flush=True)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _held(lock: FileLock, key: str):
@@ -130,12 +189,13 @@ def _baseline(config: RunConfig, corpus: Corpus, folder: Path) -> dict:
     return {"status": "finished", "chosen_epoch": 1, "last_epoch": 1}
 
 
-def _train(config: RunConfig, corpus: Corpus, folder: Path, keep: Collection[str], log: Callable) -> dict:
+def _prepare(config: RunConfig, corpus: Corpus) -> tuple:
+    """The model with its new head, the optimizer, the objective, and the loaders of train, dev and test."""
     check_metric(config.select_by, corpus.task, corpus.num_labels)
     if config.health and corpus.task == "regression":
         raise InputError("health = True judges classifiers; the task is regression")
     by_loss = {name: getattr(config, name) for name in ("class_weight", "label_smoothing", "focal_gamma")}
-    loss_of = make_loss(corpus.train.labels, corpus.num_labels, **by_loss)
+    objective = Objective(make_loss(corpus.train.labels, corpus.num_labels, **by_loss))
     tokens = tokens_of(config)
     options = {"head": config.head, "dropout": config.dropout, "label_names": corpus.label_names}
     shape = {"num_labels": corpus.num_labels, "layers": config.layers, "seed": config.seed}
@@ -150,78 +210,135 @@ def _train(config: RunConfig, corpus: Corpus, folder: Path, keep: Collection[str
         config.optimizer, model, learning_rate=config.learning_rate, weight_decay=config.weight_decay
     )
     train = make_loader(tokens.train, batch_size=config.batch_size, batching=config.batching, seed=config.seed)
-    dev, test = (make_loader(part, batch_size=EVALUATION_BATCH) for part in (tokens.dev, tokens.test))
-    names, (steps, _) = beginnings(config), plan_of(config, len(corpus.train))
-    history, parts, chosen, best, weights = [], [], 0, -np.inf, {}
+    return (
+        model,
+        optimizer,
+        objective,
+        train,
+        *(make_loader(part, batch_size=EVALUATION_BATCH) for part in (tokens.dev, tokens.test)),
+    )
+
+
+def _train(
+    config: RunConfig,
+    corpus: Corpus,
+    folder: Path,
+    keep: Collection[str],
+    log: Callable,
+    due: Due,
+    asked: list[int],
+) -> dict:
+    model, optimizer, objective, train, dev, test = _prepare(config, corpus)
+    names, (steps, per_epoch), us = beginnings(config), plan_of(config, len(corpus.train)), team()
+    say = partial(print, flush=True) if us.leads else lambda *words: None
     result, tested = {"status": "finished"}, {}
-    for name in reversed(names[:-1]):
-        if found := load_checkpoint(store() / "checkpoints" / name, model, optimizer):
-            weights, progress = found
-            history, chosen, best = progress["history"], progress["chosen"], progress["best"]
-            parts = [progress["predictions"]]
-            for row in history:
-                log(_logged(row), row["step"])
-            print(f"    goes on after epoch {len(history)}, which another run shares", flush=True)
-            break
+    progress, record = training.Progress.start(len(steps), config.accumulation), Record(environment=environment())
+    own, shared = folder / "checkpoint", names[: min(config.stop_after or config.epochs, config.epochs - 1)]
+    places = [*own.glob("step-?????????"), *(store() / "checkpoints" / name for name in shared)]
+    if found := load_newest(places, model, optimizer):
+        progress, here, record = found[0], record.environment, found[1]
+        epoch, extra = divmod(progress.step, per_epoch)
+        other = not extra and step_of(own / f"step-{progress.step:09d}") < 0
+        told = f"epoch {epoch}, which another run shares" if other else f"step {progress.step} of {len(steps)}"
+        say(f"    goes on after {told}")
+        if changed := [f"{k} {v} (now {here[k]})" for k, v in record.environment.items() if here.get(k) != v]:
+            say(f"    the checkpoint was made with {', '.join(changed)}: the result may differ in its last digits")
+        for row in record.history:
+            _log_epoch(log, row, progress.losses, steps, per_epoch)
 
     def score_test(epoch: int) -> pd.DataFrame:
         found = training.evaluate(model, test, precision=config.precision)
         tested[epoch] = found
         return to_frame("test", epoch, corpus.test, found.logits, found.ranked)
 
+    def save(where: Callable, path: Path) -> bool:
+        try:
+            if us.leads:
+                where(path, model, optimizer, progress, record)
+            due.written()
+            return True
+        except OSError as error:
+            say(f"    the checkpoint could not be written to {path}: {(error.strerror or str(error)).lower()}")
+            return False
+
+    def after_step(_) -> None:
+        if asked:
+            kept = save(save_newest, own)
+            place = f"step {progress.step} of {len(steps)}" if kept else "the last checkpoint"
+            raise KeyboardInterrupt(f"stopped after step {progress.step}; the same command goes on from {place}")
+        if due(progress.step, per_epoch) and progress.step < len(steps):
+            save(save_newest, own)
+
     try:
         fixed = {name: getattr(config, name) for name in ("clip_norm", "precision", "seed", "health")}
-        fixed["loss_of"] = loss_of
-        for row, found, losses in training.train_epochs(
-            model, optimizer, steps, train, dev, done=len(history), **fixed
-        ):
+        fixed |= {"objective": objective, "progress": progress, "after_step": after_step}
+        stop = _ends(config, record)
+        for row, found, _ in () if stop else training.train_epochs(model, optimizer, steps, train, dev, **fixed):
             epoch, told = row["epoch"], "loss" if config.select_by == "last" else config.select_by
             score = row[f"dev_{told}"] = found.scores[told]
-            print(f"    epoch {epoch}/{config.epochs}: dev {told} {score:.4f}, "
-                  f"{row['samples_per_second']:.0f} samples/s", flush=True)  # fmt: skip
-            history.append(row)
-            for step, loss in enumerate(losses, row["step"] - len(losses) + 1):
-                log({"step_loss": loss, "step_learning_rate": steps[step - 1]["lr"]}, step)
-            log(_logged(row), row["step"])
-            parts.append(to_frame("dev", epoch, corpus.dev, found.logits, found.ranked))
+            say(f"    epoch {epoch}/{config.epochs}: dev {told} {score:.4f}, {row['samples_per_second']:.0f} samples/s")
+            record.history.append(row)
+            _log_epoch(log, row, progress.losses, steps, per_epoch)
+            record.parts.append(to_frame("dev", epoch, corpus.dev, found.logits, found.ranked))
             score = epoch if config.select_by == "last" else -score if told in LOWER_IS_BETTER else score
-            if score > best:
-                chosen, best = epoch, score
-                weights = {name: value.detach().clone() for name, value in model.state_dict().items()}
+            if score > record.best:
+                record.chosen, record.best = epoch, score
+                record.weights = {name: value.detach().clone() for name, value in model.state_dict().items()}
             if config.test_every_epoch and epoch < config.epochs:
-                parts.append(score_test(epoch))
-            stop = epoch == config.stop_after or (config.patience and epoch - chosen >= config.patience)
+                record.parts.append(score_test(epoch))
             if names[epoch - 1] in keep:
-                state = {"history": history, "chosen": chosen, "best": best, "predictions": pd.concat(parts)}
-                save_checkpoint(store() / "checkpoints" / names[epoch - 1], model, optimizer, weights, **state)
-            if stop and epoch < config.epochs:
-                result["stopped"] = "stop_after" if epoch == config.stop_after else "patience"
+                save(save_checkpoint, store() / "checkpoints" / names[epoch - 1])
+            stop = _ends(config, record)
+            if stop:
                 break
+        if stop:
+            result["stopped"] = stop
     except training.DivergedError as error:
         result = {"status": "diverged", "reason": str(error)}
-    last = len(history)
+        if good := sorted(own.glob("step-?????????")):
+            result["checkpoint"] = good[-1].name
+            say(f"    {error}; the last good checkpoint is {good[-1]}")
+    if progress.halved:
+        result["halved"] = progress.halved
+    parts, chosen, last = record.parts, record.chosen, len(record.history)
     if result["status"] == "finished":
         parts.append(score_test(last))
     if chosen:
-        model.load_state_dict(weights)
+        model.load_state_dict(record.weights)
         if not any(part["split"].eq("test").any() and chosen in set(part["epoch"]) for part in parts):
             parts.append(score_test(chosen))
-        reading = {"max_length": config.max_length, "truncation": config.truncation, "task": corpus.task}
-        save_model(model, folder / "model", backbone=config.backbone, **reading, **options)
-        pd.concat(parts, ignore_index=True).to_parquet(folder / "predictions.parquet", index=False)
         if chosen not in tested:  # scored by the run that this one shares its beginning with
             score_test(chosen)
-        write_results(folder, config, history, chosen, tested[chosen], corpus)
-    (folder / "history.jsonl").write_text("".join(json.dumps(row) + "\n" for row in history))
+    if not us.leads:
+        return result
+    if chosen:
+        reading = {"max_length": config.max_length, "truncation": config.truncation, "task": corpus.task}
+        options = {"head": config.head, "dropout": config.dropout, "label_names": corpus.label_names}
+        save_model(model, folder / "model", backbone=config.backbone, **reading, **options)
+        pd.concat(parts, ignore_index=True).to_parquet(folder / "predictions.parquet", index=False)
+        write_results(folder, config, record.history, chosen, tested[chosen], corpus)
+    (folder / "history.jsonl").write_text("".join(json.dumps(row) + "\n" for row in record.history))
     if config.health:
         result["prior_loss"] = prior_loss(corpus.train.labels, corpus.dev.labels, corpus.num_labels)
         result["even_loss"] = even_loss(corpus.train.labels, corpus.num_labels)
     return result | {"chosen_epoch": chosen, "last_epoch": last}
 
 
-def _logged(row: dict) -> dict:
-    """A row of the history as trackers get it, which count steps themselves."""
-    return {name: value for name, value in row.items() if name not in ("epoch", "step")}
+def _ends(config: RunConfig, record: Record) -> str | None:
+    """Why training ends before its plan does, after the epochs so far."""
+    epoch = len(record.history)
+    if not 0 < epoch < config.epochs:
+        return None
+    if epoch == config.stop_after:
+        return "stop_after"
+    return "patience" if config.patience and epoch - record.chosen >= config.patience else None
+
+
+def _log_epoch(log: Callable, row: dict, losses, steps: list[dict], per_epoch: int) -> None:
+    """Log an epoch's steps, and its row of the history without what trackers count themselves."""
+    for step in range(row["step"] - per_epoch, row["step"]):
+        log({"step_loss": float(losses[step]), "step_learning_rate": steps[step]["lr"]}, step + 1)
+    log({name: value for name, value in row.items() if name not in ("epoch", "step")}, row["step"])
 
 
 def write_results(
@@ -255,10 +372,11 @@ def write_results(
     write_card(folder / "model", config, corpus, results)
 
 
-def run_all(configs: list[RunConfig], tracker: str = "tensorboard") -> Runs:
+def run_all(configs: list[RunConfig], tracker: str = "tensorboard", **how) -> Runs:
     """Every configuration's run, in order; trains only what the store lacks, and says what it does in plain lines.
 
-    Runs whose first epochs are the same (schedules that part later) train those epochs once.
+    `how` are the options of `run` that say how to train: checkpoint_every, backend, processes. Runs whose first epochs
+    are the same (schedules that part later) train those epochs once.
     """
     check_tracker(tracker)
     runs, trained, start = Runs(), 0, time.perf_counter()
@@ -277,7 +395,7 @@ def run_all(configs: list[RunConfig], tracker: str = "tensorboard") -> Runs:
             trained += 1
         later = [names[k] for k in range(i + 1, len(configs)) if missing[k]]
         shared = [sum(a == b for a, b in zip(names[i], other[:-1], strict=False)) for other in later]
-        runs.append(run(config, {names[i][n - 1] for n in shared if 0 < n < len(names[i])}, tracker))
+        runs.append(run(config, {names[i][n - 1] for n in shared if 0 < n < len(names[i])}, tracker, **how))
         for name in set(names[i]) - {name for other in later for name in other}:  # nobody goes on from here any more
             shutil.rmtree(store() / "checkpoints" / name, ignore_errors=True)
     print(f"{len(configs)} runs: {trained} trained, {len(configs) - trained} from the store", flush=True)

@@ -22,6 +22,7 @@ from lib.errors import InputError
 from lib.health import attention_maps, judge
 from lib.loaders import make_loader
 from lib.models import load_model
+from lib.parallel import team
 from lib.predictions import Predictions
 from lib.ranking import label_counts
 from lib.readers import Reading
@@ -81,7 +82,8 @@ def environment() -> dict:
         cpu = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), cpu)
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else cpu
     versions = {name: version(name) for name in names}
-    return {"device": device, "threads": torch.get_num_threads(), "python": platform.python_version()} | versions
+    about = {"device": device, "threads": torch.get_num_threads(), "python": platform.python_version()}
+    return about | versions | ({"processes": team().size} if team().size > 1 else {})
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,7 +3,8 @@
 import dataclasses
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 
 import numpy as np
 import pandas as pd
@@ -14,13 +15,17 @@ from tqdm import tqdm
 
 from lib.errors import InputError, nearest
 from lib.health import SAMPLE, embedding_health
-from lib.losses import Loss, plain_loss
+from lib.loaders import batches_of, trim
+from lib.losses import Objective, plain_loss
 from lib.metrics import BY_NAME, number_scores, scores
 from lib.optim import make_optimizer, plan
+from lib.parallel import Team, team
 from lib.ranking import f1_at_threshold, ranking_scores, top_k
 
 VERSION = 1  # part of a run's key: raise it when a change here or below alters what training computes
 PRECISIONS = ("auto", "fp32", "bf16")
+PLAIN = Objective(plain_loss)
+LOOK_EVERY = 16  # steps between looks at the losses, where looking waits for the device
 
 
 class DivergedError(ArithmeticError):
@@ -42,18 +47,19 @@ def default_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def seed_step(seed: int, step: int) -> None:
+def seed_step(seed: int, step: int, rank: int = 0) -> None:
     """Seed torch for one step from (seed, step): a run can go on at any step without stored random states.
 
-    The two numbers are hashed, because torch's CPU generator looks at 32 bits of its seed only.
+    The numbers are hashed, because torch's CPU generator looks at 32 bits of its seed only. Processes that train
+    together draw different masks.
     """
-    torch.manual_seed(int(np.random.SeedSequence([seed, step]).generate_state(1)[0]))
+    torch.manual_seed(int(np.random.SeedSequence([seed, step, rank] if rank else [seed, step]).generate_state(1)[0]))
 
 
-def progress(items, text: str):
+def bar(items, text: str, done: int = 0):
     """A progress bar with an ETA at a terminal or in an open notebook; nothing in a log (TQDM_DISABLE, too)."""
-    shown = "ipykernel" in sys.modules or sys.stderr.isatty()
-    return tqdm(items, text, leave=False) if shown else items
+    shown = ("ipykernel" in sys.modules or sys.stderr.isatty()) and team().leads
+    return tqdm(items, text, leave=False, total=len(items), initial=done) if shown else items
 
 
 LARGEST = 65504.0  # of the 16-bit numbers that logits are kept as
@@ -83,13 +89,22 @@ class Evaluation:
 
 def logits_of(model: nn.Module, loader: DataLoader, *, precision: str = "auto", device=None):
     """The model's output on each batch, in the loader's order: pairs of float32 logits (batch, num_labels) and labels,
-    on the CPU."""
+    on the CPU. A batch that does not fit into memory is computed in halves."""
     device = torch.device(device or default_device())
     model.to(device).eval()
-    for ids, mask, labels in loader:
-        with torch.inference_mode(), autocast(precision, device):  # not around the yield: leaving one undoes the other
-            logits = model(ids.to(device), mask.to(device)).float().cpu()
-        yield logits, labels
+
+    def compute(ids, mask):
+        try:
+            with torch.inference_mode(), autocast(precision, device):  # not around the yield: leaving one undoes both
+                return model(ids.to(device), mask.to(device)).float().cpu()
+        except RuntimeError as error:
+            if not out_of_memory(error) or len(ids) == 1:
+                raise
+        half = len(ids) // 2
+        return torch.cat([compute(ids[:half], mask[:half]), compute(ids[half:], mask[half:])])
+
+    for ids, mask, labels, *_ in loader:
+        yield compute(ids, mask), labels
 
 
 def in_order(loader: DataLoader) -> np.ndarray:
@@ -98,25 +113,30 @@ def in_order(loader: DataLoader) -> np.ndarray:
 
 
 def evaluate(model: nn.Module, loader: DataLoader, *, precision: str = "auto", device=None) -> Evaluation:
-    """Score a model on a loader; rows come back in the dataset's order whatever the loader's."""
-    parts, ranked, losses = [], [], []
-    for logits, labels in logits_of(model, loader, precision=precision, device=device):
-        rounded = logits.numpy()
-        if not labels.is_floating_point():
+    """Score a model on a loader; rows come back in the dataset's order whatever the loader's. Processes that train
+    together compute every so many batches each, and all get the whole."""
+    us, rows, labels = team(), list(loader.sampler), loader.dataset.tensors[2]
+    mine = loader if us.size == 1 else batches_of(loader, rows[us.rank :: us.size])
+    parts, ranked, losses = {}, {}, {}
+    for i, (logits, own) in enumerate(logits_of(model, mine, precision=precision, device=device)):
+        number, rounded = us.rank + i * us.size, logits.numpy()
+        if not own.is_floating_point():
             rounded = logits.clamp(-LARGEST, LARGEST).numpy().astype(np.float16)
-        if labels.ndim == 2:
-            losses.append(float(plain_loss(logits, labels)) * len(labels))
-            ranked.append(top_k(rounded.astype(np.float32), kept(model.num_labels)))
-            rounded = np.take_along_axis(rounded, ranked[-1], axis=1)
-        parts.append(rounded)
-    back = in_order(loader)
-    logits, labels = np.concatenate(parts)[back], loader.dataset.tensors[2].numpy()
+        if own.ndim == 2:
+            losses[number] = np.array([float(plain_loss(logits, own)) * len(own)])
+            ranked[number] = top_k(rounded.astype(np.float32), kept(model.num_labels))
+            rounded = np.take_along_axis(rounded, ranked[number], axis=1)
+        parts[number] = rounded
+    width = kept(model.num_labels) if labels.ndim == 2 else model.num_labels
+    back, sizes, kind = in_order(loader), [len(batch) for batch in rows], "f4" if labels.is_floating_point() else "f2"
+    logits, labels = us.gather(parts, sizes, np.empty((0, width), kind))[back], labels.numpy()
     if labels.dtype.kind == "f":
         return Evaluation(logits, labels, number_scores(logits[:, 0], labels))
-    if not ranked:
+    if labels.ndim == 1:
         return Evaluation(logits, labels, scores(logits.astype(np.float32), labels))
-    top = np.concatenate(ranked)[back]
-    found = {"loss": sum(losses) / len(labels)} | ranking_scores(top, labels)
+    top = us.gather(ranked, sizes, np.empty((0, width), "i8"))[back]
+    total = sum(us.gather(losses, [1] * len(rows), np.empty(0)).tolist())
+    found = {"loss": total / len(labels)} | ranking_scores(top, labels)
     return Evaluation(logits, labels, found | f1_at_threshold(top, logits > 0, labels, model.num_labels), top)
 
 
@@ -133,6 +153,44 @@ def autocast(precision: str, device: torch.device):
     return torch.autocast(device.type, torch.bfloat16, enabled=resolve_precision(precision, device) == "bf16")
 
 
+@dataclasses.dataclass
+class Progress:
+    """How far training has come. With the weights and the optimizer's state it is all that training needs to go on:
+    there are no random states to keep, because every step is seeded from (seed, step)."""
+
+    step: int  # steps done
+    losses: torch.Tensor  # of each step so far, and room for those to come
+    norms: torch.Tensor  # of the gradients before clipping
+    seconds: float = 0.0  # of training, in the current epoch
+    parts: int = 1  # pieces of a batch that are computed one after the other
+    halved: list = dataclasses.field(default_factory=list)  # (step, parts) where memory was too small for fewer
+
+    @classmethod
+    def start(cls, steps: int, parts: int = 1) -> "Progress":
+        return cls(0, torch.zeros(steps), torch.zeros(steps), parts=parts)
+
+
+def out_of_memory(error: RuntimeError) -> bool:
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def backward(model: nn.Module, objective, batch: tuple, parts: int, team: Team, precision: str, device) -> torch.Tensor:
+    """Add up the gradients of a batch, computed in `parts` pieces; returns its loss.
+
+    The loss is the mean over the whole batch, however many pieces and processes compute it.
+    """
+    whole, (rows, counts), total = objective.weight(batch[2]), team.share(batch), 0.0
+    pieces = [rows] if parts == 1 else [trim(piece) for piece in zip(*(t.chunk(parts) for t in rows), strict=True)]
+    for number, piece in enumerate(pieces, 1):
+        with team.alone(model) if number < len(pieces) else nullcontext():
+            with autocast(precision, device):
+                loss = objective(model, *(tensor.to(device) for tensor in piece))
+            loss = loss * (counts * objective.weight(piece[2]) / whole)
+            (loss * team.size).backward()  # gradients of processes are averaged
+        total = total + loss.detach()
+    return team.sum(total)
+
+
 def train_epochs(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
@@ -144,76 +202,106 @@ def train_epochs(
     precision: str = "auto",
     seed: int = 0,
     health: bool = False,
-    loss_of: Loss = plain_loss,
-    done: int = 0,
+    objective=PLAIN,
+    accumulation: int = 1,
+    progress: Progress | None = None,
+    after_step: Callable[[Progress], None] = lambda progress: None,
     device=None,
 ) -> Iterator[tuple[dict, Evaluation, list[float]]]:
     """Train, and after every epoch yield its row of the history, the evaluation on dev, and the loss of each step.
 
-    `plan` has the optimizer's settings for every step (`lib.optim.plan`); `done` epochs of it are behind the model and
-    optimizer given. A row has the epoch (from 1), steps so far, mean train loss, the learning rate of its last step,
-    the mean and largest gradient norm before clipping, dev loss and scores, seconds of training, samples and real
-    tokens per second; with `health`, what `look_inside` finds, the share of dev that the most frequent first label
-    gets, and the largest train loss with its step. Raises DivergedError, with the step, after the first epoch whose
-    loss or gradient is not finite.
+    `plan` has the optimizer's settings for every step (`lib.optim.plan`); `objective` is minimised
+    (`lib.losses.Objective`), each batch in `accumulation` pieces. `progress` says how much of the plan is behind the
+    model and optimizer given, is kept up to date, and shown to `after_step`, which may raise to stop. A row has the
+    epoch (from 1), steps so far, mean train loss, the learning rate of its last step, the mean and largest gradient
+    norm before clipping, dev loss and scores, seconds of training, samples and real tokens per second; with `health`,
+    what `look_inside` finds, the share of dev that the most frequent first label gets, and the largest train loss with
+    its step. Raises DivergedError at the first step whose loss or gradient is not finite, before it changes a weight.
     """
-    device = torch.device(device or default_device())
+    device, us = torch.device(device or default_device()), team()
     model.to(device)
-    steps = len(train)
-    epochs = len(plan) // steps
+    steps, whole = len(train), us.wrap(model)
+    epochs, tokens = len(plan) // steps, int(train.dataset.tensors[1].sum())
     parameters = [p for p in model.parameters() if p.requires_grad]
     max_norm = float("inf") if clip_norm is None else clip_norm
-    for epoch in range(done, epochs):
-        train.sampler.set_epoch(epoch)
+    progress = progress or Progress.start(len(plan), accumulation)
+    losses, norms = (nn.functional.pad(found.to(device), (0, len(plan) - len(found))) for found in
+                     (progress.losses, progress.norms))  # fmt: skip
+    progress.losses, progress.norms = losses, norms
+    look_every = 1 if device.type == "cpu" else LOOK_EVERY
+    for epoch in range(progress.step // steps, epochs):
+        first = epoch * steps
+        train.sampler.set_epoch(epoch, progress.step - first)
         model.train()
-        losses, norms = torch.zeros(steps, device=device), torch.zeros(steps, device=device)
-        tokens, start = 0, time.perf_counter()
-        for i, (ids, mask, labels) in enumerate(progress(train, f"epoch {epoch + 1}/{epochs}")):
-            step = epoch * steps + i
-            seed_step(seed, step)
+        start = time.perf_counter() - progress.seconds
+        for batch in bar(train, f"epoch {epoch + 1}/{epochs}", progress.step - first):
+            step = progress.step
             optimizer.param_groups[0].update(plan[step])
-            with autocast(precision, device):
-                logits = model(ids.to(device), mask.to(device))
-            loss = loss_of(logits.float(), labels.to(device))
-            loss.backward()
-            norms[i] = nn.utils.clip_grad_norm_(parameters, max_norm)
-            losses[i] = loss.detach()
+            while True:
+                seed_step(seed, step, us.rank)
+                try:
+                    losses[step] = backward(whole, objective, batch, progress.parts, us, precision, device)
+                    break
+                except RuntimeError as error:
+                    halve(progress, len(batch[0]), us, error)
+                    optimizer.zero_grad()
+            norms[step] = nn.utils.clip_grad_norm_(parameters, max_norm)
+            if (step + 1) % look_every == 0 or step + 1 == first + steps:
+                look(losses, norms, step + 1 - look_every, step, plan)
             optimizer.step()
             optimizer.zero_grad()
-            tokens += int(mask.sum())
-        seconds = time.perf_counter() - start
-        bad = torch.nonzero(~(losses + norms).isfinite())
-        if len(bad):
-            step = epoch * steps + int(bad[0])
-            what = "gradient norm" if losses[bad[0]].isfinite() else "loss"
-            raise DivergedError(f"the {what} was not finite at step {step + 1} (learning rate {plan[step]['lr']:.3g})")
+            progress.step, progress.seconds = step + 1, time.perf_counter() - start
+            if progress.step < first + steps:
+                after_step(progress)
+        seconds, progress.seconds = progress.seconds, 0.0
         result = evaluate(model, dev, precision=precision, device=device)
-        inside = {}
+        inside, own, size = {}, losses[first : first + steps], norms[first : first + steps]
         if health:
             inside = look_inside(model, dev.dataset, precision=precision, device=device)
-            first = result.logits.argmax(1) if result.ranked is None else result.ranked[:, 0]
-            inside["top_label_share"] = float(np.bincount(first).max() / len(first))
-            inside |= {
-                "train_loss_max": float(losses.max()),
-                "train_loss_max_step": epoch * steps + int(losses.argmax()) + 1,
-            }
+            best = result.logits.argmax(1) if result.ranked is None else result.ranked[:, 0]
+            inside["top_label_share"] = float(np.bincount(best).max() / len(best))
+            inside |= {"train_loss_max": float(own.max()), "train_loss_max_step": first + int(own.argmax()) + 1}
         yield (
             inside
             | {
                 "epoch": epoch + 1,
-                "step": (epoch + 1) * steps,
-                "train_loss": float(losses.double().mean()),
-                "learning_rate": plan[step]["lr"],
-                "gradient_norm": float(norms.double().mean()),
-                "gradient_norm_max": float(norms.max()),
+                "step": progress.step,
+                "train_loss": float(own.double().mean()),
+                "learning_rate": plan[first + steps - 1]["lr"],
+                "gradient_norm": float(size.double().mean()),
+                "gradient_norm_max": float(size.max()),
                 **{f"dev_{name}": value for name, value in result.scores.items() if name not in BY_NAME},
                 "seconds": seconds,
                 "samples_per_second": len(train.dataset) / seconds,
                 "tokens_per_second": tokens / seconds,
             },
             result,
-            losses.tolist(),
+            own.tolist(),
         )
+        after_step(progress)
+
+
+def look(losses: torch.Tensor, norms: torch.Tensor, first: int, last: int, plan: list[dict]) -> None:
+    """Raise DivergedError for the first step of `first` to `last` whose loss or gradient norm is not finite."""
+    first = max(0, first)
+    bad = torch.nonzero(~(losses[first : last + 1] + norms[first : last + 1]).isfinite())
+    if len(bad):
+        step = first + int(bad[0])
+        what = "gradient norm" if losses[step].isfinite() else "loss"
+        raise DivergedError(f"the {what} was not finite at step {step + 1} (learning rate {plan[step]['lr']:.3g})")
+
+
+def halve(progress: Progress, rows: int, team: Team, error: RuntimeError) -> None:
+    """Compute a batch in twice as many pieces from here on, if memory was too small and it can be cut; else raise."""
+    if not out_of_memory(error):
+        raise error
+    if progress.parts * team.size >= rows or team.size > 1:
+        fewer = "documents per batch" if team.size > 1 else "max_length"
+        raise InputError(f"Memory is too small for step {progress.step + 1}; choose a smaller {fewer}") from None
+    progress.parts *= 2
+    progress.halved.append((progress.step + 1, progress.parts))
+    print(f"    memory is too small: from step {progress.step + 1} on, a batch of {rows} documents is computed in "
+          f"{progress.parts} parts", flush=True)  # fmt: skip
 
 
 def fit(

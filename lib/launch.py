@@ -1,0 +1,96 @@
+"""One run on several processes of this machine, started as torchrun starts them, and read back from the store."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Collection
+from pathlib import Path
+
+import torch
+
+from lib.config import RunConfig
+from lib.errors import InputError, lookup
+from lib.parallel import team
+
+# name -> (precision or None for the configuration's, whether there are several processes)
+BACKENDS = {"sp": ("fp32", False), "sp-amp": ("auto", False), "ddp": ("fp32", True), "ddp-amp": ("auto", True)}
+ERRORS = "RANK_ERRORS"  # the variable that names the folder where processes leave why they failed
+
+
+def settle(config: RunConfig, backend: str | None, processes: int | None) -> tuple[RunConfig, int]:
+    """The configuration with the backend's precision, and how many processes train it: with `ddp` as many as there are
+    GPUs unless `processes` says otherwise. Raises InputError."""
+    if backend is None:
+        if processes not in (None, 1):
+            raise InputError(f"processes = {processes} needs a backend of several: ddp or ddp-amp")
+        return config, 1
+    precision, several = lookup(BACKENDS, backend, "backend")
+    if not several and processes not in (None, 1):
+        raise InputError(f"processes = {processes} needs the backend ddp or ddp-amp; {backend} has one")
+    count = 1 if not several else team().size if team().size > 1 else processes or torch.cuda.device_count() or 1
+    if count > config.batch_size:
+        raise InputError(f"processes = {count} is more than the batch has documents ({config.batch_size})")
+    return config.with_(precision=precision), count
+
+
+def start(config: RunConfig, processes: int, *, tracker: str, checkpoint_every: str, keep: Collection[str]) -> None:
+    """Train a run in so many new processes; their lines appear as they come. Raises InputError with the sentence of the
+    process that failed by one, ChildProcessError with the traceback of any other, or where one was killed."""
+    with tempfile.TemporaryDirectory() as folder:
+        spec = Path(folder, "config.json")
+        spec.write_text(config.model_dump_json())
+        told = {"tracker": tracker, "checkpoint_every": checkpoint_every, "keep": sorted(keep)}
+        Path(folder, "how.json").write_text(json.dumps(told))
+        threads = max(1, torch.get_num_threads() // processes)
+        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}",
+                   "-m", "lib.launch", str(folder)]  # fmt: skip
+        variables = {"OMP_NUM_THREADS": str(threads), ERRORS: folder, "PYTHONPATH": os.pathsep.join(sys.path)}
+        process = subprocess.Popen(command, env=os.environ | variables)
+        try:
+            code = process.wait()
+        except KeyboardInterrupt:
+            process.terminate()
+            process.wait()
+            raise
+        errors = [json.loads(path.read_text()) for path in sorted(Path(folder).glob("rank-*.json"))]
+    for error in errors:
+        if error["kind"] == "KeyboardInterrupt":
+            raise KeyboardInterrupt(error["text"])
+        if error["kind"] == "InputError":
+            raise InputError(error["text"])
+    if code:
+        # the first to fail is the cause; the others lost their partner
+        whole = "\n".join(f"process {e['rank']}: {e['text']}" for e in sorted(errors, key=lambda e: e["time"]))
+        told = whole or "no process says why: one of them was killed, perhaps for want of memory"
+        raise ChildProcessError(
+            f"Training on {processes} processes failed (status {code}); the same command goes on from the last "
+            f"checkpoint.\n{told}"
+        )
+
+
+def main(folder: str) -> None:
+    """What each of the processes does."""
+    import time
+    import traceback
+
+    from lib.runs import run
+
+    config = RunConfig(**json.loads(Path(folder, "config.json").read_text()))
+    how = json.loads(Path(folder, "how.json").read_text())
+    try:
+        run(config, how.pop("keep"), **how)
+    except BaseException as error:
+        known = isinstance(error, InputError | KeyboardInterrupt)
+        about = {"kind": type(error).__name__, "text": str(error) if known else traceback.format_exc()}
+        about |= {"rank": team().rank, "time": time.time()}
+        Path(folder, f"rank-{team().rank}.json").write_text(json.dumps(about))
+        sys.stdout.flush()
+        os._exit(1)  # not held up by others that wait in vain
+    if team().size > 1:
+        torch.distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -6,7 +6,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from lib.errors import InputError
+from lib.errors import InputError, StoppedError
 from lib.options import assignments, read_value, read_yaml
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
@@ -50,8 +50,8 @@ def train(config: Path, overrides: Annotated[Optional[list[str]], typer.Argument
             values[outer] = values.get(outer, {}) | {inner: value}
         else:
             values[key] = value
-    tracker = values.pop("tracker", "tensorboard")
-    finished = run(RunConfig(**values), tracker=tracker)
+    how = {name: values.pop(name) for name in ("tracker", "checkpoint_every", "backend", "processes") if name in values}
+    finished = run(RunConfig(**values), **how)
     status = finished.status
     if status["status"] == "diverged":
         print(f"The run diverged: {status['reason']}")
@@ -133,8 +133,11 @@ def main() -> None:
         sys.exit(f"Error: {error}")
     except BrokenPipeError:
         sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit("Stopped; the same command goes on with the run that was interrupted")
+    except ChildProcessError as error:
+        sys.exit(f"Error: {error}")
+    except StoppedError as stop:
+        print(f"Stopped: {stop}", file=sys.stderr)
+        sys.exit(130)
 
 
 if __name__ == "__main__":

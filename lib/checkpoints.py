@@ -139,19 +139,12 @@ def save_newest(folder: Path, *state) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def step_of(folder: Path) -> int:
-    """The step of a checkpoint, −1 where there is none."""
-    try:
-        return json.loads((folder / "progress.json").read_text())["step"]
-    except (FileNotFoundError, ValueError, KeyError):
-        return -1
-
-
-def load_newest(folders: list[Path], model: nn.Module, optimizer: torch.optim.Optimizer):
-    """Put back the state of the whole checkpoint that came furthest: (progress, record), or None where none is."""
-    for folder in sorted(folders, key=step_of, reverse=True):
+def load_newest(places: dict[Path, int], model: nn.Module, optimizer: torch.optim.Optimizer):
+    """Of folders and their steps, put back the state of the whole checkpoint that came furthest: (folder, progress,
+    record), or None where none is whole."""
+    for folder in sorted(places, key=places.get, reverse=True):
         if found := load_checkpoint(folder, model, optimizer):
-            return found
+            return folder, *found
     return None
 
 

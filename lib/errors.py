@@ -10,6 +10,10 @@ class InputError(ValueError):
     """A mistake in what was given (data, parameters, files); the command line prints it without a traceback."""
 
 
+class StoppedError(Exception):
+    """Someone asked for a stop (Ctrl-C, SIGTERM), and nothing is lost; the message says how to go on."""
+
+
 def nearest(name: str, choices: Iterable[str]) -> str:
     """A proposal to end a message with: " Did you mean …?", or else " Choose from …."."""
     choices = [str(choice) for choice in choices]

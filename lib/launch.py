@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from lib.config import RunConfig
-from lib.errors import InputError, lookup
+from lib.errors import InputError, StoppedError, lookup
 from lib.parallel import team
 
 # name -> (precision or None for the configuration's, whether there are several processes)
@@ -56,8 +56,8 @@ def start(config: RunConfig, processes: int, *, tracker: str, checkpoint_every: 
             raise
         errors = [json.loads(path.read_text()) for path in sorted(Path(folder).glob("rank-*.json"))]
     for error in errors:
-        if error["kind"] == "KeyboardInterrupt":
-            raise KeyboardInterrupt(error["text"])
+        if error["kind"] == "StoppedError":
+            raise StoppedError(error["text"])
         if error["kind"] == "InputError":
             raise InputError(error["text"])
     if code:
@@ -82,7 +82,7 @@ def main(folder: str) -> None:
     try:
         run(config, how.pop("keep"), **how)
     except BaseException as error:
-        known = isinstance(error, InputError | KeyboardInterrupt)
+        known = isinstance(error, InputError | StoppedError)
         about = {"kind": type(error).__name__, "text": str(error) if known else traceback.format_exc()}
         about |= {"rank": team().rank, "time": time.time()}
         Path(folder, f"rank-{team().rank}.json").write_text(json.dumps(about))

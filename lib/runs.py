@@ -20,10 +20,10 @@ from lib import launch, training
 from lib.backbones import fingerprint, resolve_backbone
 from lib.baselines import BASELINES
 from lib.card import write_card
-from lib.checkpoints import OFTEN, Due, Record, load_newest, save_checkpoint, save_newest, step_of
+from lib.checkpoints import OFTEN, Due, Record, load_newest, save_checkpoint, save_newest
 from lib.config import DATA_FIELDS, RunConfig
 from lib.data import Corpus
-from lib.errors import InputError
+from lib.errors import InputError, StoppedError
 from lib.health import even_loss, prior_logits, prior_loss
 from lib.loaders import make_loader
 from lib.losses import Objective, make_loss
@@ -131,7 +131,7 @@ def run(
                     shutil.rmtree(folder / "checkpoint", ignore_errors=True)
         us.agree(True)  # the others wait until the leading process has written all
     if asked:
-        raise KeyboardInterrupt("stopped after a run; the same command goes on with the next")
+        raise StoppedError("after a run; the same command goes on with the next")
     return Run(folder)
 
 
@@ -152,7 +152,7 @@ def stoppable() -> Iterator[list[int]]:
 
     def note(number, frame):
         if asked:
-            raise KeyboardInterrupt("stopped at once; the same command goes on from the last checkpoint")
+            raise StoppedError("at once; the same command goes on from the last checkpoint")
         asked.append(number)
         print("Stopping after this step; once more to stop at once", flush=True)
 
@@ -234,13 +234,13 @@ def _train(
     result, tested = {"status": "finished"}, {}
     progress, record = training.Progress.start(len(steps), config.accumulation), Record(environment=environment())
     own, shared = folder / "checkpoint", names[: min(config.stop_after or config.epochs, config.epochs - 1)]
-    places = [*own.glob("step-?????????"), *(store() / "checkpoints" / name for name in shared)]
+    places = {store() / "checkpoints" / name: i * per_epoch for i, name in enumerate(shared, 1)}
+    places |= {path: int(path.name[5:]) for path in own.glob("step-?????????")}
     if found := load_newest(places, model, optimizer):
-        progress, here, record = found[0], record.environment, found[1]
-        epoch, extra = divmod(progress.step, per_epoch)
-        other = not extra and step_of(own / f"step-{progress.step:09d}") < 0
-        told = f"epoch {epoch}, which another run shares" if other else f"step {progress.step} of {len(steps)}"
-        say(f"    goes on after {told}")
+        here = record.environment
+        place, progress, record = found
+        epoch = f"epoch {progress.step // per_epoch}, which another run shares"
+        say(f"    goes on after {f'step {progress.step} of {len(steps)}' if place.parent == own else epoch}")
         if changed := [f"{k} {v} (now {here[k]})" for k, v in record.environment.items() if here.get(k) != v]:
             say(f"    the checkpoint was made with {', '.join(changed)}: the result may differ in its last digits")
         for row in record.history:
@@ -265,7 +265,7 @@ def _train(
         if asked:
             kept = save(save_newest, own)
             place = f"step {progress.step} of {len(steps)}" if kept else "the last checkpoint"
-            raise KeyboardInterrupt(f"stopped after step {progress.step}; the same command goes on from {place}")
+            raise StoppedError(f"after step {progress.step}; the same command goes on from {place}")
         if due(progress.step, per_epoch) and progress.step < len(steps):
             save(save_newest, own)
 

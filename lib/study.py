@@ -7,14 +7,16 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import sys
 import time
 import typing
 from pathlib import Path
 
+import psutil
 from pydantic import TypeAdapter, ValidationError
 
-from lib.errors import InputError, nearest
+from lib.errors import InputError, StoppedError, nearest
 from lib.options import read_yaml, to_parameters
 from lib.page import RUNS_MIME, to_csv
 from lib.store import ROOT, Runs, environment, load_run, store, write_json
@@ -140,6 +142,16 @@ def execute(notebook: Path, parameters: dict, output: Path):
 
     output.parent.mkdir(parents=True, exist_ok=True)
     os.environ.update(QUIET)
+    asked = []
+
+    def pass_on(number, frame):  # to the kernel, which Ctrl-C does not reach: it stops after its step
+        asked.append(number)
+        for child in psutil.Process().children():
+            child.send_signal(signal.SIGINT)
+        if len(asked) > 2:
+            raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         return papermill.execute_notebook(
             notebook, output, parameters=parameters, kernel_name="python3", cwd=Path.cwd(), progress_bar=False,
@@ -151,11 +163,15 @@ def execute(notebook: Path, parameters: dict, output: Path):
             f"The kernel of {notebook.stem} was killed, perhaps for want of memory; start it again"
         ) from None
     except PapermillExecutionError as error:
-        if error.ename == "InputError":
-            raise InputError(error.evalue) from None
+        for kind in (InputError, StoppedError):
+            if error.ename == kind.__name__:
+                raise kind(error.evalue) from None
         raise InputError(
             f"The notebook failed with {error.ename}: {error.evalue}. See cell outputs in {output}"
         ) from None
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def blocks(executed) -> list[tuple[str, str]]:

@@ -1,6 +1,7 @@
 """One run on several processes of this machine, started as torchrun starts them, and read back from the store."""
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -44,7 +45,7 @@ def start(config: RunConfig, processes: int, *, tracker: str, checkpoint_every: 
         told = {"tracker": tracker, "checkpoint_every": checkpoint_every, "keep": sorted(keep)}
         Path(folder, "how.json").write_text(json.dumps(told))
         threads = max(1, torch.get_num_threads() // processes)
-        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}",
+        command = [sys.executable, "-m", "lib.launch", "--standalone", f"--nproc-per-node={processes}",
                    "-m", "lib.launch", str(folder)]  # fmt: skip
         variables = {"OMP_NUM_THREADS": str(threads), ERRORS: folder, "PYTHONPATH": os.pathsep.join(sys.path)}
         process = subprocess.Popen(command, env=os.environ | variables)
@@ -92,5 +93,17 @@ def main(folder: str) -> None:
         torch.distributed.destroy_process_group()
 
 
+def torchrun(arguments: list[str]) -> None:
+    """torchrun, which starts and watches the processes, without its own report of what they report themselves."""
+    from torch.distributed import run
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
+    logging.disable(logging.ERROR)
+    try:
+        run.main(arguments)
+    except ChildFailedError:
+        sys.exit(1)
+
+
 if __name__ == "__main__":
-    main(sys.argv[1])
+    (torchrun if len(sys.argv) > 2 else lambda words: main(*words))(sys.argv[1:])

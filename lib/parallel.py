@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from lib.errors import InputError
+
 PATIENCE = 600  # seconds that a process waits for the others, unless PROCESS_TIMEOUT says otherwise
 
 
@@ -71,7 +73,12 @@ def team() -> Team:
     size = int(os.environ.get("WORLD_SIZE", 1))
     if size == 1:
         return Team()
-    _accelerator()
+    kind = _accelerator().distributed_type.value
+    if kind not in ("MULTI_CPU", "MULTI_GPU"):
+        raise InputError(
+            f"accelerate is configured for {kind}, and checkpoints here need the whole weights in each process; choose "
+            "MULTI_GPU or MULTI_CPU in its configuration"
+        )
     return Team(torch.distributed.get_rank(), torch.distributed.get_world_size())
 
 

@@ -241,7 +241,8 @@ def _train(
         place, progress, record = found
         epoch = f"epoch {progress.step // per_epoch}, which another run shares"
         say(f"    goes on after {f'step {progress.step} of {len(steps)}' if place.parent == own else epoch}")
-        if changed := [f"{k} {v} (now {here[k]})" for k, v in record.environment.items() if here.get(k) != v]:
+        made = {"processes": 1} | record.environment
+        if changed := [f"{k} {v} (now {here.get(k, 1)})" for k, v in made.items() if here.get(k, 1) != v]:
             say(f"    the checkpoint was made with {', '.join(changed)}: the result may differ in its last digits")
         for row in record.history:
             _log_epoch(log, row, progress.losses, steps, per_epoch)

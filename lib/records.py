@@ -1,0 +1,110 @@
+"""What a page's runs are, in words: how they are told apart, which of them a table shows, and a record of each."""
+
+import numpy as np
+import pandas as pd
+
+from lib.baselines import NAMES
+from lib.config import RunConfig
+from lib.page import SHARES, cell
+from lib.predictions import Predictions
+from lib.tables import run_scores
+
+
+def table(header: list, rows: list[list]) -> str:
+    """A Markdown table; empty without rows."""
+    lines = [header, ["---"] * len(header), *rows] if rows else []
+    return "".join(f"| {' | '.join(str(v).replace('|', chr(92) + '|') for v in line)} |\n" for line in lines) + "\n"
+
+
+def spark(values) -> str:
+    """A run's history of one number, as a line the size of a word."""
+    values = np.array(values, float)
+    if len(values) < 2 or not np.isfinite(values).all():
+        return ""
+    heights = 15 - 12 * (values - values.min()) / (np.ptp(values) or 1)
+    points = " ".join(f"{x:.1f},{y:.1f}" for x, y in zip(np.linspace(2, 70, len(values)), heights, strict=True))
+    return f'<svg class="spark" viewBox="0 0 72 18" aria-hidden="true"><polyline points="{points}"/></svg>'
+
+
+def named(runs: dict[str, dict]) -> dict[str, str]:
+    """Each run by the fields that tell it from the others; baselines by their names."""
+    trained = [run["config"] for run in runs.values() if run["config"]["backbone"] not in NAMES]
+    plain = {
+        f: {str(c.get(f)) for c in trained} for f in RunConfig.model_fields if f not in ("schedule_args", "reading")
+    }
+    fields = [f for f, values in plain.items() if len(values) > 1 and f != "seed"] + ["seed"]
+
+    def name(config: dict) -> str:
+        told = (v if isinstance(v := config.get(f), str) else f"{f.replace('_', ' ')} {v}" for f in fields)
+        return NAMES.get(config["backbone"]) or ", ".join(told)
+
+    return {key: name(run["config"]) for key, run in runs.items()}
+
+
+def shows(run: dict, arguments: dict, body: str) -> bool:
+    """Whether a table or finding, of the runs that its arguments leave, shows this one."""
+    config = run["config"]
+    if config["backbone"] in NAMES:
+        return NAMES[config["backbone"]] in body
+    return "group" not in arguments or str(config[arguments["by"]]) == arguments["group"]
+
+
+def quoted(predictions: Predictions, rows: pd.DataFrame) -> list[list]:
+    """Predictions as a table's rows: document, gold labels, predicted labels with their logits, best first."""
+    logits = rows.filter(regex=r"^logit_\d+$").to_numpy(np.float32)
+    if predictions.task == "regression":
+        return [
+            [row.row, f"{row.label:.3f}", f"{logit[0]:.3f}"]
+            for row, logit in zip(rows.itertuples(), logits, strict=True)
+        ]
+    several = predictions.task == "multilabel"
+    gold = rows.filter(regex=r"^gold_\d+$" if several else "^label$").to_numpy()
+    ids = rows.filter(regex=r"^top_\d+$").to_numpy() if several else np.argsort(-logits, axis=1, kind="stable")
+    logits = logits if several else -np.sort(-logits, axis=1)
+    names = (*predictions.label_names, "a label that train lacks")
+    guesses = (
+        [f"{names[i]} ({v:.2f})" for i, v in zip(*pair, strict=True)][:5] for pair in zip(ids, logits, strict=True)
+    )
+    given = ("; ".join(names[i] for i in line if i >= 0) for line in gold)
+    return [[row, g, "; ".join(p)] for row, g, p in zip(rows["row"], given, guesses, strict=True)]
+
+
+def record(key: str, name: str, predictions: Predictions, history: pd.DataFrame, made: dict, cited: list[str]) -> str:
+    """A run's record, in Markdown."""
+    run, defaults = predictions.runs[key], RunConfig().model_dump()
+    facts = [
+        ("run", f"`{key}`"),
+        ("status", run["status"]),
+        ("outcome", run.get("outcome")),
+        ("reason", run.get("reason")),
+    ]
+    facts += [("chosen epoch", f"{run['chosen_epoch']} of {run['last_epoch']}")]
+    seconds = made.get("run_seconds", {}).get(key)
+    facts += [("trained in", seconds and f"{seconds:,.1f} s"), ("cited in", ", ".join(cited))]
+    text = f"# {name}\n\n" + table(["fact", "value"], [[name, value] for name, value in facts if value])
+    config = [[f"`{n}`", f"`{v}`", f"`{defaults.get(n)}`"] for n, v in run["config"].items()]
+    differing = [row for row in config if row[1] != row[2]]
+    text += "## Configuration\n\n" + table(["field", "this run", "default"], differing)
+    same = ", ".join(f"{name} {value}" for name, value, default in config if value == default)
+    text += f"As by default: {same}.\n\n"
+    alone = predictions.keep(lambda other: other is run)
+    group = next((g for g in alone.groups("seed") if key in g.runs), None)
+    if group:
+        scores = run_scores(alone, group).iloc[group.runs.index(key)]
+        rows = [[f"{m.replace('_', ' ')}{' (%)' * (m in SHARES)}", cell(v, m)] for m, v in scores.items()]
+        text += "## Test scores\n\n" + table(["score at the chosen epoch", "value"], rows)
+    if len(history):
+        rows = history.select_dtypes("number").dropna(axis=1).drop(columns=["epoch", *run["config"]], errors="ignore")
+        rows = [[c.replace("_", " "), spark(rows[c]), *(f"{v:.4g}" for v in rows[c])] for c in rows]
+        text += "## Epoch by epoch\n\n" + table(["", "", *(f"epoch {e}" for e in history["epoch"])], rows)
+        text += "All runs of the page: [history.csv](../history.csv).\n\n"
+    mine = predictions.frame[predictions.frame["run"] == key]
+    test = mine[(mine["split"] == "test") & (mine["epoch"] == run["chosen_epoch"])]
+    text += f"## Predictions\n\n{len(mine):,} predictions of dev and test documents, of every epoch kept, are in "
+    text += f'[predictions.parquet](../predictions.parquet), where `run == "{key}"`. The first of {len(test):,} on test:\n\n'
+    text += table(["document", "gold", "predicted (logit)"], quoted(predictions, test.head(8)))
+    where = [
+        [name, ", ".join(dict.fromkeys(str(e.get(name)) for e in made.get("runs", [])))]
+        for name in made.get("page", {})
+    ]
+    return text + "## Where runs of this page were trained\n\n" + table(["what", "value"], where)

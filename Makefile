@@ -8,7 +8,7 @@ READY   := $(VENV)/.ready
 STUDIES := $(patsubst notebooks/%.ipynb,%,$(wildcard notebooks/*.ipynb))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test stress sweep-postgres lab verify lint lock clean $(STUDIES)
+.PHONY: help setup test stress sweep-postgres lab verify site site-check lint lock clean $(STUDIES)
 
 ## Show this list
 help:
@@ -54,6 +54,14 @@ lab: $(READY)
 ## Recompute every table of every published page from its predictions
 verify: $(READY)
 	@$(PY) -m lib verify results/*/*/
+
+## Build the pages as a static site, site/index.html
+site: $(READY)
+	@$(PY) -m lib site
+
+## Look at the site in headless Chromium: as wide as a desktop and a phone, light and dark
+site-check: site
+	@$(PY) -m tests.site_check site $(ARGS)
 
 ## Check style
 lint: $(READY)

@@ -1,4 +1,4 @@
-"""The command line: python -m lib study | train | sweep | predict | verify."""
+"""The command line: python -m lib study | train | sweep | predict | verify | site."""
 
 import sys
 from pathlib import Path
@@ -111,6 +111,14 @@ def verify(folders: list[Path]):
             print(f"  {line}")
         failed += bool(wrong)
     raise typer.Exit(code=1 if failed else 0)
+
+
+@app.command()
+def site(out: Annotated[Path, typer.Argument(help="the folder to build it in")] = Path("site")):
+    """Build the published pages as a static site."""
+    from lib.site import build
+
+    print(f"{build(out)} pages: {out / 'index.html'}")
 
 
 def join_pairs(arguments: list[str]) -> list[str]:

@@ -29,10 +29,8 @@ def spark(values) -> str:
 def named(runs: dict[str, dict]) -> dict[str, str]:
     """Each run by the fields that tell it from the others; baselines by their names."""
     trained = [run["config"] for run in runs.values() if run["config"]["backbone"] not in NAMES]
-    plain = {
-        f: {str(c.get(f)) for c in trained} for f in RunConfig.model_fields if f not in ("schedule_args", "reading")
-    }
-    fields = [f for f, values in plain.items() if len(values) > 1 and f != "seed"] + ["seed"]
+    apart = [f for f in RunConfig.model_fields if len({str(config.get(f)) for config in trained}) > 1]
+    fields = [f for f in apart if f not in ("schedule_args", "reading", "seed")] + ["seed"]
 
     def name(config: dict) -> str:
         told = (v if isinstance(v := config.get(f), str) else f"{f.replace('_', ' ')} {v}" for f in fields)
@@ -53,35 +51,28 @@ def quoted(predictions: Predictions, rows: pd.DataFrame) -> list[list]:
     """Predictions as a table's rows: document, gold labels, predicted labels with their logits, best first."""
     logits = rows.filter(regex=r"^logit_\d+$").to_numpy(np.float32)
     if predictions.task == "regression":
-        return [
-            [row.row, f"{row.label:.3f}", f"{logit[0]:.3f}"]
-            for row, logit in zip(rows.itertuples(), logits, strict=True)
-        ]
+        numbers = zip(rows["row"], rows["label"], logits[:, 0], strict=True)
+        return [[row, f"{gold:.3f}", f"{number:.3f}"] for row, gold, number in numbers]
     several = predictions.task == "multilabel"
     gold = rows.filter(regex=r"^gold_\d+$" if several else "^label$").to_numpy()
     ids = rows.filter(regex=r"^top_\d+$").to_numpy() if several else np.argsort(-logits, axis=1, kind="stable")
-    logits = logits if several else -np.sort(-logits, axis=1)
+    logits = logits if several else np.take_along_axis(logits, ids, axis=1)
     names = (*predictions.label_names, "a label that train lacks")
-    guesses = (
-        [f"{names[i]} ({v:.2f})" for i, v in zip(*pair, strict=True)][:5] for pair in zip(ids, logits, strict=True)
-    )
-    given = ("; ".join(names[i] for i in line if i >= 0) for line in gold)
-    return [[row, g, "; ".join(p)] for row, g, p in zip(rows["row"], given, guesses, strict=True)]
+    told = []
+    for row, given, best, values in zip(rows["row"], gold, ids, logits, strict=True):
+        guesses = [f"{names[i]} ({value:.2f})" for i, value in zip(best, values, strict=True)]
+        told.append([row, "; ".join(names[i] for i in given if i >= 0), "; ".join(guesses[:5])])
+    return told
 
 
 def record(key: str, name: str, predictions: Predictions, history: pd.DataFrame, made: dict, cited: list[str]) -> str:
     """A run's record, in Markdown."""
     run, defaults = predictions.runs[key], RunConfig().model_dump()
-    facts = [
-        ("run", f"`{key}`"),
-        ("status", run["status"]),
-        ("outcome", run.get("outcome")),
-        ("reason", run.get("reason")),
-    ]
-    facts += [("chosen epoch", f"{run['chosen_epoch']} of {run['last_epoch']}")]
     seconds = made.get("run_seconds", {}).get(key)
-    facts += [("trained in", seconds and f"{seconds:,.1f} s"), ("cited in", ", ".join(cited))]
-    text = f"# {name}\n\n" + table(["fact", "value"], [[name, value] for name, value in facts if value])
+    facts = {"status": run["status"], "outcome": run.get("outcome"), "reason": run.get("reason")}
+    facts |= {"chosen epoch": f"{run['chosen_epoch']} of {run['last_epoch']}"}
+    facts |= {"trained in": seconds and f"{seconds:,.1f} s", "cited in": ", ".join(cited)}
+    text = f"# {name}\n\n" + table(["run", f"`{key}`"], [[fact, value] for fact, value in facts.items() if value])
     config = [[f"`{n}`", f"`{v}`", f"`{defaults.get(n)}`"] for n, v in run["config"].items()]
     differing = [row for row in config if row[1] != row[2]]
     text += "## Configuration\n\n" + table(["field", "this run", "default"], differing)
@@ -91,20 +82,25 @@ def record(key: str, name: str, predictions: Predictions, history: pd.DataFrame,
     group = next((g for g in alone.groups("seed") if key in g.runs), None)
     if group:
         scores = run_scores(alone, group).iloc[group.runs.index(key)]
-        rows = [[f"{m.replace('_', ' ')}{' (%)' * (m in SHARES)}", cell(v, m)] for m, v in scores.items()]
-        text += "## Test scores\n\n" + table(["score at the chosen epoch", "value"], rows)
+        lines = {}  # P@1 … P@5 are one line
+        for metric, value in scores.items():
+            what = metric.partition("@")[0].replace("_", " ").replace("f1", "F1") + " (%)" * (metric in SHARES)
+            lines.setdefault(what, [what]).append(cell(value, metric))
+        ranks = max(map(len, lines.values())) - 1
+        header = ["at the chosen epoch", *([f"@{k}" for k in range(1, ranks + 1)] if ranks > 1 else ["score"])]
+        text += "## Test scores\n\n" + table(header, [line + [""] * (ranks + 1 - len(line)) for line in lines.values()])
     if len(history):
-        rows = history.select_dtypes("number").dropna(axis=1).drop(columns=["epoch", *run["config"]], errors="ignore")
+        fields = ["epoch", *(field for field in run["config"] if field != "learning_rate")]
+        rows = history.select_dtypes("number").dropna(axis=1).drop(columns=fields, errors="ignore")
         rows = [[c.replace("_", " "), spark(rows[c]), *(f"{v:.4g}" for v in rows[c])] for c in rows]
         text += "## Epoch by epoch\n\n" + table(["", "", *(f"epoch {e}" for e in history["epoch"])], rows)
         text += "All runs of the page: [history.csv](../history.csv).\n\n"
     mine = predictions.frame[predictions.frame["run"] == key]
     test = mine[(mine["split"] == "test") & (mine["epoch"] == run["chosen_epoch"])]
-    text += f"## Predictions\n\n{len(mine):,} predictions of dev and test documents, of every epoch kept, are in "
-    text += f'[predictions.parquet](../predictions.parquet), where `run == "{key}"`. The first of {len(test):,} on test:\n\n'
+    text += f"## Predictions\n\n{len(mine):,} predictions, of dev and test documents after every epoch kept, are in "
+    text += f'[predictions.parquet](../predictions.parquet), where `run == "{key}"`. '
+    text += f"The first of {len(test):,} on test:\n\n"
     text += table(["document", "gold", "predicted (logit)"], quoted(predictions, test.head(8)))
-    where = [
-        [name, ", ".join(dict.fromkeys(str(e.get(name)) for e in made.get("runs", [])))]
-        for name in made.get("page", {})
-    ]
-    return text + "## Where runs of this page were trained\n\n" + table(["what", "value"], where)
+    places = pd.DataFrame(made.get("runs", [])).astype(str)
+    where = [[what, ", ".join(places[what].unique())] for what in places]
+    return text + "## Where the runs of this page were trained\n\n" + table(["what", "value"], where)

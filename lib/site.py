@@ -1,7 +1,7 @@
-"""The published pages as a static site: every page one file with its style in it, which needs neither server nor network.
+"""The published pages as a static site: each page is one file with its style in it; no server, no network.
 
-The site mirrors the repository: `results/<page>/README.md` becomes `results/<page>/index.html`, with its figures, tables
-and predictions beside it and a page for each of its runs in `runs/`; texts and notebooks that it links to become pages.
+The site mirrors the repository: `results/<page>/README.md` becomes `results/<page>/index.html`, with its figures,
+tables and predictions beside it and a page for each run in `runs/`; linked texts and notebooks become pages too.
 """
 
 import html
@@ -26,6 +26,7 @@ from lib.predictions import Predictions
 from lib.records import named, record, shows, table
 from lib.store import ROOT
 
+UNIT = re.compile(r"(?<=\d) (?=%)")  # a number stays with its percent sign at a line's end
 MD = MarkdownIt("commonmark", {"html": True}).enable("table")
 SPEC = re.compile(r"<!-- (table|finding|audit|measured) (\w+) = (\w+) (\{.*\}) -->")
 FINDING = re.compile(r"<!-- finding .* -->\n\n(.+)")
@@ -62,7 +63,7 @@ def emphasis(block: list) -> list:
 
 def bars(folder: Path, text: str, most: int = 8) -> str:
     """The first table of a page that has scores with intervals, as a small plot in the page's own colours and type."""
-    for kind, name, _, arguments in SPEC.findall(text):
+    for kind, name, _, options in SPEC.findall(text):  # noqa: B007
         rows = pd.read_csv(folder / f"{name}.csv") if kind == "table" else pd.DataFrame()
         metric = next((c for c in rows if f"{c}_low" in rows), None)
         if metric and "compared" not in rows:
@@ -80,10 +81,8 @@ def bars(folder: Path, text: str, most: int = 8) -> str:
         drawn += f'<div class="bar{" reference" * (label in NAMES.values())}"><span>{html.escape(label)}</span>'
         drawn += f'<span class="track"><i style="left:{left:.1f}%;width:{right - left:.1f}%"></i>'
         drawn += f'<b style="left:{middle:.1f}%"></b></span><span>{cell(row[metric], metric)}</span></div>'
-    split = json.loads(arguments).get("split", "test").title()
-    told = (
-        f"{split} {metric.replace('_', ' ').replace('f1', 'F1')}{' in %' * (metric in SHARES)}, with its 95 % interval"
-    )
+    split, words = json.loads(options).get("split", "test").title(), metric.replace("_", " ").replace("f1", "F1")
+    told = f"{split} {words}{' in %' * (metric in SHARES)}, with its 95 % interval"
     more = f"; the first {most} of {kept.sum()}" if kept.sum() > most else ""
     return f'<figure class="bars">{drawn}<figcaption>{told}{more}</figcaption></figure>'
 
@@ -98,22 +97,19 @@ class Site:
         readme = (root / "README.md").read_text(encoding="utf-8")
         self.told = {Path(page): (name, command) for name, page, command in ROW.findall(readme)}
         found = (path.relative_to(root) for path in sorted((root / "results").rglob("README.md")))
-        found = [
-            path for path in found if "--" not in path.parent.name
-        ]  # results of other parameters are not published
+        found = [path for path in found if "--" not in path.parent.name]  # other parameters' are not published
         self.pages = [p for p in self.told if p in found] + [p for p in found if p not in self.told]
 
     def write(self, path: Path, title: str, body: str, *, trail=(), contents=(), kind: str = "text") -> None:
         """Write the page `path`; `trail` leads to it as (title, path), `contents` are its (level, anchor, heading)."""
         links = [("Findings", Path("index.html")), *trail]
         trail = " / ".join(f'<a href="{self.between(path, to)}">{html.escape(name)}</a>' for name, to in links)
-        listed = "".join(
-            f'<li class="{level}"><a href="#{to}">{html.escape(name)}</a></li>' for level, to, name in contents
-        )
+        items = (f'<li class="{tag}"><a href="#{to}">{html.escape(name)}</a></li>' for tag, to, name in contents)
+        listed = "".join(items)
         aside = f'<nav class="contents" aria-label="On this page"><ul>{listed}</ul></nav>\n' if listed else ""
         told = {"title": html.escape(title), "style": self.style, "about": self.between(path, Path("about.html"))}
         (self.out / path).parent.mkdir(parents=True, exist_ok=True)
-        page = self.shell.substitute(told, trail=trail, aside=aside, body=body, kind=kind)
+        page = self.shell.substitute(told, trail=trail, aside=aside, body=UNIT.sub("&nbsp;", body), kind=kind)
         (self.out / path).write_text(page, encoding="utf-8")
 
     def between(self, page: Path, to: Path) -> str:
@@ -149,8 +145,10 @@ class Site:
             self.write(target(source), title, body, contents=contents)
 
     def render(self, text: str, source: Path, cite=lambda *_: "") -> tuple[str, str, list]:
-        """Title, HTML and contents of a text; what `cite(kind, name, function, arguments, body)` says of its runs follows
-        each table, finding and figure."""
+        """Title, HTML and contents of a text.
+
+        What `cite(kind, name, function, arguments, body)` says of its runs follows each table, finding and figure.
+        """
         tokens, out, contents, spec = MD.parse(text), [], [], ()
         for token in (child for t in tokens for child in t.children or []):
             for name in {"href", "src"} & set(token.attrs):
@@ -173,10 +171,8 @@ class Site:
                 spec = ()
             elif spec:
                 name = str(1 + sum('class="finding"' in piece for piece in out))
-                shown = (
-                    f'<div id="finding-{name}" class="finding">{shown}{cite("finding", name, *spec[2:], shown)}</div>'
-                )
-                spec = ()
+                runs, spec = cite("finding", name, *spec[2:], shown), ()
+                shown = f'<div id="finding-{name}" class="finding">{shown}{runs}</div>'
             elif [c.type for c in inside] == ["image"]:
                 shown = self.figure(inside[0], emphasis(after), target(source), cite)
             elif emphasis(block) and out[-1].startswith("<figure"):
@@ -190,22 +186,20 @@ class Site:
         name, alt = Path(src).stem, html.escape(f"{image.content}. {words}".strip())
         with Image.open(self.out / page.parent / src) as picture:
             width, height = (n // 2 for n in picture.size)  # drawn for screens of two dots a pixel
-        shown = f'<a href="{src}"><img src="{src}" alt="{alt}" width="{width}" height="{height}" loading="lazy"></a>'
+        shown = f'<a href="{src}"><img src="{src}" alt="{alt}" width="{width}" height="{height}"></a>'
         told = MD.renderer.render(caption, MD.options, {})
         return f'<figure id="figure-{name}">{shown}<figcaption>{told} {cite("figure", name)}</figcaption></figure>'
 
     def study(self, source: Path, text: str) -> None:
         """A study's page, and a page for each of its runs."""
-        folder, at, name = self.root / source.parent, self.out / source.parent, source.parent.relative_to("results")
+        folder, at = self.root / source.parent, self.out / source.parent
+        trail = [(str(source.parent.relative_to("results")), target(source))]
         at.mkdir(parents=True, exist_ok=True)
         for file in (f for f in folder.iterdir() if f.is_file() and f.name != "README.md"):
             shutil.copyfile(file, at / file.name)
         if not (folder / "predictions.parquet").is_file():
             title, body, contents = self.render(text, source)
-            self.write(
-                target(source), title, body, trail=[(str(name), target(source))], contents=contents, kind="study"
-            )
-            return
+            return self.write(target(source), title, body, trail=trail, contents=contents, kind="study")
         predictions, cited = Predictions.read(folder / "predictions.parquet"), defaultdict(list)
         runs, names = predictions.runs, named(predictions.runs)
         (at / "runs").mkdir(exist_ok=True)
@@ -229,14 +223,11 @@ class Site:
             files = f'{csv}<a href="predictions.parquet">Predictions</a>'
             return f'<div class="from"><details><summary>{summary}</summary>{how}</details>{files}</div>'
 
-        rows = [
-            [f"[{key}](runs/{key}.html)", names[key], run.get("outcome", run["status"])] for key, run in runs.items()
-        ]
+        rows = [[f"[{key}](runs/{key}.html)", names[key], r.get("outcome", r["status"])] for key, r in runs.items()]
         text += "\n## Runs\n\n" + table(["run", "what", "outcome"], rows)
         title, body, contents = self.render(text, source, cite)
         for key in runs:
             body = body.replace(f"<td>{key}</td>", f'<td><a href="runs/{key}.html">{key}</a></td>')
-        trail = [(str(name), target(source))]
         self.write(target(source), title, body, trail=trail, contents=contents, kind="study")
         history = pd.read_csv(folder / "history.csv")
         made = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
@@ -250,6 +241,10 @@ class Site:
         """The first page: each page's first finding, its scores as a small plot, and the way on."""
         lead = MD.parse((self.root / "README.md").read_text(encoding="utf-8"))
         out = MD.renderer.render(lead[:6], MD.options, {})
+        out += (
+            f"<p>{len(self.pages)} pages. Under each table and finding stand the runs that it is computed from; a run "
+        )
+        out += "has a page of its own, with its configuration, history and predictions.</p>"
         for made_up, heading in ((False, "Findings"), (True, "On made-up demo corpora")):
             cards = ""
             for page in (p for p in self.pages if (p.parent.name == "demo") == made_up):
@@ -259,22 +254,27 @@ class Site:
                 found = FINDING.search(text)
                 sentence = MD.renderInline(found[1]) if found else ""
                 question = f'<a href="{to}">{html.escape(title)}</a>'
+                plot, command = bars((self.root / page).parent, text), MD.renderInline(command)
                 cards += f'<article><p class="name">{html.escape(name)}</p><h3>{question}</h3><p>{sentence}</p>'
-                cards += f'{bars((self.root / page).parent, text)}<p class="command">{MD.renderInline(command)}</p></article>'
+                cards += f'{plot}<p class="command">{command}</p></article>'
             out += f'<h2 id="{slug(heading)}">{heading}</h2><div class="cards">{cards}</div>' if cards else ""
         self.write(Path("index.html"), lead[1].content, out, kind="front")
 
 
 def build(out: Path, root: Path = ROOT) -> int:
-    """Build the site of a repository's pages in the folder `out`, in place of an earlier one; returns how many HTML files.
+    """Build the site of a repository's pages in the folder `out`; returns how many HTML files it has.
 
-    Raises InputError where `out` is something else, or a page links to a file that is not there.
+    An earlier site is replaced once the new one is whole. Raises InputError where `out` is something else, or a page
+    links to a file that is not there.
     """
     if out.exists() and not (out / "about.html").is_file():
         raise InputError(f"{out} is there and is no site; remove it, or name another folder")
-    shutil.rmtree(out, ignore_errors=True)
-    site = Site(out, root)
+    part = out.with_name(f"{out.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    site = Site(part, root)
     for page in (*site.pages, Path("README.md")):
         site.document(page)
     site.front()
+    shutil.rmtree(out, ignore_errors=True)
+    part.rename(out)
     return len(list(out.rglob("*.html")))

@@ -40,9 +40,10 @@ LOOK = """(() => {
       seen.add(at);
       wrong.push(`contrast ${ratio.toFixed(1)} of ${at}: ${texts.currentNode.data.trim().slice(0, 40)}`); }
   }
-  for (const i of document.images) { i.loading = 'eager';
+  for (const i of document.images) {
     if (!i.alt) wrong.push(`no alternative text: ${i.src}`); }
-  return Promise.all([...document.images].map(i => i.decode().catch(() => wrong.push(`not shown: ${i.src}`)))).then(() => wrong);
+  const shown = i => i.decode().catch(() => wrong.push(`not shown: ${i.src}`));
+  return Promise.all([...document.images].map(shown)).then(() => wrong);
 })()"""
 
 
@@ -52,7 +53,7 @@ def browser() -> str | None:
 
 @contextlib.contextmanager
 def tab():
-    """A function that sends a command of the DevTools protocol to a page and returns its answer; its `events` fill up."""
+    """A function that sends a command of the DevTools protocol to a page and returns the answer; and the events."""
     with tempfile.TemporaryDirectory() as home:
         flags = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--disable-background-networking"]
         flags += ["--remote-debugging-port=0", f"--user-data-dir={home}", "--remote-allow-origins=*", "about:blank"]

@@ -183,9 +183,9 @@ class Site:
     def figure(self, image, caption: list, page: Path, cite) -> str:
         """An image with its size and its caption, which is its alternative text too."""
         src, words = image.attrs["src"], "".join(c.content for c in caption)
-        name, alt = Path(src).stem, html.escape(f"{image.content}. {words}".strip())
+        name, alt = slug(src.rpartition(".")[0]), html.escape(f"{image.content}. {words}".strip())
         with Image.open(self.out / page.parent / src) as picture:
-            width, height = (n // 2 for n in picture.size)  # drawn for screens of two dots a pixel
+            width, height = (3 * n // 5 for n in picture.size)  # sharp where a pixel has two dots
         shown = f'<a href="{src}"><img src="{src}" alt="{alt}" width="{width}" height="{height}"></a>'
         told = MD.renderer.render(caption, MD.options, {})
         return f'<figure id="figure-{name}">{shown}<figcaption>{told} {cite("figure", name)}</figcaption></figure>'

@@ -1,0 +1,142 @@
+"""The site: every page there, every link leads somewhere, nothing is asked of the network, every number has its runs."""
+
+import re
+from pathlib import Path
+from urllib.parse import unquote
+
+import pandas as pd
+import pytest
+from bs4 import BeautifulSoup
+
+from lib.errors import InputError
+from lib.page import SPEC
+from lib.predictions import Predictions
+from lib.site import build
+from lib.store import ROOT
+from tests import site_check
+
+PAGES = [path.parent.relative_to(ROOT) for path in sorted((ROOT / "results").glob("*/*/README.md"))]
+PAGES = [page for page in PAGES if "--" not in page.name]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("built") / "site"
+    build(out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def soups(site) -> dict[Path, BeautifulSoup]:
+    return {path: BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser") for path in site.rglob("*.html")}
+
+
+def test_every_page_and_run_is_there(site, soups):
+    front = {a["href"] for a in soups[site / "index.html"].find_all("a", href=True)}
+    for page in PAGES:
+        assert f"{page.as_posix()}/index.html" in front
+        runs = Predictions.read(ROOT / page / "predictions.parquet").runs
+        assert {path.stem for path in (site / page / "runs").iterdir()} == set(runs)
+
+
+def test_links_lead_somewhere_and_nothing_is_asked_of_the_network(site, soups):
+    anchors = {path: [tag["id"] for tag in soup.find_all(id=True)] for path, soup in soups.items()}
+    for path, soup in soups.items():
+        assert len(set(anchors[path])) == len(anchors[path]), path
+        assert not soup.find_all(["script", "iframe", "object", "embed"])
+        assert not re.search(r"url\(|@import", str(soup.style))
+        for tag in soup.find_all(["a", "img", "link"]):
+            target = tag.get("href") or tag.get("src")
+            if tag.name == "a" and target.startswith("https://") or target == "data:,":
+                continue  # a plain link is followed by a person, not by the page
+            file, _, anchor = target.partition("#")
+            to = Path((path.parent / unquote(file)).resolve()) if file else path
+            assert to.is_file() and to.is_relative_to(site), f"{path.relative_to(site)}: {target}"
+            assert not anchor or anchor in anchors[to], f"{path.relative_to(site)}: {target}"
+        assert all(image.get("alt") for image in soup.find_all("img")), path
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_each_number_leads_to_its_runs(page, site, soups):
+    soup, text = soups[site / page / "index.html"], (ROOT / page / "README.md").read_text(encoding="utf-8")
+    count = 0
+    for kind, name, *_ in SPEC.findall(text):
+        count += kind == "finding"
+        shown = soup.find(id=f"finding-{count}" if kind == "finding" else f"table-{name}")
+        links = [a["href"] for a in shown.find_all("a")]
+        assert kind == "finding" or f"{name}.csv" in links
+        if kind in ("table", "finding"):
+            assert "predictions.parquet" in links and any(link.startswith("runs/") for link in links), name
+    for run in Predictions.read(ROOT / page / "predictions.parquet").runs:
+        record = soups[site / page / "runs" / f"{run}.html"]
+        assert record.find(id="configuration") and record.find("a", href="../predictions.parquet")
+
+
+def test_a_table_names_the_runs_it_shows_and_no_others(site, soups):
+    soup = soups[site / "results/ag_news/small/index.html"]
+    runs = Predictions.read(ROOT / "results/ag_news/small/predictions.parquet").runs
+    named = {Path(a["href"]).stem for a in soup.find(id="table-confusion").select(".from li a")}
+    assert named == {key for key, run in runs.items() if run["config"]["schedule"] == "exponential"}
+    assert len(soup.find(id="table-by_schedule").select(".from li")) == len(runs)
+
+
+def test_a_record_tells_the_runs_scores(site, soups):
+    shown = pd.read_csv(ROOT / "results/ag_news/small/runs.csv").iloc[0]
+    cells = [td.text for td in soups[site / f"results/ag_news/small/runs/{shown['run']}.html"].find_all("td")]
+    assert cells[cells.index("accuracy (%)") + 1] == f"{100 * shown['accuracy']:.2f}"
+
+
+def small(root: Path, text: str) -> Path:
+    (root / "results" / "study" / "demo").mkdir(parents=True)
+    (root / "README.md").write_text("# Title\n\nWhat it is.\n")
+    (root / "results" / "study" / "demo" / "README.md").write_text(text)
+    return root
+
+
+def test_a_page_without_runs(tmp_path):
+    root = small(tmp_path / "root", "# A <b> & c\n\n| a | b |\n| --- | --- |\n| x \\| y | 90.1 ± 0.2 [89.0, 91.0] |\n")
+    assert build(tmp_path / "site", root) == 3
+    page = (tmp_path / "site/results/study/demo/index.html").read_text()
+    assert "x | y" in page and "90.1<small> ± 0.2 [89.0, 91.0]</small>" in page
+    assert "<title>A &lt;b&gt; &amp; c</title>" in page
+
+
+def test_a_dead_link_stops_the_build_and_leaves_the_old_site(tmp_path):
+    root = small(tmp_path / "root", "# Title\n\n[there](there.md)\n")
+    (root / "results/study/demo/there.md").write_text("# There\n")
+    build(tmp_path / "site", root)
+    (root / "results/study/demo/there.md").unlink()
+    with pytest.raises(InputError, match=r"results/study/demo/README.md links to there.md"):
+        build(tmp_path / "site", root)
+    assert (tmp_path / "site/results/study/demo/there.html").is_file()
+
+
+def test_a_folder_that_is_no_site_is_left_alone(tmp_path):
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(InputError, match="is no site"):
+        build(tmp_path / "mine", small(tmp_path / "root", "# Title\n"))
+
+
+def test_in_a_browser(site):
+    if not site_check.browser():
+        pytest.skip("there is no Chromium here (Debian: apt install chromium)")
+    pages = [page for page in site_check.chosen(site) if page.parts[0] != "notebooks"]
+    assert site_check.look(site, pages) == []
+
+
+def test_the_browser_check_finds_what_is_wrong(tmp_path):
+    if not site_check.browser():
+        pytest.skip("there is no Chromium here (Debian: apt install chromium)")
+    (tmp_path / "bad.html").write_text(
+        '<!DOCTYPE html><body style="background: #fff; color: #aaa"><p>pale</p><div style="width: 2000px">wide</div>'
+        '<img src="gone.png"></body>'
+    )
+    told = "\n".join(site_check.look(tmp_path, [Path("bad.html")]))
+    for wrong in (
+        "phone, dark: the body is 20",
+        "contrast 2.3 of p",
+        "no alternative text",
+        "not shown",
+        "a request failed",
+    ):
+        assert wrong in told, told

@@ -195,7 +195,7 @@ class Site:
         folder, at = self.root / source.parent, self.out / source.parent
         trail = [(str(source.parent.relative_to("results")), target(source))]
         at.mkdir(parents=True, exist_ok=True)
-        for file in (f for f in folder.iterdir() if f.is_file() and f.name != "README.md"):
+        for file in (f for f in folder.iterdir() if f.is_file() and f.suffix != ".md"):
             shutil.copyfile(file, at / file.name)
         if not (folder / "predictions.parquet").is_file():
             title, body, contents = self.render(text, source)

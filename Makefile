@@ -39,8 +39,9 @@ $(STUDIES): $(READY)
 test: $(READY)
 	@$(PY) -m pytest -n 2 --dist worksteal $(ARGS)
 
-## Kill workers of a sweep, again and again, and count what was lost (some minutes)
+## Kill runs and workers of a sweep, again and again, and count what was lost (some minutes)
 stress: $(READY)
+	@$(PY) -m tests.stress_kills
 	@$(PY) -m tests.stress
 
 ## Kill workers that share a sweep through PostgreSQL, and count (needs its server and a driver)

@@ -38,7 +38,7 @@ class RunConfig(BaseModel):
     truncation: Literal["head", "tail", "head_tail"] = "head"  # what a longer document keeps
     batch_size: int = Field(32, ge=1)  # documents per optimizer step
     accumulation: int = Field(1, ge=1)  # pieces of a batch that are computed one after the other
-    batching: Literal["random", "grouped"] = "grouped"
+    batching: Literal["random", "grouped", "packed", "grouped_packed"] = "grouped"  # packed: without padding
     epochs: int = Field(3, ge=1)
     optimizer: str = "adamw"  # a row of lib.optim.OPTIMIZERS
     learning_rate: float = Field(1e-4, gt=0)  # peak

@@ -9,16 +9,20 @@ from torch import nn
 POSITIONS = 512  # the most tokens that a weighted average has weights for
 
 
+def first_token(head: nn.Module, hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """The `pool` of the heads that read nothing but the first token."""
+    return hidden[:, 0]
+
+
 class ClsHead(nn.Module):
     """First token → dropout → dense → tanh → dropout → logits, as RoBERTa's own head does."""
+
+    pool = first_token
 
     def __init__(self, size: int, num_labels: int, dropout: float):
         super().__init__()
         self.dense, self.out = nn.Linear(size, size), nn.Linear(size, num_labels)
         self.dropout = nn.Dropout(dropout)
-
-    def pool(self, hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        return hidden[:, 0]
 
     def forward(self, hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         pooled = self.dropout(self.pool(hidden, mask))
@@ -80,7 +84,7 @@ class TransformerHead(ClsHead):
 class FirstTokenHead(nn.Module):
     """First token → dropout → logits."""
 
-    pool = ClsHead.pool
+    pool = first_token
 
     def __init__(self, size: int, num_labels: int, dropout: float):
         super().__init__()

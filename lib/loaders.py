@@ -7,7 +7,7 @@ from torch.utils.data import DataLoader, Sampler, TensorDataset
 
 from lib.errors import InputError, nearest
 
-BATCHING = ("random", "grouped", "sorted")
+BATCHING = ("random", "grouped", "packed", "grouped_packed", "sorted")
 POOL = 50  # batches that are sorted by length together when grouped: enough to leave little padding, and random still
 
 
@@ -15,7 +15,8 @@ class IndexBatches(Sampler):
     """Lists of row numbers; each row once an epoch, the order a function of (seed, epoch) alone.
 
     random: a permutation cut into batches. grouped: the same, but sorted by length within pools of 50 batches, and the
-    batches then shuffled. sorted: longest first, for evaluation.
+    batches then shuffled. sorted: longest first, for evaluation. packed and grouped_packed are the batches of random and
+    grouped, for a model that computes them without padding (`lib.build_model`).
     """
 
     def __init__(self, lengths: torch.Tensor, *, batch_size: int, batching: str, seed: int = 0):
@@ -23,6 +24,7 @@ class IndexBatches(Sampler):
             raise InputError(f"Unknown batching {batching!r}.{nearest(batching, BATCHING)}")
         self.lengths, self.batch_size, self.batching, self.seed = lengths, batch_size, batching, seed
         self.set_epoch(0)
+        self.grouped = batching.startswith("grouped")
 
     def set_epoch(self, epoch: int, done: int = 0) -> None:
         """Give the batches of this epoch, without the first `done`."""
@@ -38,11 +40,11 @@ class IndexBatches(Sampler):
             return
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
         order = torch.randperm(len(self.lengths), generator=generator)
-        if self.batching == "grouped":
+        if self.grouped:
             pools = order.split(self.batch_size * POOL)
             order = torch.cat([pool[torch.argsort(self.lengths[pool], stable=True)] for pool in pools])
         batches = order.split(self.batch_size)
-        shuffled = torch.randperm(len(batches), generator=generator) if self.batching == "grouped" else range(len(self))
+        shuffled = torch.randperm(len(batches), generator=generator) if self.grouped else range(len(self))
         yield from (batches[i].tolist() for i in itertools.islice(shuffled, self.done, None))
 
 

@@ -1,65 +1,17 @@
 """The classifier: a backbone with a head, and how it is built, saved and loaded."""
 
 import json
-from functools import lru_cache
 from pathlib import Path
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
+from lib.attention import FastDropout, Packing, can_pack, first_token_only, register_attention
 from lib.backbones import load_tokenizer, resolve_backbone
 from lib.errors import InputError, lookup
-from lib.heads import HEADS
+from lib.heads import HEADS, first_token
 
 CLASSIFIER_FILE = "classifier.json"
-
-
-class FastDropout(nn.Module):
-    """Dropout whose mask comes from random 64-bit integers read as 16-bit lanes: many times faster than Bernoulli draws
-    on a CPU, and it follows torch's seed. The rate is rounded to a multiple of 1/65536, and the scale with it."""
-
-    def __init__(self, p: float):
-        super().__init__()
-        self.p = p
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return fast_dropout(x, self.p, self.training)
-
-    def extra_repr(self) -> str:
-        return f"p={self.p}"
-
-
-def fast_dropout(x: torch.Tensor, p: float, training: bool = True) -> torch.Tensor:
-    """Zero each element of `x` (any shape) with probability `p` and scale the rest by 1 / (1 - p)."""
-    if not training or p == 0 or x.device.type != "cpu":
-        return F.dropout(x, p, training)
-    dropped = round(p * 65536)
-    lanes = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None).view(torch.int16)
-    keep = (lanes[: x.numel()].view(x.shape) >= dropped - 32768).to(x.dtype)
-    return x * keep.mul_(65536 / (65536 - dropped))
-
-
-def _attention(module, query, key, value, attention_mask, scaling=None, dropout=0.0, **_):
-    """Attention for (batch, heads, tokens, size): torch's fused kernel, or on a CPU with dropout, our fast masks."""
-    if dropout and query.device.type == "cpu":
-        weights = (query * (scaling or query.size(-1) ** -0.5)) @ key.transpose(2, 3)
-        if attention_mask is not None:
-            weights = weights.masked_fill(~attention_mask, torch.finfo(weights.dtype).min)
-        output = fast_dropout(weights.softmax(-1), dropout) @ value
-    else:
-        output = F.scaled_dot_product_attention(query, key, value, attention_mask, dropout, scale=scaling)
-    return output.transpose(1, 2).contiguous(), None
-
-
-@lru_cache
-def _register_attention() -> str:
-    from transformers import AttentionInterface, AttentionMaskInterface
-    from transformers.masking_utils import sdpa_mask
-
-    AttentionInterface.register("fast", _attention)
-    AttentionMaskInterface.register("fast", sdpa_mask)
-    return "fast"
 
 
 class Classifier(nn.Module):
@@ -74,16 +26,29 @@ class Classifier(nn.Module):
         self.backbone, self.head, self.num_labels = backbone, head, num_labels
         self.separator: int | None = None
         self.unit: tuple[float, float] | None = None
+        self.packed = False
         for module in list(self.modules()):
             for name, child in module.named_children():
                 if isinstance(child, nn.Dropout):
                     setattr(module, name, FastDropout(child.p))
 
+    def pack(self) -> "Classifier":
+        """Compute without padding from here on: the real tokens of a batch are one row everywhere but in attention.
+
+        Where only the first token is read, the last layer computes only that one. Outputs and gradients stay what they
+        were, but for rounding; dropout draws other numbers. Raises InputError for a backbone it is not written for.
+        """
+        can_pack(self.backbone)
+        if self.head is None or type(self.head).pool is first_token:
+            first_token_only(self.backbone)
+        self.packed = True
+        return self
+
     def embed(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Document embeddings (batch, size): what the head pools; of a native model, the first token's last state."""
-        encoder = self.backbone if self.head is not None else self.backbone.base_model
-        hidden = encoder(input_ids=ids, attention_mask=mask, **self._segments(ids)).last_hidden_state
-        return hidden[:, 0] if self.head is None else self.head.pool(hidden, mask)
+        if self.head is None:
+            return self.backbone.base_model(**self._inputs(ids, mask)).last_hidden_state[:, 0]
+        return self.head.pool(*self._hidden(ids, mask))
 
     @torch.no_grad()
     def start_at(self, logits) -> None:
@@ -99,13 +64,31 @@ class Classifier(nn.Module):
         ends = (ids == self.separator).int()
         return {"token_type_ids": ((ends.cumsum(1) - ends) > 0).int()}
 
+    def _inputs(self, ids: torch.Tensor, mask: torch.Tensor) -> dict:
+        """What the backbone is called with."""
+        inputs = {"input_ids": ids, **self._segments(ids)}
+        if not self.packed:
+            return inputs | {"attention_mask": mask}
+        packing = Packing(mask)
+        inputs["position_ids"] = packing.positions(ids, self.backbone.config)
+        return {name: packing.pack(value) for name, value in inputs.items()} | {"packing": packing}
+
+    def _hidden(self, ids: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The hidden states (batch, tokens, size) that the head reads and their mask; packed, maybe the first's alone."""
+        inputs = self._inputs(ids, mask)
+        hidden = self.backbone(**inputs).last_hidden_state
+        if not self.packed:
+            return hidden, mask
+        if type(self.head).pool is first_token:
+            return hidden, mask[:, :1]
+        return inputs["packing"].pad(hidden), mask
+
     def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Logits (batch, num_labels), or the number (batch, 1), for token ids and mask (batch, tokens)."""
-        inputs = {"input_ids": ids, "attention_mask": mask, **self._segments(ids)}
         if self.head is None:
-            logits = self.backbone(**inputs).logits
+            logits = self.backbone(**self._inputs(ids, mask)).logits
         else:
-            logits = self.head(self.backbone(**inputs).last_hidden_state, mask)
+            logits = self.head(*self._hidden(ids, mask))
         return logits if self.unit is None else logits.float() * self.unit[1] + self.unit[0]
 
     @torch.no_grad()
@@ -136,16 +119,18 @@ def build_model(
     label_names: tuple[str, ...] | None = None,
     dropout: float = 0.1,
     layers: int | None = None,
+    packed: bool = False,
     seed: int = 0,
 ) -> Classifier:
     """A classifier with pretrained backbone and a new head, its weights drawn from `seed`.
 
-    `layers` keeps that many of the backbone's layers, from the bottom. Raises InputError.
+    `layers` keeps that many of the backbone's layers, from the bottom; `packed` computes without padding
+    (`Classifier.pack`). Raises InputError.
     """
     from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 
     _quiet()
-    folder, options = resolve_backbone(backbone), {"attn_implementation": _register_attention(), "dtype": torch.float32}
+    folder, options = resolve_backbone(backbone), {"attn_implementation": register_attention(), "dtype": torch.float32}
     if layers is not None:
         depth = AutoConfig.from_pretrained(folder).num_hidden_layers
         if layers > depth:
@@ -156,12 +141,14 @@ def build_model(
         names = dict(enumerate(label_names or map(str, range(num_labels))))
         options |= {"num_labels": num_labels, "id2label": names, "label2id": {v: k for k, v in names.items()}}
         options |= {"ignore_mismatched_sizes": True}  # a backbone that was fine-tuned before gets a new final layer
-        return Classifier(AutoModelForSequenceClassification.from_pretrained(folder, **options), None, num_labels)
+        model = Classifier(AutoModelForSequenceClassification.from_pretrained(folder, **options), None, num_labels)
+        return model.pack() if packed else model
     make_head = lookup({"native": None} | HEADS, head, "head")
     model = AutoModel.from_pretrained(folder, **options)
     if getattr(model, "pooler", None) is not None:
         model.pooler = None  # the heads read the hidden states; an unused layer would only confuse weight decay
-    return Classifier(model, make_head(model.config.hidden_size, num_labels, dropout), num_labels)
+    model = Classifier(model, make_head(model.config.hidden_size, num_labels, dropout), num_labels)
+    return model.pack() if packed else model
 
 
 def reads_pairs(model: Classifier, backbone: str | Path) -> None:
@@ -218,7 +205,7 @@ def load_model(folder: Path) -> tuple[Classifier, dict]:
         model = build_model(folder, num_labels=len(about["label_names"]), label_names=tuple(about["label_names"]))
     else:
         config = AutoConfig.from_pretrained(folder)
-        backbone = AutoModel.from_config(config, attn_implementation=_register_attention())
+        backbone = AutoModel.from_config(config, attn_implementation=register_attention())
         backbone.pooler = None
         labels = len(about["label_names"])
         model = Classifier(backbone, HEADS[about["head"]](config.hidden_size, labels, 0.0), labels)

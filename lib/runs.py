@@ -199,7 +199,7 @@ def _prepare(config: RunConfig, corpus: Corpus) -> tuple:
     tokens = tokens_of(config)
     options = {"head": config.head, "dropout": config.dropout, "label_names": corpus.label_names}
     shape = {"num_labels": corpus.num_labels, "layers": config.layers, "seed": config.seed}
-    model = build_model(config.backbone, **shape, **options)
+    model = build_model(config.backbone, packed=config.batching.endswith("packed"), **shape, **options)
     if config.prior_bias:
         model.start_at(prior_logits(corpus.train.labels, corpus.num_labels))
     if corpus.task == "regression":

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from lib import backbones
 from lib.errors import InputError
 from lib.heads import HEADS
-from lib.models import build_model, fast_dropout
+from lib.attention import fast_dropout
+from lib.models import build_model
 
 
 def batch(lengths, vocabulary=40, pad=0, width=None, seed=0):

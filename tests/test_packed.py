@@ -1,0 +1,74 @@
+"""Packed computing: the same outputs and gradients as with padding, and no more tokens than there are."""
+
+import pytest
+import torch
+
+from lib.attention import first_token_only
+from lib.errors import InputError
+from lib.heads import HEADS, first_token
+from lib.models import Classifier, build_model
+from lib.training import seed_step
+from tests.test_models import batch
+
+KINDS = ["bert", "roberta", "distilbert"]
+LENGTHS = [[7, 1, 20, 2, 9], [5, 5, 5], [1], [13]]
+
+
+def gradients(model: Classifier, ids, mask) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """Logits, and what each weight gets from a loss that looks at all of them."""
+    model.zero_grad()
+    logits = model(ids, mask)
+    torch.nn.functional.cross_entropy(logits, torch.arange(len(ids)) % 3).backward()
+    return logits.detach(), {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("head", ["native", *HEADS])
+@pytest.mark.parametrize("pairs", [False, True])
+@pytest.mark.parametrize("dropping", [False, True])
+def test_packed_is_padded(tiny, kind, head, pairs, dropping):
+    """`dropping` takes the branches of training, at a dropout rate that drops nothing."""
+    plain, packed = (build_model(tiny[kind], head=head, num_labels=3, seed=1, packed=p).eval() for p in (False, True))
+    pad = plain.backbone.config.pad_token_id
+    for model in (plain, packed):
+        model.separator = 9 if pairs and kind == "bert" else None
+        model.train(dropping)
+        for module in model.modules():
+            if hasattr(module, "p"):
+                module.p = 1e-9
+            elif isinstance(module, torch.nn.TransformerEncoderLayer):
+                module.eval()  # its attention's own dropout
+    for seed, lengths in enumerate(LENGTHS):
+        ids, mask = batch(lengths, pad=pad, width=max(lengths) + seed % 2, seed=seed)
+        ids[:, 2:3] = torch.where(mask[:, 2:3] == 1, 9, pad)
+        logits, wanted = gradients(plain, ids, mask)
+        found, got = gradients(packed, ids, mask)
+        assert found.shape == (len(lengths), 3)
+        assert (found - logits).abs().max() <= 1e-5
+        assert wanted.keys() == got.keys()
+        for name in wanted:
+            assert (wanted[name] - got[name]).abs().max() <= 1e-5, name
+        with torch.inference_mode():
+            assert (plain.embed(ids, mask) - packed.embed(ids, mask)).abs().max() <= 1e-5
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("head", ["native", *HEADS])
+def test_no_layer_sees_padding(tiny, kind, head):
+    model = build_model(tiny[kind], head=head, num_labels=3, packed=True).eval()
+    rows = {}
+    for name, module in model.backbone.named_modules():
+        if isinstance(module, torch.nn.Linear):
+            module.register_forward_hook(lambda _, given, __, name=name: rows.update({name: given[0].numel() // given[0].shape[-1]}))
+    model(*batch([3, 10, 5], pad=model.backbone.config.pad_token_id))
+    seen = {rows[name] for name in rows if "layer.0." in name}
+    assert seen == {18}
+    last = {rows[name] for name in rows if "layer.1." in name}
+    assert last == ({18, 3} if head in ("native", "cls", "first_token") else {18})
+
+
+def test_another_backbone_is_refused(tiny):
+    model = build_model(tiny["bert"], num_labels=2)
+    model.backbone.config.model_type = "mpnet"
+    with pytest.raises(InputError, match="The backbone is a mpnet; packed batching is for bert, distilbert, roberta"):
+        model.pack()

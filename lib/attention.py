@@ -35,27 +35,49 @@ def fast_dropout(x: torch.Tensor, p: float, training: bool = True) -> torch.Tens
     return x * keep.mul_(65536 / (65536 - dropped))
 
 
-class Packing:
-    """Where the real tokens of a batch are: in one row (1, real tokens), and in the padded rows (batch, longest)."""
+class Layout:
+    """Where the real tokens of documents are: in one row (1, real tokens), and in padded rows (documents, longest)."""
 
-    def __init__(self, mask: torch.Tensor):
-        self.mask = mask.bool()
-        self.index = self.mask.flatten().nonzero().squeeze(1)
-        lengths = self.mask.sum(1)
-        self.starts = lengths.cumsum(0) - lengths  # of each document in the one row
-        self.full = len(self.index) == self.mask.numel()
+    def __init__(self, mask: torch.Tensor, order: torch.Tensor | None = None):
+        """`order` says in which order the documents (all of `mask`'s) follow each other in the one row."""
+        order = torch.arange(len(mask), device=mask.device) if order is None else order
+        self.mask = mask
+        document, column = mask[order].nonzero(as_tuple=True)
+        self.index = order[document] * mask.shape[1] + column
+        self.full = len(self.index) == mask.numel()  # of equal lengths: then in their own order
 
     def pack(self, x: torch.Tensor) -> torch.Tensor:
-        """(batch, longest, …) to (1, real tokens, …)."""
+        """(documents, longest, …) to (1, real tokens, …)."""
         rows = x.flatten(0, 1)
         return (rows if self.full else rows.index_select(0, self.index))[None]
 
     def pad(self, x: torch.Tensor) -> torch.Tensor:
-        """(1, real tokens, …) to (batch, longest, …), zeros elsewhere."""
+        """(1, real tokens, …) to (documents, longest, …), zeros elsewhere."""
         rows = x[0]
         if not self.full:
             rows = rows.new_zeros(self.mask.numel(), *rows.shape[1:]).index_copy(0, self.index, rows)
         return rows.unflatten(0, self.mask.shape)
+
+
+class Packing(Layout):
+    """The layout of a batch, shortest document first, and its blocks: those of similar length attend together."""
+
+    def __init__(self, mask: torch.Tensor):
+        mask = mask.bool()
+        lengths = mask.sum(1)
+        order = lengths.argsort(stable=True)
+        super().__init__(mask, order)
+        lengths = lengths[order]
+        ends = lengths.cumsum(0)
+        self.starts = (ends - lengths)[order.argsort()]  # of each document in the one row
+        self.blocks, lengths, ends = [], lengths.tolist(), [0, *ends.tolist()]
+        while len(ends) > 1:
+            longest, first = lengths[-1], len(lengths) - 1
+            while first and (lengths[first - 1] >= SIMILAR * longest or mask.device.type != "cpu"):
+                first -= 1  # a GPU takes all at once: it would wait for many small kernels
+            block = Layout(mask[order[first : len(lengths)], :longest])
+            self.blocks.insert(0, (slice(ends[first], ends[-1]), block))
+            lengths, ends = lengths[:first], ends[: first + 1]
 
     def positions(self, ids: torch.Tensor, config) -> torch.Tensor:
         """The position (batch, longest) of each token, counted as the backbone does."""
@@ -65,26 +87,39 @@ class Packing:
         return torch.arange(ids.shape[1], device=ids.device).expand(ids.shape)
 
 
-def attention(module, query, key, value, attention_mask, scaling=None, dropout=0.0, packing=None, **_):
-    """Attention for (batch, heads, tokens, size): torch's fused kernel, or on a CPU with dropout, our fast masks.
+SIMILAR = 0.75  # the shortest document of a block as a share of its longest
 
-    With `packing`, keys and values are of (1, heads, real tokens, size), and so are queries, or of the first tokens
-    (batch, heads, 1, size).
-    """
-    if packing is not None:
-        whole = query.shape[2] == key.shape[2]
-        key, value = (packing.pad(x.transpose(1, 2)).transpose(1, 2) for x in (key, value))
-        query = packing.pad(query.transpose(1, 2)).transpose(1, 2) if whole else query
-        attention_mask = None if packing.full else packing.mask[:, None, None]
+
+def attend(query, key, value, mask, scaling=None, dropout=0.0):
+    """What queries (batch, heads, some, size) find in keys and values (batch, heads, tokens, size), in the shape of the
+    queries: torch's fused kernel, or on a CPU with dropout, our fast masks."""
     if dropout and query.device.type == "cpu":
         weights = (query * (scaling or query.size(-1) ** -0.5)) @ key.transpose(2, 3)
-        if attention_mask is not None:
-            weights = weights.masked_fill(~attention_mask, torch.finfo(weights.dtype).min)
-        output = fast_dropout(weights.softmax(-1), dropout) @ value
-    else:
-        output = F.scaled_dot_product_attention(query, key, value, attention_mask, dropout, scale=scaling)
-    output = output.transpose(1, 2)
-    return (output.contiguous() if packing is None or not whole else packing.pack(output)), None
+        if mask is not None:
+            weights = weights.masked_fill(~mask, torch.finfo(weights.dtype).min)
+        return fast_dropout(weights.softmax(-1), dropout) @ value
+    return F.scaled_dot_product_attention(query, key, value, mask, dropout, scale=scaling)
+
+
+def _padded(layout: Layout, *states: torch.Tensor) -> list[torch.Tensor]:
+    """(1, heads, real tokens, size) to (documents, heads, longest, size)."""
+    return [layout.pad(state.transpose(1, 2)).transpose(1, 2) for state in states]
+
+
+def _mask(layout: Layout) -> torch.Tensor | None:
+    return None if layout.full else layout.mask[:, None, None]
+
+
+def attention(module, query, key, value, attention_mask, scaling=None, dropout=0.0, packing=None, **_):
+    """Attention as transformers calls it: (batch, heads, tokens, size) to (batch, tokens, heads, size), or with
+    `packing`, (1, heads, real tokens, size) to (1, real tokens, heads, size)."""
+    if packing is None:
+        return attend(query, key, value, attention_mask, scaling, dropout).transpose(1, 2).contiguous(), None
+    found = []
+    for rows, block in packing.blocks:
+        states = _padded(block, query[:, :, rows], key[:, :, rows], value[:, :, rows])
+        found.append(block.pack(attend(*states, _mask(block), scaling, dropout).transpose(1, 2)))
+    return torch.cat(found, 1), None
 
 
 @lru_cache
@@ -111,25 +146,26 @@ def can_pack(backbone: nn.Module) -> None:
         )
 
 
-def _heads(layer_attention, *states: torch.Tensor) -> list[torch.Tensor]:
-    """(rows, tokens, size) to (rows, heads, tokens, size of a head)."""
-    return [state.unflatten(2, (-1, layer_attention.attention_head_size)).transpose(1, 2) for state in states]
+def _first_tokens_find(self, query, key, value, packing) -> torch.Tensor:
+    """What the first tokens (batch, 1, size) find in all tokens (1, real tokens, size): (batch, 1, size)."""
+    states = [x.unflatten(2, (-1, self.attention_head_size)).transpose(1, 2) for x in (query, key, value)]
+    states[1:] = _padded(packing, *states[1:])
+    found = attend(*states, _mask(packing), dropout=self.dropout.p * self.training)
+    return found.transpose(1, 2).flatten(2)
 
 
 def _first_token_bert(self, hidden_states, attention_mask=None, *_, packing, **__):
     inner, outer = self.attention.self, self.attention.output
     first = hidden_states[:, packing.starts].transpose(0, 1)
-    states = _heads(inner, inner.query(first), inner.key(hidden_states), inner.value(hidden_states))
-    context, _ = attention(inner, *states, None, dropout=inner.dropout.p * self.training, packing=packing)
-    return self.feed_forward_chunk(outer(context.flatten(2), first))
+    states = inner.query(first), inner.key(hidden_states), inner.value(hidden_states)
+    return self.feed_forward_chunk(outer(_first_tokens_find(inner, *states, packing), first))
 
 
 def _first_token_distilbert(self, hidden_states, attention_mask=None, *, packing, **_):
     inner = self.attention
     first = hidden_states[:, packing.starts].transpose(0, 1)
-    states = _heads(inner, inner.q_lin(first), inner.k_lin(hidden_states), inner.v_lin(hidden_states))
-    context, _ = attention(inner, *states, None, dropout=inner.dropout.p * self.training, packing=packing)
-    attended = self.sa_layer_norm(inner.out_lin(context.flatten(2)) + first)
+    states = inner.q_lin(first), inner.k_lin(hidden_states), inner.v_lin(hidden_states)
+    attended = self.sa_layer_norm(inner.out_lin(_first_tokens_find(inner, *states, packing)) + first)
     return self.output_layer_norm(self.ffn(attended) + attended)
 
 

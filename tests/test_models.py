@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib import backbones
+from lib.attention import fast_dropout
 from lib.errors import InputError
 from lib.heads import HEADS
-from lib.attention import fast_dropout
 from lib.models import build_model
 
 

@@ -15,7 +15,7 @@ class IndexBatches(Sampler):
     """Lists of row numbers; each row once an epoch, the order a function of (seed, epoch) alone.
 
     random: a permutation cut into batches. grouped: the same, but sorted by length within pools of 50 batches, and the
-    batches then shuffled. sorted: longest first, for evaluation. packed and grouped_packed are the batches of random and
+    batches then shuffled. sorted: longest first, for evaluation. packed and grouped_packed: the same as random and
     grouped, for a model that computes them without padding (`lib.build_model`).
     """
 

@@ -74,7 +74,7 @@ class Classifier(nn.Module):
         return {name: packing.pack(value) for name, value in inputs.items()} | {"packing": packing}
 
     def _hidden(self, ids: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The hidden states (batch, tokens, size) that the head reads and their mask; packed, maybe the first's alone."""
+        """The hidden states (batch, tokens, size) that the head reads, and their mask; packed, maybe of one token."""
         inputs = self._inputs(ids, mask)
         hidden = self.backbone(**inputs).last_hidden_state
         if not self.packed:

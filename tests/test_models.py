@@ -120,3 +120,19 @@ def test_pickled_weights_are_refused(tiny, tmp_path):
 def test_unknown_head(tiny):
     with pytest.raises(InputError, match="Unknown head 'cl'. Did you mean cls"):
         build_model(tiny["bert"], head="cl", num_labels=2)
+
+
+def test_fast_dropout_is_independent_within_and_between_steps():
+    """Any two lanes of a 64-bit integer, and the same place at neighbouring steps and seeds, meet with p²."""
+    from lib.training import seed_step
+
+    drawn = {}
+    for seed, step in ((3, 7), (3, 8), (4, 7)):
+        seed_step(seed, step)
+        drawn[seed, step] = fast_dropout(torch.ones(1_000_000), 0.1) == 0
+    first = drawn.pop((3, 7))
+    pairs = [(first[distance:], first[:-distance]) for distance in (1, 2, 3, 4)]
+    lanes = first.view(-1, 4)
+    assert ((lanes.double().mean(0) - 0.1).abs() < 5 * (0.09 / len(lanes)) ** 0.5).all()  # no lane drops more
+    for one, other in [*pairs, *((first, other) for other in drawn.values())]:
+        assert abs(float((one & other).double().mean()) - 0.01) < 5 * (0.01 * 0.99 / len(one)) ** 0.5

@@ -33,6 +33,7 @@ class RunConfig(BaseModel):
     head: str = "native"  # native, or a row of lib.heads.HEADS
     dropout: float = Field(0.1, ge=0, lt=1)  # of the head; native heads have the backbone's
     prior_bias: bool = False  # the output layer's bias starts at train's label shares, not near zero
+    freeze: Literal["backbone"] | None = None  # train the head alone, on documents that are embedded once
     layers: int | None = Field(None, ge=1)  # of the backbone, from the bottom; None: all
     max_length: int = Field(128, ge=3)  # tokens
     truncation: Literal["head", "tail", "head_tail"] = "head"  # what a longer document keeps

@@ -14,6 +14,15 @@ def first_token(head: nn.Module, hidden: torch.Tensor, mask: torch.Tensor) -> to
     return hidden[:, 0]
 
 
+def mean_of_tokens(head: nn.Module, hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """The `pool` of the heads that read the plain mean of the real tokens."""
+    kept = mask.unsqueeze(-1).to(hidden.dtype)
+    return (hidden * kept).sum(1) / kept.sum(1)
+
+
+ONE_VECTOR = (first_token, mean_of_tokens)  # the pools that have no weights
+
+
 class ClsHead(nn.Module):
     """First token → dropout → dense → tanh → dropout → logits, as RoBERTa's own head does."""
 
@@ -51,9 +60,7 @@ class WeightedAverageHead(ClsHead):
 class MeanHead(ClsHead):
     """The same over the plain mean of the real tokens."""
 
-    def pool(self, hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        kept = mask.unsqueeze(-1).to(hidden.dtype)
-        return (hidden * kept).sum(1) / kept.sum(1)
+    pool = mean_of_tokens
 
 
 class LstmHead(ClsHead):
@@ -97,7 +104,7 @@ class FirstTokenHead(nn.Module):
 class MeanLinearHead(FirstTokenHead):
     """Plain mean of the real tokens → dropout → logits."""
 
-    pool = MeanHead.pool
+    pool = mean_of_tokens
 
 
 HEADS = {

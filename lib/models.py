@@ -75,6 +75,8 @@ class Classifier(nn.Module):
 
     def _hidden(self, ids: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The hidden states (batch, tokens, size) that the head reads, and their mask; packed, maybe of one token."""
+        if ids.is_floating_point():
+            return ids, mask
         inputs = self._inputs(ids, mask)
         hidden = self.backbone(**inputs).last_hidden_state
         if not self.packed:
@@ -84,7 +86,10 @@ class Classifier(nn.Module):
         return inputs["packing"].pad(hidden), mask
 
     def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Logits (batch, num_labels), or the number (batch, 1), for token ids and mask (batch, tokens)."""
+        """Logits (batch, num_labels), or the number (batch, 1), for token ids and mask (batch, tokens).
+
+        In the place of ids, a head also takes the vector of each document, (batch, 1, size) (see `lib.features`).
+        """
         if self.head is None:
             logits = self.backbone(**self._inputs(ids, mask)).logits
         else:

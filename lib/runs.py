@@ -24,6 +24,7 @@ from lib.checkpoints import OFTEN, Due, Record, load_newest, save_checkpoint, sa
 from lib.config import DATA_FIELDS, RunConfig
 from lib.data import Corpus
 from lib.errors import InputError, StoppedError
+from lib.features import embed_tokens
 from lib.health import even_loss, prior_logits, prior_loss
 from lib.loaders import make_loader
 from lib.losses import Objective, make_loss
@@ -206,6 +207,8 @@ def _prepare(config: RunConfig, corpus: Corpus) -> tuple:
         model.unit = (float(corpus.train.labels.mean()), float(corpus.train.labels.std()))
     if corpus.train.pairs is not None:
         reads_pairs(model, config.backbone)
+    if config.freeze:
+        tokens = embed_tokens(model, tokens, config.backbone, precision=config.precision, cache=store() / "features")
     optimizer = make_optimizer(
         config.optimizer, model, learning_rate=config.learning_rate, weight_decay=config.weight_decay
     )

@@ -9,6 +9,7 @@ STUDIES := $(patsubst notebooks/%.ipynb,%,$(wildcard notebooks/*.ipynb))
 
 .DEFAULT_GOAL := help
 .PHONY: help setup test stress sweep-postgres lab verify site site-check lint lock clean $(STUDIES)
+.PHONY: help setup test bench stress sweep-postgres lab verify lint lock clean $(STUDIES)
 
 ## Show this list
 help:
@@ -40,6 +41,11 @@ test: $(READY)
 	@$(PY) -m pytest -n 2 --dist worksteal $(ARGS)
 
 ## Kill runs and workers of a sweep, again and again, and count what was lost (some minutes)
+## Measure speed against Hugging Face Trainer and write results/benchmark/<machine>/ (a quarter of an hour, nothing else running)
+bench: $(READY)
+	@$(PY) -m tests.bench $(ARGS)
+
+## Kill workers of a sweep, again and again, and count what was lost (some minutes)
 stress: $(READY)
 	@$(PY) -m tests.stress_kills
 	@$(PY) -m tests.stress
@@ -54,7 +60,7 @@ lab: $(READY)
 
 ## Recompute every table of every published page from its predictions
 verify: $(READY)
-	@$(PY) -m lib verify results/*/*/
+	@$(PY) -m lib verify $(filter-out results/benchmark/%,$(wildcard results/*/*/))
 
 ## Build the pages as a static site, site/index.html
 site: $(READY)

@@ -540,3 +540,23 @@ def number_scatter(table: pd.DataFrame, *, title: str) -> Figure:
     ax.set_ylabel("predicted, mean over seeds")
     _title(figure, title)
     return figure
+
+
+@styled
+def speeds(table: pd.DataFrame, *, versus: str, title: str) -> Figure:
+    """Documents a second with intervals, a bar a configuration; beside it the ratio (middle, low, high) in `versus`."""
+    figure = Figure(figsize=(7.2, 1.0 + 0.38 * len(table)))
+    ax = figure.subplots()
+    places = np.arange(len(table))[::-1]
+    speed = table["samples_per_second"]
+    whiskers = [speed - table["samples_per_second_low"], table["samples_per_second_high"] - speed]
+    shades = [COLOURS[0] if by == "ours" else COLOURS[1] for by in table["by"]]
+    ax.barh(places, speed, xerr=whiskers, height=0.62, color=shades, error_kw={"linewidth": 1.2, "ecolor": "#333333"})
+    for place, end, ratio in zip(places, table["samples_per_second_high"], table[versus], strict=True):
+        ax.annotate(f"{ratio[0]:.1f}×", (end, place), (5, 0), textcoords="offset points", va="center", fontsize=9)
+    ax.set_yticks(places, table["configuration"])
+    ax.set_xlim(0, 1.12 * table["samples_per_second_high"].max())
+    ax.grid(axis="y", visible=False)
+    ax.set_xlabel(f"documents a second, with 95 % interval; {versus} beside the bars")
+    _title(figure, title)
+    return figure

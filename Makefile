@@ -8,8 +8,7 @@ READY   := $(VENV)/.ready
 STUDIES := $(patsubst notebooks/%.ipynb,%,$(wildcard notebooks/*.ipynb))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test stress sweep-postgres lab verify site site-check lint lock clean $(STUDIES)
-.PHONY: help setup test bench stress sweep-postgres lab verify lint lock clean $(STUDIES)
+.PHONY: help setup test bench stress sweep-postgres lab verify site site-check lint lock clean $(STUDIES)
 
 ## Show this list
 help:

@@ -27,6 +27,7 @@ class Classifier(nn.Module):
         self.separator: int | None = None
         self.unit: tuple[float, float] | None = None
         self.packed = False
+        self.vocabulary: tuple | None = None  # see `compact`
         for module in list(self.modules()):
             for name, child in module.named_children():
                 if isinstance(child, nn.Dropout):
@@ -43,6 +44,25 @@ class Classifier(nn.Module):
             first_token_only(self.backbone)
         self.packed = True
         return self
+
+    @torch.no_grad()
+    def compact(self, used: torch.Tensor) -> None:
+        """Keep the embeddings of the tokens `used` only, until `expand`: for training without weight decay, which does
+        not move the others. On a CPU an optimizer's step over tens of thousands of words takes long."""
+        table = self.backbone.get_input_embeddings()
+        place = torch.full((len(table.weight),), -1)  # an index that fails, for tokens that are not there
+        place[used] = torch.arange(len(used))
+        self.vocabulary = table, used, place
+        self.backbone.set_input_embeddings(nn.Embedding.from_pretrained(table.weight[used], freeze=False))
+
+    @torch.no_grad()
+    def expand(self) -> None:
+        """Put the embeddings of all tokens back, the trained ones in their places."""
+        if self.vocabulary:
+            table, used, _ = self.vocabulary
+            table.weight[used] = self.backbone.get_input_embeddings().weight.to(table.weight.device)
+            self.backbone.set_input_embeddings(table)
+            self.vocabulary = None
 
     def embed(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Document embeddings (batch, size): what the head pools; of a native model, the first token's last state."""
@@ -71,6 +91,8 @@ class Classifier(nn.Module):
             return inputs | {"attention_mask": mask}
         packing = Packing(mask)
         inputs["position_ids"] = packing.positions(ids, self.backbone.config)
+        if self.vocabulary:
+            inputs["input_ids"] = self.vocabulary[2].to(ids.device)[ids.long()]
         return {name: packing.pack(value) for name, value in inputs.items()} | {"packing": packing}
 
     def _hidden(self, ids: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -185,6 +207,7 @@ def save_model(
 
     folder.mkdir(parents=True, exist_ok=True)
     model.fold_unit()
+    model.expand()
     model.backbone.config.problem_type = PROBLEMS.get(task, task)
     if head == "native":
         model.backbone.save_pretrained(folder)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 from filelock import FileLock, Timeout
 
 from lib import launch, training
@@ -22,7 +23,7 @@ from lib.baselines import BASELINES
 from lib.card import write_card
 from lib.checkpoints import OFTEN, Due, Record, load_newest, save_checkpoint, save_newest
 from lib.config import DATA_FIELDS, RunConfig
-from lib.data import Corpus
+from lib.data import SPLITS, Corpus
 from lib.errors import InputError, StoppedError
 from lib.features import embed_tokens
 from lib.health import even_loss, prior_logits, prior_loss
@@ -209,6 +210,8 @@ def _prepare(config: RunConfig, corpus: Corpus) -> tuple:
         reads_pairs(model, config.backbone)
     if config.freeze:
         tokens = embed_tokens(model, tokens, config.backbone, precision=config.precision, cache=store() / "features")
+    elif model.packed and not config.weight_decay:
+        model.compact(torch.cat([getattr(tokens, name).tensors[0].unique() for name in SPLITS]).unique().long())
     optimizer = make_optimizer(
         config.optimizer, model, learning_rate=config.learning_rate, weight_decay=config.weight_decay
     )

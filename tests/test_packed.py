@@ -98,3 +98,38 @@ def test_a_packed_run(tiny, folder):
     tokens = tokenize(load_corpus(str(folder), dev_rows=12), tiny["roberta"], max_length=16)
     again = evaluate(packed.model[0], make_loader(tokens.test)).logits[:, 0]
     assert stored.to_numpy() == pytest.approx(again, abs=2e-2)  # the stored model computes with padding
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_words_that_do_not_occur_are_left_out_of_training_only(tiny, folder, kind):
+    tokens = tokenize(load_corpus(str(folder), dev_rows=12), tiny[kind], max_length=16)
+    used = torch.cat([part.tensors[0].unique() for part in (tokens.train, tokens.dev)]).unique().long()
+    found = {}
+    for compact in (False, True):
+        model = build_model(tiny[kind], head="mean", num_labels=2, dropout=0.0, packed=True, seed=1)
+        size = model.backbone.get_input_embeddings().num_embeddings
+        if compact:
+            model.compact(used[used != used.max()])
+            with pytest.raises(IndexError):
+                fit(
+                    model,
+                    make_loader(tokens.train, batch_size=64, seed=1),
+                    make_loader(tokens.dev),
+                    epochs=1,
+                    learning_rate=1e-3,
+                )
+            model.expand()
+            model = build_model(tiny[kind], head="mean", num_labels=2, dropout=0.0, packed=True, seed=1)
+            model.compact(used)
+            assert model.backbone.get_input_embeddings().num_embeddings == len(used) < size
+        for module in model.modules():
+            if hasattr(module, "p"):
+                module.p = 0.0
+        options = {"epochs": 2, "learning_rate": 1e-3, "precision": "fp32"}
+        fit(model, make_loader(tokens.train, batch_size=8, seed=1), make_loader(tokens.dev), **options)
+        model.expand()
+        assert model.backbone.get_input_embeddings().num_embeddings == size
+        found[compact] = model.state_dict()
+    assert found[True].keys() == found[False].keys()
+    for name, weight in found[False].items():
+        assert torch.allclose(found[True][name], weight, atol=1e-6), name

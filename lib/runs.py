@@ -92,7 +92,7 @@ def run(
     A run that was stopped or killed goes on from its last checkpoint, written `checkpoint_every` (`1 epoch`,
     `100 steps`, `10 minutes`, `never`), to the same bytes. `keep` names beginnings (see `beginnings`) to leave a
     checkpoint of; a run goes on from the longest there is of its own. `tracker` (see `lib.tracking`) logs what is
-    trained now. `backend` (see `lib.launch.BACKENDS`) trains with so many `processes`. None of these changes a key. Two
+    trained now. `backend` (see `lib.launch.BACKENDS`) sets the precision, and trains with so many `processes`. Two
     processes that ask for the same run train it once: the second waits. A dead process holds no lock.
     """
     check_tracker(tracker)
@@ -110,7 +110,19 @@ def run(
     if processes > 1 and us.size == 1 and config.backbone not in BASELINES:
         launch.start(config, processes, tracker=tracker, checkpoint_every=checkpoint_every, keep=keep)
         return Run(folder)
-    locks = store() / "locks"
+    try:
+        asked = _carry_out(config, corpus, key, keep, tracker, due)
+    except OSError as error:
+        told = f"The run {key[:16]} could not be kept in {store()} ({(error.strerror or str(error)).lower()})"
+        raise InputError(f"{told}; mend that, and the same command goes on from its last checkpoint") from error
+    if asked:
+        raise StoppedError("after a run; the same command goes on with the next")
+    return Run(folder)
+
+
+def _carry_out(config: RunConfig, corpus: Corpus, key: str, keep: Collection[str], tracker: str, due: Due) -> list:
+    """Train what `run` wants, unless another process has done so meanwhile; returns the signals that asked to stop."""
+    folder, us, locks = store() / key[:16], team(), store() / "locks"
     locks.mkdir(parents=True, exist_ok=True)
     with _held(FileLock(locks / f"{key[:16]}.lock"), key) if us.leads else nullcontext(), stoppable() as asked:
         if not us.agree((folder / "status.json").exists()):
@@ -132,9 +144,7 @@ def run(
                 if result["status"] == "finished":
                     shutil.rmtree(folder / "checkpoint", ignore_errors=True)
         us.agree(True)  # the others wait until the leading process has written all
-    if asked:
-        raise StoppedError("after a run; the same command goes on with the next")
-    return Run(folder)
+    return asked
 
 
 def _clear(folder: Path) -> None:

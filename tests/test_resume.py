@@ -233,6 +233,40 @@ def test_a_disk_that_is_full_does_not_end_a_run(base, monkeypatch, capfd):
     same(again, store.Run(whole.folder.with_name("kept")))
 
 
+def test_a_disk_that_is_full_at_the_end_keeps_the_checkpoint(base, monkeypatch, capfd):
+    full = OSError(28, "No space left on device")
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "save_model", lambda *a, **k: (_ for _ in ()).throw(full))
+        told = "could not be kept in .* (no space left on device).*same command goes on from its last checkpoint"
+        with pytest.raises(InputError, match=told.replace("(", r"\(").replace(")", r"\)")):
+            run(base, tracker="none", checkpoint_every="5 steps")
+    run(base, tracker="none")
+    assert "goes on after step 5 of 6" in capfd.readouterr().out
+
+
+def test_a_store_that_cannot_be_written_is_one_sentence(base, monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("RUNS_DIR", str(tmp_path / "file" / "runs"))
+    with pytest.raises(InputError, match=r"file/runs.*\(not a directory\)"):
+        run(base, tracker="none")
+
+
+def test_evaluation_computes_in_halves_what_does_not_fit(base, monkeypatch):
+    model, *_, dev, _ = runs._prepare(base, store.corpus_of(base))
+    whole, forward, sizes = training.evaluate(model, dev, precision="fp32"), type(model).forward, []
+
+    def small(self, ids, mask):
+        sizes.append(len(ids))
+        if len(ids) > 4:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        return forward(self, ids, mask)
+
+    monkeypatch.setattr(type(model), "forward", small)
+    halves = training.evaluate(model, dev, precision="fp32")
+    assert sizes == [12, 6, 3, 3, 6, 3, 3]
+    assert abs(halves.logits.astype(float) - whole.logits.astype(float)).max() < 2e-3
+
+
 def test_when_a_checkpoint_is_due(monkeypatch):
     now = [0.0]
     monkeypatch.setattr(checkpoints.time, "monotonic", lambda: now[0])

@@ -47,6 +47,8 @@ def train(config: Path, overrides: Annotated[Optional[list[str]], typer.Argument
     for key, value in assignments(overrides or []).items():
         outer, _, inner = key.rpartition(".")
         if outer:
+            if not isinstance(values.get(outer, {}), dict):
+                raise InputError(f"Unknown parameter {key!r}: {outer} is {values[outer]!r}")
             values[outer] = values.get(outer, {}) | {inner: value}
         else:
             values[key] = value

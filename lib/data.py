@@ -151,11 +151,12 @@ def to_splits(
     return splits, names
 
 
-def carve(split: Split, rows: int, seed: int) -> tuple[Split, Split]:
+def carve(split: Split, rows: int, seed: int, *, or_more: bool = False) -> tuple[Split, Split]:
     """Take `rows` documents out of a split, stratified by label: (what is left, what was taken), in source order.
 
     Equal texts stay on one side, so the number taken can differ by a few; the text of a class that has no other is
-    left. Documents with several labels or a number are taken without strata. Raises InputError where it cannot be done.
+    left. Documents with several labels or a number are taken without strata. `or_more`: one of each class at least.
+    Raises InputError where it cannot be done.
     """
     from sklearn.model_selection import train_test_split
 
@@ -166,12 +167,15 @@ def carve(split: Split, rows: int, seed: int) -> tuple[Split, Split]:
         size = Counter(split.labels[groups].tolist())
         groups = groups[[size[label] > 1 for label in split.labels[groups].tolist()]]
         strata = split.labels[groups]
-    if not 0 < rows < len(groups):
-        raise InputError(f"Cannot split off {rows} rows, stratified by label: there are {len(groups)} different texts")
-    try:
-        _, taken = train_test_split(groups, test_size=rows, random_state=seed, stratify=strata)
-    except ValueError as error:
-        raise InputError(f"Cannot split off {rows} rows, stratified by label: {error}") from None
+    classes = 1 if strata is None else len(np.unique(strata))
+    rows = max(rows, classes, 1) if or_more else rows
+    if not 0 < classes <= rows <= len(groups) - classes:
+        within = "" if strata is None else f" in {classes} classes that have more than one text"
+        raise InputError(
+            f"Cannot split off {rows:,} rows, stratified by label: there are {len(groups):,} different texts{within}, "
+            "and both sides need one of each; is it the right label column, and the right number of rows?"
+        )
+    _, taken = train_test_split(groups, test_size=rows, random_state=seed, stratify=strata)
     out = np.isin(group, taken)
     return split.take(np.flatnonzero(~out)), split.take(np.flatnonzero(out))
 
@@ -201,11 +205,21 @@ def read_folder(path: Path, text: str, label: str, names: tuple[str, ...] | None
     files = find_files(path, reading)
     tables = {split: read_table(file, reading) for split, file in files.items()}
     splits, names = to_splits(tables, text, label, names, reading)
-    if (path / "labels.json").is_file():  # what ids mean: a mapping, or a list in their order
-        meaning = json.loads((path / "labels.json").read_text(encoding="utf-8"))
-        meaning = meaning if isinstance(meaning, dict) else {str(i): name for i, name in enumerate(meaning)}
+    if (path / "labels.json").is_file():
+        meaning = read_meaning(path / "labels.json")
         names = tuple(meaning.get(name, name) for name in names)
     return splits, names, files, tuple(row for table in tables.values() for row in table.bad)
+
+
+def read_meaning(path: Path) -> dict[str, str]:
+    """The names of label ids, from a JSON mapping or a list in their order. Raises InputError."""
+    try:
+        meaning = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path.name} is not JSON: {error}") from None
+    if not isinstance(meaning, dict | list):
+        raise InputError(f"{path.name} is neither a mapping from labels to their names nor a list of names")
+    return {str(i): str(name) for i, name in (meaning.items() if isinstance(meaning, dict) else enumerate(meaning))}
 
 
 def read_hub(entry: Dataset, text: str, label: str):
@@ -255,9 +269,11 @@ def read_source(dataset: str, data_dir, text: str, label: str, names: tuple[str,
     if entry.hub:
         splits, at = read_hub(entry, text, label), f"{entry.hub} on the Hugging Face Hub at {entry.revision[:7]}"
         return splits, entry.label_names, f"{entry.about}; {at}", ()
-    if Path(dataset).expanduser().exists():
+    if os.path.exists(os.path.expanduser(dataset)):
         splits, names, files, bad = read_folder(Path(dataset).expanduser(), text, label, names, reading)
-        return splits, names, f"the files {', '.join(file.name for file in files.values())}", bad
+        return splits, names, f"the file{'s' * (len(files) > 1)} {', '.join(file.name for file in files.values())}", bad
+    if os.sep in dataset or dataset.lower().endswith(SUFFIXES):
+        raise InputError(f"There is no file or folder {dataset}")
     return lookup(DATASETS, dataset, "dataset (nor is there such a folder or file)")
 
 
@@ -321,14 +337,14 @@ def load_corpus(
         found = names[int(train.labels.flat[0])] if len(train) else "none"
         raise InputError(f"{dataset}: column {label!r} of train has one class only ({found}); at least two are needed")
     if "test" not in splits:
-        train, splits["test"] = carve(train, test_rows or max(1, len(train) // 5), split_seed)
+        train, splits["test"] = carve(train, test_rows or len(train) // 5, split_seed, or_more=not test_rows)
     elif test_rows and test_rows < len(splits["test"]):
         _, splits["test"] = carve(splits["test"], test_rows, split_seed)
     if "dev" in splits and dev_rows and dev_rows < len(splits["dev"]):
         _, splits["dev"] = carve(splits["dev"], dev_rows, split_seed)
     elif "dev" not in splits:
-        rows = dev_rows or max(1, min(5000, (train_rows or len(train)) // 10))
-        train, splits["dev"] = carve(train, rows, split_seed)
+        rows = dev_rows or min(5000, (train_rows or len(train)) // 10, len(train) // 10)
+        train, splits["dev"] = carve(train, rows, split_seed, or_more=not dev_rows)
     if train_rows and train_rows < len(train):
         _, train = carve(train, train_rows, split_seed)
     splits = {name: splits[name] if name != "train" else train for name in SPLITS}

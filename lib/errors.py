@@ -18,7 +18,9 @@ def nearest(name: str, choices: Iterable[str]) -> str:
     """A proposal to end a message with: " Did you mean …?", or else " Choose from …."."""
     choices = [str(choice) for choice in choices]
     close = difflib.get_close_matches(str(name), choices, n=1, cutoff=0.6)
-    return f" Did you mean {close[0]}?" if close else f" Choose from {', '.join(choices)}."
+    if close:
+        return f" Did you mean {close[0] if close[0] == close[0].strip() else repr(close[0])}?"
+    return f" Choose from {', '.join(choices)}."
 
 
 def lookup(table: dict, name: str, what: str):
@@ -34,5 +36,7 @@ def explain(error: ValidationError, names: Iterable[str]) -> InputError:
     name = ".".join(map(str, first["loc"]))
     if first["type"] == "extra_forbidden":
         return InputError(f"Unknown parameter {name!r}.{nearest(name, names)}")
+    if first["type"] == "missing":
+        return InputError(f"{name} is missing")
     message = first["msg"].removeprefix("Value error, ")
     return InputError(f"{name} = {first['input']!r}: {message[0].lower()}{message[1:]}")

@@ -1,6 +1,7 @@
 """Labels from the cells of a column: one class, several, or a real number."""
 
 import math
+import re
 
 import numpy as np
 
@@ -29,8 +30,9 @@ def cells(table: Table, column: str, task: str) -> list[list[str]]:
             parts = text.split(table.reading.label_separator) if table.reading.label_separator else [text]
         parts = [part.strip() if table.reading.label_separator else part for part in parts]
         parts = list(dict.fromkeys(part for part in parts if part.strip()))
-        if not parts:
-            table.refuse(row, f": column {column!r} has no label")
+        if not parts or isinstance(value, dict):
+            table.refuse(row, f": column {column!r} has {'an object, which is no' if parts else 'no'} label")
+            parts = []
         elif task == "classification" and (reason := _no_class(parts, column, table.reading)):
             table.refuse(row, reason)
             parts = []
@@ -61,7 +63,7 @@ def _no_class(parts: list[str], column: str, reading: Reading) -> str:
 def names_of(found: list[list[str]]) -> tuple[str, ...]:
     """The names that occur, numbers in numeric order."""
     names = {name for parts in found for name in parts}
-    numeric = all(name.lstrip("-").isdigit() for name in names)
+    numeric = all(re.fullmatch(r"-?\d{1,400}", name) for name in names)
     return tuple(sorted(names, key=int if numeric else None))
 
 

@@ -31,7 +31,7 @@ RENAMED = {  # the plugin's keys -> ours
     "trainer.train_batch_size": "batch_size", "trainer.max_grad_norm": "clip_norm", "trainer.backend": "precision",
 }  # fmt: skip
 VALUES = {  # where the plugin's values mean something else here
-    "data.header": lambda value: value is not None,
+    "data.header": lambda value: value is not None and value is not False,  # null is the plugin's, false is ours
     "module.metric": {
         "acc": "accuracy", "acc_and_f1": "weighted_f1", "mcc": "mcc", "pearson_and_spearman": "spearman",
     }.get,
@@ -77,12 +77,17 @@ _Loader.add_implicit_resolver("tag:yaml.org,2002:float", NUMBER, list("-+.012345
 _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", TRUTH, list("tTfF"))
 
 
+NAMES = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge")
+
+
 def _mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict:
     lines: dict[str, int] = {}
     for key, _ in node.value:
+        if not isinstance(key, yaml.ScalarNode) or key.tag not in NAMES:
+            raise yaml.MarkedYAMLError(problem="a name is a word", problem_mark=key.start_mark)
         if key.value in lines:
             raise yaml.MarkedYAMLError(
-                problem=f"{key.value} is there twice, in line {lines[key.value]} and", problem_mark=key.start_mark
+                problem=f"{key.value} is there already, in line {lines[key.value]}", problem_mark=key.start_mark
             )
         lines[key.value] = key.start_mark.line + 1
     return loader.construct_mapping(node, deep=True)
@@ -97,7 +102,7 @@ def read_value(name: str, text: str):
         return text
     try:
         return yaml.load(text, _Loader)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, RecursionError):
         raise InputError(f"{name}: {text!r} is not YAML; a list is written [1, 2]") from None
 
 
@@ -115,6 +120,8 @@ def read_yaml(path: Path) -> dict:
             problem = "a tab; indent with spaces"
         line = f", line {mark.line + 1}" if mark else ""
         raise InputError(f"{path.name}{line} is not YAML: {' '.join(problem.split())}") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path.name} is not YAML that can be read: {error}") from None
     if not isinstance(values, dict):
         raise InputError(f"{path.name} has no `name: value` lines, but {type(values).__name__}")
     return values
@@ -165,5 +172,7 @@ def to_parameters(values: dict, allowed: dict, where: str) -> dict:
             raise InputError(f"{where}: unknown parameter {key!r}.{nearest(key, same or known)}")
         if value is None and allowed[name] is not None:
             value = type(allowed[name])()
+        if name in found:
+            raise InputError(f"{where}: {name} is there twice, the second time as {key}")
         found[name] = value
     return found

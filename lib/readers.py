@@ -1,5 +1,6 @@
 """Tables from files, row by row, with the line of everything that is wrong in them."""
 
+import codecs
 import csv
 import dataclasses
 import gzip
@@ -60,8 +61,25 @@ class Reading(BaseModel):
             raise ValueError("no such encoding is known; for example utf-8, latin-1, cp1252, utf-16") from None
         return value
 
+    @field_validator("labels")
+    @classmethod
+    def _each_once(cls, value):
+        for i, name in enumerate(value or ()):
+            if name in value[:i] or not name.strip():
+                raise ValueError("a class has no name" if not name.strip() else f"the class {name!r} is there twice")
+        return value
+
+    @field_validator("task")
+    @classmethod
+    def _fits(cls, value, info):
+        given = [name for name in ("labels", "label_separator") if info.data.get(name)]
+        if value == "regression" and given:
+            raise ValueError(f"real numbers have no {given[0]}; leave out one of the two")
+        return value
+
 
 PLAIN = Reading()
+TOO_MUCH = "a number of thousands of digits, or thousands of nested brackets"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,6 +107,8 @@ class Table:
 
     def column(self, name: str) -> list:
         if name not in self.columns:
+            if name.isdecimal() and 1 <= int(name) <= len(self.columns):
+                return list(self.columns.values())[int(name) - 1]
             only = next(iter(self.columns)) if len(self.columns) == 1 else ""
             if found := next((sign for sign in ";\t|," if sign in only), None):
                 shown = "tab" if found == "\t" else found
@@ -128,7 +148,8 @@ def open_bytes(path: Path):
 
 def lines_of(path: Path, reading: Reading) -> Iterator[str]:
     """The lines of a text file, ends included. Raises InputError with the line that cannot be decoded."""
-    encoding = "utf-8-sig" if reading.encoding.lower().replace("_", "-") in ("utf-8", "utf8") else reading.encoding
+    encoding = codecs.lookup(reading.encoding).name
+    encoding = "utf-8-sig" if encoding == "utf-8" else encoding
     with open_bytes(path) as stream:
         try:
             start = stream.peek(2)[:2]
@@ -142,7 +163,7 @@ def lines_of(path: Path, reading: Reading) -> Iterator[str]:
                             "UTF-16, set encoding: utf-16"
                         )
                     yield line
-        except UnicodeDecodeError:
+        except UnicodeError:
             raise _undecodable(path, reading.encoding) from None
         except (OSError, EOFError) as error:
             raise InputError(f"{path.name} cannot be unpacked: {error}") from None
@@ -155,8 +176,9 @@ def _undecodable(path: Path, encoding: str) -> InputError:
         for number, line in enumerate(stream, 1):
             try:
                 line.decode(encoding)
-            except UnicodeDecodeError as error:
-                place, byte = f", line {number}", f" (byte 0x{line[error.start]:02x})"
+            except UnicodeError as error:
+                place = f", line {number}"
+                byte = f" (byte 0x{line[error.start]:02x})" if isinstance(error, UnicodeDecodeError) else ""
                 break
     return InputError(f"{path.name}{place} is not {encoding.upper()}{byte}; say what it is, for example "
                       "encoding: latin-1, or convert it: iconv -f latin1 -t utf-8")  # fmt: skip
@@ -198,6 +220,10 @@ def _json(path: Path, reading: Reading):
         rows = json.loads("".join(lines_of(path, reading)))
     except json.JSONDecodeError as error:
         raise InputError(f"{path.name}, line {error.lineno} is not JSON: {error.msg}") from None
+    except InputError:
+        raise
+    except (ValueError, RecursionError):
+        raise InputError(f"{path.name} is not JSON that can be read: it has {TOO_MUCH}") from None
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise InputError(f"{path.name} is no JSON list of objects with a name for each column")
     yield from enumerate(rows, 1)
@@ -210,6 +236,9 @@ def _json_lines(path: Path, reading: Reading, bad: list[BadRow]):
                 row = json.loads(line)
             except json.JSONDecodeError as error:
                 refuse(path, number, f" is not JSON: {error.msg}", bad, reading)
+                continue
+            except (ValueError, RecursionError):
+                refuse(path, number, f" is not JSON that can be read: it has {TOO_MUCH}", bad, reading)
                 continue
             if isinstance(row, dict):
                 yield number, row

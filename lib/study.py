@@ -2,6 +2,7 @@
 
 import ast
 import base64
+import hashlib
 import json
 import os
 import re
@@ -25,6 +26,7 @@ NOTEBOOKS = ROOT / "notebooks"
 RESULTS = ROOT / "results"
 QUIET = {"TQDM_DISABLE": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}
 COLUMNS = ("text", "text_pair", "label")  # parameters
+LONGEST = 80  # characters of a part of a folder's name
 NOT_PUBLISHED = ("seconds", "samples_per_second", "tokens_per_second")  # timings would make every diff a finding
 
 
@@ -126,12 +128,16 @@ def run_study(
 def folder_of(profile: str, overrides: dict) -> str:
     """The name of a page's folder below its study's."""
     base, rest = [profile], overrides
-    if "text" in overrides and Path(overrides.get("dataset", "")).expanduser().exists():
-        base = ["own", Path(overrides["dataset"]).name.split(".")[0]]
+    own = os.path.expanduser(overrides.get("dataset", ""))
+    if "text" in overrides and os.path.exists(own):
+        base = ["own", Path(own).resolve().name.split(".")[0]] + [profile] * (profile != "small")
         rest = {key: value for key, value in overrides.items() if key not in ("dataset", "text", "label")}
     changes = "_".join(f"{key}={value}" for key, value in rest.items())
     parts = [*base, changes] if changes else base
-    return "--".join(re.sub(r"[^A-Za-z0-9=._-]+", "-", part)[:80] for part in parts)
+    names = [re.sub(r"[^\w=.-]+", "-", part) for part in parts]
+    if max(map(len, names)) > LONGEST:  # what is cut off makes the difference
+        names.append(hashlib.sha256("--".join(parts).encode()).hexdigest()[:8])
+    return "--".join(name[:LONGEST] for name in names)
 
 
 def execute(notebook: Path, parameters: dict, output: Path):

@@ -254,12 +254,10 @@ def _work(spec: Sweep, storage, study, cells: list[dict], rung: int, last: bool)
             continue
         cell = {field: trial.suggest_categorical(field, values) for field, values in spec.space.items()}
         config = spec.config(cell)
-        with signs_of_life(trial):  # the first cell reads the data
-            names = beginnings(config)
-        config = config if last else config.with_(stop_after=rung)
         try:
-            with signs_of_life(trial):
-                finished = run(config, () if last else {names[rung - 1]}, spec.tracker)
+            with signs_of_life(trial):  # the first cell reads the data
+                keep = () if last else {beginnings(config)[rung - 1]}
+                finished = run(config if last else config.with_(stop_after=rung), keep, spec.tracker)
             trial.set_user_attr("run", finished.key[:16])
             trial.set_user_attr("status", finished.verdict.get("outcome", finished.status["status"]))
         except InputError as error:
@@ -283,6 +281,7 @@ def sweep(spec: Sweep, *, workers: int = 1, storage: str | None = None) -> Runs:
     """The runs of a sweep, the best dev score first. Processes with the same specification and storage share the work;
     `workers` starts so many on this machine, each with its share of the threads. What is finished is not run again."""
     check_tracker(spec.tracker)
+    beginnings(spec.config(spec.cells()[0]))  # reads the data: what is wrong with it is said before the name is taken
     opened = storage_of(spec, storage)
     cells, rungs = spec.cells(), spec.rungs()
     if spec.search == "tpe":
@@ -308,13 +307,25 @@ def _start(spec: Sweep, workers: int, storage: str | None) -> None:
     path.write_text(yaml.safe_dump(spec.model_dump(), sort_keys=False), encoding="utf-8")
     command = [sys.executable, "-m", "lib", "sweep", str(path), *(["--storage", storage] if storage else [])]
     threads = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // workers))}
-    processes = [subprocess.Popen(command, env=os.environ | threads, cwd=ROOT) for _ in range(workers)]
+    told = {"stdout": subprocess.PIPE, "text": True, "encoding": "utf-8"}  # line by line, also into a notebook
+    processes = [subprocess.Popen(command, env=os.environ | threads, cwd=ROOT, **told) for _ in range(workers)]
+    tellers = [threading.Thread(target=_tell, args=(process.stdout,), daemon=True) for process in processes]
     try:
-        for process in processes:
+        for teller in tellers:
+            teller.start()
+        for process, teller in zip(processes, tellers, strict=True):
             process.wait()
+            teller.join()
     finally:
         for process in processes:
             process.terminate()
+
+
+def _tell(lines) -> None:
+    """Print a worker's lines, but the last: the best run's folder is told by who started it."""
+    for line in lines:
+        if not line.startswith(str(store())):
+            print(line, end="", flush=True)
 
 
 def survivors(study, cells: list[dict], eta: int) -> list[dict]:

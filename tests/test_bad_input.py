@@ -114,6 +114,27 @@ FILES = {
         "encoding = 'utf-9': no such encoding is known; for example utf-8, latin-1, cp1252, utf-16",
     ),
     "a long delimiter": (GOOD, {"delimiter": "::"}, "delimiter = '::': a delimiter is one character, or tab"),
+    "another encoding said": (
+        GOOD, {"encoding": "utf-16"},
+        "train.csv, line 1 is not UTF-16 (byte 0x0a); say what it is, for example encoding: latin-1, or convert it: "
+        "iconv -f latin1 -t utf-8",
+    ),
+    "a class listed twice": (
+        GOOD, {"labels": ("a", "b", "a")}, "labels = ('a', 'b', 'a'): the class 'a' is there twice",
+    ),
+    "a class without a name": (GOOD, {"labels": ("a", " ")}, "labels = ('a', ' '): a class has no name"),
+    "classes of a regression": (
+        GOOD, {"labels": ("a", "b"), "task": "regression"},
+        "task = 'regression': real numbers have no labels; leave out one of the two",
+    ),
+    "a blank in the header": (
+        rows(b"good,a", header=b"text, label"), {}, "train.csv has no column 'label'. Did you mean ' label'?",
+    ),
+    "texts for labels": (
+        rows(b"one,a", b"two,b", b"three,c"), {},
+        "Cannot split off 1 rows, stratified by label: there are 0 different texts in 0 classes that have more than "
+        "one text, and both sides need one of each; is it the right label column, and the right number of rows?",
+    ),
     "no such test file": (GOOD, {"test_file": "nowhere.csv"}, "There is no file nowhere.csv"),
 }  # fmt: skip
 
@@ -173,7 +194,66 @@ def test_damaged_archives_and_json(tmp_path):
         load_corpus(str(tmp_path / "train.json"))
 
 
+def test_json_that_is_too_much(tmp_path):
+    for name, content in [("deep", "[" * 100_000), ("long", '{"text": "a", "label": ' + "9" * 5000 + "}")]:
+        for suffix, place in [("json", ""), ("jsonl", ", line 1")]:
+            (tmp_path / f"{name}.{suffix}").write_text(content)
+            with pytest.raises(InputError) as error:
+                load_corpus(str(tmp_path / f"{name}.{suffix}"))
+            told = (
+                "is not JSON that can be read: it has a number of thousands of digits, or thousands of nested brackets"
+            )
+            assert str(error.value) == f"{name}.{suffix}{place} {told}"
+    (tmp_path / "object.jsonl").write_text('{"text": "good", "label": {"a": 1}}')
+    with pytest.raises(InputError, match=r"^object.jsonl, line 1: column 'label' has an object, which is no label$"):
+        load_corpus(str(tmp_path / "object.jsonl"))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            "{bad",
+            "labels.json is not JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)",
+        ),
+        ("3", "labels.json is neither a mapping from labels to their names nor a list of names"),
+    ],
+)
+def test_meanings_of_labels(tmp_path, content, message):
+    (tmp_path / "train.csv").write_bytes(GOOD)
+    (tmp_path / "labels.json").write_text(content)
+    with pytest.raises(InputError) as error:
+        load_corpus(str(tmp_path))
+    assert str(error.value) == message
+
+
+@pytest.mark.parametrize("path", ["nowhere.csv", "no/where", "x" * 300 + ".tsv.gz"])
+def test_a_path_that_is_none(path):
+    with pytest.raises(InputError) as error:
+        load_corpus(path)
+    assert str(error.value) == f"There is no file or folder {path}"
+
+
 # ---- what looks bad, and is read all the same
+
+
+@pytest.mark.parametrize("names", [("²", "³"), ("--5", "3"), ("01", "1"), ("1", "9" * 5000)])
+def test_labels_that_look_like_numbers(tmp_path, names):
+    (tmp_path / "train.csv").write_text("text,label\n" + "".join(f"text {i},{names[i % 2]}|\n" for i in range(40)))
+    corpus = load_corpus(str(tmp_path / "train.csv"), reading=Reading(label_separator="|"))
+    assert set(corpus.label_names) == set(names)
+
+
+def test_a_small_file_has_every_class_on_every_side(tmp_path):
+    (tmp_path / "train.csv").write_text("text,label\n" + "".join(f"text {i},{i % 5}\n" for i in range(20)))
+    corpus = load_corpus(str(tmp_path / "train.csv"), train_rows=5000)
+    assert [len(split) for split in (corpus.train, corpus.dev, corpus.test)] == [10, 5, 5]
+    assert all(set(split.labels) == set(range(5)) for split in (corpus.train, corpus.dev, corpus.test))
+
+
+def test_an_encoding_by_any_of_its_names(tmp_path):
+    (tmp_path / "train.csv").write_bytes(b"\xef\xbb\xbf" + GOOD)
+    assert load_corpus(str(tmp_path / "train.csv"), reading=Reading(encoding="U8")).num_labels == 2
 
 
 def test_a_byte_order_mark_and_na_are_text(tmp_path):
@@ -222,7 +302,9 @@ def test_bad_rows_can_be_left_out_and_are_listed(tmp_path, capsys):
     ("content", "message"),
     [
         ("a: 1\n\tb: 2\n", "my.yaml, line 2 is not YAML: a tab; indent with spaces"),
-        ("epochs: 1\nseed: 2\nepochs: 3\n", "my.yaml, line 3 is not YAML: epochs is there twice, in line 1 and"),
+        ("1: 2\n", "my.yaml, line 1 is not YAML: a name is a word"),
+        ("? [a, b]\n: 3\n", "my.yaml, line 1 is not YAML: a name is a word"),
+        ("epochs: 1\nseed: 2\nepochs: 3\n", "my.yaml, line 3 is not YAML: epochs is there already, in line 1"),
         ("just words\n", "my.yaml has no `name: value` lines, but str"),
         ("a: [1,\n", "my.yaml, line 2 is not YAML: expected the node content, but found '<stream end>'"),
     ],
@@ -250,6 +332,7 @@ def test_parameters(capsys):
         ({"model.epochs": 3}, "my.yaml: unknown parameter 'model.epochs'. Did you mean trainer.epochs?"),
         ({"lerning_rate": 1}, "my.yaml: unknown parameter 'lerning_rate'. Did you mean learning_rate?"),
         ({"module": {"metric": "bleu"}}, "my.yaml: module.metric = 'bleu' has no counterpart"),
+        ({"data": {"text": "a"}, "text": "b"}, "my.yaml: text is there twice, the second time as text"),
     ]:
         with pytest.raises(InputError) as error:
             to_parameters(values, allowed, "my.yaml")
@@ -259,6 +342,8 @@ def test_parameters(capsys):
     new = {"text": "Tweet", "text_pair": "", "header": True, "learning_rate": 2e-5, "precision": "auto", "epochs": 3}
     assert to_parameters(old, allowed, "my.yaml") == new
     assert "ckpt.period is not needed: the chosen epoch's model is kept" in capsys.readouterr().out
+    for value, header in [(0, True), (True, True), (None, False), (False, False)]:
+        assert to_parameters({"data.header": value}, allowed, "my.yaml") == {"header": header}
 
 
 @pytest.mark.parametrize(

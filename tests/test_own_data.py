@@ -104,6 +104,9 @@ def test_columns_by_number_and_a_fixed_order_of_labels(tmp_path):
     assert corpus.metric == "f1" and corpus.task == "classification"
     with pytest.raises(InputError, match=r"plain.csv.gz has no column '4'\. Choose from 1, 2, 3\."):
         load_corpus(own["dataset"], text="4", label="3", reading=reading)
+    (tmp_path / "named.csv").write_text("id,text,label\n" + "".join(f"{i},text {i},{i % 2}\n" for i in range(40)))
+    corpus = load_corpus(str(tmp_path / "named.csv"), text="2", label="3")
+    assert corpus.label_names == ("0", "1") and corpus.train.texts[0].startswith("text ")
 
 
 def test_quotes_can_be_plain_characters(tmp_path):

@@ -91,6 +91,13 @@ def test_overrides_have_a_folder_of_their_own(monkeypatch, tmp_path):
     folder = study.run_study("ag_news", overrides={"learning_rate": "5e-5", "backbone": "a/b c"})
     assert folder.name == "demo--learning_rate=5e-05_backbone=a-b-c"
     assert asked[1]["learning_rate"] == 5e-5
+    own = {"dataset": str(tmp_path), "text": "a", "label": "b"}
+    assert study.run_study("your_data", "small", own).name == f"own--{tmp_path.name}"
+    assert study.run_study("your_data", "full", own).name == f"own--{tmp_path.name}--full"
+    many = {"labels": ["a long name of a class"] * 9}
+    names = {study.run_study("your_data", "small", own | many | {"epochs": epochs}).name for epochs in (3, 4)}
+    assert len(names) == 2 and all(len(name) < 200 for name in names)  # though cut off where they are alike
+    assert study.run_study("your_data", overrides={"text": "a"}).name == "demo--text=a"  # without a file
     ignored = (ROOT / ".gitignore").read_text().splitlines()
     assert "results/*/*--*/" in ignored
 

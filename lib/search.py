@@ -119,4 +119,15 @@ def cheaper(p: Predictions, *, metric: str, eta: int = 3, start: int = 1) -> str
     )
 
 
-FINDINGS = {function.__name__: function for function in (chosen, constant, cheaper)}
+def trained(p: Predictions, *, search: str, cells: int) -> str:
+    """How much of a grid of `cells` a search that is none has trained."""
+    own = [run for run in p.runs.values() if run["config"]["backbone"] not in NAMES]
+    epochs, whole = sum(run["last_epoch"] for run in own), cells * own[0]["config"]["epochs"]
+    told = {"random": "Random search", "tpe": "The TPE sampler", "halving": "Successive halving"}[search]
+    return (
+        f"{told} tried {len(own)} of {cells} cells and trained {count(epochs, 'epoch')}, {percent(epochs / whole)} of "
+        f"the {whole:,} that the whole grid has."
+    )
+
+
+FINDINGS = {function.__name__: function for function in (chosen, constant, cheaper, trained)}

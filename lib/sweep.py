@@ -338,6 +338,17 @@ def survivors(study, cells: list[dict], eta: int) -> list[dict]:
     return [cells[slot] for slot in sorted(order[: max(1, -(-len(cells) // eta))])]
 
 
+def dropped(spec: Sweep, *, storage: str | None = None) -> Runs:
+    """The runs that a halving sweep did not go on with, each as far as it was trained, those of later rungs first."""
+    opened, cells, found = storage_of(spec, storage), spec.cells(), []
+    for rung in spec.rungs()[:-1]:
+        study = open_study(spec, opened, rung, len(cells))
+        cells = survivors(study, cells, spec.eta)
+        kept = [{field: getattr(spec.config(cell), field) for field in spec.space} for cell in cells]
+        found[:0] = [r for r in _runs(study) if {field: getattr(r.config, field) for field in spec.space} not in kept]
+    return Runs(found)
+
+
 def _runs(study) -> list[Run]:
     from optuna.trial import TrialState
 

@@ -261,6 +261,12 @@ def best(p: Predictions, *, by: str = "optimizer", metric: str = "P@1") -> Predi
     return p.keep(lambda run: cell_of(run) == chosen[run["config"][by]][1])
 
 
+def _end(run: dict) -> str:
+    """How a run ended, and in what health."""
+    stop = run["config"].get("stop_after")
+    return f"dropped after epoch {stop}" if stop else run.get("outcome", run["status"])
+
+
 def by_cell(
     p: Predictions, *, by: list[str], metrics: list[str], epoch: str = "last", split: str = "test", ranked: bool = False
 ) -> pd.DataFrame:
@@ -273,7 +279,7 @@ def by_cell(
     for cell in distinct:
         part = p.where(**dict(zip(by, cell, strict=True)))
         own = [run for run in part.runs.values() if run["config"]["backbone"] not in NAMES]
-        ends = Counter(run.get("outcome", run["status"]) for run in own)
+        ends = Counter(_end(run) for run in own)
         row = dict(zip(by, (f"{v:g}" if isinstance(v, float) else str(v) for v in cell), strict=True))
         row |= {
             "seeds": len(own),

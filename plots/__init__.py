@@ -442,7 +442,8 @@ def attention_grid(maps: dict[str, np.ndarray], *, title: str) -> Figure:
 
 @styled
 def search_grid(table: pd.DataFrame, *, rows: str, columns: str, metric: str, title: str) -> Figure:
-    """A heat map of a score over two fields; the best cell is framed, a cell without a score says how it ended."""
+    """A heat map of a score over two fields; the best cell, of equal ones the table's first, is framed; a cell
+    without a score says how it ended."""
     across = sorted(table[columns].unique(), key=float)
     down = sorted(table[rows].unique(), key=float)
     cells = {(row[rows], row[columns]): row for row in table.to_dict("records")}
@@ -457,7 +458,8 @@ def search_grid(table: pd.DataFrame, *, rows: str, columns: str, metric: str, ti
                 text = cell["outcome"] if np.isnan(values[y, x]) else f"{100 * values[y, x]:.1f}"
                 colour = "white" if values[y, x] > low + 0.55 * (top - low) else "#222222"
                 ax.text(x, y, text, ha="center", va="center", fontsize=8.5, color=colour)
-    y, x = np.unravel_index(np.nanargmax(values), values.shape)
+    best = table.loc[table[metric].idxmax()]
+    y, x = down.index(best[rows]), across.index(best[columns])
     ax.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, fill=False, edgecolor=COLOURS[1], linewidth=2.5, clip_on=False))
     ax.set_xticks(range(len(across)), across)
     ax.set_yticks(range(len(down)), down)

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import plots
 from lib import search, tables
 from lib.config import RunConfig
 from lib.page import compute
@@ -46,6 +47,20 @@ def test_halving_keeps_the_better_cells_and_counts_their_epochs(made_up):
         made_up, metric="accuracy", eta=2
     )
     assert "ended at the same best score" in search.cheaper(made_up, metric="accuracy", eta=2, start=2)
+
+
+def test_what_a_search_trained(made_up):
+    for run in made_up.runs.values():
+        run["config"]["epochs"] = 2
+    told = "tried 5 of 6 cells and trained 8 epochs, 66.7 % of the 12 that the whole grid has."
+    assert search.trained(made_up, search="halving", cells=6) == f"Successive halving {told}"
+
+
+def test_the_frame_is_around_the_first_of_equal_cells():
+    cells = [("16", "0.1", 0.5), ("8", "0.01", 0.9), ("16", "0.01", 0.9)]
+    table = pd.DataFrame(cells, columns=["batch_size", "learning_rate", "accuracy"]).assign(outcome="finished")
+    figure = plots.search_grid(table, rows="batch_size", columns="learning_rate", metric="accuracy", title="Cells")
+    assert [patch.get_xy() for patch in figure.axes[0].patches] == [(-0.5, -0.5)]  # 8 and 0.01: the upper left
 
 
 def test_effects_are_shares_of_the_variance(made_up):

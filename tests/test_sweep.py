@@ -6,16 +6,17 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 
 import pytest
 import yaml
 
-from lib import training
+from lib import tables, training
 from lib.config import RunConfig
 from lib.errors import InputError
 from lib.runs import run
-from lib.store import ROOT
-from lib.sweep import Sweep, open_study, score, signs_of_life, storage_of, sweep, take
+from lib.store import ROOT, Runs
+from lib.sweep import Sweep, dropped, open_study, score, signs_of_life, storage_of, sweep, take
 
 
 @pytest.fixture
@@ -78,6 +79,11 @@ def test_halving_goes_on_with_the_better_cells_and_gives_the_same_bits(spec, mon
     runs = sweep(spec)
     assert sorted(trained) == [1] * 6 + [2] * 3 + [3] * 2 + [4] * 2  # 13 epochs; the grid would take 24
     assert len(runs) == 2 and all(len(r.history) == 4 for r in runs)
+    left = dropped(spec)
+    assert [len(r.history) for r in left] == [2] + [1] * 3
+    assert len({(r.config.batch_size, r.config.learning_rate) for r in [*runs, *left]}) == 6  # each cell once
+    table = tables.by_cell(Runs(runs + left).predictions, by=list(spec.space), metrics=["accuracy"], split="dev")
+    assert Counter(table["outcome"]) == {"finished": 2, "dropped after epoch 1": 3, "dropped after epoch 2": 1}
     monkeypatch.setenv("RUNS_DIR", os.environ["RUNS_DIR"] + "-straight")
     assert run(runs[0].config).predictions.equals(runs[0].predictions)
 

@@ -31,9 +31,10 @@ $(READY): requirements.txt pyproject.toml
 	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $(READY)
 
-OWN := $(foreach pair,DATA:dataset TEXT:text LABEL:label,$(if $($(word 1,$(subst :, ,$(pair)))),'$(word 2,$(subst :, ,$(pair)))="$($(word 1,$(subst :, ,$(pair))))"'))
+Q   := '\''
+OWN := $(foreach pair,DATA:dataset TEXT:text LABEL:label,$(if $($(word 1,$(subst :, ,$(pair)))),'$(word 2,$(subst :, ,$(pair)))=$Q$(subst ',$Q$Q,$($(word 1,$(subst :, ,$(pair)))))$Q'))
 $(STUDIES): $(READY)
-	@$(PY) -m lib study $@ --profile $(or $(PROFILE),$(if $(DATA),small,demo)) $(if $(CONFIG),--config $(CONFIG)) $(OWN) $(ARGS)
+	@$(PY) -m lib study $@ --profile $(or $(PROFILE),$(if $(DATA),small,demo)) $(if $(CONFIG),--config '$(subst ',$Q,$(CONFIG))') $(OWN) $(ARGS)
 
 ## Run the tests
 test: $(READY)

@@ -148,6 +148,10 @@ def main() -> None:
     except StoppedError as stop:
         print(f"Stopped: {stop}", file=sys.stderr)
         sys.exit(130)
+    except OSError as error:  # a full disk, a folder that cannot be written
+        sys.exit(
+            f"Error: {error.filename or 'a file'} cannot be read or written: {(error.strerror or str(error)).lower()}"
+        )
 
 
 if __name__ == "__main__":

@@ -131,9 +131,9 @@ def label_thresholds(p: Predictions, *, by: str, group: str) -> pd.DataFrame:
 def label_errors(p: Predictions, *, by: str, group: str, most: int = 20) -> pd.DataFrame:
     """Dev documents whose label may be wrong, the surest first: the models, on the mean over seeds, believe in another.
 
-    A class is believed in where its probability reaches the mean that documents labelled so have (confident learning,
-    Northcutt et al. 2021). With several labels a document each label is judged alone, at 95 %. Of numbers, those more
-    than three standard deviations off.
+    A class is believed in where its probability is a half or more, and reaches the mean that documents labelled so have
+    (confident learning, Northcutt et al. 2021). With several labels a document each label is judged alone, at 95 %. Of
+    numbers, those more than three standard deviations off.
     """
     dev, names, rows = group_of(p, by, group, "dev"), p.label_names, []
     position = p.frame[(p.frame["run"] == dev.runs[0]) & (p.frame["split"] == "dev")]
@@ -160,7 +160,8 @@ def label_errors(p: Predictions, *, by: str, group: str, most: int = 20) -> pd.D
     believed = chance.argmax(1)
     margin = chance.max(1) - chance[np.arange(len(chance)), dev.labels]
     for i in np.argsort(-margin, kind="stable"):
-        if believed[i] != dev.labels[i] and chance[i, believed[i]] >= own[believed[i]] and len(rows) < most:
+        sure = chance[i, believed[i]] >= max(own[believed[i]], 0.5)
+        if believed[i] != dev.labels[i] and sure and len(rows) < most:
             row = {"row": position[i], "given": names[dev.labels[i]], "believed": names[believed[i]]}
             rows.append(row | {"sureness": chance[i, believed[i]]})
     return pd.DataFrame(rows, columns=["row", "given", "believed", "sureness"])

@@ -1,5 +1,7 @@
 """Sentences on a page: pure functions from predictions to text, so that `verify` can compute them again."""
 
+import numpy as np
+
 from lib.health import ONE_POINT
 from lib.metrics import NUMBERS, SIGNED
 from lib.predictions import Predictions
@@ -108,6 +110,13 @@ def result(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
         pair = next((r for r in pairs if r["compared"] == f"{row[by]} − {own[by]}"), None)
         if pair:
             sentence += ", and the difference " + ("stands" if pair["stands"] == "yes" else "does **not** stand")
+    group = next(group for group in p.groups(by) if group.name == own[by])
+    alike = sum(len(np.unique(predicted)) == 1 for predicted in group.predicted) if p.task == "classification" else 0
+    if alike:
+        sentence += (
+            f". **{alike} of {count(own['seeds'], 'seed')} learned nothing**: every document is given the same class; "
+            "more epochs or another learning rate may help"
+        )
     return sentence + "."
 
 

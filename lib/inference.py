@@ -13,7 +13,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from lib.errors import InputError, nearest
-from lib.readers import Reading, lines_of, stream
+from lib.readers import Reading, column_at, lines_of, stream
 from lib.store import Run, write_json
 
 CHUNK = 4096  # texts that are in memory at once, and lost at most when the process is killed
@@ -32,12 +32,13 @@ def texts_of(source: str, column: str | None, reading: Reading) -> Iterator[tupl
     else:
         rows = stream(Path(source), reading)
     for line, row in rows:
-        for wanted in columns:
-            if wanted not in row:
+        found = [row.get(wanted if wanted in row else column_at(wanted, row), row) for wanted in columns]
+        for wanted, text in zip(columns, found, strict=True):
+            if text is row:
                 raise InputError(f"{name} has no column {wanted!r}.{nearest(wanted, row)}")
-            if not isinstance(row[wanted], str) or not row[wanted].strip():
+            if not isinstance(text, str) or not text.strip():
                 raise InputError(f"{name}, line {line} is empty" + (f" in column {wanted!r}" if wanted else ""))
-        yield line, tuple(row[c] for c in columns) if len(columns) > 1 else row[columns[0]]
+        yield line, tuple(found) if len(found) > 1 else found[0]
 
 
 def to_csv(run: Run, texts: list) -> str:
@@ -82,6 +83,11 @@ def predict_file(run: Run, source: str, out: Path | None, column: str | None, re
         return done
     if source == "-":
         raise InputError("--out needs a file to read: standard input cannot be read again after a stop")
+    if out.is_dir() or not out.parent.is_dir():
+        wrong = (
+            "is a folder; name a file in it" if out.is_dir() else f"cannot be written: there is no folder {out.parent}"
+        )
+        raise InputError(f"{out} {wrong}")
     about = {"run": run.key, "column": column, "reading": reading.model_dump(), "size": Path(source).stat().st_size}
     about["changed"] = Path(source).stat().st_mtime_ns
     part, note = out.with_name(f"{out.name}.part"), out.with_name(f"{out.name}.part.json")

@@ -7,7 +7,7 @@ import gzip
 import io
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -107,8 +107,8 @@ class Table:
 
     def column(self, name: str) -> list:
         if name not in self.columns:
-            if name.isdecimal() and 1 <= int(name) <= len(self.columns):
-                return list(self.columns.values())[int(name) - 1]
+            if numbered := column_at(name, self.columns):
+                return self.columns[numbered]
             only = next(iter(self.columns)) if len(self.columns) == 1 else ""
             if found := next((sign for sign in ";\t|," if sign in only), None):
                 shown = "tab" if found == "\t" else found
@@ -118,6 +118,12 @@ class Table:
                 )
             raise InputError(f"{self.path.name} has no column {name!r}.{nearest(name, self.columns)}")
         return self.columns[name]
+
+
+def column_at(number: str, columns: Iterable[str]) -> str | None:
+    """The column with a number, from 1; None where there is none."""
+    columns = list(columns)
+    return columns[int(number) - 1] if number.isdecimal() and 1 <= int(number) <= len(columns) else None
 
 
 def refuse(path: Path, line: int, reason: str, bad: list[BadRow], reading: Reading) -> None:

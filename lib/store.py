@@ -146,9 +146,15 @@ class Run:
         """Labels (rows) and probabilities (rows, num_labels) for texts, or pairs of texts, by the chosen epoch's model.
 
         With several labels a document, its labels are a list of those whose probability is above a half. For a
-        regression, the numbers as they are, and as an array (rows, 1).
+        regression, the numbers as they are, and as an array (rows, 1). Raises InputError.
         """
+        texts = [texts] if isinstance(texts, str) or texts is None else list(texts)
+        for text in texts:
+            if not all(isinstance(part, str) for part in (text if isinstance(text, tuple | list) else [text])):
+                raise InputError(f"predict wants texts, or pairs of texts; {text!r} is none")
         model, about = self.model
+        if not texts:
+            return [], np.empty((0, len(about["label_names"])))
         reading = {name: about[name] for name in ("max_length", "truncation")}
         ids, mask, _ = encode(texts, self.folder / "model", **reading)
         dataset = torch.utils.data.TensorDataset(ids, mask, torch.zeros(len(texts), dtype=torch.int32))

@@ -102,6 +102,9 @@ def run_study(
     settings, overrides = overrides if isinstance(overrides, list) else [(overrides or {}, "-p")], {}
     for values, where in settings:
         overrides |= checked(to_parameters(values, allowed, where), allowed, where)
+    if {"text", "label"} & set(overrides) and (parameters | overrides).get("dataset", "demo_").startswith("demo_"):
+        raise InputError("text and label name columns of a file, and there is none; name it: dataset=reviews.csv, or "
+                         "with make DATA=reviews.csv")  # fmt: skip
     folder_name = publish_as or folder_of(profile, overrides)
     known = [file.stem for file in (NOTEBOOKS / "params" / name).glob("*.yaml")]
     taken = [other for other in known if overrides or other != profile]

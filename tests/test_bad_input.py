@@ -432,6 +432,19 @@ def test_the_command_line_says_it_in_one_line(tmp_path, monkeypatch, capsys):
     assert not (tmp_path / "results").exists()
 
 
+def test_a_full_disk_is_one_line(monkeypatch, tmp_path):
+    (tmp_path / "my.yaml").write_text("epochs: 1\n")
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "runs/x")
+
+    monkeypatch.setattr("lib.runs.run", full)
+    monkeypatch.setattr(sys, "argv", ["lib", "train", str(tmp_path / "my.yaml")])
+    with pytest.raises(SystemExit) as end:
+        __main__.main()
+    assert end.value.code == "Error: runs/x cannot be read or written: no space left on device"
+
+
 def test_all_runs_have_no_predictions(config):
     with pytest.raises(InputError) as error:
         _ = run_all([config.with_(optimizer="sgd", learning_rate=1e30)], "none").predictions

@@ -1,5 +1,6 @@
 """A table of one's own, whatever its task: from the file to the page, the model and the predictions."""
 
+import dataclasses
 import gzip
 import json
 import os
@@ -18,7 +19,7 @@ from scipy import stats as oracle
 from sklearn import metrics as sklearn_metrics
 from torch.nn import functional as F
 
-from lib import calibration, decisions, page, study, tables
+from lib import calibration, decisions, findings, page, study, tables
 from lib.config import RunConfig
 from lib.data import load_corpus
 from lib.errors import InputError
@@ -319,6 +320,12 @@ def test_replaced_labels_are_found(tiny, tmp_path):
     p = run_all([config], "none").predictions
     found = decisions.label_errors(p, by="head", group="native")
     assert set(found["row"][:3]) == {3, 40, 77}
+    assert "learned nothing" not in findings.result(p, by="head")
+    alike = dataclasses.replace(p, frame=p.frame.assign(logit_0=0.1, logit_1=0.1))
+    told = "**1 of 1 seed learned nothing**: every document is given the same class"
+    assert told in findings.result(alike, by="head")
+    third = dataclasses.replace(alike, frame=alike.frame.assign(logit_2=0.15), label_names=("no", "yes", "so"))
+    assert len(decisions.label_errors(third, by="head", group="native")) == 0  # sure of nothing
 
 
 # ---- labels for files
@@ -360,11 +367,28 @@ def test_a_killed_labelling_goes_on_where_it_was(model_run, tmp_path):
     assert np.allclose(found["probability"][:50], chances.max(1), atol=1e-5)
 
 
+def test_predicting_without_a_file(model_run):
+    labels, chances = model_run.predict(["kana lona", ""])
+    assert len(labels) == 2 and chances.shape[0] == 2
+    assert model_run.predict("kana lona")[0] == labels[:1]
+    assert model_run.predict([])[0] == [] and model_run.predict([])[1].shape == (0, chances.shape[1])
+    for wrong in (["a", None], [3], None, [("a", 3)]):
+        with pytest.raises(InputError, match=r"^predict wants texts, or pairs of texts; .* is none$"):
+            model_run.predict(wrong)
+
+
 def test_labelling_says_what_is_wrong(model_run, tmp_path):
     (tmp_path / "few.csv").write_text("words\nkana\n \n")
     for arguments, message in [
         (("few.csv", None, "word"), "few.csv has no column 'word'. Did you mean words?"),
         (("few.csv", None, "words"), "few.csv, line 3 is empty in column 'words'"),
+        (("few.csv", None, "1"), "few.csv, line 3 is empty in column '1'"),
+        (("few.csv", None, "2"), "few.csv has no column '2'. Choose from words."),
+        (("few.csv", tmp_path, "words"), f"{tmp_path} is a folder; name a file in it"),
+        (
+            ("few.csv", tmp_path / "no" / "out.csv", "words"),
+            f"{tmp_path / 'no' / 'out.csv'} cannot be written: there is no folder {tmp_path / 'no'}",
+        ),
         (("few.csv", None, None), "few.csv, line 3 is empty"),
         (
             ("-", tmp_path / "out.csv", None),

@@ -1,5 +1,9 @@
 """Studies end to end on a tiny transformer: strict parameters, the files of a page, reruns, and verify."""
 
+import shlex
+import shutil
+import subprocess
+
 import nbformat
 import pandas as pd
 import pytest
@@ -7,6 +11,7 @@ import yaml
 
 from lib import page, study
 from lib.errors import InputError
+from lib.options import assignments
 from lib.store import ROOT
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -97,9 +102,22 @@ def test_overrides_have_a_folder_of_their_own(monkeypatch, tmp_path):
     many = {"labels": ["a long name of a class"] * 9}
     names = {study.run_study("your_data", "small", own | many | {"epochs": epochs}).name for epochs in (3, 4)}
     assert len(names) == 2 and all(len(name) < 200 for name in names)  # though cut off where they are alike
-    assert study.run_study("your_data", overrides={"text": "a"}).name == "demo--text=a"  # without a file
+    with pytest.raises(InputError, match="text and label name columns of a file, and there is none; name it: dataset="):
+        study.run_study("your_data", overrides={"text": "a", "label": "b"})
     ignored = (ROOT / ".gitignore").read_text().splitlines()
     assert "results/*/*--*/" in ignored
+
+
+@pytest.mark.skipif(not shutil.which("make"), reason="needs GNU make")
+@pytest.mark.parametrize("name", ["two words", "it's", 'a "b"', "x: y", "a \\ b", "Größe #1", "2"])
+def test_make_passes_any_name_on(name):
+    words = [f"DATA={name}.csv", "TEXT=text", f"LABEL={name}", f"CONFIG={name}.yaml"]
+    command = ["make", "--no-print-directory", "-n", "-o", ".venv/.ready", "your_data", *words]
+    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    line = shlex.split(next(line for line in told if "lib study" in line))
+    assert line[line.index("--config") + 1] == f"{name}.yaml"
+    values = assignments([word for word in line if word.startswith(("dataset=", "text=", "label="))])
+    assert values == {"dataset": f"{name}.csv", "text": "text", "label": name}
 
 
 def test_a_number_in_scientific_notation_arrives_as_a_number(tmp_path, monkeypatch):
@@ -139,7 +157,7 @@ def test_notebooks_are_stripped_short_and_have_profiles(path):
 
 
 def test_published_pages_are_small_and_say_nothing_of_the_machine():
-    pages = sorted((ROOT / "results").glob("*/*/README.md"))
+    pages = [f for f in (ROOT / "results").glob("*/*/README.md") if "--" not in f.parent.name]  # those are a user's own
     for file in pages:
         files = list(file.parent.iterdir())
         assert sum(f.stat().st_size for f in files) < 5_000_000

@@ -19,7 +19,7 @@ from lib.backbones import probe_hub
 from lib.corpora import DATASETS, Dataset
 from lib.errors import InputError, lookup
 from lib.labels import cells, class_ids, class_lists, names_of, numbers, task_of
-from lib.readers import PLAIN, SUFFIXES, BadRow, Reading, Table, read_table
+from lib.readers import PLAIN, SUFFIXES, BadRow, Reading, Table, is_whole, read_table
 
 SPLITS = ("train", "dev", "test")
 DEV_NAMES = ("dev", "validation", "valid", "val")
@@ -117,6 +117,8 @@ def check_texts(table: Table, column: str) -> list[str]:
             table.refuse(row, f": column {column!r} is empty")
         elif "\0" in value:
             table.refuse(row, f": column {column!r} has a NUL byte")
+        elif not is_whole(value):
+            table.refuse(row, f": column {column!r} has half a character (a lone surrogate)")
     return texts
 
 

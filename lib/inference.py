@@ -13,7 +13,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from lib.errors import InputError, nearest
-from lib.readers import Reading, column_at, lines_of, stream
+from lib.readers import Reading, column_at, is_whole, lines_of, stream
 from lib.store import Run, write_json
 
 CHUNK = 4096  # texts that are in memory at once, and lost at most when the process is killed
@@ -38,6 +38,8 @@ def texts_of(source: str, column: str | None, reading: Reading) -> Iterator[tupl
                 raise InputError(f"{name} has no column {wanted!r}.{nearest(wanted, row)}")
             if not isinstance(text, str) or not text.strip():
                 raise InputError(f"{name}, line {line} is empty" + (f" in column {wanted!r}" if wanted else ""))
+            if not is_whole(text):
+                raise InputError(f"{name}, line {line} is not UTF-8, or has half a character")
         yield line, tuple(found) if len(found) > 1 else found[0]
 
 

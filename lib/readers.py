@@ -120,6 +120,15 @@ class Table:
         return self.columns[name]
 
 
+def is_whole(text: str) -> bool:
+    """Whether a text can be encoded: JSON and standard input can have halves of characters."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def column_at(number: str, columns: Iterable[str]) -> str | None:
     """The column with a number, from 1; None where there is none."""
     columns = list(columns)

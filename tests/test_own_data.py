@@ -367,6 +367,14 @@ def test_a_killed_labelling_goes_on_where_it_was(model_run, tmp_path):
     assert np.allclose(found["probability"][:50], chances.max(1), atol=1e-5)
 
 
+def test_half_a_character_is_refused(model_run, tmp_path):
+    (tmp_path / "half.jsonl").write_text('{"text": "kana \\ud800", "label": "a"}')
+    with pytest.raises(InputError, match=r"^half.jsonl, line 1 is not UTF-8, or has half a character$"):
+        predict_file(model_run, str(tmp_path / "half.jsonl"), None, "text", Reading())
+    with pytest.raises(InputError, match=r"^half.jsonl, line 1: column 'text' has half a character"):
+        load_corpus(str(tmp_path / "half.jsonl"))
+
+
 def test_predicting_without_a_file(model_run):
     labels, chances = model_run.predict(["kana lona", ""])
     assert len(labels) == 2 and chances.shape[0] == 2

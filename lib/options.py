@@ -18,8 +18,9 @@ SECTIONS = {
     ),
     "model": ("backbone", "layers", "head", "dropout", "max_length", "truncation"),
     "trainer": (
-        "epochs", "patience", "batch_size", "batching", "optimizer", "learning_rate", "weight_decay", "warmup",
-        "clip_norm", "class_weight", "label_smoothing", "focal_gamma", "precision", "metric", "seeds", "tracker",
+        "epochs", "patience", "batch_size", "batching", "accumulation", "optimizer", "learning_rate", "weight_decay",
+        "warmup", "clip_norm", "class_weight", "label_smoothing", "focal_gamma", "precision", "metric", "seeds", "tracker",
+        "checkpoint_every", "backend", "processes",
     ),
 }  # fmt: skip
 
@@ -28,14 +29,13 @@ RENAMED = {  # the plugin's keys -> ours
     "data.text_a_col": "text", "data.text_b_col": "text_pair", "data.label_col": "label", "data.labels_list": "labels",
     "model.hf_model": "backbone", "model.model_path": "backbone", "module.metric": "metric",
     "module.max_lr": "learning_rate", "module.warmup_prop": "warmup", "module.max_seq_len": "max_length",
-    "trainer.train_batch_size": "batch_size", "trainer.max_grad_norm": "clip_norm", "trainer.backend": "precision",
+    "trainer.train_batch_size": "batch_size", "trainer.max_grad_norm": "clip_norm",
 }  # fmt: skip
 VALUES = {  # where the plugin's values mean something else here
     "data.header": lambda value: value is not None and value is not False,  # null is the plugin's, false is ours
     "module.metric": {
         "acc": "accuracy", "acc_and_f1": "weighted_f1", "mcc": "mcc", "pearson_and_spearman": "spearman",
     }.get,
-    "trainer.backend": {"sp": "fp32", "ddp": "fp32", "sp-amp": "auto", "ddp-amp": "auto"}.get,
 }  # fmt: skip
 NEEDLESS = {  # the plugin's keys without a counterpart -> what is done instead
     "data.file_format": "the file's name tells its format",

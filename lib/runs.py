@@ -397,6 +397,7 @@ def run_all(configs: list[RunConfig], tracker: str = "tensorboard", **how) -> Ru
     """
     check_tracker(tracker)
     runs, trained, start = Runs(), 0, time.perf_counter()
+    configs = [launch.settle(config, how.get("backend"), how.get("processes"))[0] for config in configs]
     configs = [config for i, config in enumerate(configs) if config not in configs[:i]]
     models = [config for config in configs if config.backbone not in BASELINES]
     varying = [name for name in RunConfig.model_fields if len({repr(getattr(c, name)) for c in models}) > 1]

@@ -255,6 +255,8 @@ def train_epochs(
                 after_step(progress)
         seconds, progress.seconds = progress.seconds, 0.0
         result = evaluate(model, dev, precision=precision, device=device)
+        if not np.isfinite(result.logits).all():
+            raise DivergedError(f"logits on dev were not finite after step {progress.step}")
         inside, own, size = {}, losses[first : first + steps], norms[first : first + steps]
         if health:
             inside = look_inside(model, dev.dataset, precision=precision, device=device)

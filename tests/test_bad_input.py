@@ -339,7 +339,7 @@ def test_parameters(capsys):
         assert str(error.value) == message
     old = {"data": {"text_a_col": "Tweet", "text_b_col": None, "header": 0}, "module": {"max_lr": 2e-5}}
     old |= {"trainer": {"backend": "ddp-amp", "epochs": 3}, "ckpt": {"period": 1}}
-    new = {"text": "Tweet", "text_pair": "", "header": True, "learning_rate": 2e-5, "precision": "auto", "epochs": 3}
+    new = {"text": "Tweet", "text_pair": "", "header": True, "learning_rate": 2e-5, "backend": "ddp-amp", "epochs": 3}
     assert to_parameters(old, allowed, "my.yaml") == new
     assert "ckpt.period is not needed: the chosen epoch's model is kept" in capsys.readouterr().out
     for value, header in [(0, True), (True, True), (None, False), (False, False)]:

@@ -42,7 +42,7 @@ def test_the_script_with_the_store(capsys):
 
 def test_the_shell_example(tmp_path):
     (tmp_path / ".venv").symlink_to(sys.prefix)
-    script = code("sh", "my_run.yaml")
+    script = code("sh", "cat > my_run.yaml")
     done = subprocess.run(["bash", "-e", "-c", script], cwd=tmp_path, env=os.environ, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     header, row = done.stdout.splitlines()

@@ -58,7 +58,7 @@ sweep-postgres: $(READY)
 lab: $(READY)
 	@$(VENV)/bin/jupyter lab --notebook-dir=notebooks
 
-## Recompute every table of every published page from its predictions
+## Recompute every table and finding of every published page, and check its runs and figures
 verify: $(READY)
 	@$(PY) -m lib verify $(filter-out results/benchmark/%,$(wildcard results/*/*/))
 

@@ -100,15 +100,15 @@ def predict(
 
 @app.command()
 def verify(folders: list[Path]):
-    """Compute every table and finding of published pages again from their predictions."""
-    from lib.page import verify as verify_page
+    """Compute every table and finding of published pages again from their predictions; check histories and figures."""
+    from lib.verify import verify as verify_page
 
     failed = 0
     for folder in folders:
         compared, wrong, left = verify_page(folder)
-        print(f"{folder}: {compared} cells and sentences computed again, {len(wrong)} differ")
+        print(f"{folder}: {compared} cells, sentences and figures checked, {len(wrong)} differ")
         for line in left:
-            print(f"  not computed here: {line}")
+            print(f"  not checked here: {line}")
         for line in wrong:
             print(f"  {line}")
         failed += bool(wrong)

@@ -1,14 +1,13 @@
-"""What a study shows: tables, findings and figures, in a notebook and on its page, and how a page is checked.
+"""What a study shows: tables, findings and figures, in a notebook and on its page.
 
 A table or finding is shown with a comment that says how it was computed, for example
-`<!-- table by_schedule = by_group {"by": "schedule", "metrics": ["accuracy"]} -->`; `verify` computes it again.
+`<!-- table by_schedule = by_group {"by": "schedule", "metrics": ["accuracy"]} -->`; `lib.verify` computes it again.
 """
 
 import base64
 import io
 import json
 import re
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,8 +15,7 @@ from scipy.special import softmax
 
 from lib import calibration, decisions, findings, search, tables
 from lib.audit import AUDITS
-from lib.config import RunConfig
-from lib.errors import InputError, lookup
+from lib.baselines import BASELINES
 from lib.metrics import NUMBERS, SCORES, SIGNED
 from lib.predictions import Predictions
 from lib.store import corpus_of, tokens_of
@@ -102,12 +100,21 @@ def to_csv(table: pd.DataFrame) -> str:
 
 def compute(function, predictions: Predictions, arguments: dict):
     """`function(predictions, **arguments)`; `where` narrows the runs first, by fields of their config, and then `best`
-    (arguments of `lib.tables.best`) to the best cell of each group."""
+    (arguments of `lib.tables.best`) to the best cell of each group. A table has its runs' keys in `attrs["runs"]`."""
     arguments = dict(arguments)
     predictions = predictions.where(**arguments.pop("where", {}))
     if "best" in arguments:
         predictions = best(predictions, **arguments.pop("best"))
-    return function(predictions, **arguments)
+    found = function(predictions, **arguments)
+    if isinstance(found, pd.DataFrame):
+        found.attrs["runs"] = _shown(predictions, **arguments)
+    return found
+
+
+def _shown(p: Predictions, *, by=None, group=None, **_) -> list[str]:
+    """The keys of the runs that a table is made from: those of one group, or all."""
+    trained = {key: run["config"] for key, run in p.runs.items() if run["config"]["backbone"] not in BASELINES}
+    return [key for key, config in trained.items() if str(config[by]) == group] if group else list(p.runs)
 
 
 def _show(kind: str, name: str, function: str, arguments: dict, table: pd.DataFrame, caption: str) -> None:
@@ -143,10 +150,15 @@ def show_finding(runs, function, **arguments) -> None:
     _display({"text/markdown": f"{spec}\n\n{text}\n"})
 
 
-def show_figure(figure, name: str, caption: str) -> None:
-    """Show a figure; published as `name`.png, equal data giving equal bytes."""
+def show_figure(figure, name: str, caption: str, runs=None) -> None:
+    """Show a figure; published as `name`.png, equal data giving equal bytes.
+
+    Its metadata has its name and the keys of the runs it shows: `runs`, or else those that its tables were made from.
+    """
+    keys = [run.key[:16] for run in runs] if runs is not None else getattr(figure, "runs", [])
+    metadata = {"Title": name, "Runs": " ".join(keys)} if keys else {}
     file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=150, metadata={"Software": None})
+    figure.savefig(file, format="png", dpi=150, metadata={"Software": None} | metadata)
     picture = base64.b64encode(file.getvalue()).decode()
     _display({"image/png": picture, "text/plain": name.replace("_", " ")}, filename=f"{name}.png")
     _display({"text/markdown": f"*{caption}*\n"})
@@ -208,64 +220,3 @@ def publish(runs) -> None:
 
 def _predictions(runs) -> Predictions:
     return runs if isinstance(runs, Predictions) else runs.predictions
-
-
-def verify(folder: Path) -> tuple[int, list[str], list[str]]:
-    """Compute every table and finding of a page again from its predictions.
-
-    Returns how many cells and sentences were compared, the differences (each names its cell), and what could not be
-    computed here (a data audit whose corpus is not at hand). Raises InputError where the page is not whole.
-    """
-    for name in ("README.md", "predictions.parquet"):
-        if not (folder / name).is_file():
-            raise InputError(f"{folder} has no {name}; a page is published by: python -m lib study NAME")
-    page = (folder / "README.md").read_text(encoding="utf-8")
-    predictions = Predictions.read(folder / "predictions.parquet")
-    compared, wrong, left = 0, [], []
-    checked = set()
-    for kind, name, function, arguments, body in SPEC.findall(page):
-        arguments = json.loads(arguments)
-        checked.add(body)
-        if kind == "finding":
-            compared += 1
-            expected = compute(lookup(FINDINGS, function, f"finding on {folder}"), predictions, arguments)
-            if body.strip() != expected.strip():
-                wrong.append(f"finding {function}: the page says {body.strip()!r}, the predictions say {expected!r}")
-            continue
-        if kind == "measured":
-            left.append(f"{name}: measured on the machine that made the page")
-            continue
-        if kind == "audit":
-            try:
-                config = RunConfig(**arguments)
-                table = lookup(AUDITS, function, f"audit on {folder}")(corpus_of(config), tokens_of(config))
-            except InputError as error:
-                left.append(f"{name}: {error}")
-                continue
-        else:
-            table = compute(lookup(TABLES, function, f"table on {folder}"), predictions, arguments)
-        count, differing = _compare(name, markdown(table), body)
-        compared, wrong = compared + count, wrong + differing
-        file = folder / f"{name}.csv"
-        if not file.is_file() or file.read_text(encoding="utf-8") != to_csv(table):
-            wrong.append(f"{file.name} is missing or differs from what the predictions say")
-    for block in re.findall(r"(?:^\|.*\n)+", page, flags=re.M):
-        if not any(block.strip() in body for body in checked):
-            wrong.append(f"a table without its computation, beginning {block.splitlines()[0]!r}")
-    return compared, wrong, left
-
-
-def _compare(name: str, expected: str, found: str) -> tuple[int, list[str]]:
-    def cells(text):
-        return [[c.strip() for c in line[2:-2].split(" | ")] for line in text.splitlines() if line[:1] == "|"]
-
-    want, have = cells(expected), cells(found)
-    if len(want) != len(have) or any(len(a) != len(b) for a, b in zip(want, have, strict=False)):
-        return 0, [f"table {name}: the page has another number of rows or columns than the predictions give"]
-    wrong = [
-        f"table {name}, row {row[0]}, column {column}: the page says {b}, the predictions say {a}"
-        for row, other in zip(want, have, strict=True)
-        for column, a, b in zip(want[0], row, other, strict=True)
-        if a != b
-    ]
-    return sum(map(len, want)), wrong

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 
@@ -156,6 +156,15 @@ class Predictions:
         """The runs that are wanted, and all baselines."""
         kept = {k: run for k, run in self.runs.items() if run["config"]["backbone"] in BASELINES or wanted(run)}
         return dataclasses.replace(self, frame=self.frame[self.frame["run"].isin(list(kept))], runs=kept)
+
+    def single(self, split: str) -> Iterator[tuple[str, int, Group]]:
+        """Each run alone after each epoch that was kept of a split: its key, the epoch, a group of one."""
+        part = self.frame[self.frame["split"] == split]
+        for (epoch, key), rows in part.groupby(["epoch", "run"], observed=True):
+            logits = rows.filter(regex=r"^logit_\d+$").to_numpy().astype(np.float32)
+            top = _ids(rows, "top")[None] if "top_0" in rows else None
+            seed = self.runs[key]["config"]["seed"]
+            yield key, epoch, Group(key, [key], [seed], _labels(rows), logits[None], top, rows["tokens"].to_numpy())
 
     def groups(self, by: str, *, split: str = "test", epoch: str | int = "chosen") -> list[Group]:
         """The runs grouped by a field of their configuration, in order of appearance; baselines by their name, last.

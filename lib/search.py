@@ -14,13 +14,11 @@ from lib.tables import by_cell, by_group, run_scores
 
 def dev_scores(p: Predictions, metric: str) -> pd.DataFrame:
     """The dev score of every trained run after every epoch: its key, the epoch, the score."""
-    rows = []
-    for epoch in range(1, max(run["last_epoch"] for run in p.runs.values()) + 1):
-        for key, run in p.runs.items():
-            if run["config"]["backbone"] not in NAMES:
-                alone = p.keep(lambda other, run=run: other is run).groups("optimizer", split="dev", epoch=epoch)
-                found = next((group for group in alone if group.name not in NAMES), None)
-                rows += [{"run": key, "epoch": epoch, metric: run_scores(p, found)[metric][0]}] if found else []
+    rows = [
+        {"run": key, "epoch": epoch, metric: run_scores(p, group)[metric][0]}
+        for key, epoch, group in p.single("dev")
+        if p.runs[key]["config"]["backbone"] not in NAMES
+    ]
     return pd.DataFrame(rows, columns=["run", "epoch", metric])
 
 

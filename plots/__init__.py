@@ -25,12 +25,17 @@ REFERENCES = tuple(NAMES.values())  # grey: not trained here
 
 
 def styled(make: Callable[..., Figure]) -> Callable[..., Figure]:
-    """Draw in this project's style without touching matplotlib's global state."""
+    """Draw in this project's style without touching matplotlib's global state; `runs` of the figure are the keys of
+    the runs that its tables were made from."""
 
     @wraps(make)
     def inside(*arguments, **options):
         with matplotlib.style.context(STYLE):
-            return make(*arguments, **options)
+            figure = make(*arguments, **options)
+        tables = [value for value in (*arguments, *options.values()) if isinstance(value, pd.DataFrame)]
+        keys = [t["run"].unique().tolist() if "run" in t else t.attrs.get("runs", []) for t in tables]
+        figure.runs = list(dict.fromkeys(key for found in keys for key in found))
+        return figure
 
     return inside
 

@@ -31,6 +31,7 @@ from lib.predictions import Group
 from lib.readers import Reading
 from lib.runs import run, run_all
 from lib.tokenization import encode
+from lib.verify import verify
 from tests.conftest import WORDS, learnable
 
 ROWS = 120
@@ -93,7 +94,7 @@ def test_a_study_of_any_table(kind, tiny, tmp_path, monkeypatch):
     text = (folder / "README.md").read_text()
     seen = re.sub("<!--.*?-->", "", text.split("## How it was made")[0])
     assert "The fine-tuned model reaches a test" in seen and str(tmp_path) not in seen
-    compared, wrong, left = page.verify(folder)
+    compared, wrong, left = verify(folder)
     assert compared > 30 and not wrong and [line.split(":")[0] for line in left] == ["cost"]
 
 

@@ -3,16 +3,21 @@
 import shlex
 import shutil
 import subprocess
+import re
 
 import nbformat
 import pandas as pd
 import pytest
 import yaml
+from matplotlib.figure import Figure
+from PIL import Image
 
 from lib import page, study
 from lib.errors import InputError
 from lib.options import assignments
+from lib.predictions import Predictions
 from lib.store import ROOT
+from lib.verify import compare, verify
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 PAGE_FILES = {
@@ -47,25 +52,63 @@ def test_ag_news_makes_its_page_and_a_rerun_changes_nothing(small, capsys, tmp_p
     after = {file.name: file.read_bytes() for file in folder.iterdir()}
     assert {name for name in before if before[name] != after[name]} <= {"environment.json"}
 
-    compared, wrong, left = page.verify(folder)
+    compared, wrong, left = verify(folder)
     assert compared > 100 and not wrong and not left
     line = next(line for line in text.splitlines() if line.startswith("| exponential | 2 |"))
     digit = next(i for i, char in enumerate(line) if i > 25 and char.isdigit())
     changed = line[:digit] + str((int(line[digit]) + 1) % 10) + line[digit + 1 :]
     (folder / "README.md").write_text(text.replace(line, changed))
-    wrong = page.verify(folder)[1]
+    wrong = verify(folder)[1]
     assert len(wrong) == 1 and "table by_schedule, row exponential, column accuracy (%)" in wrong[0]
     sentence = next(line for line in text.splitlines() if "highest mean test accuracy" in line)
     (folder / "README.md").write_text(text.replace(sentence, sentence.replace("stand over", "stands for sure over")))
-    assert "finding leader: the page says" in page.verify(folder)[1][0]
+    assert "finding leader: the page says" in verify(folder)[1][0]
     (folder / "README.md").write_text(text + "\n| a | b |\n| --- | --- |\n| 1 | 2 |\n")
-    assert "a table without its computation" in page.verify(folder)[1][0]
+    assert "a table without its computation" in verify(folder)[1][0]
     (folder / "README.md").write_text(text)
+    history = (folder / "history.csv").read_text()
+    score = history.splitlines()[1].split(",")[-1]
+    (folder / "history.csv").write_text(history.replace(score, "0.123456", 1))
+    assert re.search(r"^history.csv, run \w{16}, epoch 1, column dev_\w+: the file says 0.123456", verify(folder)[1][0])
+    (folder / "history.csv").write_text("".join(history.splitlines(keepends=True)[:-1]))
+    assert "has not one row for each of its 3 epochs" in verify(folder)[1][0]
+    (folder / "history.csv").write_text(history)
+    figures_of_a_page(folder)
     (folder / "epochs.csv").unlink()
-    assert "epochs.csv is missing" in page.verify(folder)[1][0]
+    assert "epochs.csv is missing" in verify(folder)[1][0]
+    predictions = Predictions.read(folder / "predictions.parquet")
+    lost = next(iter(predictions.runs))
+    predictions.keep(lambda run: run is not predictions.runs[lost]).write(folder / "predictions.parquet")
+    wrong = verify(folder)[1]
+    assert f"run {lost} of environment.json is missing from predictions.parquet" in wrong
+    assert f"figure losses shows runs that are not this page's: {lost}" in wrong
     (folder / "predictions.parquet").unlink()
     with pytest.raises(InputError, match="has no predictions.parquet"):
-        page.verify(folder)
+        verify(folder)
+
+
+def figures_of_a_page(folder):
+    """Each figure has the keys of its runs; a figure of other runs, another figure and a lost one are named."""
+    keys = set(Predictions.read(folder / "predictions.parquet").runs)
+    shown = {file.stem: set(Image.open(file).text["Runs"].split()) for file in folder.glob("*.png")}
+    assert shown["test_accuracy"] == keys and len(shown["losses"]) == 6 and len(shown["confusion_matrix"]) == 2
+    assert all(runs <= keys for runs in shown.values())
+    path = folder / "losses.png"
+    good = path.read_bytes()
+    for metadata, told in [
+        (
+            {"Title": "losses", "Runs": "0123456789abcdef"},
+            "losses shows runs that are not this page's: 0123456789abcdef",
+        ),
+        ({"Title": "averages", "Runs": min(keys)}, "losses is another figure, averages"),
+    ]:
+        Figure(figsize=(1, 1)).savefig(path, metadata=metadata)
+        assert verify(folder)[1] == [f"figure losses {told}"]
+    Figure(figsize=(1, 1)).savefig(path)
+    assert verify(folder)[1:] == ([], ["figures without keys of runs, from before they had any: losses"])
+    path.unlink()
+    assert verify(folder)[1] == ["figure losses is missing"]
+    path.write_bytes(good)
 
 
 def test_parameters_are_checked_before_a_kernel_starts(monkeypatch):
@@ -172,9 +215,9 @@ def test_profiles_are_plain_yaml():
 
 def test_tables_with_empty_cells_are_compared():
     table = pd.DataFrame({"optimizer": ["adam", "adagrad"], "reason": ["", "at step 3"]})
-    count, wrong = page._compare("grid", page.markdown(table), page.markdown(table))
+    count, wrong = compare("grid", page.markdown(table), page.markdown(table))
     assert count == 8 and not wrong
     other = page.markdown(table.assign(reason=["", "at step 4"]))
-    assert page._compare("grid", page.markdown(table), other)[1] == [
+    assert compare("grid", page.markdown(table), other)[1] == [
         "table grid, row adagrad, column reason: the page says at step 4, the predictions say at step 3"
     ]

@@ -1,4 +1,4 @@
-"""The command line: python -m lib study | train | sweep | predict | verify | site."""
+"""The command line: python -m lib study | train | sweep | predict | verify | site | show."""
 
 import sys
 from pathlib import Path
@@ -121,6 +121,14 @@ def site(out: Annotated[Path, typer.Argument(help="the folder to build it in")] 
     from lib.site import build
 
     print(f"{build(out)} pages: {out / 'index.html'}")
+
+
+@app.command()
+def show(key: Annotated[str, typer.Argument(help="a run's key, or its beginning")]):
+    """Say what a run is: how it ended, its configuration against the defaults, its curves, the pages that show it."""
+    from lib.describe import describe
+
+    print(describe(key))
 
 
 def join_pairs(arguments: list[str]) -> list[str]:

@@ -117,3 +117,39 @@ def test_lib_imports_anywhere_and_lightly(tmp_path):
 def test_a_diverged_run_is_said(config_file, monkeypatch, capsys):
     assert cli(monkeypatch, "train", config_file, "optimizer=sgd", "learning_rate=1e30") == 0
     assert "The run diverged: the" in capsys.readouterr().out
+
+
+def test_show_tells_what_a_run_is(tiny, folder, monkeypatch, capsys, tmp_path):
+    from lib import describe
+    from lib.store import Runs
+
+    options = {"backbone": tiny["bert"], "max_length": 16, "batch_size": 8, "dev_rows": 12, "precision": "fp32"}
+    config = RunConfig(dataset=str(folder), learning_rate=3e-3, select_by="accuracy", **options)
+    done = run(config, tracker="none")
+    capsys.readouterr()
+    assert cli(monkeypatch, "show", done.key[:10]) == 0
+    out = capsys.readouterr().out
+    chosen = done.status["chosen_epoch"]
+    assert out.startswith(f"run {done.key[:16]}: finished, epoch {chosen} of 3 chosen")
+    assert "  learning_rate = 0.003 (default 0.0001)\n" in out and "optimizer" not in out and "reading" not in out
+    curve = next(line for line in out.splitlines() if "dev_loss" in line)
+    assert len(curve.split()[1]) == 3 and f"last {done.history['dev_loss'].iloc[-1]:.4g}" in curve
+    assert "cited on no page" in out
+    assert cli(monkeypatch, "show", "zzz") == 1 and "'zzz' begins the key of no run in" in capsys.readouterr().err
+
+    page = tmp_path / "results" / "study" / "tiny"
+    page.mkdir(parents=True)
+    Runs([done]).predictions.write(page / "predictions.parquet")
+    done.history.assign(run=done.key[:16]).to_csv(page / "history.csv", index=False)
+    here = describe.describe(done.key, tmp_path / "results")
+    assert str(page / "README.md") in here
+    monkeypatch.setenv("RUNS_DIR", str(tmp_path / "another"))
+    there = describe.describe(done.key[:12], tmp_path / "results").splitlines()
+    assert there[2:] == here.splitlines()[2:] and "not in the store" in there[1]
+
+
+def test_sparklines():
+    from lib.describe import sparkline
+
+    assert sparkline([0.0, 7.0, 3.0, float("nan")]) == "▁█▄·" and sparkline([2.0, 2.0]) == "▁▁"
+    assert sparkline([float("nan")]) == "·"

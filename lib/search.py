@@ -1,7 +1,5 @@
 """Tables of a search: what its cells scored on dev, and what another search would have found among them."""
 
-import math
-
 import numpy as np
 import pandas as pd
 
@@ -10,6 +8,7 @@ from lib.findings import apart, count, percent, score, titled
 from lib.metrics import scores
 from lib.predictions import Predictions
 from lib.tables import by_cell, by_group, run_scores
+from lib.verdicts import expected_best as expected_best_of
 
 
 def dev_scores(p: Predictions, metric: str) -> pd.DataFrame:
@@ -30,11 +29,11 @@ def expected_best(p: Predictions, *, metric: str) -> pd.DataFrame:
     """
     best = dev_scores(p, metric).groupby("run")[metric].max()
     trained = {key: run for key, run in p.runs.items() if run["config"]["backbone"] not in NAMES}
-    values, epochs = np.sort([best.get(key, 0.0) for key in trained]), [run["last_epoch"] for run in trained.values()]
-    rows, size = [], len(values)
-    for n in range(1, size + 1):
-        chance = np.array([math.comb(i, n - 1) / math.comb(size, n) for i in range(size)])  # that value i is the best
-        rows.append({"trials": n, metric: float(chance @ values), "epochs trained": n * float(np.mean(epochs))})
+    values, epochs = [best.get(key, 0.0) for key in trained], [run["last_epoch"] for run in trained.values()]
+    rows = [
+        {"trials": n, metric: value, "epochs trained": n * float(np.mean(epochs))}
+        for n, value in enumerate(expected_best_of(values), 1)
+    ]
     return pd.DataFrame(rows)
 
 

@@ -39,6 +39,16 @@ def resample_ratios(tops: np.ndarray, bottoms: np.ndarray, **options) -> np.ndar
     return np.array([(tops @ w) / (bottoms @ w) for w in draws(tops.shape[1], **options)])
 
 
+def _spread(values: np.ndarray, resampled: np.ndarray) -> tuple[float, float]:
+    """The variance of a mean over seeds that the seeds bring, and the one that the documents bring."""
+    return float(np.var(values, ddof=1)) / len(values), float(np.var(resampled.mean(1), ddof=1))
+
+
+def _freedom(seeds: float, documents: float, runs: int) -> float:
+    """Welch and Satterthwaite's degrees of freedom of the sum of both variances."""
+    return (seeds + documents) ** 2 * (runs - 1) / seeds**2 if seeds else np.inf
+
+
 def interval(values: np.ndarray, resampled: np.ndarray, level: float = 0.95) -> tuple[float, float]:
     """An interval for the mean of a score over seeds, from its values (runs,) and their bootstrap over documents
     (resamples, runs).
@@ -47,15 +57,13 @@ def interval(values: np.ndarray, resampled: np.ndarray, level: float = 0.95) -> 
     Student's, with the degrees of freedom of Welch and Satterthwaite: few seeds that differ much give a wide interval.
     One run alone gives the percentile interval of its documents, and says nothing about other seeds.
     """
-    runs, means = len(values), resampled.mean(1)
-    if runs == 1:
-        low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    if len(values) == 1:
+        low, high = np.quantile(resampled.mean(1), [(1 - level) / 2, (1 + level) / 2])
         return float(low), float(high)
-    seeds, documents = np.var(values, ddof=1) / runs, np.var(means, ddof=1)
+    seeds, documents = _spread(values, resampled)
     if seeds + documents == 0:
         return float(values.mean()), float(values.mean())
-    freedom = (seeds + documents) ** 2 * (runs - 1) / seeds**2 if seeds else np.inf
-    half = t.ppf((1 + level) / 2, freedom) * np.sqrt(seeds + documents)
+    half = t.ppf((1 + level) / 2, _freedom(seeds, documents, len(values))) * np.sqrt(seeds + documents)
     return float(values.mean() - half), float(values.mean() + half)
 
 

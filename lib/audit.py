@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from lib.data import SPLITS, Corpus
+from lib.duplicates import across
 from lib.health import label_shares
 from lib.ranking import label_counts
 from lib.tokenization import Tokens
@@ -118,4 +119,26 @@ def suspicious(corpus: Corpus, tokens: Tokens) -> pd.DataFrame:
     return pd.DataFrame(rows or [{"what": "nothing of what is looked for", **dict.fromkeys(SPLITS, 0), "first": ""}])
 
 
-AUDITS = {function.__name__: function for function in (audit, balance, suspicious)}
+def leaks(corpus: Corpus, tokens: Tokens, most: int = 5) -> pd.DataFrame:
+    """Near-duplicates (`lib.duplicates`) within each split and across: how many documents of a split have one before
+    them in it, how many have one in train or dev, how many of these have another label, and the rows of the first."""
+    pairs, _, split = across(corpus)
+    labels = [set(np.atleast_1d(row).tolist()) - {-1} for name in SPLITS for row in getattr(corpus, name).labels]
+    rows = np.concatenate([getattr(corpus, name).rows for name in SPLITS])
+    table = []
+    for i, name in enumerate(SPLITS):
+        own = pairs[split[pairs[:, 1]] == i]
+        inside, outside = own[split[own[:, 0]] == i], own[split[own[:, 0]] != i]
+        apart = np.array([labels[a] != labels[b] for a, b in outside.tolist()], bool)
+        _, first = np.unique(outside[:, 1], return_index=True)
+        told = [f"{name} {rows[b]} ~ {SPLITS[split[a]]} {rows[a]}" for a, b in outside[first[:most]].tolist()]
+        table.append({
+            "split": name, "rows": int((split == i).sum()),
+            "near-duplicates within": len(np.unique(inside[:, 1])),
+            "near-duplicates of an earlier split": len(np.unique(outside[:, 1])),
+            "of these, with another label": len(np.unique(outside[apart, 1])), "first": ", ".join(told),
+        })  # fmt: skip
+    return pd.DataFrame(table)
+
+
+AUDITS = {function.__name__: function for function in (audit, balance, suspicious, leaks)}

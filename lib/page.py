@@ -16,6 +16,7 @@ from scipy.special import softmax
 from lib import calibration, decisions, findings, search, tables
 from lib.audit import AUDITS
 from lib.baselines import BASELINES
+from lib.duplicates import leaked
 from lib.metrics import NUMBERS, SCORES, SIGNED
 from lib.predictions import Predictions
 from lib.store import corpus_of, tokens_of
@@ -136,6 +137,16 @@ def show_audit(config, caption: str = "", name: str = "audit") -> None:
     own = config.model_dump(include={"text", "label", "reading"}, exclude_defaults=True)  # where it is a user's file
     arguments |= own
     _show("audit", name, name, arguments, AUDITS[name](corpus_of(config), tokens_of(config)), caption)
+
+
+def show_leaks(runs, config, *, by: str, metrics: list[str], **narrowed) -> None:
+    """Show which documents have near-duplicates in their split or another, and if some of test leaked from train or
+    dev, what the runs score without them."""
+    show_audit(config, "Near-duplicates: at least 60 % of all word pairs of two texts are in both.", "leaks")
+    if rows := leaked(corpus_of(config)):
+        caption = "On all of test, and without the documents that have a near-duplicate in train or dev."
+        arguments = {"by": by, "metrics": metrics, "rows": rows} | narrowed
+        show_table("without_leaks", runs, tables.without_rows, caption, **arguments)
 
 
 def show_measured(name: str, table: pd.DataFrame, caption: str = "") -> None:

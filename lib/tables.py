@@ -237,6 +237,19 @@ def by_length(p: Predictions, *, by: str, bins: int = 4, max_length: int) -> pd.
     return pd.DataFrame(rows)
 
 
+def without_rows(p: Predictions, *, by: str, metrics: list[str], rows: list[int]) -> pd.DataFrame:
+    """`by_group` on test, and again without the documents of some rows, such as those that leaked from train."""
+    out = (p.frame["split"] == "test") & p.frame["row"].isin(rows)
+    table = by_group(p, by=by, metrics=metrics)
+    rest = by_group(dataclasses.replace(p, frame=p.frame[~out]), by=by, metrics=metrics)
+    found = table[[by, "seeds", "documents"]].assign(leaked=table["documents"] - rest["documents"])
+    for metric in metrics:
+        for name, part in ((metric, table), (f"{metric}, without", rest)):
+            for end in ("", "_low", "_high"):
+                found[f"{name}{end}"] = part[f"{metric}{end}"]
+    return found
+
+
 FEWEST = 20
 
 
@@ -376,5 +389,6 @@ FUNCTIONS = (
     imbalance,
     differences,
     overshoot,
+    without_rows,
 )
 TABLES = {function.__name__: function for function in FUNCTIONS}

@@ -22,9 +22,9 @@ from lib.verify import compare, verify
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 PAGE_FILES = {
     "README.md", "predictions.parquet", "history.csv", "environment.json", "audit.csv", "by_schedule.csv",
-    "differences.csv", "confusion.csv", "imbalance.csv", "runs.csv", "epochs.csv", "overshoot.csv", "classes.csv",
-    "test_accuracy.png", "learning_curves.png", "losses.png", "learning_rate.png", "confusion_matrix.png",
-    "f1_by_class.png", "averages.png",
+    "leaks.csv", "differences.csv", "confusion.csv", "imbalance.csv", "runs.csv", "epochs.csv", "overshoot.csv",
+    "classes.csv", "test_accuracy.png", "learning_curves.png", "losses.png", "learning_rate.png",
+    "confusion_matrix.png", "f1_by_class.png", "averages.png",
 }  # fmt: skip
 
 
@@ -95,14 +95,11 @@ def figures_of_a_page(folder):
     assert all(runs <= keys for runs in shown.values())
     path = folder / "losses.png"
     good = path.read_bytes()
-    for metadata, told in [
-        (
-            {"Title": "losses", "Runs": "0123456789abcdef"},
-            "losses shows runs that are not this page's: 0123456789abcdef",
-        ),
-        ({"Title": "averages", "Runs": min(keys)}, "losses is another figure, averages"),
+    for title, runs, told in [
+        ("losses", "0123456789abcdef", "shows runs that are not this page's: 0123456789abcdef"),
+        ("averages", min(keys), "is another figure, averages"),
     ]:
-        Figure(figsize=(1, 1)).savefig(path, metadata=metadata)
+        Figure(figsize=(1, 1)).savefig(path, metadata={"Title": title, "Runs": runs})
         assert verify(folder)[1] == [f"figure losses {told}"]
     Figure(figsize=(1, 1)).savefig(path)
     assert verify(folder)[1:] == ([], ["figures without keys of runs, from before they had any: losses"])

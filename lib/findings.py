@@ -5,7 +5,8 @@ import numpy as np
 from lib.health import ONE_POINT
 from lib.metrics import NUMBERS, SIGNED
 from lib.predictions import Predictions
-from lib.tables import NAMES, best, by_group, differences, imbalance, label, overshoot
+from lib.tables import NAMES, best, by_group, differences, imbalance, label, overshoot, pairs_of
+from lib.verdicts import detectable_of, needed
 
 
 def percent(value: float) -> str:
@@ -136,6 +137,30 @@ def verdict(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
     return f"Of {len(rows)} differences between the {by}s, {len(standing)} stand{'s' * (len(standing) == 1)}: " + (
         "; ".join(standing) + "."
     )
+
+
+def outlook(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
+    """What it would take to tell apart the groups that cannot be told apart, and what this study could have told."""
+    stands = differences(p, by=by, metric=metric).set_index("compared")["stands"] == "yes"
+    parts, least = [], []
+    for one, other, _, values, resampled in pairs_of(p, by=by, metric=metric):
+        if NAMES.keys() & {one.name, other.name}:
+            continue
+        least.append(detectable_of(values, resampled))
+        if not stands[f"{one.name} − {other.name}"]:
+            documents, seeds, times = needed(values, resampled, len(one.labels))
+            ways = [f"{documents:,} documents with these seeds"] if documents else []
+            ways += [f"{count(seeds, 'seed')} on these documents"] if seeds else []
+            told = " or ".join(ways) or (
+                f"{times} times the documents and the seeds" if times else "more than a thousandfold"
+            )
+            parts.append(f"{one.name} − {other.name} ({apart(float(values.mean()), metric)}) takes {told}")
+    if not least:
+        return "There are no two groups to compare."
+    reach = [apart(value, metric).removeprefix("+") for value in (min(least), max(least))]
+    reach = reach[0] if reach[0] == reach[1] else f"{reach[0].removesuffix(' points')} to {reach[1]}"
+    whole = f"These documents and seeds tell a true difference from {reach} on (four times in five, before Holm)"
+    return f"{whole}. To tell as much as was seen here: {'; '.join(parts)}." if parts else f"{whole}; every one stands."
 
 
 def headroom(p: Predictions, *, by: str) -> str:
@@ -283,5 +308,6 @@ def start(p: Predictions) -> str:
 
 CLAIMS = (sweet_spot, failing, decoupled, collapse, start)
 FINDINGS = {
-    f.__name__: f for f in (leader, result, verdict, beyond_baseline, headroom, overshooting, averaging, *CLAIMS)
+    f.__name__: f
+    for f in (leader, result, verdict, outlook, beyond_baseline, headroom, overshooting, averaging, *CLAIMS)
 }

@@ -71,13 +71,14 @@ def cell(value, column: str, decimals: int = 0) -> str:
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """A pipe table; `x`, `x_sd`, `x_low`, `x_high` become one column `x ± sd [low, high]`."""
+    """A pipe table; `x`, `x_sd`, `x_low`, `x_high` become one column `x ± sd [low, high]`. Cells (row, column) named in
+    `attrs["bold"]` are bold."""
     extra = {f"{name}{end}" for name in table.columns for end in ("_sd", "_low", "_high")}
     shown = [name for name in table.columns if name not in extra]
     numbers = table.select_dtypes("number")
     decimals = {name: int(name in numbers and bool((numbers[name] % 1 != 0).any())) for name in shown}
-    lines = []
-    for row in table.to_dict("records"):
+    lines, bold = [], set(table.attrs.get("bold", []))
+    for i, row in enumerate(table.to_dict("records")):
         cells = []
         for name in shown:
             text = cell(row[name], name, decimals[name])
@@ -85,7 +86,8 @@ def markdown(table: pd.DataFrame) -> str:
                 text += f" ± {cell(row[f'{name}_sd'], name)}"
             if f"{name}_low" in row:
                 text += f" [{cell(row[f'{name}_low'], name)}, {cell(row[f'{name}_high'], name)}]"
-            cells.append(text.replace("-", "−") if name != "run" and not isinstance(row[name], str) else text)
+            text = text.replace("-", "−") if name != "run" and not isinstance(row[name], str) else text
+            cells.append(f"**{text}**" if (i, name) in bold else text)
         lines.append(cells)
     names = [
         HEADERS.get(name, name.replace("_", " ").replace("f1", "F1")) + " (%)" * (name.split(",")[0] in SHARES)
@@ -120,7 +122,7 @@ def _shown(p: Predictions, *, by=None, group=None, **_) -> list[str]:
 
 def _show(kind: str, name: str, function: str, arguments: dict, table: pd.DataFrame, caption: str) -> None:
     text = f"<!-- {kind} {name} = {function} {json.dumps(arguments)} -->\n\n{markdown(table)}"
-    text += f"\n{caption}\n" if caption else ""
+    text += "".join(f"\n{line}\n" for line in (caption, table.attrs.get("note")) if line)
     _display({"text/markdown": text, "text/csv": to_csv(table)}, filename=f"{name}.csv")
 
 

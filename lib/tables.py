@@ -11,10 +11,19 @@ import numpy as np
 import pandas as pd
 
 from lib.baselines import NAMES, NO_MODEL
-from lib.metrics import class_scores, confusion, cross_entropy, number_scores, scores, scores_from_confusion
+from lib.metrics import (
+    LOWER_IS_BETTER,
+    class_scores,
+    confusion,
+    cross_entropy,
+    number_scores,
+    scores,
+    scores_from_confusion,
+)
 from lib.predictions import HEALTH, Group, Predictions
 from lib.ranking import document_scores, f1_at_threshold, ranking_scores
 from lib.stats import (
+    RESAMPLES,
     bootstrap,
     bootstrap_numbers,
     clamped,
@@ -71,9 +80,13 @@ def _resampled(p: Predictions, group: Group, metrics: list[str]) -> dict[str, np
 
 
 def by_group(
-    p: Predictions, *, by: str, metrics: list[str], split: str = "test", epoch: str = "chosen"
+    p: Predictions, *, by: str, metrics: list[str], split: str = "test", epoch: str = "chosen", verdict: bool = False
 ) -> pd.DataFrame:
-    """Mean over seeds, standard deviation over seeds, and a 95 % interval over documents and seeds, for each group."""
+    """Mean over seeds, standard deviation over seeds, and a 95 % interval over documents and seeds, for each group.
+
+    With `verdict`, the best test score is bold where its difference from every other model stands (see `differences`),
+    and a note says by which test, in which family, for which n.
+    """
     rows = []
     for group in p.groups(by, split=split, epoch=epoch):
         scored, resampled = run_scores(p, group), _resampled(p, group, metrics)
@@ -83,7 +96,27 @@ def by_group(
             row |= {metric: scored[metric].mean(), f"{metric}_sd": _sd(scored[metric])}
             row |= {f"{metric}_low": low, f"{metric}_high": high}
         rows.append(row)
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows)
+    if verdict:
+        pairs = {metric: differences(p, by=by, metric=metric, verdict=True) for metric in metrics}
+        table.attrs["bold"] = [(i, m) for m in metrics if (i := _standing(table, pairs[m], by, m)) is not None]
+        told = pairs[metrics[0]].attrs["note"].replace("Bold: it stands.", "").replace("of this table", "of a column")
+        table.attrs["note"] = f"Bold: the best, where its difference from every other model stands.{told}"
+    return table
+
+
+def _standing(table: pd.DataFrame, pairs: pd.DataFrame, by: str, metric: str) -> int | None:
+    """The row of the best score, if it stands against every other that `pairs` compares."""
+    sign = -1 if metric in LOWER_IS_BETTER else 1
+    named = {name for compared in pairs["compared"] for name in compared.split(" − ")} if len(pairs) else set()
+    rows = (sign * table[metric][table[by].isin(named)]).sort_values(ascending=False, kind="stable")
+    own = [
+        row
+        for row in pairs.to_dict("records")
+        if len(rows) and table[by][rows.index[0]] in row["compared"].split(" − ")
+    ]
+    whole = len(own) == len(named) - 1 and all(row["stands"] == "yes" for row in own)
+    return int(rows.index[0]) if own and whole else None
 
 
 def by_run(p: Predictions, *, by: str, metrics: list[str]) -> pd.DataFrame:
@@ -172,32 +205,56 @@ def imbalance(p: Predictions, *, by: str, group: str, ratio: int = 10) -> pd.Dat
     return pd.DataFrame(rows)
 
 
-def differences(p: Predictions, *, by: str, metric: str = "accuracy") -> pd.DataFrame:
+def pairs_of(p: Predictions, *, by: str, metric: str):
+    """Every pair of groups with a model, as (one, other, their runs that are paired, their differences (runs,), the
+    same in every resample of documents (resamples, runs)). Seeds that only one of two groups has are left out."""
+    groups = [group for group in p.groups(by) if group.name not in NO_MODEL]
+    resampled = [_resampled(p, group, [metric])[metric] for group in groups]
+    values = [run_scores(p, group)[metric].to_numpy() for group in groups]
+    for i in range(len(groups)):
+        for j in range(i):
+            a, b = _shared(groups[i].seeds, groups[j].seeds)
+            if a:
+                yield groups[i], groups[j], (a, b), values[i][a] - values[j][b], resampled[i][:, a] - resampled[j][:, b]
+
+
+def differences(p: Predictions, *, by: str, metric: str = "accuracy", verdict: bool = False) -> pd.DataFrame:
     """Every pair of groups on the same test documents: difference of the means over seeds, with its 95 % interval.
 
     Runs of the same seed are paired, on the same documents; a group of one run, such as a baseline, is paired with each
     of the other's; seeds that only one of two groups has are left out. `p` is McNemar's test of which documents are
     right (their first label is gold), adjusted by Holm over all pairs of the table: it speaks of these models, the
-    interval of other seeds too. A difference stands where the interval leaves out zero and p is below 0.05.
+    interval of other seeds too. A difference stands where the interval leaves out zero and p is below 0.05; with
+    `verdict` it is then bold, and a note names test, family and n.
     """
-    groups = [group for group in p.groups(by) if group.name not in NO_MODEL]
-    resampled = [_resampled(p, group, [metric])[metric] for group in groups]
-    values = [run_scores(p, group)[metric].to_numpy() for group in groups]
     rows = []
-    for i in range(len(groups)):
-        for j in range(i):
-            a, b = _shared(groups[i].seeds, groups[j].seeds)
-            if not a:
-                continue
-            apart = values[i][a] - values[j][b]
-            low, high = interval(apart, resampled[i][:, a] - resampled[j][:, b])
-            row = {"compared": f"{label(groups[i].name)} − {label(groups[j].name)}", "documents": len(groups[i].labels)}
-            row |= {"seeds": len(apart), metric: apart.mean(), f"{metric}_low": low, f"{metric}_high": high}
-            rows.append(row | {"p (Holm)": mcnemar(*_better(p, groups[i], groups[j], a, b))})
+    for one, other, (a, b), apart, resampled in pairs_of(p, by=by, metric=metric):
+        low, high = interval(apart, resampled)
+        row = {"compared": f"{label(one.name)} − {label(other.name)}", "documents": len(one.labels)}
+        row |= {"seeds": len(apart), metric: apart.mean(), f"{metric}_low": low, f"{metric}_high": high}
+        rows.append(row | {"p (Holm)": mcnemar(*_better(p, one, other, a, b))})
     for row, chance in zip(rows, holm([row["p (Holm)"] for row in rows]), strict=True):
         clear = row[f"{metric}_low"] > 0 or row[f"{metric}_high"] < 0
         row |= {"p (Holm)": chance, "stands": "yes" if clear and chance < 0.05 else "no"}
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows)
+    if verdict and rows:
+        table.attrs["bold"] = [(i, metric) for i, row in enumerate(rows) if row["stands"] == "yes"]
+        table.attrs["note"] = _note(
+            table, "the sign test of which is nearer" if p.task == "regression" else "McNemar's"
+        )
+    return table
+
+
+def _note(table: pd.DataFrame, test: str) -> str:
+    """What a verdict rests on: test, family and n."""
+    few, many = int(table["seeds"].min()), int(table["seeds"].max())
+    seeds = f"{few} to {many} pairs of runs" if few < many else f"{few} pair{'s' * (few > 1)} of runs"
+    return (
+        f"Bold: it stands. Test: {test}, exact, run by run (of several, twice the median p), below 0.05 after Holm, "
+        f"and a 95 % interval without zero (Student's t over seeds, {RESAMPLES:,} bootstrap resamples of documents). "
+        f"Family: the {len(table)} pair{'s' * (len(table) > 1)} of this table. n: {table['documents'].iloc[0]:,} "
+        f"documents, {seeds}."
+    )
 
 
 def _better(p: Predictions, one: Group, other: Group, a: list[int], b: list[int]):

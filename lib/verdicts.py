@@ -128,6 +128,16 @@ def detectable_share(documents: int, apart: float, **options) -> float:
     return detectable(0.0, apart / documents, 1, **options)
 
 
+def _variances(values: np.ndarray, resampled: np.ndarray) -> tuple[float, float]:
+    """`lib.stats._spread`, where one run alone tells nothing of other seeds."""
+    return _spread(values, resampled) if len(values) > 1 else (0.0, float(np.var(resampled.mean(1), ddof=1)))
+
+
+def detectable_of(values: np.ndarray, resampled: np.ndarray, **options) -> float:
+    """`detectable`, for differences (runs,) with their bootstrap over documents (resamples, runs)."""
+    return detectable(*_variances(values, resampled), len(values), **options)
+
+
 def _least(enough, low: int, high: int) -> int | None:
     """The smallest number from `low` to `high` that is enough, where every larger one is too; None where none is."""
     if not enough(high):
@@ -139,20 +149,22 @@ def _least(enough, low: int, high: int) -> int | None:
     return high
 
 
-def needed(values: np.ndarray, resampled: np.ndarray, rows: int, **options) -> tuple[int | None, int | None]:
-    """How many documents (with these seeds), and how many seeds (on these documents), it would take to tell a true
-    difference as large as the one seen from zero, most of the time (`POWER`).
+def needed(
+    values: np.ndarray, resampled: np.ndarray, rows: int, **options
+) -> tuple[int | None, int | None, int | None]:
+    """How many documents (with these seeds), how many seeds (on these documents), and how many times both it would take
+    to tell a true difference as large as the one seen from zero, most of the time (`POWER`).
 
     From differences (runs,) and their bootstrap over documents (resamples, runs), of `rows` documents. None where no
     number up to a thousand times as large would do, and for the seeds of a single run.
     """
     runs, size = len(values), abs(float(np.mean(values)))
-    seeds, documents = _spread(values, resampled) if runs > 1 else (0.0, float(np.var(resampled.mean(1), ddof=1)))
+    seeds, documents = _variances(values, resampled)
 
     def enough(number: int = rows, count: int = runs) -> bool:
         return detectable(seeds * runs / count, documents * rows / number, count, **options) <= size
 
     if size == 0:
-        return None, None
+        return None, None, None
     more = _least(lambda count: enough(count=count), runs, MOST * runs) if runs > 1 else None
-    return _least(enough, rows, MOST * rows), more
+    return _least(enough, rows, MOST * rows), more, _least(lambda times: enough(rows * times, runs * times), 1, MOST)

@@ -53,6 +53,8 @@ def verify(folder: Path) -> tuple[int, list[str], list[str]]:
             table = compute(lookup(TABLES, function, f"table on {folder}"), predictions, arguments)
         count, differing = compare(name, markdown(table), body)
         compared, wrong = compared + count, wrong + differing
+        if table.attrs.get("note", "") not in page:
+            wrong.append(f"table {name}: the note on its tests differs; the predictions say {table.attrs['note']!r}")
         file = folder / f"{name}.csv"
         if not file.is_file() or file.read_text(encoding="utf-8") != to_csv(table):
             wrong.append(f"{file.name} is missing or differs from what the predictions say")
@@ -86,15 +88,14 @@ def _history(folder: Path, page: str, p: Predictions) -> tuple[int, list[str], l
     found = table.groupby("run")["epoch"].agg(list)
     wrong = [
         f"history.csv has a run {key} that is missing from predictions.parquet"
-        for key in set(found.index) - set(epochs)
+        for key in sorted(set(found.index) - set(epochs))
     ]
     for key, last in epochs.items():
         if [int(epoch) for epoch in found.get(key, [])][:last] != list(range(1, last + 1)):
             wrong.append(f"history.csv: run {key} has not one row for each of its {last} epochs")
     rows = {(row["run"], int(row["epoch"])): row for row in table.to_dict("records")}
-    compared, scores = 0, [name for name in table if name.startswith("dev_")]
-    if p.task == "multilabel":
-        scores.remove("dev_loss")  # of all labels, where the predictions keep the top ones
+    untold = ["dev_loss"] * (p.task == "multilabel")  # of all labels, where the predictions keep the top ones
+    compared, scores = 0, [name for name in table if name.startswith("dev_") and name not in untold]
     for key, epoch, group in p.single("dev"):
         row = rows.get((key, epoch), {})
         expected = run_scores(p, group).iloc[0]

@@ -112,7 +112,7 @@ def test_what_is_needed_suffices_and_one_less_does_not():
     rng = np.random.default_rng(2)
     values = np.array([0.007, 0.009, 0.008])
     resampled = values + 0.01 * rng.normal(size=(2000, 1))
-    documents, seeds = verdicts.needed(values, resampled, 1000)
+    documents, seeds, both = verdicts.needed(values, resampled, 1000)
     spread, drawn = np.var(values, ddof=1) / 3, np.var(resampled.mean(1), ddof=1)
 
     def least(number, count=3):
@@ -120,6 +120,7 @@ def test_what_is_needed_suffices_and_one_less_does_not():
 
     assert least(documents) <= 0.008 < least(documents - 1) and 1000 < documents < 1_000_000
     assert seeds is None  # the documents alone hide it
-    assert verdicts.needed(values * 0 + 0.05, resampled, 1000) == (1000, 3)
+    assert least(1000 * both, 3 * both) <= 0.008 < least(1000 * (both - 1), 3 * (both - 1))
+    assert verdicts.needed(values * 0 + 0.05, resampled, 1000) == (1000, 3, 1)
     assert verdicts.needed(np.array([0.02]), 0.02 + resampled[:, :1] - 0.004, 1000)[1] is None
-    assert verdicts.needed(np.zeros(3), resampled, 1000) == (None, None)
+    assert verdicts.needed(np.zeros(3), resampled, 1000) == (None, None, None)

@@ -40,13 +40,13 @@ $(STUDIES): $(READY)
 test: $(READY)
 	@$(PY) -m pytest -n 2 --dist worksteal $(ARGS)
 
-## Kill runs and workers of a sweep, again and again, and count what was lost (some minutes)
 ## Measure speed against Hugging Face Trainer and write results/benchmark/<machine>/ (a quarter of an hour, nothing else running)
 bench: $(READY)
 	@$(PY) -m tests.bench $(ARGS)
 
-## Kill workers of a sweep, again and again, and count what was lost (some minutes)
+## Count how often intervals and tests err; kill runs and workers of a sweep, again and again, and count what was lost
 stress: $(READY)
+	@OMP_NUM_THREADS=1 $(PY) -m tests.calibration
 	@$(PY) -m tests.stress_kills
 	@$(PY) -m tests.stress
 

@@ -19,8 +19,8 @@ SECTIONS = {
     "model": ("backbone", "layers", "head", "dropout", "max_length", "truncation"),
     "trainer": (
         "epochs", "patience", "batch_size", "batching", "accumulation", "optimizer", "learning_rate", "weight_decay",
-        "warmup", "clip_norm", "class_weight", "label_smoothing", "focal_gamma", "precision", "metric", "seeds", "tracker",
-        "checkpoint_every", "backend", "processes",
+        "warmup", "clip_norm", "class_weight", "label_smoothing", "focal_gamma", "precision", "metric", "seeds",
+        "tracker", "checkpoint_every", "backend", "processes",
     ),
 }  # fmt: skip
 

@@ -19,7 +19,7 @@ from scipy import stats as oracle
 from sklearn import metrics as sklearn_metrics
 from torch.nn import functional as F
 
-from lib import calibration, decisions, findings, page, study, tables
+from lib import calibration, decisions, findings, study, tables
 from lib.config import RunConfig
 from lib.data import load_corpus
 from lib.errors import InputError

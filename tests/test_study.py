@@ -1,9 +1,9 @@
 """Studies end to end on a tiny transformer: strict parameters, the files of a page, reruns, and verify."""
 
+import re
 import shlex
 import shutil
 import subprocess
-import re
 
 import nbformat
 import pandas as pd

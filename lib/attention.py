@@ -122,14 +122,24 @@ def attention(module, query, key, value, attention_mask, scaling=None, dropout=0
     return torch.cat(found, 1), None
 
 
+def recorded_attention(module, query, key, value, attention_mask, scaling=None, dropout=0.0, **_):
+    """The same, never packed, and its weights (batch, heads, tokens, tokens) before dropout."""
+    weights = (query * (scaling or query.size(-1) ** -0.5)) @ key.transpose(2, 3)
+    if attention_mask is not None:
+        weights = weights.masked_fill(~attention_mask, torch.finfo(weights.dtype).min)
+    weights = weights.softmax(-1)
+    return (fast_dropout(weights, dropout) @ value).transpose(1, 2).contiguous(), weights
+
+
 @lru_cache
 def register_attention() -> str:
-    """Make `attention` known to transformers; returns its name there."""
+    """Make `attention` and `recorded_attention` known to transformers; returns the first one's name there."""
     from transformers import AttentionInterface, AttentionMaskInterface
     from transformers.masking_utils import sdpa_mask
 
-    AttentionInterface.register("fast", attention)
-    AttentionMaskInterface.register("fast", sdpa_mask)
+    for name, function in (("fast", attention), ("recorded", recorded_attention)):
+        AttentionInterface.register(name, function)
+        AttentionMaskInterface.register(name, sdpa_mask)
     return "fast"
 
 

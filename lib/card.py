@@ -29,7 +29,8 @@ def write_card(folder: Path, config: RunConfig, corpus: Corpus, results: dict[st
         "tags": ["text-classification", corpus.task],
         "metrics": list(dict.fromkeys(chosen)),
     }
-    changed = config.model_dump(exclude_defaults=True, exclude={"dataset", "reading", "backbone"})
+    hidden = {"dataset": True, "reading": True, "backbone": True, "distil": {"teacher"}}  # may be paths
+    changed = config.model_dump(exclude_defaults=True, exclude=hidden)
     names = ", ".join(corpus.label_names[:20]) + (f" and {corpus.num_labels - 20} more" * (corpus.num_labels > 20))
     what = f"predicts {names}, a number" if corpus.task == "regression" else f"has {corpus.num_labels} labels: {names}"
     native = config.head == "native" and corpus.train.pairs is None

@@ -1,8 +1,9 @@
 """What a run is asked to be: typed, frozen, and without a field that nobody reads."""
 
+from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from lib.backbones import EMBEDDED
 from lib.errors import explain
@@ -10,6 +11,42 @@ from lib.metrics import METRICS
 from lib.readers import PLAIN, Reading
 
 DATA_FIELDS = ("dataset", "text", "label", "train_rows", "dev_rows", "test_rows", "split_seed", "reading")
+
+
+Pairs = tuple[tuple[int, int], ...]
+
+
+class Distillation(BaseModel):
+    """What a run learns from a finished one, its teacher, and how (see `lib.distillation`). Raises InputError."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    teacher: str  # a finished run: its key or its folder, or a model's folder
+    student_layers: tuple[int, ...] | None = Field(None, min_length=1)  # the teacher's, from 0, that the student starts
+    # with, its embeddings and head, too; None: a new model of the run's backbone
+    temperature: float = Field(2.0, gt=0)  # of soft labels
+    weights: dict[Literal["soft", "hard", "hidden", "attentions"], float] = {"soft": 0.5, "hard": 0.5}  # of the losses
+    hidden_map: Pairs | None = Field(None, min_length=1)  # (student's, teacher's) hidden states; 0: the embeddings
+    attention_map: Pairs | None = Field(None, min_length=1)  # (student's, teacher's) layers, from 0
+    head_map: Pairs | None = Field(None, min_length=1)  # (student's, teacher's) attention heads, from 0; None: alike
+    attention_loss: Literal["kl", "mse"] = "kl"
+
+    def __init__(self, **values):
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise explain(error, type(self).model_fields) from None
+
+    def __str__(self):
+        layers = "" if self.student_layers is None else f", layers {', '.join(map(str, self.student_layers))}"
+        return f"{' + '.join(self.weights)} of {Path(self.teacher).name[:16]}{layers}"
+
+    @field_validator("weights")
+    @classmethod
+    def _weighs(cls, value):
+        if any(weight < 0 for weight in value.values()) or not any(value.values()):
+            raise ValueError("weights are positive numbers, at least one")
+        return {name: weight for name, weight in value.items() if weight}
 
 
 class RunConfig(BaseModel):
@@ -57,6 +94,7 @@ class RunConfig(BaseModel):
     )
     patience: int | None = Field(None, ge=1)  # stop after so many epochs without a better dev score; None: never
     stop_after: int | None = Field(None, ge=1)  # train so many epochs of the plan; None: all
+    distil: Distillation | None = None  # None: the labels are the only teacher
     health: bool = False  # look at the embeddings after every epoch, and judge the run
     test_every_epoch: bool = False  # else test is scored for the chosen and the last epoch
 

@@ -18,7 +18,8 @@ class Classifier(nn.Module):
     """A backbone and a head; `native` is the transformers sequence-classification class, head included.
 
     `separator` is the token after which the second text of a pair begins, for backbones that tell the two apart;
-    `unit` (shift, scale) is that of the numbers a regression predicts.
+    `unit` (shift, scale) is that of the numbers a regression predicts. `projections` are trained with a student whose
+    hidden states are narrower or wider than its teacher's, and not kept.
     """
 
     def __init__(self, backbone: nn.Module, head: nn.Module | None, num_labels: int):
@@ -26,6 +27,7 @@ class Classifier(nn.Module):
         self.backbone, self.head, self.num_labels = backbone, head, num_labels
         self.separator: int | None = None
         self.unit: tuple[float, float] | None = None
+        self.projections: nn.ModuleList | None = None
         self.packed = False
         self.vocabulary: tuple | None = None  # see `compact`
         for module in list(self.modules()):
@@ -107,16 +109,32 @@ class Classifier(nn.Module):
             return hidden, mask[:, :1]
         return inputs["packing"].pad(hidden), mask
 
-    def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    def forward(self, ids: torch.Tensor, mask: torch.Tensor, inside: bool = False):
         """Logits (batch, num_labels), or the number (batch, 1), for token ids and mask (batch, tokens).
 
-        In the place of ids, a head also takes the vector of each document, (batch, 1, size) (see `lib.features`).
+        In the place of ids, a head also takes the vector of each document, (batch, 1, size) (see `lib.features`). With
+        `inside`, what that method gives.
         """
+        if inside:
+            return self.inside(ids, mask)
         if self.head is None:
             logits = self.backbone(**self._inputs(ids, mask)).logits
         else:
             logits = self.head(*self._hidden(ids, mask))
         return logits if self.unit is None else logits.float() * self.unit[1] + self.unit[0]
+
+    def inside(self, ids: torch.Tensor, mask: torch.Tensor) -> tuple:
+        """Logits, hidden states, embeddings first, each (batch, tokens, size), and where attention is recorded, that of
+        each layer (batch, heads, tokens, tokens). Not for packed models."""
+        recorded = self.backbone.config._attn_implementation == "recorded"
+        found = self.backbone(**self._inputs(ids, mask), output_hidden_states=True, output_attentions=recorded)
+        logits = found.logits if self.head is None else self.head(found.last_hidden_state, mask)
+        logits = logits if self.unit is None else logits.float() * self.unit[1] + self.unit[0]
+        return logits, found.hidden_states, found.attentions
+
+    def record_attention(self) -> None:
+        """Compute attention in a way that can hand out its weights."""
+        self.backbone.set_attn_implementation("recorded")
 
     @torch.no_grad()
     def fold_unit(self) -> None:

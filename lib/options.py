@@ -59,7 +59,7 @@ NEEDLESS = {  # the plugin's keys without a counterpart -> what is done instead
     "ckpt": "the chosen epoch's model is kept with every run",
     "stats": "the tracker gets every step",
     "wrts": "tracker: tensorboard writes below the run's folder",
-    "distill": "distillation is a study of its own",
+    "distill": "a student is a run of its own, python -m lib train: see notebooks/params/distillation/README.md",
 }
 
 

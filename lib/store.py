@@ -16,12 +16,12 @@ from safetensors import safe_open
 
 from lib import training
 from lib.baselines import BASELINES
-from lib.config import DATA_FIELDS, RunConfig
+from lib.config import DATA_FIELDS, Distillation, RunConfig
 from lib.data import Corpus, load_corpus
 from lib.errors import InputError
 from lib.health import attention_maps, judge
 from lib.loaders import make_loader
-from lib.models import load_model
+from lib.models import CLASSIFIER_FILE, load_model
 from lib.parallel import team
 from lib.predictions import Predictions
 from lib.ranking import label_counts
@@ -181,6 +181,16 @@ def load_run(name: str | Path) -> Run:
     return Run(found[0])
 
 
+def model_folder(name: str | Path) -> Path:
+    """The model of a finished run, by its key or folder, or a model's own folder. Raises InputError."""
+    if (Path(name) / CLASSIFIER_FILE).is_file():
+        return Path(name)
+    folder = load_run(name).folder / "model"
+    if not (folder / CLASSIFIER_FILE).is_file():
+        raise InputError(f"The run {name} has no model")
+    return folder
+
+
 class Runs(list):
     """The runs of a study."""
 
@@ -200,7 +210,7 @@ class Runs(list):
         frames = []
         for run in self:
             own = run.history
-            fields = {k: v for k, v in run.config if not isinstance(v, dict | Reading) and k not in own}
+            fields = {k: v for k, v in run.config if not isinstance(v, dict | Reading | Distillation) and k not in own}
             fields |= {"outcome": run.verdict["outcome"]} if run.verdict else {}
             frames += [own.assign(run=run.key[:16], **fields)] if len(own) else []
         return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()

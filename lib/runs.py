@@ -24,6 +24,7 @@ from lib.card import write_card
 from lib.checkpoints import OFTEN, Due, Record, load_newest, save_checkpoint, save_newest
 from lib.config import DATA_FIELDS, RunConfig
 from lib.data import SPLITS, Corpus
+from lib.distillation import Distilling, depth_of, prepare
 from lib.errors import InputError, StoppedError
 from lib.features import embed_tokens
 from lib.health import even_loss, prior_logits, prior_loss
@@ -35,7 +36,7 @@ from lib.optim import make_optimizer, plan
 from lib.parallel import team
 from lib.predictions import to_frame
 from lib.ranking import top_k
-from lib.store import EVALUATION_BATCH, Run, Runs, corpus_of, environment, store, tokens_of, write_json
+from lib.store import EVALUATION_BATCH, Run, Runs, corpus_of, environment, model_folder, store, tokens_of, write_json
 from lib.tracking import check_tracker, tracking
 
 
@@ -48,6 +49,8 @@ def run_key(config: RunConfig, corpus: Corpus) -> str:
         by_content = {*DATA_FIELDS, "backbone"}
         about |= config.model_dump(exclude=by_content, exclude_defaults=True)  # a new field with a default keeps keys
         about["backbone"] = fingerprint(resolve_backbone(config.backbone))
+        if config.distil:
+            about["distil"]["teacher"] = fingerprint(model_folder(config.distil.teacher))
         about["precision"] = training.resolve_precision(config.precision, training.default_device())
     return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
 
@@ -210,7 +213,7 @@ def _prepare(config: RunConfig, corpus: Corpus) -> tuple:
     objective = Objective(make_loss(corpus.train.labels, corpus.num_labels, **by_loss))
     tokens = tokens_of(config)
     options = {"head": config.head, "dropout": config.dropout, "label_names": corpus.label_names}
-    shape = {"num_labels": corpus.num_labels, "layers": config.layers, "seed": config.seed}
+    shape = {"num_labels": corpus.num_labels, "layers": depth_of(config), "seed": config.seed}
     model = build_model(config.backbone, packed=config.batching.endswith("packed"), **shape, **options)
     if config.prior_bias:
         model.start_at(prior_logits(corpus.train.labels, corpus.num_labels))
@@ -218,6 +221,9 @@ def _prepare(config: RunConfig, corpus: Corpus) -> tuple:
         model.unit = (float(corpus.train.labels.mean()), float(corpus.train.labels.std()))
     if corpus.train.pairs is not None:
         reads_pairs(model, config.backbone)
+    if config.distil:
+        teacher = model_folder(config.distil.teacher)
+        objective, tokens = prepare(config, model, teacher, objective.loss, corpus, tokens, store() / "teachers")
     if config.freeze:
         tokens = embed_tokens(model, tokens, config.backbone, precision=config.precision, cache=store() / "features")
     elif model.packed and not config.weight_decay:
@@ -293,6 +299,8 @@ def _train(
         for row, found, _ in () if stop else training.train_epochs(model, optimizer, steps, train, dev, **fixed):
             epoch, told = row["epoch"], "loss" if config.select_by == "last" else config.select_by
             score = row[f"dev_{told}"] = found.scores[told]
+            if isinstance(objective, Distilling):
+                row |= objective.measure(model, dev.dataset, precision=config.precision)
             say(f"    epoch {epoch}/{config.epochs}: dev {told} {score:.4f}, {row['samples_per_second']:.0f} samples/s")
             record.history.append(row)
             _log_epoch(log, row, progress.losses, steps, per_epoch)
@@ -331,6 +339,7 @@ def _train(
     if chosen:
         reading = {"max_length": config.max_length, "truncation": config.truncation, "task": corpus.task}
         options = {"head": config.head, "dropout": config.dropout, "label_names": corpus.label_names}
+        model.projections = None
         save_model(model, folder / "model", backbone=config.backbone, **reading, **options)
         pd.concat(parts, ignore_index=True).to_parquet(folder / "predictions.parquet", index=False)
         write_results(folder, config, record.history, chosen, tested[chosen], corpus)

@@ -1,4 +1,4 @@
-"""The command line: python -m lib study | train | sweep | predict | verify | site | show."""
+"""The command line: python -m lib study | train | sweep | predict | export | verify | site | show."""
 
 import sys
 from pathlib import Path
@@ -96,6 +96,34 @@ def predict(
     count = predict_file(load_run(run), file, out, text, reading)
     if out:
         print(f"{count:,} texts: {out}")
+
+
+@app.command()
+def export(
+    run: str,
+    format: Annotated[str, typer.Option(help="onnx")] = "onnx",
+    quantize: Annotated[Optional[str], typer.Option(help="int8: a second file, with 8-bit weights")] = None,  # noqa: UP045
+    texts: Annotated[Optional[Path], typer.Option(help="a file with a text a line to check the export on")] = None,  # noqa: UP045
+    out: Annotated[Optional[Path], typer.Option(help="a folder; without it, onnx/ in the run's own")] = None,  # noqa: UP045
+):
+    """Export a run's model for another runtime, checked on the run's dev texts, or those given."""
+    from lib.export import export as export_model
+    from lib.inference import texts_of
+    from lib.readers import Reading
+    from lib.store import corpus_of, load_run, model_folder
+
+    folder = model_folder(run)
+    if texts and not texts.is_file():
+        raise InputError(f"There is no file {texts}")
+    given = [text for _, text in texts_of(str(texts), None, Reading())] if texts else None
+    given = given or corpus_of(load_run(folder.parent).config).dev.documents
+    out = out or folder.parent / "onnx"
+    found = export_model(folder, given, out, format=format, quantize=quantize)
+    print(f"On {found['texts']} texts, logits are PyTorch's within {found['largest_difference']:.1g}")
+    if quantize:
+        told = found[quantize]
+        print(f"{quantize}: agreement {told['agreement']:.1%}, logits within {told['largest_difference']:.2g}")
+    print(out)
 
 
 @app.command()

@@ -1,6 +1,6 @@
 """Fine-tune transformer text classifiers, reproducibly: the parts that the notebooks are made of."""
 
-from lib import calibration, decisions, findings, tables
+from lib import calibration, decisions, findings, students, tables
 from lib.config import RunConfig
 from lib.data import DATASETS, Corpus, load_corpus
 from lib.errors import InputError
@@ -19,5 +19,5 @@ __all__ = [
     "DATASETS", "HEADS", "OPTIMIZERS", "SCHEDULES", "Classifier", "Corpus", "Evaluation", "InputError", "Reading",
     "Run", "RunConfig", "Runs", "Tokens", "build_model", "calibration", "decisions", "evaluate", "findings", "fit",
     "load_corpus", "load_run", "make_loader", "publish", "run", "run_all", "show_audit", "show_errors", "show_figure",
-    "show_finding", "show_table", "show_text", "tables", "tokenize",
+    "show_finding", "show_table", "show_text", "students", "tables", "tokenize",
 ]  # fmt: skip

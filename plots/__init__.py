@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter, ScalarFormatter
 
 from lib.baselines import NAMES
 from lib.findings import titled
@@ -565,5 +565,99 @@ def speeds(table: pd.DataFrame, *, versus: str, title: str) -> Figure:
     ax.set_xlim(0, 1.12 * table["samples_per_second_high"].max())
     ax.grid(axis="y", visible=False)
     ax.set_xlabel(f"documents a second, with 95 % interval; {versus} beside the bars")
+    _title(figure, title)
+    return figure
+
+
+def _level(ax, row: dict, metric: str, *, colour: str, name: str, style: str = "-") -> None:
+    """A horizontal line at a score, in a band that is its interval."""
+    ax.axhspan(row[f"{metric}_low"], row[f"{metric}_high"], color=colour, alpha=0.12, linewidth=0)
+    ax.axhline(row[metric], color=colour, linestyle=style, linewidth=1.2, label=name)
+
+
+def _students(table: pd.DataFrame) -> tuple[pd.DataFrame, dict, list[dict]]:
+    """The students of `lib.students.survival`'s table, the teacher's row, and the references' but the majority's."""
+    rows = table[table["layers"] != "–"]
+    references = table[(table["layers"] == "–") & (table["student"] != "majority class")].to_dict("records")
+    return rows[rows["layers"] != "all"], rows[rows["layers"] == "all"].iloc[0].to_dict(), references
+
+
+@styled
+def depth_scores(table: pd.DataFrame, *, metric: str, title: str) -> Figure:
+    """A score by number of layers, the ways to teach side by side, and the teacher's and the references' lines; `table`
+    from `lib.students.survival`."""
+    figure = Figure(figsize=(7.2, 4.2))
+    ax = figure.subplots()
+    students, teacher, references = _students(table)
+    students = students.sort_values("layers", kind="stable")
+    _level(ax, teacher, metric, colour="black", name=f"teacher, all layers (n = {teacher['seeds']})")
+    for row, style in zip(references, ("--", ":"), strict=False):
+        ax.axhline(row[metric], color=GREY, linestyle=style, linewidth=1.2, label=row["student"])
+    values = _grouped_dots(ax, students, metric, by="student", within="layers")
+    ax.set_xticks(range(len(values)), values)
+    ax.set_xlabel("layers of the student")
+    ax.set_ylabel(f"test {titled(metric)}, with 95 % interval")
+    _legend(figure, ax)
+    _title(figure, title)
+    return figure
+
+
+@styled
+def frontier(table: pd.DataFrame, speed: dict[int, float], *, metric: str, title: str) -> Figure:
+    """A score against the measured speed, a line a way to teach, from the smallest student to the teacher.
+
+    `speed` is in texts per second, by number of layers, 0 being the teacher's."""
+    figure = Figure(figsize=(7.2, 4.2))
+    ax = figure.subplots()
+    students, teacher, references = _students(table)
+    for row, style in zip(references, ("--", ":"), strict=False):
+        ax.axhline(row[metric], color=GREY, linestyle=style, linewidth=1.2, label=row["student"])
+    palette = colours(students["student"])
+    for i, (name, colour) in enumerate(palette.items()):
+        part = students[students["student"] == name]
+        places = part["layers"].astype(int).map(speed).to_numpy() * 1.025 ** (
+            i - (len(palette) - 1) / 2
+        )  # side by side
+        order = np.argsort(-places)
+        ax.plot([*places[order], speed[0]], [*part[metric].to_numpy()[order], teacher[metric]], color=colour, alpha=0.5,
+                linewidth=1)  # fmt: skip
+        _dots(ax, places, part, metric, colour, name)
+    ax.vlines(speed[0], teacher[f"{metric}_low"], teacher[f"{metric}_high"], color="black", linewidth=3, alpha=0.45)
+    ax.plot(speed[0], teacher[metric], "D", color="black", label="teacher")
+    for depth, place in speed.items():
+        ax.annotate("all layers" if not depth else f"{depth} layer{'s' * (depth > 1)}", (place, 0), (0, 4), ha="center",
+                    xycoords=("data", "axes fraction"), textcoords="offset points", fontsize=9)  # fmt: skip
+    ax.margins(x=0.1, y=0.12)
+    ax.set_xscale("log")
+    ax.xaxis.set_major_formatter(ScalarFormatter())
+    ax.xaxis.set_minor_formatter(ScalarFormatter())
+    ax.set_xlabel("texts per second, 32 at once (measured on this machine)")
+    ax.set_ylabel(f"test {titled(metric)}, with 95 % interval")
+    _legend(figure, ax)
+    _title(figure, title)
+    return figure
+
+
+@styled
+def loss_terms(history: pd.DataFrame, *, by: str, title: str) -> Figure:
+    """Each loss on dev by epoch, a panel a loss, for those groups whose training weighs it."""
+    names = {"dev_loss": "labels", "dev_soft": "soft labels", "dev_hidden": "hidden states"}
+    names["dev_attentions"] = "attentions"
+    terms = {column: text for column, text in names.items() if column in history}
+    figure = Figure(figsize=(2.6 * len(terms), 3.4))
+    axes = figure.subplots(1, len(terms), squeeze=False)[0]
+    palette = colours(history[by])
+    for ax, (column, text) in zip(axes, terms.items(), strict=True):
+        for name, colour in palette.items():
+            part = history[(history[by] == name) & history[column].notna()]
+            for _, one in part.groupby("seed"):
+                ax.plot(one["epoch"], one[column], color=colour, alpha=0.25, linewidth=1)
+            mean = part.groupby("epoch")[column].mean()
+            ax.plot(mean.index, mean, color=colour, marker="o", label=name)
+        ax.set_title(text, fontweight="normal", fontsize=10)
+        ax.set_ylim(bottom=0)
+        _epochs(ax)
+    axes[0].set_ylabel("loss on dev, before its weight")
+    _legend(figure, axes[0])
     _title(figure, title)
     return figure

@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib import page, students, study
+from lib import students, study
 from lib.predictions import Predictions
+from lib.verify import verify
 
 FILES = {
     "README.md", "predictions.parquet", "history.csv", "environment.json", "audit.csv", "survival.csv", "gains.csv",
@@ -26,7 +27,7 @@ def test_distillation_makes_its_page_and_a_rerun_changes_nothing(tiny, folder, m
     assert text.index("## Findings") < text.index("## What survives") < text.index("## How it was made")
     for name in FILES:
         assert not name.endswith(".png") or f"]({name})" in text
-    compared, wrong, left = page.verify(page_folder)
+    compared, wrong, left = verify(page_folder)
     assert compared > 100 and not wrong
     assert left == [f"{name}: measured on the machine that made the page" for name in ("speed", "exports")]
     before = {file.name: file.read_bytes() for file in page_folder.iterdir()}

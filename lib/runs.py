@@ -334,6 +334,8 @@ def _train(
             parts.append(score_test(chosen))
         if chosen not in tested:  # scored by the run that this one shares its beginning with
             score_test(chosen)
+    opened = {int(epoch) for part in parts for epoch in part.loc[part["split"] == "test", "epoch"].unique()}
+    result["test_scored"] = {"epochs": sorted(opened), "chosen_by": f"dev {config.select_by}"}  # test decides nothing
     if not us.leads:
         return result
     if chosen:

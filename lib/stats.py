@@ -67,6 +67,17 @@ def interval(values: np.ndarray, resampled: np.ndarray, level: float = 0.95) -> 
     return float(values.mean() - half), float(values.mean() + half)
 
 
+def chance(values: np.ndarray, resampled: np.ndarray) -> float:
+    """The p-value that goes with `interval`: how likely a mean so far from zero is, if the true one is zero."""
+    if len(values) == 1:
+        below = float(np.mean(resampled.mean(1) <= 0))
+        return min(1.0, 2 * min(below, 1 - below) + 1 / len(resampled))
+    seeds, documents = _spread(values, resampled)
+    if seeds + documents == 0:
+        return float(values.mean() == 0)
+    return 2 * float(t.sf(abs(values.mean()) / np.sqrt(seeds + documents), _freedom(seeds, documents, len(values))))
+
+
 def clamped(values, resampled: np.ndarray, metric: str = "") -> tuple[float, float]:
     """The interval of a score, which ends where the score cannot go on: a share at 0 and 1."""
     low, high = interval(np.asarray(values), resampled)
@@ -92,6 +103,13 @@ def holm(values: list[float]) -> list[float]:
     order = np.argsort(values, kind="stable")
     adjusted = np.maximum.accumulate(np.array(values)[order] * np.arange(len(values), 0, -1))
     return np.minimum(1, adjusted)[np.argsort(order, kind="stable")].tolist()
+
+
+def stand(clear: list[bool], *families: list[float], level: float = 0.05) -> list[bool]:
+    """Which differences of a family stand: their intervals leave out zero, and their p-values of every kind are below
+    the level after Holm."""
+    adjusted = np.array([holm(values) for values in families])
+    return [bool(c and (adjusted[:, i] < level).all()) for i, c in enumerate(clear)]
 
 
 def bootstrap(labels, predicted, num_labels: int, metrics: tuple[str, ...], **options) -> dict[str, np.ndarray]:

@@ -26,6 +26,7 @@ from lib.stats import (
     RESAMPLES,
     bootstrap,
     bootstrap_numbers,
+    chance,
     clamped,
     draws,
     holm,
@@ -33,6 +34,7 @@ from lib.stats import (
     mcnemar,
     resample_confusions,
     resample_ratios,
+    stand,
 )
 
 
@@ -224,18 +226,21 @@ def differences(p: Predictions, *, by: str, metric: str = "accuracy", verdict: b
     Runs of the same seed are paired, on the same documents; a group of one run, such as a baseline, is paired with each
     of the other's; seeds that only one of two groups has are left out. `p` is McNemar's test of which documents are
     right (their first label is gold), adjusted by Holm over all pairs of the table: it speaks of these models, the
-    interval of other seeds too. A difference stands where the interval leaves out zero and p is below 0.05; with
-    `verdict` it is then bold, and a note names test, family and n.
+    interval of other seeds too. A difference stands where the interval leaves out zero, p is below 0.05, and so is,
+    after Holm, the p-value that goes with the interval; with `verdict` it is then bold, and a note names test, family
+    and n.
     """
-    rows = []
+    rows, chances = [], []
     for one, other, (a, b), apart, resampled in pairs_of(p, by=by, metric=metric):
         low, high = interval(apart, resampled)
         row = {"compared": f"{label(one.name)} − {label(other.name)}", "documents": len(one.labels)}
         row |= {"seeds": len(apart), metric: apart.mean(), f"{metric}_low": low, f"{metric}_high": high}
-        rows.append(row | {"p (Holm)": mcnemar(*_better(p, one, other, a, b))})
-    for row, chance in zip(rows, holm([row["p (Holm)"] for row in rows]), strict=True):
-        clear = row[f"{metric}_low"] > 0 or row[f"{metric}_high"] < 0
-        row |= {"p (Holm)": chance, "stands": "yes" if clear and chance < 0.05 else "no"}
+        rows.append(row)
+        chances.append((mcnemar(*_better(p, one, other, a, b)), chance(apart, resampled)))
+    mcnemars, others = ([pair[i] for pair in chances] for i in (0, 1))
+    clear = [row[f"{metric}_low"] > 0 or row[f"{metric}_high"] < 0 for row in rows]
+    for row, adjusted, stands in zip(rows, holm(mcnemars), stand(clear, mcnemars, others), strict=True):
+        row |= {"p (Holm)": adjusted, "stands": "yes" if stands else "no"}
     table = pd.DataFrame(rows)
     if verdict and rows:
         table.attrs["bold"] = [(i, metric) for i, row in enumerate(rows) if row["stands"] == "yes"]
@@ -250,8 +255,8 @@ def _note(table: pd.DataFrame, test: str) -> str:
     few, many = int(table["seeds"].min()), int(table["seeds"].max())
     seeds = f"{few} to {many} pairs of runs" if few < many else f"{few} pair{'s' * (few > 1)} of runs"
     return (
-        f"Bold: it stands. Test: {test}, exact, run by run (of several, twice the median p), below 0.05 after Holm, "
-        f"and a 95 % interval without zero (Student's t over seeds, {RESAMPLES:,} bootstrap resamples of documents). "
+        f"Bold: it stands. Test: {test}, exact, run by run (of several, twice the median p), below 0.05 after Holm; "
+        f"so is Student's t over seeds and {RESAMPLES:,} bootstrap resamples of documents; its interval is shown. "
         f"Family: the {len(table)} pair{'s' * (len(table) > 1)} of this table. n: {table['documents'].iloc[0]:,} "
         f"documents, {seeds}."
     )

@@ -161,7 +161,7 @@ def accuracy_section(folder: Path, about: dict) -> tuple[str, str]:
 {verdict}
 
 {table}
-{rows[1]["configuration"]} and the best-tuned Trainer train on {learned["source"]} ({learned["train"]:,} train, {learned["dev"]:,} dev and {learned["test"]:,} test documents, fingerprint `{learned["fingerprint"][:12]}`), {about["settings"]["epochs"]} epochs, {several} seeds, the same initial weights for a seed. The target was chosen beforehand. Dev is scored every {about["settings"]["every"]} steps by the same code for both, and the clock stands still meanwhile. Intervals and the difference count seeds and documents; p is McNemar's test.{few}
+{rows[1]["configuration"]} and the best-tuned Trainer train on {learned["source"]} ({learned["train"]:,} train, {learned["dev"]:,} dev and {learned["test"]:,} test documents, fingerprint `{learned["fingerprint"][:12]}`), {about["settings"]["epochs"]} epochs, {several} seeds, the same initial weights for a seed. The target is the setting `--target`. Dev is scored every {about["settings"]["every"]} steps by the same code for both, and the clock stands still meanwhile. Intervals and the difference count seeds and documents; p is McNemar's test.{few}
 """
     return text, sooner
 

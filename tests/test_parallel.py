@@ -151,16 +151,26 @@ def test_shares_of_a_batch_are_the_batch():
     ]
 
 
-def test_two_nodes_share_a_run(base, tmp_path):
+def torchrun(port: int, rank: int) -> list[str]:
+    return ["torch.distributed.run", "--nnodes=2", "--nproc-per-node=1", "--rdzv-backend=c10d",
+            f"--rdzv-endpoint=127.0.0.1:{port}", "--rdzv-id=study"]  # fmt: skip
+
+
+def accelerate(port: int, rank: int) -> list[str]:
+    return ["accelerate.commands.launch", "--multi_gpu", "--num_machines=2", f"--machine_rank={rank}",
+            "--main_process_ip=127.0.0.1", f"--main_process_port={port}", "--num_processes=2"]  # fmt: skip
+
+
+@pytest.mark.parametrize("launcher", [torchrun, accelerate])
+def test_two_nodes_share_a_run(base, launcher, tmp_path):
     """The commands of the README for two machines, on one."""
-    spec = tmp_path / "run.yaml"
+    spec, port = tmp_path / "run.yaml", free_port()
     spec.write_text(base.with_(epochs=1).model_dump_json(exclude={"reading", "schedule_args"}))
-    command = [sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1",
-               "--rdzv-backend=c10d", f"--rdzv-endpoint=127.0.0.1:{free_port()}", "--rdzv-id=study"]  # fmt: skip
-    command += ["-m", "lib", "train", str(spec), "tracker=none"]
-    nodes = [subprocess.Popen(command, cwd=store.ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-             for _ in range(2)]  # fmt: skip
-    told = [node.communicate(timeout=120)[0] for node in nodes]
+    commands = [[sys.executable, "-m", *launcher(port, rank), "-m", "lib", "train", str(spec), "tracker=none"]
+                for rank in (0, 1)]  # fmt: skip
+    options = {"cwd": store.ROOT, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    nodes = [subprocess.Popen(command, **options) for command in commands]
+    told = [node.communicate(timeout=180)[0] for node in nodes]
     assert [node.returncode for node in nodes] == [0, 0], told
     assert sum("epoch 1/1" in text for text in told) == 1
     found = run_all([base.with_(epochs=1)])

@@ -81,7 +81,7 @@ class Packing(Layout):
 
     def positions(self, ids: torch.Tensor, config) -> torch.Tensor:
         """The position (batch, longest) of each token, counted as the backbone does."""
-        if POSITIONS[config.model_type] == "from padding":
+        if config.model_type == "roberta":  # from the padding token's id, leaving that token out
             real = ids != config.pad_token_id
             return real.cumsum(1) * real + config.pad_token_id
         return torch.arange(ids.shape[1], device=ids.device).expand(ids.shape)
@@ -101,25 +101,13 @@ def attend(query, key, value, mask, scaling=None, dropout=0.0):
     return F.scaled_dot_product_attention(query, key, value, mask, dropout, scale=scaling)
 
 
-def _padded(layout: Layout, *states: torch.Tensor) -> list[torch.Tensor]:
-    """(1, heads, real tokens, size) to (documents, heads, longest, size)."""
-    return [layout.pad(state.transpose(1, 2)).transpose(1, 2) for state in states]
-
-
 def _mask(layout: Layout) -> torch.Tensor | None:
     return None if layout.full else layout.mask[:, None, None]
 
 
-def attention(module, query, key, value, attention_mask, scaling=None, dropout=0.0, packing=None, **_):
-    """Attention as transformers calls it: (batch, heads, tokens, size) to (batch, tokens, heads, size), or with
-    `packing`, (1, heads, real tokens, size) to (1, real tokens, heads, size)."""
-    if packing is None:
-        return attend(query, key, value, attention_mask, scaling, dropout).transpose(1, 2).contiguous(), None
-    found = []
-    for rows, block in packing.blocks:
-        states = _padded(block, query[:, :, rows], key[:, :, rows], value[:, :, rows])
-        found.append(block.pack(attend(*states, _mask(block), scaling, dropout).transpose(1, 2)))
-    return torch.cat(found, 1), None
+def attention(module, query, key, value, attention_mask, scaling=None, dropout=0.0, **_):
+    """Attention as transformers calls it: (batch, heads, tokens, size) to (batch, tokens, heads, size)."""
+    return attend(query, key, value, attention_mask, scaling, dropout).transpose(1, 2).contiguous(), None
 
 
 def recorded_attention(module, query, key, value, attention_mask, scaling=None, dropout=0.0, **_):
@@ -143,39 +131,68 @@ def register_attention() -> str:
     return "fast"
 
 
-# model type -> how it counts positions: from zero, or from the padding token's id, leaving that token out
-POSITIONS = {"bert": "from zero", "distilbert": "from zero", "roberta": "from padding"}
+# the projections of a self-attention, by their names in it
+PROJECTIONS = {"bert": ("query", "key", "value"), "distilbert": ("q_lin", "k_lin", "v_lin")}
+PROJECTIONS["roberta"] = PROJECTIONS["bert"]
 
 
-def can_pack(backbone: nn.Module) -> None:
-    """Raises InputError for a backbone whose positions, or last layer, are not known here."""
-    if backbone.config.model_type not in POSITIONS:
-        names = ", ".join(POSITIONS)
-        raise InputError(
-            f"The backbone is a {backbone.config.model_type}; packed batching is for {names}: take random or grouped"
-        )
+def _project(inner: nn.Module, states: torch.Tensor, names: tuple[str, ...]) -> torch.Tensor:
+    """Several projections of states (some, tokens, size) as one product: (some, tokens, projections, heads, size). One
+    large product is faster than several, and the states change their precision once."""
+    layers = [getattr(inner, name) for name in names]
+    weight, bias = torch.cat([layer.weight for layer in layers]), torch.cat([layer.bias for layer in layers])
+    return F.linear(states, weight, bias).unflatten(2, (len(names), -1, inner.attention_head_size))
 
 
-def _first_tokens_find(self, query, key, value, packing) -> torch.Tensor:
+def _heads(states: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """(batch, tokens, projections, heads, size) to so many of (batch, heads, tokens, size)."""
+    return states.permute(2, 0, 3, 1, 4).unbind()
+
+
+def _self_attention(self, hidden_states, attention_mask=None, *_, packing, **__):
+    """Self-attention over real tokens (1, real tokens, size), block by block."""
+    states = _project(self, hidden_states, self.projections)
+    found, dropout = [], self.dropout.p * self.training
+    for rows, block in packing.blocks:
+        query, key, value = _heads(block.pad(states[:, rows]))
+        found.append(block.pack(attend(query, key, value, _mask(block), dropout=dropout).transpose(1, 2)))
+    return torch.cat(found, 1).flatten(2), None
+
+
+def _self_attention_distilbert(self, *states, **options):
+    return self.out_lin(_self_attention(self, *states, **options)[0]), None
+
+
+def pack_attention(backbone: nn.Module) -> None:
+    """Let the self-attention of a backbone read packed rows. Raises InputError for a backbone it is not written for."""
+    kind = backbone.config.model_type
+    if kind not in PROJECTIONS:
+        names = ", ".join(PROJECTIONS)
+        raise InputError(f"The backbone is a {kind}; packed batching is for {names}: take random or grouped")
+    forward = _self_attention_distilbert if kind == "distilbert" else _self_attention
+    for module in backbone.modules():
+        if hasattr(module, PROJECTIONS[kind][0]) and hasattr(module, "attention_head_size"):
+            module.projections, module.forward = PROJECTIONS[kind], MethodType(forward, module)
+
+
+def _first_tokens_find(inner, first, states, packing) -> torch.Tensor:
     """What the first tokens (batch, 1, size) find in all tokens (1, real tokens, size): (batch, 1, size)."""
-    states = [x.unflatten(2, (-1, self.attention_head_size)).transpose(1, 2) for x in (query, key, value)]
-    states[1:] = _padded(packing, *states[1:])
-    found = attend(*states, _mask(packing), dropout=self.dropout.p * self.training)
+    query = _heads(_project(inner, first, inner.projections[:1]))
+    key_value = _heads(packing.pad(_project(inner, states, inner.projections[1:])))
+    found = attend(*query, *key_value, _mask(packing), dropout=inner.dropout.p * inner.training)
     return found.transpose(1, 2).flatten(2)
 
 
 def _first_token_bert(self, hidden_states, attention_mask=None, *_, packing, **__):
-    inner, outer = self.attention.self, self.attention.output
     first = hidden_states[:, packing.starts].transpose(0, 1)
-    states = inner.query(first), inner.key(hidden_states), inner.value(hidden_states)
-    return self.feed_forward_chunk(outer(_first_tokens_find(inner, *states, packing), first))
+    found = _first_tokens_find(self.attention.self, first, hidden_states, packing)
+    return self.feed_forward_chunk(self.attention.output(found, first))
 
 
 def _first_token_distilbert(self, hidden_states, attention_mask=None, *, packing, **_):
-    inner = self.attention
-    first = hidden_states[:, packing.starts].transpose(0, 1)
-    states = inner.q_lin(first), inner.k_lin(hidden_states), inner.v_lin(hidden_states)
-    attended = self.sa_layer_norm(inner.out_lin(_first_tokens_find(inner, *states, packing)) + first)
+    first, inner = hidden_states[:, packing.starts].transpose(0, 1), self.attention
+    found = inner.out_lin(_first_tokens_find(inner, first, hidden_states, packing))
+    attended = self.sa_layer_norm(found + first)
     return self.output_layer_norm(self.ffn(attended) + attended)
 
 

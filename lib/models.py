@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from lib.attention import FastDropout, Packing, can_pack, first_token_only, register_attention
+from lib.attention import FastDropout, Packing, first_token_only, pack_attention, register_attention
 from lib.backbones import load_tokenizer, resolve_backbone
 from lib.errors import InputError, lookup
 from lib.heads import HEADS, first_token
@@ -41,7 +41,7 @@ class Classifier(nn.Module):
         Where only the first token is read, the last layer computes only that one. Outputs and gradients stay what they
         were, but for rounding; dropout draws other numbers. Raises InputError for a backbone it is not written for.
         """
-        can_pack(self.backbone)
+        pack_attention(self.backbone)
         if self.head is None or type(self.head).pool is first_token:
             first_token_only(self.backbone)
         self.packed = True

@@ -79,12 +79,15 @@ def learnable(rows: int, seed: int = 0) -> tuple[list[str], list[str]]:
     return texts, labels
 
 
-@pytest.fixture
-def folder(tmp_path):
-    """A data folder with train.csv and test.csv."""
-    path = tmp_path / "data"
+def save_learnable(path, train: int = 60, test: int = 21):
+    """A data folder with train.csv and test.csv of so many rows."""
     path.mkdir()
-    for name, rows, seed in (("train", 60, 1), ("test", 21, 2)):
+    for name, rows, seed in (("train", train, 1), ("test", test, 2)):
         lines = [f"{text},{label}" for text, label in zip(*learnable(rows, seed), strict=True)]
         (path / f"{name}.csv").write_text("\n".join(["text,label", *lines]) + "\n")
     return path
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return save_learnable(tmp_path / "data")

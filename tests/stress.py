@@ -14,18 +14,14 @@ import yaml
 
 from lib.store import ROOT
 from lib.sweep import Sweep, storage_of
-from tests.conftest import learnable, save_tiny
+from tests.conftest import save_learnable, save_tiny
 
 ROUNDS = int(os.environ.get("ROUNDS", 20))
 
 
 def spec_in(folder: Path) -> dict:
     """36 cells of a tiny model on tiny data."""
-    data = folder / "data"
-    data.mkdir()
-    for name, rows, seed in (("train", 60, 1), ("test", 21, 2)):
-        lines = [f"{text},{label}" for text, label in zip(*learnable(rows, seed), strict=True)]
-        (data / f"{name}.csv").write_text("\n".join(["text,label", *lines]) + "\n")
+    data = save_learnable(folder / "data")
     base = {"dataset": str(data), "backbone": str(save_tiny(folder / "bert")), "max_length": 16, "epochs": 1}
     rates = [f * 10**e for e in (-3, -4, -5, -6) for f in (1, 3, 5)]
     return {"name": "stress", "base": base | {"precision": "fp32", "dev_rows": 12},

@@ -11,18 +11,14 @@ from pathlib import Path
 import yaml
 
 from lib.store import ROOT, Run
-from tests.conftest import learnable, save_tiny
+from tests.conftest import save_learnable, save_tiny
 
 ROUNDS = int(os.environ.get("ROUNDS", 20))
 
 
 def spec_in(folder: Path) -> Path:
     """A run of a tiny model with dropout, in pieces of a batch, for some seconds."""
-    data = folder / "data"
-    data.mkdir()
-    for name, rows, seed in (("train", 400, 1), ("test", 50, 2)):
-        lines = [f"{text},{label}" for text, label in zip(*learnable(rows, seed), strict=True)]
-        (data / f"{name}.csv").write_text("\n".join(["text,label", *lines]) + "\n")
+    data = save_learnable(folder / "data", train=400, test=50)
     spec = {"dataset": str(data), "backbone": str(save_tiny(folder / "bert")), "max_length": 16, "epochs": 12}
     spec |= {"accumulation": 2, "batch_size": 8, "dev_rows": 50, "tracker": "none", "checkpoint_every": "20 steps"}
     path = folder / "run.yaml"

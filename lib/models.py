@@ -30,6 +30,8 @@ class Classifier(nn.Module):
         self.projections: nn.ModuleList | None = None
         self.packed = False
         self.vocabulary: tuple | None = None  # see `compact`
+        if attach := getattr(head, "attach", None):  # a head that has a say in what the backbone reads
+            attach(backbone)
         for module in list(self.modules()):
             for name, child in module.named_children():
                 if isinstance(child, nn.Dropout):
@@ -254,7 +256,7 @@ def load_model(folder: Path) -> tuple[Classifier, dict]:
         backbone = AutoModel.from_config(config, attn_implementation=register_attention())
         backbone.pooler = None
         labels = len(about["label_names"])
-        model = Classifier(backbone, HEADS[about["head"]](config.hidden_size, labels, 0.0), labels)
+        model = Classifier(backbone, lookup(HEADS, about["head"], "head")(config.hidden_size, labels, 0.0), labels)
         model.load_state_dict(load_file(Path(folder) / "model.safetensors"))
     model.separator = about.get("separator")
     return model.eval(), about

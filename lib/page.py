@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import softmax
 
-from lib import calibration, decisions, findings, search, students, tables
+from lib import calibration, decisions, findings, originals, search, students, tables
 from lib.audit import AUDITS
 from lib.baselines import BASELINES
 from lib.duplicates import leaked
@@ -27,9 +27,9 @@ SPEC = re.compile(r"<!-- (table|finding|audit|measured) (\w+) = (\w+) (\{.*\}) -
 AUDITED = ("dataset", "train_rows", "dev_rows", "test_rows", "split_seed", "backbone", "max_length")
 HEADERS = {"mcc": "MCC", "ece": "ECE", "r2": "R²", "spearman": "Spearman", "pearson": "Pearson", "rmse": "RMSE"}
 RUNS_MIME = "application/vnd.study.runs+json"
-MODULES = (tables, search, calibration, decisions, students)
+MODULES = (tables, search, calibration, decisions, students, originals)
 TABLES = {name: function for module in MODULES for name, function in module.TABLES.items()}
-FINDINGS = {n: f for module in (findings, search, calibration, decisions, students) for n, f in module.FINDINGS.items()}
+FINDINGS = {n: f for module in (findings, *MODULES[1:]) for n, f in module.FINDINGS.items()}
 SHARES = {
     *SCORES,
     "weighted_f1",

@@ -126,6 +126,27 @@ def score_intervals(table: pd.DataFrame, *, by: str, metric: str, title: str) ->
 
 
 @styled
+def effect_intervals(table: pd.DataFrame, *, by: str, within: str, metric: str, title: str) -> Figure:
+    """Differences of a score with 95 % intervals, a row each, in a colour for each of `by`; those that do not stand are
+    hollow. `table` has the columns of `lib.tables.differences`, and names each row by `by` and `within`."""
+    figure = Figure(figsize=(9.6, 1.1 + 0.36 * len(table)))
+    ax = figure.subplots()
+    palette, places = colours(table[by]), np.arange(len(table))[::-1]
+    for place, row in zip(places, table.to_dict("records"), strict=True):
+        colour = palette[row[by]]
+        ax.plot([row[f"{metric}_low"], row[f"{metric}_high"]], [place, place], color=colour, linewidth=3, alpha=0.45)
+        ax.plot(row[metric], place, "o", color=colour, markerfacecolor=colour if row["stands"] == "yes" else "white")
+    ax.axvline(0, color=GREY, linewidth=1)
+    ax.set_yticks(places, [f"{row[by]}: {row[within]}" for row in table.to_dict("records")])
+    ax.set_ylim(-0.6, len(table) - 0.4)
+    ax.grid(axis="y", visible=False)
+    _percent(ax.xaxis, metric)
+    ax.set_xlabel(f"difference of test {titled(metric)}, with 95 % interval")
+    _title(figure, title)
+    return figure
+
+
+@styled
 def score_curves(history: pd.DataFrame, *, by: str, title: str, score: str = "accuracy") -> Figure:
     """A score on dev by epoch, and train loss."""
     unit = " (of train's variance)" if score in NUMBERS else " (nats)"

@@ -89,6 +89,7 @@ def runtime(path: Path) -> Callable[[torch.Tensor, torch.Tensor], np.ndarray]:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = torch.get_num_threads(), 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # it slows whoever is timed next
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
     def run(ids, mask):

@@ -16,8 +16,7 @@ from lib.errors import InputError, lookup
 from lib.findings import _listed, count, percent, points
 from lib.predictions import Predictions
 from lib.search import dev_scores
-from lib.stats import chance, holm, interval, mcnemar, stand
-from lib.tables import _better, _note, by_group, by_run, cell_of, differences, pairs_of, run_scores
+from lib.tables import _note, by_group, by_run, cell_of, differences, judged, pairs_of, run_scores
 from lib.verdicts import detectable_of
 
 HEAD = "weighted_average"  # of the runs that are about something else than heads
@@ -203,19 +202,14 @@ def bug_effects(p: Predictions, *, bug: str, metric: str = "accuracy", **setting
     """What a bug changes, on the same test documents and seed by seed, with intervals and verdicts as those of
     `lib.tables.differences`; the family is this table. Detectable: the smallest true difference that these seeds and
     documents tell from zero four times in five, before Holm."""
-    found, rows, chances = variants(p, bug, metric, **settings), [], []
-    for what in _subjects(found):
-        for one, other, (a, b), apart, resampled in pairs_of(found.where(what=what), by="bug", metric=metric):
-            low, high = interval(apart, resampled)
-            row = {"what": what, "compared": f"{one.name} − {other.name}", "documents": len(one.labels)}
-            row |= {"seeds": len(apart), metric: apart.mean(), f"{metric}_low": low, f"{metric}_high": high}
-            row[f"{metric}, detectable"] = detectable_of(apart, resampled)
-            rows.append(row)
-            chances.append((mcnemar(*_better(found, one, other, a, b)), chance(apart, resampled)))
-    mcnemars, others = ([pair[i] for pair in chances] for i in (0, 1))
-    clear = [row[f"{metric}_low"] > 0 or row[f"{metric}_high"] < 0 for row in rows]
-    for row, adjusted, stands in zip(rows, holm(mcnemars), stand(clear, mcnemars, others), strict=True):
-        row |= {"p (Holm)": adjusted, "stands": "yes" if stands else "no"}
+    found = variants(p, bug, metric, **settings)
+    pairs = [(what, pair) for what in _subjects(found)
+             for pair in pairs_of(found.where(what=what), by="bug", metric=metric)]  # fmt: skip
+    names = [f"{one.name} − {other.name}" for _, (one, other, *_) in pairs]
+    rows = [
+        {"what": what} | row | {f"{metric}, detectable": detectable_of(*pair[3:])}
+        for (what, pair), row in zip(pairs, judged(found, [pair for _, pair in pairs], metric, names), strict=True)
+    ]
     table = pd.DataFrame(rows, columns=None if rows else ["what", "compared", metric, "stands"])
     table.attrs["bold"] = [(i, metric) for i, row in enumerate(rows) if row["stands"] == "yes"]
     if rows:

@@ -220,6 +220,22 @@ def pairs_of(p: Predictions, *, by: str, metric: str):
                 yield groups[i], groups[j], (a, b), values[i][a] - values[j][b], resampled[i][:, a] - resampled[j][:, b]
 
 
+def judged(p: Predictions, pairs: list, metric: str, names: list[str]) -> list[dict]:
+    """A row for each pair of `pairs_of`, with its name, its difference and interval, and whether it stands in this
+    family (see `differences`)."""
+    rows, chances = [], []
+    for name, (one, other, (a, b), apart, resampled) in zip(names, pairs, strict=True):
+        low, high = interval(apart, resampled)
+        row = {"compared": name, "documents": len(one.labels), "seeds": len(apart), metric: apart.mean()}
+        rows.append(row | {f"{metric}_low": low, f"{metric}_high": high})
+        chances.append((mcnemar(*_better(p, one, other, a, b)), chance(apart, resampled)))
+    mcnemars, others = ([pair[i] for pair in chances] for i in (0, 1))
+    clear = [row[f"{metric}_low"] > 0 or row[f"{metric}_high"] < 0 for row in rows]
+    for row, adjusted, stands in zip(rows, holm(mcnemars), stand(clear, mcnemars, others), strict=True):
+        row |= {"p (Holm)": adjusted, "stands": "yes" if stands else "no"}
+    return rows
+
+
 def differences(p: Predictions, *, by: str, metric: str = "accuracy", verdict: bool = False) -> pd.DataFrame:
     """Every pair of groups on the same test documents: difference of the means over seeds, with its 95 % interval.
 
@@ -230,17 +246,8 @@ def differences(p: Predictions, *, by: str, metric: str = "accuracy", verdict: b
     after Holm, the p-value that goes with the interval; with `verdict` it is then bold, and a note names test, family
     and n.
     """
-    rows, chances = [], []
-    for one, other, (a, b), apart, resampled in pairs_of(p, by=by, metric=metric):
-        low, high = interval(apart, resampled)
-        row = {"compared": f"{label(one.name)} − {label(other.name)}", "documents": len(one.labels)}
-        row |= {"seeds": len(apart), metric: apart.mean(), f"{metric}_low": low, f"{metric}_high": high}
-        rows.append(row)
-        chances.append((mcnemar(*_better(p, one, other, a, b)), chance(apart, resampled)))
-    mcnemars, others = ([pair[i] for pair in chances] for i in (0, 1))
-    clear = [row[f"{metric}_low"] > 0 or row[f"{metric}_high"] < 0 for row in rows]
-    for row, adjusted, stands in zip(rows, holm(mcnemars), stand(clear, mcnemars, others), strict=True):
-        row |= {"p (Holm)": adjusted, "stands": "yes" if stands else "no"}
+    pairs = list(pairs_of(p, by=by, metric=metric))
+    rows = judged(p, pairs, metric, [f"{label(one.name)} − {label(other.name)}" for one, other, *_ in pairs])
     table = pd.DataFrame(rows)
     if verdict and rows:
         table.attrs["bold"] = [(i, metric) for i, row in enumerate(rows) if row["stands"] == "yes"]

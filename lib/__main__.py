@@ -41,6 +41,7 @@ def study(
 def train(config: Path, overrides: Annotated[Optional[list[str]], typer.Argument(help="key=value …")] = None):  # noqa: UP045
     """Train one run from a YAML file; the last line is the run's folder."""
     from lib.config import RunConfig
+    from lib.parallel import leave
     from lib.runs import run
 
     values = read_yaml(config)
@@ -58,6 +59,7 @@ def train(config: Path, overrides: Annotated[Optional[list[str]], typer.Argument
     if status["status"] == "diverged":
         print(f"The run diverged: {status['reason']}")
     print(finished.folder)
+    leave()
 
 
 @app.command()

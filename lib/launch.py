@@ -6,48 +6,55 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Collection
 from pathlib import Path
 
 import torch
 
 from lib.config import RunConfig
 from lib.errors import InputError, StoppedError, lookup
-from lib.parallel import team
+from lib.parallel import SHARDED, leave, team
 
 # name -> (precision or None for the configuration's, whether there are several processes)
 BACKENDS = {"sp": ("fp32", False), "sp-amp": ("auto", False), "ddp": ("fp32", True), "ddp-amp": ("auto", True)}
+BACKENDS |= {"fsdp": ("fp32", True), "fsdp-amp": ("auto", True)}  # ddp, with the weights spread over the processes
+MANY = ", ".join(name for name, (_, several) in BACKENDS.items() if several)
 ERRORS = "RANK_ERRORS"  # the variable that names the folder where processes leave why they failed
 
 
 def settle(config: RunConfig, backend: str | None, processes: int | None) -> tuple[RunConfig, int]:
-    """The configuration with the backend's precision, and how many processes train it: with `ddp` as many as there are
-    GPUs unless `processes` says otherwise. Raises InputError."""
+    """The configuration with the backend's precision, and how many processes train it: with `ddp` and `fsdp` as many as
+    there are GPUs unless `processes` says otherwise. Raises InputError."""
     if backend is None:
         if processes not in (None, 1):
-            raise InputError(f"processes = {processes} needs a backend of several: ddp or ddp-amp")
+            raise InputError(f"processes = {processes} needs a backend of several: {MANY}")
         return config, 1
     precision, several = lookup(BACKENDS, backend, "backend")
     if not several and processes not in (None, 1):
-        raise InputError(f"processes = {processes} needs the backend ddp or ddp-amp; {backend} has one")
+        raise InputError(f"processes = {processes} needs a backend of several ({MANY}); {backend} has one")
     count = 1 if not several else team().size if team().size > 1 else processes or torch.cuda.device_count() or 1
+    if team().size > 1 and backend.startswith("fsdp") != team().sharded:
+        raise InputError(
+            f"backend is {backend}, but these processes were started {'with' if team().sharded else 'without'} "
+            "accelerate's FSDP; leave backend out, or let it start the processes"
+        )
     if count > config.batch_size:
         raise InputError(f"processes = {count} is more than the batch has documents ({config.batch_size})")
     return config.with_(precision=precision), count
 
 
-def start(config: RunConfig, processes: int, *, tracker: str, checkpoint_every: str, keep: Collection[str]) -> None:
-    """Train a run in so many new processes; their lines appear as they come. Raises InputError with the sentence of the
-    process that failed by one, ChildProcessError with the traceback of any other, or where one was killed."""
+def start(config: RunConfig, processes: int, how: dict, *, sharded: bool) -> None:
+    """Train a run in so many new processes, `how` being the options of `lib.runs.run`; their lines appear as they come.
+    Raises InputError with the sentence of the process that failed by one, ChildProcessError with the traceback of any
+    other, or where one was killed."""
     with tempfile.TemporaryDirectory() as folder:
         spec = Path(folder, "config.json")
         spec.write_text(config.model_dump_json())
-        told = {"tracker": tracker, "checkpoint_every": checkpoint_every, "keep": sorted(keep)}
-        Path(folder, "how.json").write_text(json.dumps(told))
+        Path(folder, "how.json").write_text(json.dumps(how))
         threads = max(1, torch.get_num_threads() // processes)
         command = [sys.executable, "-m", "lib.launch", "--standalone", f"--nproc-per-node={processes}",
                    "-m", "lib.launch", str(folder)]  # fmt: skip
         variables = {"OMP_NUM_THREADS": str(threads), ERRORS: folder, "PYTHONPATH": os.pathsep.join(sys.path)}
+        variables |= {SHARDED: "true"} if sharded else {}
         process = subprocess.Popen(command, env=os.environ | variables)
         try:
             code = process.wait()
@@ -89,8 +96,7 @@ def main(folder: str) -> None:
         Path(folder, f"rank-{team().rank}.json").write_text(json.dumps(about))
         sys.stdout.flush()
         os._exit(1)  # not held up by others that wait in vain
-    if team().size > 1:
-        torch.distributed.destroy_process_group()
+    leave()
 
 
 def torchrun(arguments: list[str]) -> None:

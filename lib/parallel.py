@@ -1,8 +1,10 @@
-"""Several processes that train one run: each computes its share of every batch, and all hold the same weights."""
+"""Several processes that train one run: each computes its share of every batch, with the same weights, or a part."""
 
 import dataclasses
 import os
-from contextlib import nullcontext
+import sys
+from collections.abc import Callable
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from functools import lru_cache
 
@@ -21,6 +23,7 @@ class Team:
 
     rank: int = 0
     size: int = 1
+    sharded: bool = False  # weights, gradients and optimizer state are spread over the processes
 
     @property
     def leads(self) -> bool:
@@ -35,13 +38,24 @@ class Team:
             return tuple(tensor[self.rank :: self.size] for tensor in batch), 1.0
         return tuple(tensor[:1] for tensor in batch), 0.0
 
-    def wrap(self, model: nn.Module) -> nn.Module:
-        """The model to call in training: its backward sums gradients over processes, as accelerate is configured."""
-        return model if self.size == 1 else _accelerator().prepare_model(model)
+    def wrap(self, model: nn.Module, optimizer) -> tuple[nn.Module, torch.optim.Optimizer, Callable[[], None]]:
+        """The model to call and the optimizer to step in training, whose backward means gradients over processes, and a
+        function that brings those given up to them."""
+        if self.sharded:
+            from lib.sharding import shard
+
+            return shard(model, optimizer)
+        return (model if self.size == 1 else _accelerator().prepare_model(model)), optimizer, lambda: None
 
     def alone(self, wrapped: nn.Module):
         """A context in which gradients stay in this process, for all but the last part of a batch."""
+        if self.sharded:
+            return _unsynchronised(wrapped)
         return nullcontext() if self.size == 1 else wrapped.no_sync()
+
+    def norm(self, found: torch.Tensor) -> torch.Tensor:
+        """The norm of all gradients, of what clipping them gave."""
+        return found.full_tensor() if self.sharded else found
 
     def sum(self, tensor: torch.Tensor) -> torch.Tensor:
         """The sum over processes, in place."""
@@ -67,6 +81,18 @@ class Team:
         return bool(self.sum(told.to(_accelerator().device)) if self.size > 1 else value)
 
 
+@contextmanager
+def _unsynchronised(wrapped: nn.Module):
+    wrapped.set_requires_gradient_sync(False)
+    try:
+        yield
+    finally:
+        wrapped.set_requires_gradient_sync(True)
+
+
+SHARDED = "ACCELERATE_USE_FSDP"  # how accelerate's configuration tells processes to spread the weights
+
+
 @lru_cache
 def team() -> Team:
     """The processes that torchrun or accelerate started with this one; it alone where there are none."""
@@ -74,12 +100,19 @@ def team() -> Team:
     if size == 1:
         return Team()
     kind = _accelerator().distributed_type.value
-    if kind not in ("MULTI_CPU", "MULTI_GPU"):
-        raise InputError(
-            f"accelerate is configured for {kind}, and checkpoints here need the whole weights in each process; choose "
-            "MULTI_GPU or MULTI_CPU in its configuration"
-        )
-    return Team(torch.distributed.get_rank(), torch.distributed.get_world_size())
+    if kind not in ("MULTI_CPU", "MULTI_GPU", "FSDP"):
+        raise InputError(f"accelerate is configured for {kind}; choose MULTI_GPU, MULTI_CPU or FSDP there")
+    sharded = os.environ.get(SHARDED, "").lower() == "true"
+    return Team(torch.distributed.get_rank(), torch.distributed.get_world_size(), sharded)
+
+
+def leave() -> None:
+    """End this process, if it is one of several that have done their work: at its usual end, threads that torch leaves
+    behind may abort it."""
+    if team().size > 1:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
 
 
 @lru_cache

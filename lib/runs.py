@@ -111,7 +111,8 @@ def run(
             shutil.rmtree(folder / "checkpoint", ignore_errors=True)  # killed before it could
         return Run(folder)
     if processes > 1 and us.size == 1 and config.backbone not in BASELINES:
-        launch.start(config, processes, tracker=tracker, checkpoint_every=checkpoint_every, keep=keep)
+        how = {"tracker": tracker, "checkpoint_every": checkpoint_every, "keep": sorted(keep)}
+        launch.start(config, processes, how, sharded=backend.startswith("fsdp"))
         return Run(folder)
     try:
         asked = _carry_out(config, corpus, key, keep, tracker, due)
@@ -275,6 +276,7 @@ def _train(
         return to_frame("test", epoch, corpus.test, found.logits, found.ranked)
 
     def save(where: Callable, path: Path) -> bool:
+        progress.collect()
         try:
             if us.leads:
                 where(path, model, optimizer, progress, record)
@@ -285,11 +287,15 @@ def _train(
             return False
 
     def after_step(_) -> None:
-        if asked:
+        write = due(progress.step, per_epoch) and progress.step < len(steps)
+        stop = bool(asked)
+        if us.sharded:  # all of them bring the weights together, or none
+            stop, write = us.agree(stop), us.agree(write)
+        if stop:
             kept = save(save_newest, own)
             place = f"step {progress.step} of {len(steps)}" if kept else "the last checkpoint"
             raise StoppedError(f"after step {progress.step}; the same command goes on from {place}")
-        if due(progress.step, per_epoch) and progress.step < len(steps):
+        if write:
             save(save_newest, own)
 
     try:

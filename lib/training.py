@@ -164,6 +164,7 @@ class Progress:
     seconds: float = 0.0  # of training, in the current epoch
     parts: int = 1  # pieces of a batch that are computed one after the other
     halved: list = dataclasses.field(default_factory=list)  # (step, parts) where memory was too small for fewer
+    collect: Callable[[], None] = lambda: None  # brings model and optimizer up to this, where processes hold parts
 
     @classmethod
     def start(cls, steps: int, parts: int = 1) -> "Progress":
@@ -220,40 +221,42 @@ def train_epochs(
     """
     device, us = torch.device(device or default_device()), team()
     model.to(device)
-    steps, whole = len(train), us.wrap(model)
+    called, stepper, collect = us.wrap(model, optimizer)
+    steps = len(train)
     epochs, tokens = len(plan) // steps, int(train.dataset.tensors[1].sum())
-    parameters = [p for p in model.parameters() if p.requires_grad]
+    parameters = [p for p in called.parameters() if p.requires_grad]
     max_norm = float("inf") if clip_norm is None else clip_norm
     progress = progress or Progress.start(len(plan), accumulation)
     losses, norms = (nn.functional.pad(found.to(device), (0, len(plan) - len(found))) for found in
                      (progress.losses, progress.norms))  # fmt: skip
-    progress.losses, progress.norms = losses, norms
+    progress.losses, progress.norms, progress.collect = losses, norms, collect
     look_every = 1 if device.type == "cpu" else LOOK_EVERY
     for epoch in range(progress.step // steps, epochs):
         first = epoch * steps
         train.sampler.set_epoch(epoch, progress.step - first)
-        model.train()
+        called.train()
         start = time.perf_counter() - progress.seconds
         for batch in bar(train, f"epoch {epoch + 1}/{epochs}", progress.step - first):
             step = progress.step
-            optimizer.param_groups[0].update(plan[step])
+            stepper.param_groups[0].update(plan[step])
             while True:
                 seed_step(seed, step, us.rank)
                 try:
-                    losses[step] = backward(whole, objective, batch, progress.parts, us, precision, device)
+                    losses[step] = backward(called, objective, batch, progress.parts, us, precision, device)
                     break
                 except RuntimeError as error:
                     halve(progress, len(batch[0]), us, error)
-                    optimizer.zero_grad()
-            norms[step] = nn.utils.clip_grad_norm_(parameters, max_norm)
+                    stepper.zero_grad()
+            norms[step] = us.norm(nn.utils.clip_grad_norm_(parameters, max_norm))
             if (step + 1) % look_every == 0 or step + 1 == first + steps:
                 look(losses, norms, step + 1 - look_every, step, plan)
-            optimizer.step()
-            optimizer.zero_grad()
+            stepper.step()
+            stepper.zero_grad()
             progress.step, progress.seconds = step + 1, time.perf_counter() - start
             if progress.step < first + steps:
                 after_step(progress)
         seconds, progress.seconds = progress.seconds, 0.0
+        collect()
         result = evaluate(model, dev, precision=precision, device=device)
         if not np.isfinite(result.logits).all():
             raise DivergedError(f"logits on dev were not finite after step {progress.step}")

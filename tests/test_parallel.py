@@ -36,12 +36,13 @@ def tiny_still(tmp_path_factory):
     return str(path)
 
 
-def test_two_processes_train_what_one_does(base, monkeypatch, tmp_path, capfd):
+@pytest.mark.parametrize("backend", ["ddp", "fsdp"])
+def test_two_processes_train_what_one_does(base, backend, monkeypatch, tmp_path, capfd):
     config = base.with_(schedule="exponential", schedule_args={"gamma": 0.8}, class_weight="balanced")
     one = run(config, tracker="none")
     assert one.history.step.iloc[-1] == 56 and 47 % 7 != 0  # more than 50 steps; the last batch of an epoch is short
     monkeypatch.setenv("RUNS_DIR", str(tmp_path / "two"))
-    two = run(config, tracker="none", backend="ddp", processes=2)
+    two = run(config, tracker="none", backend=backend, processes=2)
     assert two.folder.name == one.folder.name and processes_of(two) == 2
     assert capfd.readouterr().out.count("epoch 8/8") == 2  # once a run, not once a process
     for name in ("train_loss", "gradient_norm", "dev_loss"):
@@ -52,8 +53,8 @@ def test_two_processes_train_what_one_does(base, monkeypatch, tmp_path, capfd):
     assert np.abs(two.predictions.logit_0.astype(float) - one.predictions.logit_0.astype(float)).max() < 5e-3  # 16 bits
 
 
-@pytest.mark.parametrize("first", [1, 2])
-def test_checkpoints_move_between_one_and_two_processes(base, first, monkeypatch, capfd):
+@pytest.mark.parametrize(("first", "backend"), [(1, "ddp"), (2, "ddp"), (1, "fsdp"), (2, "fsdp")])
+def test_checkpoints_move_between_one_and_two_processes(base, first, backend, monkeypatch, capfd):
     config = base.with_(epochs=2)
     whole = run(config, tracker="none")
     shutil_rename(whole)
@@ -61,27 +62,41 @@ def test_checkpoints_move_between_one_and_two_processes(base, first, monkeypatch
         if first == 1:
             killed_at(patch, config, 9, checkpoint_every="1 step")
         else:
-            stop_two_after(config, 9, patch)
+            stop_two_after(config, 9, patch, backend)
     capfd.readouterr()
-    how = {"backend": "ddp", "processes": 2} if first == 1 else {}
+    how = {"backend": backend, "processes": 2} if first == 1 else {}
     again = run(config, tracker="none", **how)
     assert "goes on after step 9 of 14" in capfd.readouterr().out
     kept = store.Run(whole.folder.with_name("kept"))
     assert np.allclose(again.history.train_loss, kept.history.train_loss, rtol=1e-6)
 
 
+@pytest.mark.parametrize("backend", ["ddp", "fsdp"])
+def test_two_processes_learn_from_a_teacher_as_one_does(base, backend, monkeypatch, tmp_path):
+    teacher = run(base.with_(epochs=1), tracker="none")
+    maps = {"hidden_map": [[0, 0], [1, 2]], "attention_map": [[0, 1]], "student_layers": [1]}
+    weights = {"hard": 1.0, "soft": 1.0, "hidden": 1.0, "attentions": 1.0}
+    distil = {"teacher": str(teacher.folder), "weights": weights, **maps}
+    student = base.with_(epochs=2, accumulation=2, distil=distil)
+    one = run(student, tracker="none").history
+    monkeypatch.setenv("RUNS_DIR", str(tmp_path / "two"))
+    two = run(student, tracker="none", backend=backend, processes=2).history
+    for name in ("train_loss", "dev_soft", "dev_hidden", "dev_attentions"):
+        assert np.allclose(two[name], one[name], rtol=1e-5), name
+
+
 def shutil_rename(finished) -> None:
     finished.folder.rename(finished.folder.with_name("kept"))
 
 
-def stop_two_after(config, step: int, patch) -> None:
+def stop_two_after(config, step: int, patch, backend: str) -> None:
     """Train on two processes; kill them all after a step."""
     patch.setenv("DIE_AFTER", str(step))
     with pytest.raises(ChildProcessError):
-        start(config, "killed", checkpoint_every="1 step")
+        start(config, "killed", backend, checkpoint_every="1 step")
 
 
-def start(config, how: str, **options):
+def start(config, how: str, backend: str = "ddp", **options):
     """Start two processes that misbehave by `how` (see tests/misbehave.py)."""
     original = subprocess.Popen
 
@@ -93,7 +108,7 @@ def start(config, how: str, **options):
     try:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(launch.subprocess, "Popen", popen)
-            return run(config, tracker="none", backend="ddp", processes=2, **options)
+            return run(config, tracker="none", backend=backend, processes=2, **options)
     finally:
         del os.environ["MISBEHAVE"]
 
@@ -132,8 +147,8 @@ def test_backends_are_names_for_precision_and_processes(base):
     assert launch.settle(base, "ddp", 3) == (base, 3)
     for backend, processes, told in (
         ("dpp", None, "Unknown backend 'dpp'. Did you mean ddp"),
-        (None, 2, "processes = 2 needs a backend of several: ddp or ddp-amp"),
-        ("sp", 2, "processes = 2 needs the backend ddp or ddp-amp; sp has one"),
+        (None, 2, "processes = 2 needs a backend of several: ddp, ddp-amp, fsdp, fsdp-amp"),
+        ("sp", 2, r"processes = 2 needs a backend of several \(ddp, .*\); sp has one"),
         ("ddp", 8, r"processes = 8 is more than the batch has documents \(7\)"),
     ):
         with pytest.raises(InputError, match=told):
@@ -161,7 +176,11 @@ def accelerate(port: int, rank: int) -> list[str]:
             "--main_process_ip=127.0.0.1", f"--main_process_port={port}", "--num_processes=2"]  # fmt: skip
 
 
-@pytest.mark.parametrize("launcher", [torchrun, accelerate])
+def accelerate_fsdp(port: int, rank: int) -> list[str]:
+    return [*accelerate(port, rank), "--use_fsdp", "--fsdp_version=2"]
+
+
+@pytest.mark.parametrize("launcher", [torchrun, accelerate, accelerate_fsdp])
 def test_two_nodes_share_a_run(base, launcher, tmp_path):
     """The commands of the README for two machines, on one."""
     spec, port = tmp_path / "run.yaml", free_port()

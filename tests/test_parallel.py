@@ -177,7 +177,9 @@ def accelerate(port: int, rank: int) -> list[str]:
 
 
 def accelerate_fsdp(port: int, rank: int) -> list[str]:
-    return [*accelerate(port, rank), "--use_fsdp", "--fsdp_version=2"]
+    command = accelerate(port, rank)
+    command[1:2] = ["--use_fsdp", "--fsdp_version=2"]
+    return command
 
 
 @pytest.mark.parametrize("launcher", [torchrun, accelerate, accelerate_fsdp])

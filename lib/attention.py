@@ -1,6 +1,7 @@
 """Attention that computes little beside the real tokens: fast dropout masks, packed rows, first-token-only layers."""
 
 from functools import lru_cache
+from importlib.util import find_spec
 from types import MethodType
 
 import torch
@@ -8,6 +9,13 @@ from torch import nn
 from torch.nn import functional as F
 
 from lib.errors import InputError
+
+
+def varlen_attn(*arguments):
+    """torch's attention over documents of any lengths in one row (imported where it is used: that takes seconds)."""
+    from torch.nn.attention.varlen import varlen_attn
+
+    return varlen_attn(*arguments)
 
 
 class FastDropout(nn.Module):
@@ -38,13 +46,14 @@ def fast_dropout(x: torch.Tensor, p: float, training: bool = True) -> torch.Tens
 class Layout:
     """Where the real tokens of documents are: in one row (1, real tokens), and in padded rows (documents, longest)."""
 
-    def __init__(self, mask: torch.Tensor, order: torch.Tensor | None = None):
-        """`order` says in which order the documents (all of `mask`'s) follow each other in the one row."""
+    def __init__(self, mask: torch.Tensor, order: torch.Tensor | None = None, device=None):
+        """`order` says in which order the documents (all of `mask`'s) follow each other in the one row. Reckoned where
+        the mask is, for states on `device`."""
         order = torch.arange(len(mask), device=mask.device) if order is None else order
-        self.mask = mask
         document, column = mask[order].nonzero(as_tuple=True)
-        self.index = order[document] * mask.shape[1] + column
+        self.index = (order[document] * mask.shape[1] + column).to(device)
         self.full = len(self.index) == mask.numel()  # of equal lengths: then in their own order
+        self.mask = mask.to(device)
 
     def pack(self, x: torch.Tensor) -> torch.Tensor:
         """(documents, longest, …) to (1, real tokens, …)."""
@@ -60,22 +69,26 @@ class Layout:
 
 
 class Packing(Layout):
-    """The layout of a batch, shortest document first, and its blocks: those of similar length attend together."""
+    """The layout of a batch, shortest document first, and its blocks: those of similar length attend together. All is
+    reckoned on the CPU, so that nothing waits for a GPU."""
 
-    def __init__(self, mask: torch.Tensor):
-        mask = mask.bool()
+    def __init__(self, mask: torch.Tensor, device: torch.device):
+        mask = mask.bool().cpu()
         lengths = mask.sum(1)
         order = lengths.argsort(stable=True)
-        super().__init__(mask, order)
+        super().__init__(mask, order, device)
         lengths = lengths[order]
         ends = lengths.cumsum(0)
-        self.starts = (ends - lengths)[order.argsort()]  # of each document in the one row
+        self.starts = (ends - lengths)[order.argsort()].to(device)  # of each document in the one row
+        self.longest, self.ends = int(lengths[-1]), None
+        if any_length(device):
+            self.ends = F.pad(ends, (1, 0)).int().to(device)
         self.blocks, lengths, ends = [], lengths.tolist(), [0, *ends.tolist()]
         while len(ends) > 1:
             longest, first = lengths[-1], len(lengths) - 1
-            while first and (lengths[first - 1] >= SIMILAR * longest or mask.device.type != "cpu"):
+            while first and (lengths[first - 1] >= SIMILAR * longest or device.type != "cpu"):
                 first -= 1  # a GPU takes all at once: it would wait for many small kernels
-            block = Layout(mask[order[first : len(lengths)], :longest])
+            block = Layout(mask[order[first : len(lengths)], :longest], device=device)
             self.blocks.insert(0, (slice(ends[first], ends[-1]), block))
             lengths, ends = lengths[:first], ends[: first + 1]
 
@@ -87,6 +100,14 @@ class Packing(Layout):
         return torch.arange(ids.shape[1], device=ids.device).expand(ids.shape)
 
 
+@lru_cache
+def any_length(device: torch.device) -> bool:
+    """Whether torch has a kernel there that reads documents of any lengths in one row: without dropout, in 16 bits."""
+    there = device.type == "cuda" and find_spec("torch.nn.attention.varlen") is not None
+    return there and torch.cuda.get_device_capability(device) >= (8, 0)
+
+
+HALVES = (torch.bfloat16, torch.float16)
 SIMILAR = 0.75  # the shortest document of a block as a share of its longest
 
 
@@ -150,9 +171,12 @@ def _heads(states: torch.Tensor) -> tuple[torch.Tensor, ...]:
 
 
 def _self_attention(self, hidden_states, attention_mask=None, *_, packing, **__):
-    """Self-attention over real tokens (1, real tokens, size), block by block."""
+    """Self-attention over real tokens (1, real tokens, size), all at once where a kernel can, else block by block."""
     states = _project(self, hidden_states, self.projections)
     found, dropout = [], self.dropout.p * self.training
+    if packing.ends is not None and not dropout and states.dtype in HALVES:
+        whole = varlen_attn(*states[0].unbind(1), packing.ends, packing.ends, packing.longest, packing.longest)
+        return whole.flatten(1)[None], None
     for rows, block in packing.blocks:
         query, key, value = _heads(block.pad(states[:, rows]))
         found.append(block.pack(attend(query, key, value, _mask(block), dropout=dropout).transpose(1, 2)))
@@ -194,6 +218,24 @@ def _first_token_distilbert(self, hidden_states, attention_mask=None, *, packing
     found = inner.out_lin(_first_tokens_find(inner, first, hidden_states, packing))
     attended = self.sa_layer_norm(found + first)
     return self.output_layer_norm(self.ffn(attended) + attended)
+
+
+def layers_of(backbone: nn.Module) -> nn.ModuleList:
+    """The layers of a backbone, from the bottom."""
+    depth = backbone.config.num_hidden_layers
+    return next(m for m in backbone.modules() if isinstance(m, nn.ModuleList) and len(m) == depth)
+
+
+def compile_layers(backbone: nn.Module, **options) -> None:
+    """Compile each layer by itself, for any number of tokens: a GPU then launches fewer, larger kernels. Packed
+    attention stays as it is, because its layout is another one for every batch, and so does a layer of first tokens."""
+    for layer in layers_of(backbone):
+        if "forward" in vars(layer):
+            continue
+        for module in layer.modules():
+            if "projections" in vars(module):
+                module.forward = torch.compiler.disable(module.forward)
+        layer.compile(dynamic=True, **options)
 
 
 def first_token_only(backbone: nn.Module) -> None:

@@ -98,6 +98,7 @@ class Distilling(Objective):
         if self.inside:
             with torch.no_grad():
                 seen = self.teacher.to(ids.device)(ids, mask, inside=True)
+        mask = mask.to(ids.device)
         with torch.autocast(ids.device.type, enabled=False):  # distances in full precision
             makers: dict[str, Callable] = {
                 "hard": lambda: self.loss(told[0].float(), labels),

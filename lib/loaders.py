@@ -65,6 +65,16 @@ def make_loader(
     return DataLoader(dataset, sampler=sampler, batch_size=None, collate_fn=trim)
 
 
+def resident(loader: DataLoader, device: torch.device) -> DataLoader:
+    """The loader with its rows on a GPU, where they fit into a tenth of its free memory; masks and labels stay on the
+    CPU, which tells lengths and weights from them and need not wait."""
+    ids, mask, labels, *rest = tensors = loader.dataset.tensors
+    if device.type == "cpu" or sum(t.nbytes for t in tensors) > torch.cuda.mem_get_info(device)[0] / 10:
+        return loader
+    dataset = TensorDataset(ids.to(device), mask, labels, *(tensor.to(device) for tensor in rest))
+    return DataLoader(dataset, sampler=loader.sampler, batch_size=None, collate_fn=trim)
+
+
 def batches_of(loader: DataLoader, rows: list[list[int]]) -> DataLoader:
     """A loader of the same dataset that gives these batches."""
     return DataLoader(loader.dataset, sampler=rows, batch_size=None, collate_fn=trim)

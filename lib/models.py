@@ -92,8 +92,8 @@ class Classifier(nn.Module):
         """What the backbone is called with."""
         inputs = {"input_ids": ids, **self._segments(ids)}
         if not self.packed:
-            return inputs | {"attention_mask": mask}
-        packing = Packing(mask)
+            return inputs | {"attention_mask": mask.to(ids.device)}
+        packing = Packing(mask, ids.device)
         inputs["position_ids"] = packing.positions(ids, self.backbone.config)
         if self.vocabulary:
             inputs["input_ids"] = self.vocabulary[2].to(ids.device)[ids.long()]
@@ -101,18 +101,20 @@ class Classifier(nn.Module):
 
     def _hidden(self, ids: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The hidden states (batch, tokens, size) that the head reads, and their mask; packed, maybe of one token."""
+        own = mask.to(ids.device)
         if ids.is_floating_point():
-            return ids, mask
+            return ids, own
         inputs = self._inputs(ids, mask)
         hidden = self.backbone(**inputs).last_hidden_state
         if not self.packed:
-            return hidden, mask
+            return hidden, own
         if type(self.head).pool is first_token:
-            return hidden, mask[:, :1]
-        return inputs["packing"].pad(hidden), mask
+            return hidden, own[:, :1]
+        return inputs["packing"].pad(hidden), own
 
     def forward(self, ids: torch.Tensor, mask: torch.Tensor, inside: bool = False):
-        """Logits (batch, num_labels), or the number (batch, 1), for token ids and mask (batch, tokens).
+        """Logits (batch, num_labels), or the number (batch, 1), for token ids and mask (batch, tokens); the mask may
+        stay on the CPU, where lengths are told from it.
 
         In the place of ids, a head also takes the vector of each document, (batch, 1, size) (see `lib.features`). With
         `inside`, what that method gives.
@@ -130,7 +132,7 @@ class Classifier(nn.Module):
         each layer (batch, heads, tokens, tokens). Not for packed models."""
         recorded = self.backbone.config._attn_implementation == "recorded"
         found = self.backbone(**self._inputs(ids, mask), output_hidden_states=True, output_attentions=recorded)
-        logits = found.logits if self.head is None else self.head(found.last_hidden_state, mask)
+        logits = found.logits if self.head is None else self.head(found.last_hidden_state, mask.to(ids.device))
         logits = logits if self.unit is None else logits.float() * self.unit[1] + self.unit[0]
         return logits, found.hidden_states, found.attentions
 

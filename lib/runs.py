@@ -18,6 +18,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from lib import launch, training
+from lib.attention import compile_layers
 from lib.backbones import fingerprint, resolve_backbone
 from lib.baselines import BASELINES
 from lib.card import write_card
@@ -38,6 +39,8 @@ from lib.predictions import to_frame
 from lib.ranking import top_k
 from lib.store import EVALUATION_BATCH, Run, Runs, corpus_of, environment, model_folder, store, tokens_of, write_json
 from lib.tracking import check_tracker, tracking
+
+COMPILE_FROM = 3000  # steps of a run on a GPU: fewer are done before compiling its layers pays
 
 
 def run_key(config: RunConfig, corpus: Corpus) -> str:
@@ -229,6 +232,9 @@ def _prepare(config: RunConfig, corpus: Corpus) -> tuple:
         tokens = embed_tokens(model, tokens, config.backbone, precision=config.precision, cache=store() / "features")
     elif model.packed and not config.weight_decay:
         model.compact(torch.cat([getattr(tokens, name).tensors[0].unique() for name in SPLITS]).unique().long())
+    on_gpu = training.default_device().type == "cuda"
+    if on_gpu and not config.distil and plan_of(config, len(corpus.train))[1] * config.epochs >= COMPILE_FROM:
+        compile_layers(model.backbone)
     optimizer = make_optimizer(
         config.optimizer, model, learning_rate=config.learning_rate, weight_decay=config.weight_decay
     )

@@ -10,6 +10,8 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
+from lib.attention import layers_of
+
 
 def shard(model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[nn.Module, torch.optim.Optimizer, Callable]:
     """A copy of a model and its optimizer of which every process holds a part, and a function that all processes call
@@ -23,12 +25,10 @@ def shard(model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[nn.Module
     order = [[names[id(tensor)] for tensor in group["params"]] for group in stepper.param_groups]
     states = {names[id(tensor)]: state for tensor, state in stepper.state.items()}
     device = next(parts.parameters()).device.type
-    depth = parts.backbone.config.num_hidden_layers
-    layers = [m for m in parts.backbone.modules() if isinstance(m, nn.ModuleList) and len(m) == depth][:1]
     # as accelerate's configuration says; kept after the forward pass where memory is no matter
     reshard = os.environ.get("FSDP_RESHARD_AFTER_FORWARD", "true").lower() != "false"
     mesh = init_device_mesh(device, (torch.distributed.get_world_size(),))
-    for module in [*(layer for stack in layers for layer in stack), parts]:
+    for module in [*layers_of(parts.backbone), parts]:
         fully_shard(module, mesh=mesh, reshard_after_forward=reshard)
     spread, whole = dict(parts.named_parameters()), dict(model.named_parameters())
     for group, own in zip(stepper.param_groups, order, strict=True):

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from lib.errors import InputError, nearest
 from lib.health import SAMPLE, embedding_health
-from lib.loaders import batches_of, trim
+from lib.loaders import batches_of, resident, trim
 from lib.losses import Objective, plain_loss
 from lib.metrics import BY_NAME, number_scores, scores
 from lib.optim import make_optimizer, plan
@@ -96,7 +96,7 @@ def logits_of(model: nn.Module, loader: DataLoader, *, precision: str = "auto", 
     def compute(ids, mask):
         try:
             with torch.inference_mode(), autocast(precision, device):  # not around the yield: leaving one undoes both
-                return model(ids.to(device), mask.to(device)).float().cpu()
+                return model(ids.to(device), mask).float().cpu()
         except RuntimeError as error:
             if not out_of_memory(error) or len(ids) == 1:
                 raise
@@ -182,11 +182,11 @@ def backward(model: nn.Module, objective, batch: tuple, parts: int, team: Team, 
     """
     whole, (rows, counts), total = objective.weight(batch[2]), team.share(batch), 0.0
     pieces = [rows] if parts == 1 else [trim(piece) for piece in zip(*(t.chunk(parts) for t in rows), strict=True)]
-    for number, piece in enumerate(pieces, 1):
+    for number, (ids, mask, *others) in enumerate(pieces, 1):
         with team.alone(model) if number < len(pieces) else nullcontext():
             with autocast(precision, device):
-                loss = objective(model, *(tensor.to(device) for tensor in piece))
-            loss = loss * (counts * objective.weight(piece[2]) / whole)
+                loss = objective(model, ids.to(device), mask, *(tensor.to(device) for tensor in others))
+            loss = loss * (counts * objective.weight(others[0]) / whole)
             (loss * team.size).backward()  # gradients of processes are averaged
         total = total + loss.detach()
     return team.sum(total)
@@ -222,7 +222,7 @@ def train_epochs(
     device, us = torch.device(device or default_device()), team()
     model.to(device)
     called, stepper, collect = us.wrap(model, optimizer)
-    steps = len(train)
+    steps, train = len(train), resident(train, device)
     epochs, tokens = len(plan) // steps, int(train.dataset.tensors[1].sum())
     parameters = [p for p in called.parameters() if p.requires_grad]
     max_norm = float("inf") if clip_norm is None else clip_norm

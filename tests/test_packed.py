@@ -1,11 +1,14 @@
 """Packed computing: the same outputs and gradients as with padding, and no more tokens than there are."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
-from lib import RunConfig, evaluate, fit, load_corpus, make_loader, run, tokenize
+from lib import RunConfig, attention, evaluate, fit, load_corpus, make_loader, run, tokenize
 from lib.errors import InputError
 from lib.heads import HEADS
+from lib.loaders import resident
 from lib.models import Classifier, build_model
 from tests.test_models import batch
 
@@ -133,3 +136,64 @@ def test_words_that_do_not_occur_are_left_out_of_training_only(tiny, folder, kin
     assert found[True].keys() == found[False].keys()
     for name, weight in found[False].items():
         assert torch.allclose(found[True][name], weight, atol=1e-6), name
+
+
+def reference_varlen(query, key, value, starts, key_starts, longest, key_longest):
+    """What torch's kernel for documents of any lengths computes: (tokens, heads, size) each."""
+    assert starts.dtype == torch.int32 and longest == int(starts.diff().max())
+    parts = [slice(a, b) for a, b in zip(starts.tolist(), starts.tolist()[1:], strict=False)]
+    attend = torch.nn.functional.scaled_dot_product_attention
+    rows = [[t[part].transpose(0, 1) for t in (query, key, value)] for part in parts]
+    return torch.cat([attend(*row).transpose(0, 1) for row in rows])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("head", ["native", "mean"])
+def test_one_kernel_for_all_lengths_gives_the_same(tiny, kind, head, monkeypatch):
+    model = build_model(tiny[kind], head=head, num_labels=3, packed=True).eval()
+    ids, mask = batch([7, 1, 20, 2, 9], pad=model.backbone.config.pad_token_id)
+    wanted, grads = gradients(model, ids, mask)
+    used = []
+    monkeypatch.setattr(attention, "any_length", lambda device: True)
+    monkeypatch.setattr(attention, "HALVES", (torch.float32,))
+    monkeypatch.setattr(attention, "varlen_attn", lambda *args: used.append(1) or reference_varlen(*args))
+    found, got = gradients(model, ids, mask)
+    assert used
+    assert (found - wanted).abs().max() <= 1e-5
+    assert all((grads[name] - got[name]).abs().max() <= 1e-5 for name in grads)
+    used.clear()
+    assert model.train()(ids, mask).shape == (5, 3) and not used  # the kernel has no dropout
+
+
+@pytest.mark.filterwarnings("ignore:.*\\.grad attribute")  # dynamo looks
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("packed", [False, True])
+def test_compiled_layers_give_the_same_for_all_lengths(tiny, kind, packed):
+    model = build_model(tiny[kind], head="mean", num_labels=3, packed=packed).eval()
+    batches = [
+        batch(lengths, pad=model.backbone.config.pad_token_id) for lengths in ([7, 3], [20, 2, 9], [5, 6], [8, 2, 3, 3])
+    ]
+    wanted = [gradients(model, *one)[0] for one in batches]
+    torch._dynamo.reset()
+    attention.compile_layers(model.backbone, backend="eager")
+    before = torch._dynamo.utils.counters["stats"]["unique_graphs"]
+    for one, logits in zip(batches[:3], wanted, strict=False):
+        assert (gradients(model, *one)[0] - logits).abs().max() <= 1e-5
+    made = torch._dynamo.utils.counters["stats"]["unique_graphs"]
+    assert made > before
+    assert (gradients(model, *batches[3])[0] - wanted[3]).abs().max() <= 1e-5
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == made  # another length, no new graph
+
+
+def test_rows_on_a_device_are_the_same_batches(monkeypatch):
+    """The device is a CPU here, by the name of a GPU."""
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (10_000, 10_000))
+    ids, mask = batch([3, 1, 2], pad=0)
+    loader = make_loader(torch.utils.data.TensorDataset(ids, mask, torch.arange(3)), batch_size=2, seed=1)
+    gpu = SimpleNamespace(type="cuda")
+    monkeypatch.setattr(torch.Tensor, "to", lambda self, where: self.clone() if where is gpu else self)
+    there = resident(loader, gpu)
+    assert there.dataset.tensors[0] is not ids and there.dataset.tensors[1] is mask
+    assert all(torch.equal(a, b) for x, y in zip(loader, there, strict=True) for a, b in zip(x, y, strict=True))
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (100, 10_000))
+    assert resident(loader, gpu) is loader

@@ -299,16 +299,26 @@ def train_vocabulary(splits: dict[str, Split], names: tuple[str, ...], fixed: bo
     return splits, tuple(names[i] for i in known)
 
 
-def _report(dataset: str, corpus: Corpus) -> None:
-    """Say what a user should know of a file that could be read."""
-    if corpus.task == "classification":
-        seen = set(corpus.train.labels.tolist())
-        for name in ("dev", "test"):
-            strange = Counter(label for label in getattr(corpus, name).labels.tolist() if label not in seen)
-            if strange:
-                listed = ", ".join(corpus.label_names[label] for label in sorted(strange))
-                print(f"{dataset}: {strange.total()} rows of {name} have a class that train lacks ({listed}); they "
-                      "count as wrong", flush=True)  # fmt: skip
+NOT_IN_TRAIN = "(not in train)"
+
+
+def train_classes(dataset: str, splits: dict[str, Split], names: tuple[str, ...], fixed: bool):
+    """Splits with one label a document and, unless the names are fixed, renumbered so that the vocabulary is train's
+    own, followed by one name for all that dev or test has beside; and the names. Says how many rows that are."""
+    known, lost = np.unique(splits["train"].labels), 0
+    for name in ("dev", "test"):
+        strange = Counter(label for label in splits[name].labels.tolist() if label not in set(known.tolist()))
+        lost += strange.total()
+        if strange:
+            listed = ", ".join(names[label] for label in sorted(strange))
+            print(f"{dataset}: {strange.total()} rows of {name} have a class that train lacks ({listed}); they "
+                  "count as wrong", flush=True)  # fmt: skip
+    if fixed or len(known) == len(names):
+        return splits, names
+    table = np.full(len(names), len(known))
+    table[known] = np.arange(len(known))
+    splits = {name: dataclasses.replace(split, labels=table[split.labels]) for name, split in splits.items()}
+    return splits, (*(names[i] for i in known), *[NOT_IN_TRAIN] * bool(lost))
 
 
 def load_corpus(
@@ -352,6 +362,7 @@ def load_corpus(
     splits = {name: splits[name] if name != "train" else train for name in SPLITS}
     if train.labels.ndim == 2:
         splits, names = train_vocabulary(splits, names, fixed=bool(reading.labels))
-    corpus = Corpus(dataset, source, tuple(names), **splits, bad_rows=bad)
-    _report(Path(dataset).name, corpus)
-    return corpus
+    elif train.labels.dtype.kind != "f":
+        fixed = bool(label_names or reading.labels or (dataset in DATASETS and DATASETS[dataset].label_names))
+        splits, names = train_classes(Path(dataset).name, splits, names, fixed)
+    return Corpus(dataset, source, tuple(names), **splits, bad_rows=bad)

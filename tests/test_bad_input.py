@@ -263,13 +263,15 @@ def test_a_byte_order_mark_and_na_are_text(tmp_path):
     assert {"NA", "null", "None", "nan", "good 0"} <= texts and corpus.label_names == ("a", "b")
 
 
-def test_a_class_that_train_lacks_is_reported(tmp_path, capsys):
+def test_the_classes_are_those_of_train(tmp_path, capsys):
     many = b"".join(b"text %d,%s\n" % (i, b"ab"[i % 2 : i % 2 + 1]) for i in range(20))
     (tmp_path / "train.csv").write_bytes(b"text,label\n" + many)
-    (tmp_path / "test.csv").write_bytes(rows(b"good,a", b"fine,c"))
+    (tmp_path / "test.csv").write_bytes(rows(b"good,b", b"fine,aa", b"new,c"))
     corpus = load_corpus(str(tmp_path), dev_rows=4)
-    assert corpus.label_names == ("a", "b", "c") and corpus.test.labels.tolist() == [0, 2]
-    assert "1 rows of test have a class that train lacks (c); they count as wrong" in capsys.readouterr().out
+    assert corpus.label_names == ("a", "b", "(not in train)") and corpus.test.labels.tolist() == [1, 2, 2]
+    assert "2 rows of test have a class that train lacks (aa, c); they count as wrong" in capsys.readouterr().out
+    corpus = load_corpus(str(tmp_path), dev_rows=4, reading=Reading(labels=("a", "b", "aa", "c")))  # told beforehand
+    assert corpus.label_names == ("a", "b", "aa", "c") and corpus.test.labels.tolist() == [1, 2, 3]
 
 
 def test_bad_rows_can_be_left_out_and_are_listed(tmp_path, capsys):

@@ -8,7 +8,7 @@ from lib.findings import count, percent, points, titled
 from lib.metrics import class_scores, confusion
 from lib.predictions import Group, Predictions
 from lib.ranking import f1_at_threshold, label_counts
-from lib.stats import clamped, draws, interval, resample_confusions
+from lib.stats import cells, draws, resample_confusions
 
 MOST = 50  # classes in a report, the most frequent
 ENOUGH = 5  # dev documents with a label, below which it gets the common threshold
@@ -44,10 +44,9 @@ def class_report(p: Predictions, *, by: str, group: str) -> pd.DataFrame:
     rows = []
     for i in np.argsort(-support, kind="stable")[:MOST]:
         values = np.array([each["f1"][i] for each in scored])
-        low, high = clamped(values, resampled[:, :, i])
         row = {"class": p.label_names[i], "documents": int(support[i])}
         row |= {name: np.mean([each[name][i] for each in scored]) for name in ("precision", "recall")}
-        rows.append(row | {"f1": values.mean(), "f1_low": low, "f1_high": high})
+        rows.append(row | cells("f1", values, resampled[:, :, i], ""))
     return pd.DataFrame(rows)
 
 
@@ -105,13 +104,10 @@ def thresholds(p: Predictions, *, by: str, group: str) -> pd.DataFrame:
     for way in WAYS:
         row = {"thresholds": way, "seeds": len(tuned)}
         for metric, (values, resampled) in scored[way].items():
-            low, high = clamped(values, resampled)
-            row |= {metric: values.mean(), f"{metric}_low": low, f"{metric}_high": high}
+            row |= cells(metric, values, resampled, "")
             if way != WAYS[0]:
                 base, drawn = scored[WAYS[0]][metric]
-                low, high = interval(values - base, resampled - drawn)
-                name = f"{metric}, gain"
-                row |= {name: (values - base).mean(), f"{name}_low": low, f"{name}_high": high}
+                row |= cells(f"{metric}, gain", values - base, resampled - drawn)
         rows.append(row)
     return pd.DataFrame(rows)
 

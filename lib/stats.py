@@ -78,11 +78,15 @@ def chance(values: np.ndarray, resampled: np.ndarray) -> float:
     return 2 * float(t.sf(abs(values.mean()) / np.sqrt(seeds + documents), _freedom(seeds, documents, len(values))))
 
 
-def clamped(values, resampled: np.ndarray, metric: str = "") -> tuple[float, float]:
-    """The interval of a score, which ends where the score cannot go on: a share at 0 and 1."""
-    low, high = interval(np.asarray(values), resampled)
-    low = low if metric == "r2" else max(-1.0 if metric in SIGNED else 0.0, low)
-    return low, high if metric in LOWER_IS_BETTER else min(1.0, high)
+def cells(name: str, values, resampled: np.ndarray, metric: str | None = None) -> dict[str, float]:
+    """The mean and interval of `interval`, as cells of a table's row: `name`, `name_low` and `name_high`. Of a
+    `metric`, the interval ends where the score cannot go on: a share ("") at 0 and 1."""
+    values = np.asarray(values)
+    low, high = interval(values, resampled)
+    if metric is not None:
+        low = low if metric == "r2" else max(-1.0 if metric in SIGNED else 0.0, low)
+        high = high if metric in LOWER_IS_BETTER else min(1.0, high)
+    return {name: float(values.mean()), f"{name}_low": low, f"{name}_high": high}
 
 
 def mcnemar(one: np.ndarray, other: np.ndarray) -> float:

@@ -12,7 +12,7 @@ import pandas as pd
 from lib.baselines import NAMES, NO_MODEL
 from lib.findings import beyond_baseline, count, percent, points
 from lib.predictions import Group, Predictions
-from lib.stats import clamped, interval, resample_ratios
+from lib.stats import cells, resample_ratios
 from lib.tables import _resampled, _sd, by_group, by_run, differences, label, run_scores
 
 TEACHER, ALONE = "teacher", "fine-tuning alone"
@@ -80,20 +80,17 @@ def survival(p: Predictions, *, metric: str = "accuracy", split: str = "test") -
     rows = []
     for group in groups:
         values, drawn = run_scores(p, group)[metric].to_numpy(), _resampled(p, group, [metric])[metric]
-        low, high = clamped(values, drawn, metric)
         depth, method = method_of(p.runs[group.runs[0]]["config"])[::-1]
         student = label(group.name) if group.name in NAMES else method
         row = {"layers": "–" if group.name in NAMES else str(depth or "all"), "student": student}
-        row |= {"seeds": len(values), "documents": len(group.labels), metric: values.mean()}
-        row |= {f"{metric}_sd": _sd(values), f"{metric}_low": low, f"{metric}_high": high}
+        row |= {"seeds": len(values), "documents": len(group.labels), metric: np.nan}
+        row |= {f"{metric}_sd": _sd(values)} | cells(metric, values, drawn, metric)
         if group.name != TEACHER and group.name not in NO_MODEL:
             at = _taught_by(p, group, teacher)
-            low, high = interval(values / own[at], drawn / own_drawn[:, at])
-            row |= {"kept": (values / own[at]).mean(), "kept_low": low, "kept_high": high}
+            row |= cells("kept", values / own[at], drawn / own_drawn[:, at])
             if group.ranked is None and p.task == "classification":
                 same = (group.predicted == teacher.predicted[at]).astype(float)
-                low, high = clamped(same.mean(1), resample_ratios(same, np.ones_like(same)))
-                row |= {"agreement": same.mean(), "agreement_low": low, "agreement_high": high}
+                row |= cells("agreement", same.mean(1), resample_ratios(same, np.ones_like(same)), "")
         rows.append(row)
     return pd.DataFrame(rows)
 

@@ -26,11 +26,10 @@ from lib.stats import (
     RESAMPLES,
     bootstrap,
     bootstrap_numbers,
+    cells,
     chance,
-    clamped,
     draws,
     holm,
-    interval,
     mcnemar,
     resample_confusions,
     resample_ratios,
@@ -94,9 +93,8 @@ def by_group(
         scored, resampled = run_scores(p, group), _resampled(p, group, metrics)
         row = {by: label(group.name), "seeds": len(group.seeds), "documents": len(group.labels)}
         for metric in metrics:
-            low, high = clamped(scored[metric], resampled[metric], metric)
-            row |= {metric: scored[metric].mean(), f"{metric}_sd": _sd(scored[metric])}
-            row |= {f"{metric}_low": low, f"{metric}_high": high}
+            row |= {metric: np.nan, f"{metric}_sd": _sd(scored[metric])}
+            row |= cells(metric, scored[metric], resampled[metric], metric)
         rows.append(row)
     table = pd.DataFrame(rows)
     if verdict:
@@ -170,9 +168,8 @@ def by_class(p: Predictions, *, by: str, metric: str = "f1") -> pd.DataFrame:
             resampled = class_scores(resample_confusions(group.labels, group.predicted, len(p.label_names)))[metric]
             for i, name in enumerate(p.label_names):
                 found = class_scores(counts)[metric][:, i]
-                low, high = clamped(found, resampled[:, :, i])
                 row = {by: label(group.name), "class": name, "documents": int((group.labels == i).sum())}
-                rows.append(row | {metric: found.mean(), f"{metric}_low": low, f"{metric}_high": high})
+                rows.append(row | cells(metric, found, resampled[:, :, i], ""))
     return pd.DataFrame(rows)
 
 
@@ -201,8 +198,7 @@ def imbalance(p: Predictions, *, by: str, group: str, ratio: int = 10) -> pd.Dat
 
         row = {"majority class": "none (balanced)" if majority is None else p.label_names[majority]}
         for metric in ("micro_f1", "macro_f1"):
-            low, high = clamped(reweigh(plain)[metric], reweigh(weighted)[metric])
-            row |= {metric: reweigh(plain)[metric].mean(), f"{metric}_low": low, f"{metric}_high": high}
+            row |= cells(metric, reweigh(plain)[metric], reweigh(weighted)[metric], "")
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -225,9 +221,8 @@ def judged(p: Predictions, pairs: list, metric: str, names: list[str]) -> list[d
     family (see `differences`)."""
     rows, chances = [], []
     for name, (one, other, (a, b), apart, resampled) in zip(names, pairs, strict=True):
-        low, high = interval(apart, resampled)
-        row = {"compared": name, "documents": len(one.labels), "seeds": len(apart), metric: apart.mean()}
-        rows.append(row | {f"{metric}_low": low, f"{metric}_high": high})
+        row = {"compared": name, "documents": len(one.labels), "seeds": len(apart)}
+        rows.append(row | cells(metric, apart, resampled))
         chances.append((mcnemar(*_better(p, one, other, a, b)), chance(apart, resampled)))
     mcnemars, others = ([pair[i] for pair in chances] for i in (0, 1))
     clear = [row[f"{metric}_low"] > 0 or row[f"{metric}_high"] < 0 for row in rows]
@@ -299,10 +294,9 @@ def by_length(p: Predictions, *, by: str, bins: int = 4, max_length: int) -> pd.
                 lengths = group.tokens[kept]
                 resampled = bootstrap(group.labels[kept], group.predicted[:, kept], len(p.label_names), ("accuracy",))
                 each = (group.predicted[:, kept] == group.labels[kept]).mean(1)
-                low, high = clamped(each, resampled["accuracy"])
                 row = {by: label(group.name), "tokens": f"{lengths.min()}–{lengths.max()}"}
                 row |= {"documents": int(kept.sum()), "truncated": f"{(lengths > max_length).mean():.0%}"}
-                rows.append(row | {"accuracy": each.mean(), "accuracy_low": low, "accuracy_high": high})
+                rows.append(row | cells("accuracy", each, resampled["accuracy"], ""))
     return pd.DataFrame(rows)
 
 
@@ -356,8 +350,8 @@ def by_cell(
     and in what health, and scores with their 95 % intervals; a run that diverged before it could be scored has none.
     `reason` says why runs diverged."""
     rows = []
-    cells = [tuple(r["config"][f] for f in by) for r in p.runs.values() if r["config"]["backbone"] not in NAMES]
-    distinct = list(dict.fromkeys(cells))
+    all_cells = [tuple(r["config"][f] for f in by) for r in p.runs.values() if r["config"]["backbone"] not in NAMES]
+    distinct = list(dict.fromkeys(all_cells))
     for cell in distinct:
         part = p.where(**dict(zip(by, cell, strict=True)))
         own = [run for run in part.runs.values() if run["config"]["backbone"] not in NAMES]
@@ -370,14 +364,13 @@ def by_cell(
         found = next((g for g in part.groups(by[0], split=split, epoch=epoch) if g.name not in NAMES), None)
         resampled = _resampled(p, found, metrics) if found else {}
         for metric in metrics:
-            values = run_scores(p, found)[metric] if found else np.array([np.nan])
-            low, high = clamped(values, resampled[metric], metric) if found else (np.nan, np.nan)
-            row |= {metric: values.mean(), f"{metric}_low": low, f"{metric}_high": high}
+            row |= {metric: np.nan, f"{metric}_low": np.nan, f"{metric}_high": np.nan}
+            row |= cells(metric, run_scores(p, found)[metric], resampled[metric], metric) if found else {}
         for name in HEALTH:
             seen = [run["health"][name] for run in own if "health" in run]
             row |= {name: np.mean(seen) if seen else np.nan}
         rows.append(row | {"reason": next((run["reason"] for run in own if "reason" in run), "")})
-    places = list(dict.fromkeys(cell[0] for cell in cells))
+    places = list(dict.fromkeys(cell[0] for cell in all_cells))
     table = pd.DataFrame(rows)
     if not ranked:  # together what shares the first field
         order = sorted(range(len(rows)), key=lambda i: (places.index(distinct[i][0]), *distinct[i][1:]))
@@ -413,9 +406,7 @@ def by_frequency(p: Predictions, *, by: str, edges: list[int]) -> pd.DataFrame:
                 row |= {metric: np.nan, f"{metric}_low": np.nan, f"{metric}_high": np.nan}
                 if (bottoms > 0).sum(1).min() >= FEWEST:
                     tops, bottoms = tops.astype(float), bottoms.astype(float)
-                    values = tops.sum(1) / bottoms.sum(1)
-                    low_, high_ = clamped(values, resample_ratios(tops, bottoms))
-                    row |= {metric: values.mean(), f"{metric}_low": low_, f"{metric}_high": high_}
+                    row |= cells(metric, tops.sum(1) / bottoms.sum(1), resample_ratios(tops, bottoms), "")
             rows.append(row)
     return pd.DataFrame(rows)
 

@@ -26,6 +26,8 @@ def _scaled(optimizer, factor):
 
 
 def _warmup_then(total: int, warmup_ratio: float, after):
+    if not 0 <= warmup_ratio <= 1:
+        raise ValueError(f"warmup_ratio is {warmup_ratio:g}; it is a share of the steps, from 0 to 1")
     warmup = math.ceil(total * warmup_ratio)
     return lambda step: step / warmup if step < warmup else after((step - warmup) / max(1, total - warmup))
 

@@ -1,6 +1,7 @@
 """The training loop and the evaluation, without a store or a study in sight."""
 
 import dataclasses
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -25,6 +26,7 @@ from lib.ranking import f1_at_threshold, ranking_scores, top_k
 VERSION = 1  # part of a run's key: raise it when a change here or below alters what training computes
 PRECISIONS = ("auto", "fp32", "bf16")
 PLAIN = Objective(plain_loss)
+LINE_EVERY = 60.0  # seconds between lines of a log
 LOOK_EVERY = 16  # steps between looks at the losses, where looking waits for the device
 
 
@@ -57,9 +59,24 @@ def seed_step(seed: int, step: int, rank: int = 0) -> None:
 
 
 def bar(items, text: str, done: int = 0):
-    """A progress bar with an ETA at a terminal or in an open notebook; nothing in a log (TQDM_DISABLE, too)."""
-    shown = ("ipykernel" in sys.modules or sys.stderr.isatty()) and team().leads
-    return tqdm(items, text, leave=False, total=len(items), initial=done) if shown else items
+    """A progress bar with an ETA at a terminal or in an open notebook; elsewhere (or with TQDM_DISABLE) a plain line
+    about every minute."""
+    if not team().leads:
+        return items
+    if ("ipykernel" in sys.modules or sys.stderr.isatty()) and not os.environ.get("TQDM_DISABLE"):
+        return tqdm(items, text, leave=False, total=len(items), initial=done)
+    return _lines(items, text, done)
+
+
+def _lines(items, text: str, done: int):
+    start = last = time.monotonic()
+    for number, item in enumerate(items, done + 1):
+        yield item
+        now = time.monotonic()
+        if now - last >= LINE_EVERY:
+            left = (now - start) / (number - done) * (len(items) - number) / 60
+            print(f"    {text}: step {number} of {len(items)}, about {left:.1f} min to go", flush=True)
+            last = now
 
 
 LARGEST = 65504.0  # of the 16-bit numbers that logits are kept as

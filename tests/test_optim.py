@@ -47,6 +47,8 @@ def test_one_cycle_is_torchs(optimizer):
 def test_wrong_names_and_arguments():
     with pytest.raises(InputError, match="Unknown schedule 'exponentail'. Did you mean exponential"):
         rates("exponentail")
+    with pytest.raises(InputError, match="warmup_ratio is 2; it is a share of the steps, from 0 to 1"):
+        optim.plan("linear", "adam", learning_rate=1.0, steps_per_epoch=2, epochs=2, warmup_ratio=2)
     with pytest.raises(InputError, match="multistep cannot be made with"):
         rates("multistep", gama=1)
     with pytest.raises(InputError, match="Unknown optimizer 'adamax'"):

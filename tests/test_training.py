@@ -181,6 +181,17 @@ def test_history_has_its_columns_and_divergence_its_step(tiny, tokens):
         training.fit(model, loader, make_loader(tokens.dev), epochs=1, learning_rate=1e30, optimizer="sgd")
 
 
+def test_a_log_has_plain_lines_within_an_epoch(monkeypatch, capsys):
+    clock = iter(range(0, 1000, 25))
+    monkeypatch.setattr(training.time, "monotonic", lambda: next(clock))
+    assert list(training.bar(range(8), "epoch 1/2", 2)) == [*range(8)]
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == [
+        "    epoch 1/2: step 5 of 8, about 1.2 min to go",
+        "    epoch 1/2: step 8 of 8, about 0.0 min to go",
+    ]
+
+
 def test_precision():
     assert training.resolve_precision("auto") in ("fp32", "bf16")
     with pytest.raises(InputError, match="Unknown precision 'bf61'. Did you mean bf16"):

@@ -103,22 +103,29 @@ def _lines(ax, history: pd.DataFrame, column: str, by: str, *, style: str = "-",
     return means
 
 
+def _intervals(ax, table: pd.DataFrame, by: str, metric: str, names: list[str]) -> list[tuple[int, dict, str]]:
+    """Dots with 95 % intervals, a row each from above, in a colour for each of `by`; hollow where the table says that
+    it does not stand. Gives each row's place and colour."""
+    palette, rows = colours(table[by]), table.to_dict("records")
+    drawn = [(place, row, palette[row[by]]) for place, row in zip(range(len(rows))[::-1], rows, strict=True)]
+    for place, row, colour in drawn:
+        ax.plot([row[f"{metric}_low"], row[f"{metric}_high"]], [place, place], color=colour, linewidth=3, alpha=0.45)
+        inside = colour if row.get("stands", "yes") == "yes" else "white"
+        ax.plot(row[metric], place, "o", color=colour, markersize=8, markerfacecolor=inside)
+    ax.set_yticks([place for place, *_ in drawn], names)
+    ax.set_ylim(-0.6, len(table) - 0.3)
+    ax.grid(axis="y", visible=False)
+    return drawn
+
+
 @styled
 def score_intervals(table: pd.DataFrame, *, by: str, metric: str, title: str) -> Figure:
     """Dots with 95 % intervals, a row a group; references are grey."""
     figure = Figure(figsize=(7.2, 0.9 + 0.42 * len(table)))
-    ax = figure.subplots()
-    places = np.arange(len(table))[::-1]
-    palette = colours(table[by])
-    for place, row in zip(places, table.to_dict("records"), strict=True):
-        colour = palette[row[by]]
-        ax.plot([row[f"{metric}_low"], row[f"{metric}_high"]], [place, place], color=colour, linewidth=3, alpha=0.45)
-        ax.plot(row[metric], place, "o", color=colour, markersize=8)
+    ax, names = figure.subplots(), [f"{row[by]} (n = {row['seeds']})" for row in table.to_dict("records")]
+    for place, row, colour in _intervals(ax, table, by, metric, names):
         ax.annotate(_told(row[metric], metric), (row[metric], place), (0, 7), textcoords="offset points",
                     ha="center", fontsize=9, color=colour)  # fmt: skip
-    ax.set_yticks(places, [f"{row[by]} (n = {row['seeds']})" for row in table.to_dict("records")])
-    ax.set_ylim(-0.6, len(table) - 0.3)
-    ax.grid(axis="y", visible=False)
     _percent(ax.xaxis, metric)
     ax.set_xlabel(f"test {titled(metric)}, with 95 % interval")
     _title(figure, title)
@@ -130,18 +137,11 @@ def effect_intervals(table: pd.DataFrame, *, by: str, within: str, metric: str, 
     """Differences of a score with 95 % intervals, a row each, in a colour for each of `by`; those that do not stand are
     hollow. `table` has the columns of `lib.tables.differences`, and names each row by `by` and `within`."""
     figure = Figure(figsize=(9.6, 1.1 + 0.36 * len(table)))
-    ax = figure.subplots()
-    palette, places = colours(table[by]), np.arange(len(table))[::-1]
-    for place, row in zip(places, table.to_dict("records"), strict=True):
-        colour = palette[row[by]]
-        ax.plot([row[f"{metric}_low"], row[f"{metric}_high"]], [place, place], color=colour, linewidth=3, alpha=0.45)
-        ax.plot(row[metric], place, "o", color=colour, markerfacecolor=colour if row["stands"] == "yes" else "white")
-    ax.axvline(0, color=GREY, linewidth=1)
-    ax.set_yticks(places, [f"{row[by]}: {row[within]}" for row in table.to_dict("records")])
-    ax.set_ylim(-0.6, len(table) - 0.4)
-    ax.grid(axis="y", visible=False)
-    _percent(ax.xaxis, metric)
-    ax.set_xlabel(f"difference of test {titled(metric)}, with 95 % interval")
+    ax, names = figure.subplots(), [f"{row[by]}: {row[within]}" for row in table.to_dict("records")]
+    _intervals(ax, table, by, metric, names)
+    ax.axvline(0, color=GREY, linewidth=1, zorder=1)
+    ax.xaxis.set_major_formatter(lambda value, _: f"{100 * value:+.0f}".replace("-", "−").replace("+0", "0"))
+    ax.set_xlabel(f"difference of test {titled(metric)} in points, with 95 % interval")
     _title(figure, title)
     return figure
 

@@ -36,6 +36,15 @@ def small(tiny, monkeypatch, tmp_path):
     return sizes | {"backbone": tiny["bert"], "milestones": [2], "seeds": [1, 2], "learning_rate": 1e-3}
 
 
+def test_a_notebook_says_who_trains(small, tmp_path):
+    few = small | {"seeds": [1], "epochs": 1, "milestones": []}
+    folder = study.run_study("ag_news", overrides=few | {"backend": "sp"}, publish_as="sp")
+    runs = Predictions.read(folder / "predictions.parquet").runs.values()
+    assert {run["config"]["precision"] for run in runs if run["config"]["backbone"] == small["backbone"]} == {"fp32"}
+    with pytest.raises(InputError, match="processes = 2 needs a backend of several"):
+        study.run_study("ag_news", overrides=few | {"processes": 2}, publish_as="two")
+
+
 def test_ag_news_makes_its_page_and_a_rerun_changes_nothing(small, capsys, tmp_path):
     folder = study.run_study("ag_news", overrides=small, publish_as="tiny")
     assert {file.name for file in folder.iterdir()} == PAGE_FILES

@@ -54,7 +54,8 @@ def start(config: RunConfig, processes: int, how: dict, *, sharded: bool) -> Non
         command = [sys.executable, "-m", "lib.launch", "--standalone", f"--nproc-per-node={processes}",
                    "-m", "lib.launch", str(folder)]  # fmt: skip
         variables = {"OMP_NUM_THREADS": str(threads), ERRORS: folder, "PYTHONPATH": os.pathsep.join(sys.path)}
-        variables |= {SHARDED: "true"} if sharded else {}
+        quiet = ["ignore::RuntimeWarning:runpy", *filter(None, [os.environ.get("PYTHONWARNINGS")])]  # lib is imported
+        variables |= {"PYTHONWARNINGS": ",".join(quiet)} | ({SHARDED: "true"} if sharded else {})
         process = subprocess.Popen(command, env=os.environ | variables)
         try:
             code = process.wait()

@@ -238,7 +238,7 @@ class Site:
             self.write(target(path), title, body, trail=[*trail, (f"run {key}", target(path))], kind="run")
 
     def front(self) -> None:
-        """The first page: each page's first finding, its scores as a small plot, and the way on."""
+        """The first page: each page's first finding (or paragraph), its scores as a small plot, and the way on."""
         lead = MD.parse((self.root / "README.md").read_text(encoding="utf-8"))
         out = MD.renderer.render(lead[:6], MD.options, {})
         out += (
@@ -250,9 +250,10 @@ class Site:
             for page in (p for p in self.pages if (p.parent.name == "demo") == made_up):
                 text, to = (self.root / page).read_text(encoding="utf-8"), target(page).as_posix()
                 title = MD.parse(text)[1].content
-                name, command = self.told.get(page, (title, ""))
+                name, command = self.told.get(page, ("", ""))
                 found = FINDING.search(text)
-                sentence = MD.renderInline(found[1]) if found else ""
+                first = text.partition("\n\n")[2].partition("\n\n")[0]
+                sentence = MD.renderInline(found[1] if found else first)
                 question = f'<a href="{to}">{html.escape(title)}</a>'
                 plot, command = bars((self.root / page).parent, text), MD.renderInline(command)
                 cards += f'<article><p class="name">{html.escape(name)}</p><h3>{question}</h3><p>{sentence}</p>'

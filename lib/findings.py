@@ -151,9 +151,9 @@ def outlook(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
             documents, seeds, times = needed(values, resampled, len(one.labels))
             ways = [f"{documents:,} documents with these seeds"] if documents else []
             ways += [f"{count(seeds, 'seed')} on these documents"] if seeds else []
-            told = " or ".join(ways) or (
-                f"{times} times the documents and the seeds" if times else "more than a thousandfold"
-            )
+            both = f"{times} times the documents and the seeds" if times else "more than a thousandfold"
+            enough = documents == len(one.labels)
+            told = "no more, were it the only question" if enough else " or ".join(ways) or both
             parts.append(f"{one.name} − {other.name} ({apart(float(values.mean()), metric)}) takes {told}")
     if not least:
         return "There are no two groups to compare."

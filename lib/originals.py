@@ -16,7 +16,7 @@ from lib.errors import InputError, lookup
 from lib.findings import _listed, count, percent, points
 from lib.predictions import Predictions
 from lib.search import dev_scores
-from lib.tables import _note, by_group, by_run, cell_of, differences, judged, pairs_of, run_scores
+from lib.tables import by_group, by_run, cell_of, differences, judged, pairs_of, run_scores, verdict_note
 from lib.verdicts import detectable_of
 
 HEAD = "weighted_average"  # of the runs that are about something else than heads
@@ -213,7 +213,7 @@ def bug_effects(p: Predictions, *, bug: str, metric: str = "accuracy", **setting
     table = pd.DataFrame(rows, columns=None if rows else ["what", "compared", metric, "stands"])
     table.attrs["bold"] = [(i, metric) for i, row in enumerate(rows) if row["stands"] == "yes"]
     if rows:
-        table.attrs["note"] = _note(table, "McNemar's")
+        table.attrs["note"] = verdict_note(table, "McNemar's")
     return table
 
 

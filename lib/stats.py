@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import numpy as np
-from scipy.stats import binomtest, t
+from scipy.stats import binomtest, chi2, t
 
 from lib.metrics import LOWER_IS_BETTER, SIGNED, number_scores, scores_from_confusion
 
@@ -39,31 +39,49 @@ def resample_ratios(tops: np.ndarray, bottoms: np.ndarray, **options) -> np.ndar
     return np.array([(tops @ w) / (bottoms @ w) for w in draws(tops.shape[1], **options)])
 
 
-def _spread(values: np.ndarray, resampled: np.ndarray) -> tuple[float, float]:
-    """The variance of a mean over seeds that the seeds bring, and the one that the documents bring."""
-    return float(np.var(values, ddof=1)) / len(values), float(np.var(resampled.mean(1), ddof=1))
+def parts(values: np.ndarray, resampled: np.ndarray) -> tuple[float, float, float]:
+    """The variances that a mean over runs is made of: between runs on unlimited documents, of a run on these documents
+    alone, and of these documents for all runs alike; from values (runs,) and their bootstrap (resamples, runs).
+
+    The spread of the values holds the first two, resampled documents show the last two. Runs so much more alike than
+    documents let them be that it happens in one study of twenty at most are taken for luck: their spread counts as that
+    of the twentieth. One run alone tells nothing of others.
+    """
+    runs, whole = len(values), float(np.var(resampled.mean(1), ddof=1))
+    if runs == 1:
+        return 0.0, 0.0, whole
+    each = float(np.var(resampled, axis=0, ddof=1).mean())
+    shared = min(each, max(0.0, (runs * whole - each) / (runs - 1)))
+    spread = max(float(np.var(values, ddof=1)), (each - shared) * float(chi2.ppf(0.05, runs - 1)) / (runs - 1))
+    own = min(each - shared, spread)
+    return spread - own, own, shared
 
 
-def _freedom(seeds: float, documents: float, runs: int) -> float:
-    """Welch and Satterthwaite's degrees of freedom of the sum of both variances."""
-    return (seeds + documents) ** 2 * (runs - 1) / seeds**2 if seeds else np.inf
+def student(spread: float, shared: float, runs: int) -> tuple[float, float]:
+    """The standard error of a mean over runs and the degrees of freedom of its Student's t, from the variance of a run
+    (the first two of `parts`) and the one that all runs share.
+
+    The degrees are those of the runs over the runs' share of the whole variance: fewer than Welch and Satterthwaite's
+    (over its square), which leave out the truth in up to 8 % of studies of three runs.
+    """
+    whole = spread / runs + shared
+    return float(np.sqrt(whole)), (runs - 1) * whole / (spread / runs) if spread else np.inf
 
 
 def interval(values: np.ndarray, resampled: np.ndarray, level: float = 0.95) -> tuple[float, float]:
     """An interval for the mean of a score over seeds, from its values (runs,) and their bootstrap over documents
     (resamples, runs).
 
-    The variance of the mean is that between seeds over their number, plus that of the resampled means; the quantile is
-    Student's, with the degrees of freedom of Welch and Satterthwaite: few seeds that differ much give a wide interval.
-    One run alone gives the percentile interval of its documents, and says nothing about other seeds.
+    The variance of the mean is that between runs over their number, which holds what documents do to each run by
+    itself, plus what they do to all runs alike; the quantile is Student's: few seeds that differ much give a wide
+    interval. One run alone gives the percentile interval of its documents, and says nothing about other seeds.
     """
     if len(values) == 1:
         low, high = np.quantile(resampled.mean(1), [(1 - level) / 2, (1 + level) / 2])
         return float(low), float(high)
-    seeds, documents = _spread(values, resampled)
-    if seeds + documents == 0:
-        return float(values.mean()), float(values.mean())
-    half = t.ppf((1 + level) / 2, _freedom(seeds, documents, len(values))) * np.sqrt(seeds + documents)
+    between, own, shared = parts(values, resampled)
+    error, freedom = student(between + own, shared, len(values))
+    half = t.ppf((1 + level) / 2, freedom) * error
     return float(values.mean() - half), float(values.mean() + half)
 
 
@@ -72,10 +90,11 @@ def chance(values: np.ndarray, resampled: np.ndarray) -> float:
     if len(values) == 1:
         below = float(np.mean(resampled.mean(1) <= 0))
         return min(1.0, 2 * min(below, 1 - below) + 1 / len(resampled))
-    seeds, documents = _spread(values, resampled)
-    if seeds + documents == 0:
+    between, own, shared = parts(values, resampled)
+    error, freedom = student(between + own, shared, len(values))
+    if error == 0:
         return float(values.mean() == 0)
-    return 2 * float(t.sf(abs(values.mean()) / np.sqrt(seeds + documents), _freedom(seeds, documents, len(values))))
+    return 2 * float(t.sf(abs(values.mean()) / error, freedom))
 
 
 def cells(name: str, values, resampled: np.ndarray, metric: str | None = None) -> dict[str, float]:
@@ -109,11 +128,11 @@ def holm(values: list[float]) -> list[float]:
     return np.minimum(1, adjusted)[np.argsort(order, kind="stable")].tolist()
 
 
-def stand(clear: list[bool], *families: list[float], level: float = 0.05) -> list[bool]:
-    """Which differences of a family stand: their intervals leave out zero, and their p-values of every kind are below
-    the level after Holm."""
-    adjusted = np.array([holm(values) for values in families])
-    return [bool(c and (adjusted[:, i] < level).all()) for i, c in enumerate(clear)]
+def judge(clear: list[bool], *families: list[float], level: float = 0.05) -> list[tuple[float, bool]]:
+    """The p-value of each difference of a family, the largest of its p-values of every kind after Holm, and whether it
+    stands: its interval leaves out zero (`clear`), and that p-value is below the level."""
+    largest = np.max([holm(values) for values in families], axis=0)
+    return [(float(p), bool(c and p < level)) for c, p in zip(clear, largest, strict=True)]
 
 
 def bootstrap(labels, predicted, num_labels: int, metrics: tuple[str, ...], **options) -> dict[str, np.ndarray]:

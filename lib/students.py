@@ -13,7 +13,7 @@ from lib.baselines import NAMES, NO_MODEL
 from lib.findings import beyond_baseline, count, percent, points
 from lib.predictions import Group, Predictions
 from lib.stats import cells, resample_ratios
-from lib.tables import _resampled, _sd, by_group, by_run, differences, label, run_scores
+from lib.tables import _resampled, _sd, by_group, by_run, differences, label, run_scores, verdict_note
 
 TEACHER, ALONE = "teacher", "fine-tuning alone"
 METHODS = {  # by the losses that count, the labels aside
@@ -97,13 +97,16 @@ def survival(p: Predictions, *, metric: str = "accuracy", split: str = "test") -
 
 def gains(p: Predictions, *, metric: str = "accuracy") -> pd.DataFrame:
     """What each way to teach adds to fine-tuning alone at the same depth: `lib.tables.differences` on the same test
-    documents, seed by seed; p is adjusted over all pairs of a depth."""
+    documents, seed by seed; p is adjusted over all pairs of a depth. Bold where it stands."""
     parts = []
     for depth in depths(p):
         pairs = differences(named(p, depth, references=False), by="student", metric=metric)
         own = pairs["compared"].str.endswith(f" − {ALONE}")
         parts.append(pairs[own].assign(compared=told(depth) + ": " + pairs["compared"][own]))
-    return pd.concat(parts, ignore_index=True)
+    table = pd.concat(parts, ignore_index=True)
+    table.attrs["bold"] = [(i, metric) for i in table.index[table["stands"] == "yes"]]
+    table.attrs["note"] = verdict_note(table, "McNemar's", family=f"{len(pairs)} pairs of students of a depth")
+    return table
 
 
 def by_student_run(p: Predictions, *, metrics: list[str]) -> pd.DataFrame:

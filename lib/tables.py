@@ -29,11 +29,10 @@ from lib.stats import (
     cells,
     chance,
     draws,
-    holm,
+    judge,
     mcnemar,
     resample_confusions,
     resample_ratios,
-    stand,
 )
 
 
@@ -226,8 +225,8 @@ def judged(p: Predictions, pairs: list, metric: str, names: list[str]) -> list[d
         chances.append((mcnemar(*_better(p, one, other, a, b)), chance(apart, resampled)))
     mcnemars, others = ([pair[i] for pair in chances] for i in (0, 1))
     clear = [row[f"{metric}_low"] > 0 or row[f"{metric}_high"] < 0 for row in rows]
-    for row, adjusted, stands in zip(rows, holm(mcnemars), stand(clear, mcnemars, others), strict=True):
-        row |= {"p (Holm)": adjusted, "stands": "yes" if stands else "no"}
+    for row, (p_value, stands) in zip(rows, judge(clear, mcnemars, others), strict=True):
+        row |= {"p (Holm)": p_value, "stands": "yes" if stands else "no"}
     return rows
 
 
@@ -235,31 +234,33 @@ def differences(p: Predictions, *, by: str, metric: str = "accuracy", verdict: b
     """Every pair of groups on the same test documents: difference of the means over seeds, with its 95 % interval.
 
     Runs of the same seed are paired, on the same documents; a group of one run, such as a baseline, is paired with each
-    of the other's; seeds that only one of two groups has are left out. `p` is McNemar's test of which documents are
-    right (their first label is gold), adjusted by Holm over all pairs of the table: it speaks of these models, the
-    interval of other seeds too. A difference stands where the interval leaves out zero, p is below 0.05, and so is,
-    after Holm, the p-value that goes with the interval; with `verdict` it is then bold, and a note names test, family
-    and n.
+    of the other's; seeds that only one of two groups has are left out. `p` is the larger of two, each adjusted by Holm
+    over all pairs of the table: McNemar's test of which documents are right (their first label is gold), which speaks
+    of these models, and the p-value that goes with the interval, which speaks of other seeds too. A difference stands
+    where the interval leaves out zero and p is below 0.05; with `verdict` it is then bold, and a note names test,
+    family and n.
     """
     pairs = list(pairs_of(p, by=by, metric=metric))
     rows = judged(p, pairs, metric, [f"{label(one.name)} − {label(other.name)}" for one, other, *_ in pairs])
     table = pd.DataFrame(rows)
     if verdict and rows:
         table.attrs["bold"] = [(i, metric) for i, row in enumerate(rows) if row["stands"] == "yes"]
-        table.attrs["note"] = _note(
+        table.attrs["note"] = verdict_note(
             table, "the sign test of which is nearer" if p.task == "regression" else "McNemar's"
         )
     return table
 
 
-def _note(table: pd.DataFrame, test: str) -> str:
-    """What a verdict rests on: test, family and n."""
+def verdict_note(table: pd.DataFrame, test: str, family: str = "") -> str:
+    """What a verdict rests on: test, family (left out: the table's pairs) and n."""
     few, many = int(table["seeds"].min()), int(table["seeds"].max())
+    pairs = f"{len(table)} pair{'s' * (len(table) > 1)}"
     seeds = f"{few} to {many} pairs of runs" if few < many else f"{few} pair{'s' * (few > 1)} of runs"
     return (
-        f"Bold: it stands. Test: {test}, exact, run by run (of several, twice the median p), below 0.05 after Holm; "
-        f"so is Student's t over seeds and {RESAMPLES:,} bootstrap resamples of documents; its interval is shown. "
-        f"Family: the {len(table)} pair{'s' * (len(table) > 1)} of this table. n: {table['documents'].iloc[0]:,} "
+        f"Bold: it stands. Tests: {test}, exact, run by run (of several, twice the median p), and Student's t over "
+        f"seeds and {RESAMPLES:,} bootstrap resamples of documents, whose interval is shown; p, the larger of both "
+        f"after Holm, is below 0.05. "
+        f"Family: the {family or f'{pairs} of this table'}. n: {table['documents'].iloc[0]:,} "
         f"documents, {seeds}."
     )
 

@@ -10,7 +10,7 @@ from scipy import stats as scipy_stats
 from scipy.optimize import brentq
 
 from lib.errors import InputError
-from lib.stats import RESAMPLES, _freedom, _spread
+from lib.stats import RESAMPLES, parts, student
 
 POWER = 0.8  # the chance that a true difference of the size in question is seen
 MOST = 1_000  # times the documents or seeds there are: beyond, none is said to be enough
@@ -110,16 +110,16 @@ def expected_best(values, *, biased: bool = False) -> list[float]:
     return found
 
 
-def detectable(seeds: float, documents: float, runs: int, *, level: float = 0.95, power: float = POWER) -> float:
+def detectable(spread: float, shared: float, runs: int, *, level: float = 0.95, power: float = POWER) -> float:
     """The smallest true difference that an interval over `runs` seeds leaves zero out of with a chance of `power`, from
-    the two variances of the mean difference: the one that seeds bring and the one that documents bring."""
-    freedom = _freedom(seeds, documents, runs)
+    the variance of a run's difference and the one that documents bring to all runs alike."""
+    error, freedom = student(spread, shared, runs)
     if freedom > 1000:
         times = scipy_stats.norm.ppf((1 + level) / 2) + scipy_stats.norm.ppf(power)
     else:
         edge = scipy_stats.t.ppf((1 + level) / 2, freedom)
         times = brentq(lambda shift: scipy_stats.nct.sf(edge, freedom, shift) - power, 0, 3 * edge + 10)
-    return float(times * np.sqrt(seeds + documents))
+    return float(times * error)
 
 
 def detectable_share(documents: int, apart: float, **options) -> float:
@@ -128,14 +128,10 @@ def detectable_share(documents: int, apart: float, **options) -> float:
     return detectable(0.0, apart / documents, 1, **options)
 
 
-def _variances(values: np.ndarray, resampled: np.ndarray) -> tuple[float, float]:
-    """`lib.stats._spread`, where one run alone tells nothing of other seeds."""
-    return _spread(values, resampled) if len(values) > 1 else (0.0, float(np.var(resampled.mean(1), ddof=1)))
-
-
 def detectable_of(values: np.ndarray, resampled: np.ndarray, **options) -> float:
     """`detectable`, for differences (runs,) with their bootstrap over documents (resamples, runs)."""
-    return detectable(*_variances(values, resampled), len(values), **options)
+    between, own, shared = parts(values, resampled)
+    return detectable(between + own, shared, len(values), **options)
 
 
 def _least(enough, low: int, high: int) -> int | None:
@@ -159,10 +155,11 @@ def needed(
     number up to a thousand times as large would do, and for the seeds of a single run.
     """
     runs, size = len(values), abs(float(np.mean(values)))
-    seeds, documents = _variances(values, resampled)
+    between, own, shared = parts(values, resampled)
 
     def enough(number: int = rows, count: int = runs) -> bool:
-        return detectable(seeds * runs / count, documents * rows / number, count, **options) <= size
+        fewer = rows / number  # documents: their part of the variance
+        return detectable(between + own * fewer, shared * fewer, count, **options) <= size
 
     if size == 0:
         return None, None, None

@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import MaxNLocator, PercentFormatter, ScalarFormatter
+from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
 from lib.baselines import NAMES
 from lib.findings import titled
@@ -75,9 +75,13 @@ def _grouped_dots(ax, table: pd.DataFrame, metric: str, *, by: str, within: str,
     return values
 
 
+def _share(value: float, _place=None) -> str:
+    return f"{round(100 * value, 6):g} %".replace("-", "−")
+
+
 def _percent(axis, metric: str = "") -> None:
     if metric not in (*NUMBERS, *SIGNED):  # those are no shares
-        axis.set_major_formatter(PercentFormatter(1))
+        axis.set_major_formatter(_share)
 
 
 def _told(value: float, metric: str) -> str:
@@ -358,7 +362,7 @@ def sweep_panels(history: pd.DataFrame, published: pd.DataFrame, *, score: str, 
                         share, one[name], color=palette[factor], label=f"×{factor:g}" if not style else None, **style
                     )
         axes[0, column].set_title(optimizer, fontweight="normal", fontsize=10)
-        axes[1, column].xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        axes[1, column].xaxis.set_major_formatter(_share)
         axes[1, column].set_xticks([0, 0.5, 1])
     axes[0, 0].set_yscale("log")
     axes[0, 0].set_ylabel("train loss (nats)")

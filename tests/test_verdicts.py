@@ -102,10 +102,38 @@ def test_expected_best_by_brute_force():
 
 def test_detectable_differences_are_detected_four_times_in_five():
     for runs in (3, 5):  # the power of a t-test of so many pairs
-        apart = np.random.default_rng(0).normal(verdicts.detectable(1 / runs, 0.0, runs), 1, size=(40_000, runs))
+        apart = np.random.default_rng(0).normal(verdicts.detectable(1.0, 0.0, runs), 1, size=(40_000, runs))
         assert (oracle.ttest_1samp(apart, 0, axis=1).pvalue < 0.05).mean() == pytest.approx(0.8, abs=0.008)
     assert verdicts.detectable_share(1000, 0.1) == pytest.approx((1.959964 + 0.841621) * 0.01, abs=1e-6)
     assert verdicts.detectable_share(4000, 0.1) == pytest.approx(verdicts.detectable_share(1000, 0.1) / 2)
+
+
+def test_the_documents_of_a_run_are_counted_once():
+    rng = np.random.default_rng(3)
+    ours, own, shared = rng.normal(0, 0.02, size=4), rng.normal(0, 0.01, (50_000, 4)), rng.normal(0, 0.03, (50_000, 1))
+    between, alone, alike = stats.parts(ours, ours + own + shared)
+    assert alone == pytest.approx(0.01**2, rel=0.05) and alike == pytest.approx(0.03**2, rel=0.05)
+    assert between + alone == pytest.approx(np.var(ours, ddof=1))  # the spread holds what documents do to each run
+    error, freedom = stats.student(between + alone, alike, 4)
+    assert error**2 == pytest.approx(np.var(ours, ddof=1) / 4 + alike)
+    assert freedom == pytest.approx(3 * error**2 / (np.var(ours, ddof=1) / 4))
+    low, high = stats.interval(ours, ours + own + shared)
+    assert high - low == pytest.approx(2 * oracle.t.ppf(0.975, freedom) * error)
+
+
+def test_without_shared_documents_the_interval_is_that_of_students_t():
+    apart = np.array([0.02, -0.01, 0.03, 0.01])
+    low, high = stats.interval(apart, np.broadcast_to(apart, (100, 4)))
+    assert (low, high) == pytest.approx(oracle.ttest_1samp(apart, 0).confidence_interval(0.95))
+    assert stats.chance(apart, np.broadcast_to(apart, (100, 4))) == pytest.approx(oracle.ttest_1samp(apart, 0).pvalue)
+
+
+def test_runs_that_are_alike_by_luck_have_no_interval_of_nothing():
+    resampled = 0.02 + 0.01 * np.random.default_rng(4).normal(size=(20_000, 3))
+    low, high = stats.interval(np.full(3, 0.02), resampled)
+    floor = oracle.chi2.ppf(0.05, 2) / 2 * 0.01**2  # of the spread that documents alone would bring
+    assert (high - low) / 2 == pytest.approx(oracle.t.ppf(0.975, 2) * np.sqrt(floor / 3), rel=0.1)
+    assert stats.interval(np.full(3, 0.02), np.full((100, 3), 0.02)) == pytest.approx((0.02, 0.02))
 
 
 def test_what_is_needed_suffices_and_one_less_does_not():
@@ -113,10 +141,10 @@ def test_what_is_needed_suffices_and_one_less_does_not():
     values = np.array([0.007, 0.009, 0.008])
     resampled = values + 0.01 * rng.normal(size=(2000, 1))
     documents, seeds, both = verdicts.needed(values, resampled, 1000)
-    spread, drawn = np.var(values, ddof=1) / 3, np.var(resampled.mean(1), ddof=1)
+    between, own, drawn = stats.parts(values, resampled)
 
     def least(number, count=3):
-        return verdicts.detectable(spread * 3 / count, drawn * 1000 / number, count)
+        return verdicts.detectable(between + own * 1000 / number, drawn * 1000 / number, count)
 
     assert least(documents) <= 0.008 < least(documents - 1) and 1000 < documents < 1_000_000
     assert seeds is None  # the documents alone hide it

@@ -97,15 +97,18 @@ def chance(values: np.ndarray, resampled: np.ndarray) -> float:
     return 2 * float(t.sf(abs(values.mean()) / error, freedom))
 
 
-def cells(name: str, values, resampled: np.ndarray, metric: str | None = None) -> dict[str, float]:
-    """The mean and interval of `interval`, as cells of a table's row: `name`, `name_low` and `name_high`. Of a
-    `metric`, the interval ends where the score cannot go on: a share ("") at 0 and 1."""
+def ends(metric: str = "") -> tuple[float, float]:
+    """Where a score, or a share (""), cannot go on."""
+    low = -np.inf if metric == "r2" else -1.0 if metric in SIGNED else 0.0
+    return low, np.inf if metric in LOWER_IS_BETTER else 1.0
+
+
+def cells(name: str, values, resampled: np.ndarray, least: float = -np.inf, most: float = np.inf) -> dict[str, float]:
+    """The mean and interval of `interval`, as cells of a table's row: `name`, `name_low` and `name_high`. The interval
+    is cut off at `least` and `most`."""
     values = np.asarray(values)
     low, high = interval(values, resampled)
-    if metric is not None:
-        low = low if metric == "r2" else max(-1.0 if metric in SIGNED else 0.0, low)
-        high = high if metric in LOWER_IS_BETTER else min(1.0, high)
-    return {name: float(values.mean()), f"{name}_low": low, f"{name}_high": high}
+    return {name: float(values.mean()), f"{name}_low": max(least, low), f"{name}_high": min(most, high)}
 
 
 def mcnemar(one: np.ndarray, other: np.ndarray) -> float:

@@ -7,7 +7,7 @@ from scipy.special import expit, log_softmax
 
 from lib.predictions import Group, Predictions
 from lib.ranking import hits
-from lib.stats import cells, draws, ends
+from lib.stats import cells, draws, limits
 
 BINS = 15  # of equal width, as in Guo et al. 2017
 WAYS = ("as trained", "scaled by a temperature")
@@ -71,7 +71,7 @@ def calibration(p: Predictions, *, by: str, group: str) -> pd.DataFrame:
         )
         nll = [likelihood(test, run, temperatures[way]).mean() for run, temperatures in enumerate(ways)]
         row = {"probabilities": way, "temperature": f"{np.mean([t[way] for t in ways]):.2f}", "seeds": len(ways)}
-        row |= cells("ece", values, resampled, *ends()) | {"test loss": float(np.mean(nll))}
+        row |= cells("ece", values, resampled, *limits()) | {"test loss": float(np.mean(nll))}
         row |= {"confidence": np.mean([c.mean() for c, _, _ in told]), "right": np.mean([r.mean() for _, r, _ in told])}
         rows.append(row)
     return pd.DataFrame(rows)

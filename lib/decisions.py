@@ -8,7 +8,7 @@ from lib.findings import count, percent, points, titled
 from lib.metrics import class_scores, confusion
 from lib.predictions import Group, Predictions
 from lib.ranking import f1_at_threshold, label_counts
-from lib.stats import cells, draws, ends, resample_confusions
+from lib.stats import cells, draws, limits, resample_confusions
 
 MOST = 50  # classes in a report, the most frequent
 ENOUGH = 5  # dev documents with a label, below which it gets the common threshold
@@ -46,7 +46,7 @@ def class_report(p: Predictions, *, by: str, group: str) -> pd.DataFrame:
         values = np.array([each["f1"][i] for each in scored])
         row = {"class": p.label_names[i], "documents": int(support[i])}
         row |= {name: np.mean([each[name][i] for each in scored]) for name in ("precision", "recall")}
-        rows.append(row | cells("f1", values, resampled[:, :, i], *ends()))
+        rows.append(row | cells("f1", values, resampled[:, :, i], *limits()))
     return pd.DataFrame(rows)
 
 
@@ -104,7 +104,7 @@ def thresholds(p: Predictions, *, by: str, group: str) -> pd.DataFrame:
     for way in WAYS:
         row = {"thresholds": way, "seeds": len(tuned)}
         for metric, (values, resampled) in scored[way].items():
-            row |= cells(metric, values, resampled, *ends())
+            row |= cells(metric, values, resampled, *limits())
             if way != WAYS[0]:
                 base, drawn = scored[WAYS[0]][metric]
                 row |= cells(f"{metric}, gain", values - base, resampled - drawn)

@@ -97,7 +97,7 @@ def chance(values: np.ndarray, resampled: np.ndarray) -> float:
     return 2 * float(t.sf(abs(values.mean()) / error, freedom))
 
 
-def ends(metric: str = "") -> tuple[float, float]:
+def limits(metric: str = "") -> tuple[float, float]:
     """Where a score, or a share (""), cannot go on."""
     low = -np.inf if metric == "r2" else -1.0 if metric in SIGNED else 0.0
     return low, np.inf if metric in LOWER_IS_BETTER else 1.0

@@ -12,7 +12,7 @@ import pandas as pd
 from lib.baselines import NAMES, NO_MODEL
 from lib.findings import beyond_baseline, count, percent, points
 from lib.predictions import Group, Predictions
-from lib.stats import cells, ends, resample_ratios
+from lib.stats import cells, limits, resample_ratios
 from lib.tables import _resampled, _sd, by_group, by_run, differences, label, run_scores, verdict_note
 
 TEACHER, ALONE = "teacher", "fine-tuning alone"
@@ -84,13 +84,13 @@ def survival(p: Predictions, *, metric: str = "accuracy", split: str = "test") -
         student = label(group.name) if group.name in NAMES else method
         row = {"layers": "–" if group.name in NAMES else str(depth or "all"), "student": student}
         row |= {"seeds": len(values), "documents": len(group.labels), metric: np.nan}
-        row |= {f"{metric}_sd": _sd(values)} | cells(metric, values, drawn, *ends(metric))
+        row |= {f"{metric}_sd": _sd(values)} | cells(metric, values, drawn, *limits(metric))
         if group.name != TEACHER and group.name not in NO_MODEL:
             at = _taught_by(p, group, teacher)
             row |= cells("kept", values / own[at], drawn / own_drawn[:, at], 0.0)
             if group.ranked is None and p.task == "classification":
                 same = (group.predicted == teacher.predicted[at]).astype(float)
-                row |= cells("agreement", same.mean(1), resample_ratios(same, np.ones_like(same)), *ends())
+                row |= cells("agreement", same.mean(1), resample_ratios(same, np.ones_like(same)), *limits())
         rows.append(row)
     return pd.DataFrame(rows)
 

@@ -29,8 +29,8 @@ from lib.stats import (
     cells,
     chance,
     draws,
-    ends,
     judge,
+    limits,
     mcnemar,
     resample_confusions,
     resample_ratios,
@@ -94,7 +94,7 @@ def by_group(
         row = {by: label(group.name), "seeds": len(group.seeds), "documents": len(group.labels)}
         for metric in metrics:
             row |= {metric: np.nan, f"{metric}_sd": _sd(scored[metric])}
-            row |= cells(metric, scored[metric], resampled[metric], *ends(metric))
+            row |= cells(metric, scored[metric], resampled[metric], *limits(metric))
         rows.append(row)
     table = pd.DataFrame(rows)
     if verdict:
@@ -169,7 +169,7 @@ def by_class(p: Predictions, *, by: str, metric: str = "f1") -> pd.DataFrame:
             for i, name in enumerate(p.label_names):
                 found = class_scores(counts)[metric][:, i]
                 row = {by: label(group.name), "class": name, "documents": int((group.labels == i).sum())}
-                rows.append(row | cells(metric, found, resampled[:, :, i], *ends()))
+                rows.append(row | cells(metric, found, resampled[:, :, i], *limits()))
     return pd.DataFrame(rows)
 
 
@@ -198,7 +198,7 @@ def imbalance(p: Predictions, *, by: str, group: str, ratio: int = 10) -> pd.Dat
 
         row = {"majority class": "none (balanced)" if majority is None else p.label_names[majority]}
         for metric in ("micro_f1", "macro_f1"):
-            row |= cells(metric, reweigh(plain)[metric], reweigh(weighted)[metric], *ends())
+            row |= cells(metric, reweigh(plain)[metric], reweigh(weighted)[metric], *limits())
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -219,7 +219,7 @@ def pairs_of(p: Predictions, *, by: str, metric: str):
 def judged(p: Predictions, pairs: list, metric: str, names: list[str]) -> list[dict]:
     """A row for each pair of `pairs_of`, with its name, its difference and interval, and whether it stands in this
     family (see `differences`)."""
-    rows, chances, (least, most) = [], [], ends(metric)
+    rows, chances, (least, most) = [], [], limits(metric)
     for name, (one, other, (a, b), apart, resampled) in zip(names, pairs, strict=True):
         row = {"compared": name, "documents": len(one.labels), "seeds": len(apart)}
         rows.append(row | cells(metric, apart, resampled, least - most, most - least))
@@ -298,7 +298,7 @@ def by_length(p: Predictions, *, by: str, bins: int = 4, max_length: int) -> pd.
                 each = (group.predicted[:, kept] == group.labels[kept]).mean(1)
                 row = {by: label(group.name), "tokens": f"{lengths.min()}–{lengths.max()}"}
                 row |= {"documents": int(kept.sum()), "truncated": f"{(lengths > max_length).mean():.0%}"}
-                rows.append(row | cells("accuracy", each, resampled["accuracy"], *ends()))
+                rows.append(row | cells("accuracy", each, resampled["accuracy"], *limits()))
     return pd.DataFrame(rows)
 
 
@@ -367,7 +367,7 @@ def by_cell(
         resampled = _resampled(p, found, metrics) if found else {}
         for metric in metrics:
             row |= {metric: np.nan, f"{metric}_low": np.nan, f"{metric}_high": np.nan}
-            row |= cells(metric, run_scores(p, found)[metric], resampled[metric], *ends(metric)) if found else {}
+            row |= cells(metric, run_scores(p, found)[metric], resampled[metric], *limits(metric)) if found else {}
         for name in HEALTH:
             seen = [run["health"][name] for run in own if "health" in run]
             row |= {name: np.mean(seen) if seen else np.nan}
@@ -408,7 +408,7 @@ def by_frequency(p: Predictions, *, by: str, edges: list[int]) -> pd.DataFrame:
                 row |= {metric: np.nan, f"{metric}_low": np.nan, f"{metric}_high": np.nan}
                 if (bottoms > 0).sum(1).min() >= FEWEST:
                     tops, bottoms = tops.astype(float), bottoms.astype(float)
-                    row |= cells(metric, tops.sum(1) / bottoms.sum(1), resample_ratios(tops, bottoms), *ends())
+                    row |= cells(metric, tops.sum(1) / bottoms.sum(1), resample_ratios(tops, bottoms), *limits())
             rows.append(row)
     return pd.DataFrame(rows)
 

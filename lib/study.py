@@ -18,6 +18,7 @@ import psutil
 from pydantic import TypeAdapter, ValidationError
 
 from lib.errors import InputError, StoppedError, nearest
+from lib.findings import count
 from lib.options import read_yaml, to_parameters
 from lib.page import RUNS_MIME, to_csv
 from lib.store import ROOT, Runs, environment, load_run, store, write_json
@@ -257,11 +258,13 @@ def page(executed, runs: Runs, name: str, profile: str, command: str, parameters
     machines = {}
     for run in trained:
         made = json.loads((run.folder / "environment.json").read_text())
-        machines.setdefault(f"{made['device']}, {made['threads']} threads, torch {made['torch']}", []).append(run)
+        machines.setdefault(f"{made['device']}, {count(made['threads'], 'thread')}, torch {made['torch']}", []).append(
+            run
+        )
     heads = list(dict.fromkeys(run.config.head for run in trained or runs))
     kept = f"first {config.layers} layers, " if config.layers else ""
     rows = status["data"]["rows"]
-    where = "; ".join(f"{len(own)} trained runs on {machine}" for machine, own in machines.items())
+    where = "; ".join(f"{count(len(own), 'trained run')} on {machine}" for machine, own in machines.items())
     about = (
         f"Profile `{profile}` · data: {status['data']['source']}; {rows['train']:,} train, {rows['dev']:,} dev and "
         f"{rows['test']:,} test rows, fingerprint `{status['data']['fingerprint'][:12]}` · model: {config.backbone} "

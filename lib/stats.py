@@ -75,6 +75,7 @@ def interval(values: np.ndarray, resampled: np.ndarray, level: float = 0.95) -> 
     The variance of the mean is that between runs over their number, which holds what documents do to each run by
     itself, plus what they do to all runs alike; the quantile is Student's: few seeds that differ much give a wide
     interval. One run alone gives the percentile interval of its documents, and says nothing about other seeds.
+    With two seeds on thousands of documents it holds the truth in 92 to 94 % only; see `tests/calibration.py`.
     """
     if len(values) == 1:
         low, high = np.quantile(resampled.mean(1), [(1 - level) / 2, (1 + level) / 2])

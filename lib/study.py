@@ -258,9 +258,8 @@ def page(executed, runs: Runs, name: str, profile: str, command: str, parameters
     machines = {}
     for run in trained:
         made = json.loads((run.folder / "environment.json").read_text())
-        machines.setdefault(f"{made['device']}, {count(made['threads'], 'thread')}, torch {made['torch']}", []).append(
-            run
-        )
+        machine = f"{made['device']}, {count(made['threads'], 'thread')}, torch {made['torch']}"
+        machines.setdefault(machine, []).append(run)
     heads = list(dict.fromkeys(run.config.head for run in trained or runs))
     kept = f"first {config.layers} layers, " if config.layers else ""
     rows = status["data"]["rows"]

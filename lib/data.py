@@ -1,7 +1,8 @@
 """Corpora: where texts and labels come from, and how they are split.
 
-A corpus is named by a row of `DATASETS`, by a folder with `{train,dev,test}.{parquet,csv,tsv,txt,json,jsonl}`, or by
-one such file. What a split lacks is carved from train: stratified, seeded, and with equal texts kept on one side.
+A corpus is named by a row of `DATASETS`, by a folder with
+`{train,dev,test}.{parquet,csv,tsv,txt,json,jsonl}`, or by one such file. What a split lacks is
+carved from train: stratified, seeded, and with equal texts kept on one side.
 """
 
 import dataclasses
@@ -16,10 +17,10 @@ from pathlib import Path
 import numpy as np
 
 from lib.backbones import probe_hub
-from lib.corpora import DATASETS, Dataset
 from lib.errors import InputError, lookup
 from lib.labels import cells, class_ids, class_lists, names_of, numbers, task_of
 from lib.readers import PLAIN, SUFFIXES, BadRow, Reading, Table, is_whole, read_table
+from lib.sources import DATASETS, Dataset
 
 SPLITS = ("train", "dev", "test")
 DEV_NAMES = ("dev", "validation", "valid", "val")
@@ -29,14 +30,16 @@ DEV_NAMES = ("dev", "validation", "valid", "val")
 class Split:
     """Documents with their labels; `rows` are positions in the source, counted from 0.
 
-    With several labels a document, `labels` are id lists padded with −1, and the id `num_labels` stands for any label
-    that train does not have. Real numbers are float64.
+    With several labels a document, `labels` are id lists padded with −1, and the id `num_labels`
+    stands for any label that train does not have. Real numbers are float64.
     """
 
     texts: list[str]
     labels: np.ndarray  # (rows,) or (rows, most) int64, or (rows,) float64
     rows: np.ndarray  # (rows,) int64
-    true_labels: np.ndarray | None = None  # like labels, known only where a generator added label noise
+    true_labels: np.ndarray | None = (
+        None  # like labels, known only where a generator added label noise
+    )
     pairs: list[str] | None = None  # the second text of each document
     lines: np.ndarray | None = None  # (rows,) of the file that they were read from
 
@@ -55,9 +58,17 @@ class Split:
 
     def take(self, index: np.ndarray) -> "Split":
         def some(values):
-            return None if values is None else [values[i] for i in index] if isinstance(values, list) else values[index]
+            return (
+                None
+                if values is None
+                else [values[i] for i in index]
+                if isinstance(values, list)
+                else values[index]
+            )
 
-        return Split(**{field.name: some(getattr(self, field.name)) for field in dataclasses.fields(self)})
+        return Split(
+            **{field.name: some(getattr(self, field.name)) for field in dataclasses.fields(self)}
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,8 +98,8 @@ class Corpus:
 
     @property
     def metric(self) -> str:
-        """What the task is usually judged by: F1 of the second of two classes, macro F1 of more, micro F1 of several
-        labels a document, Spearman's correlation of numbers."""
+        """What the task is usually judged by: F1 of the second of two classes, macro F1 of more,
+        micro F1 of several labels a document, Spearman's correlation of numbers."""
         by_task = {"multilabel": "micro_f1", "regression": "spearman"}
         return by_task.get(self.task, "f1" if self.num_labels == 2 else "macro_f1")
 
@@ -99,7 +110,9 @@ class Corpus:
         for name in SPLITS:
             split = getattr(self, name)
             digest.update(f"\0{name}\0{len(split)}".encode())
-            digest.update(split.labels.astype("<f8" if self.task == "regression" else "<i8").tobytes())
+            digest.update(
+                split.labels.astype("<f8" if self.task == "regression" else "<i8").tobytes()
+            )
             for text in [*split.texts, *(split.pairs or [])]:
                 digest.update(text.encode("utf-8", "surrogatepass") + b"\0")
         return digest.hexdigest()
@@ -111,7 +124,10 @@ def check_texts(table: Table, column: str) -> list[str]:
     for row, value in enumerate(texts):
         if not isinstance(value, str):
             table.refuse(
-                row, f": column {column!r} is not text" if value is not None else f": column {column!r} is empty"
+                row,
+                f": column {column!r} is not text"
+                if value is not None
+                else f": column {column!r} is empty",
             )
         elif not value.strip():
             table.refuse(row, f": column {column!r} is empty")
@@ -138,27 +154,42 @@ def to_splits(
                 for split, table in tables.items():
                     for row, parts in enumerate(found[split]):
                         if strange := set(parts) - set(names):
-                            table.refuse(row, f": unknown label {min(strange)!r} in column {label!r}")
+                            table.refuse(
+                                row, f": unknown label {min(strange)!r} in column {label!r}"
+                            )
             names = names or names_of(found["train"])
             labels = {split: class_lists(parts, names) for split, parts in found.items()}
         else:
             names = names or names_of([parts for split in found.values() for parts in split])
-            labels = {split: class_ids(tables[split], label, parts, names) for split, parts in found.items()}
+            labels = {
+                split: class_ids(tables[split], label, parts, names)
+                for split, parts in found.items()
+            }
     splits = {}
     for split, table in tables.items():
         pairs = check_texts(table, reading.text_pair) if reading.text_pair else None
-        whole = Split(texts[split], labels[split], np.arange(len(texts[split])), None, pairs, np.array(table.lines))
+        whole = Split(
+            texts[split],
+            labels[split],
+            np.arange(len(texts[split])),
+            None,
+            pairs,
+            np.array(table.lines),
+        )
         bad = {row.line for row in table.bad}
-        splits[split] = whole.take(np.flatnonzero(~np.isin(whole.lines, list(bad)))) if bad else whole
+        splits[split] = (
+            whole.take(np.flatnonzero(~np.isin(whole.lines, list(bad)))) if bad else whole
+        )
     return splits, names
 
 
 def carve(split: Split, rows: int, seed: int, *, or_more: bool = False) -> tuple[Split, Split]:
-    """Take `rows` documents out of a split, stratified by label: (what is left, what was taken), in source order.
+    """Take `rows` documents out of a split, stratified by label: (what is left, what was taken), in
+    source order.
 
-    Equal texts stay on one side, so the number taken can differ by a few; the text of a class that has no other is
-    left. Documents with several labels or a number are taken without strata. `or_more`: one of each class at least.
-    Raises InputError where it cannot be done.
+    Equal texts stay on one side, so the number taken can differ by a few; the text of a class that
+    has no other is left. Documents with several labels or a number are taken without strata.
+    `or_more`: one of each class at least. Raises InputError where it cannot be done.
     """
     from sklearn.model_selection import train_test_split
 
@@ -185,25 +216,43 @@ def carve(split: Split, rows: int, seed: int, *, or_more: bool = False) -> tuple
 def find_files(path: Path, reading: Reading) -> dict[str, Path]:
     """The file of each split that there is. Raises InputError."""
     files = {"train": path} if path.is_file() else {}
-    for split, stems in () if files else (("train", ("train",)), ("dev", DEV_NAMES), ("test", ("test",))):
-        found = [path / (stem + suffix) for stem in stems for suffix in SUFFIXES if (path / (stem + suffix)).is_file()]
+    for split, stems in (
+        () if files else (("train", ("train",)), ("dev", DEV_NAMES), ("test", ("test",)))
+    ):
+        found = [
+            path / (stem + suffix)
+            for stem in stems
+            for suffix in SUFFIXES
+            if (path / (stem + suffix)).is_file()
+        ]
         if len(found) > 1:
-            raise InputError(f"{path.name} has several files for {split}: {', '.join(f.name for f in found)}; keep one")
+            raise InputError(
+                f"{path.name} has several files for {split}: {', '.join(f.name for f in found)}; keep one"
+            )
         files |= {split: found[0]} if found else {}
     if "train" not in files:
-        raise InputError(f"The folder {path} has no train file; name one train{{{','.join(SUFFIXES)}}}")
-    files |= {name: Path(file) for name, file in (("dev", reading.dev_file), ("test", reading.test_file)) if file}
+        raise InputError(
+            f"The folder {path} has no train file; name one train{{{','.join(SUFFIXES)}}}"
+        )
+    files |= {
+        name: Path(file)
+        for name, file in (("dev", reading.dev_file), ("test", reading.test_file))
+        if file
+    }
     for i, (one, file) in enumerate(files.items()):
         for other, before in list(files.items())[:i]:
             if file.is_file() and file.samefile(before):
                 raise InputError(f"{file.name} is given both as {other} and as {one}")
             if file.is_file() and filecmp.cmp(file, before, shallow=False):
-                raise InputError(f"{before.name} ({other}) and {file.name} ({one}) are the same, byte for byte")
+                raise InputError(
+                    f"{before.name} ({other}) and {file.name} ({one}) are the same, byte for byte"
+                )
     return files
 
 
 def read_folder(path: Path, text: str, label: str, names: tuple[str, ...] | None, reading: Reading):
-    """The splits found in a folder or single file, the label names, the files, and the rows that were left out."""
+    """The splits found in a folder or single file, the label names, the files, and the rows that
+    were left out."""
     files = find_files(path, reading)
     tables = {split: read_table(file, reading) for split, file in files.items()}
     splits, names = to_splits(tables, text, label, names, reading)
@@ -220,17 +269,26 @@ def read_meaning(path: Path) -> dict[str, str]:
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path.name} is not JSON: {error}") from None
     if not isinstance(meaning, dict | list):
-        raise InputError(f"{path.name} is neither a mapping from labels to their names nor a list of names")
-    return {str(i): str(name) for i, name in (meaning.items() if isinstance(meaning, dict) else enumerate(meaning))}
+        raise InputError(
+            f"{path.name} is neither a mapping from labels to their names nor a list of names"
+        )
+    return {
+        str(i): str(name)
+        for i, name in (meaning.items() if isinstance(meaning, dict) else enumerate(meaning))
+    }
 
 
 def read_hub(entry: Dataset, text: str, label: str):
-    """The splits of a Hub dataset at its pinned revision; a clear InputError where the Hub is out of reach."""
+    """The splits of a Hub dataset at its pinned revision; a clear InputError where the Hub is
+    out of reach."""
     probe_hub()
     import datasets
 
     try:
-        print(f"Reading {entry.hub} at {entry.revision[:7]} from the Hugging Face Hub or its cache", flush=True)
+        print(
+            f"Reading {entry.hub} at {entry.revision[:7]} from the Hugging Face Hub or its cache",
+            flush=True,
+        )
         loaded = datasets.load_dataset(entry.hub, revision=entry.revision)
     except Exception as error:
         raise InputError(
@@ -246,15 +304,19 @@ def read_hub(entry: Dataset, text: str, label: str):
     return to_splits(tables, text, label, entry.label_names, PLAIN)[0]
 
 
-def read_source(dataset: str, data_dir, text: str, label: str, names: tuple[str, ...] | None, reading: Reading):
-    """The splits as their source has them, the label names, a description of the source for the page, and the rows
-    that were left out."""
+def read_source(
+    dataset: str, data_dir, text: str, label: str, names: tuple[str, ...] | None, reading: Reading
+):
+    """The splits as their source has them, the label names, a description of the source for the
+    page, and the rows that were left out."""
     entry = DATASETS.get(dataset, Dataset(""))
     if entry.make:
         splits = {}
         for name, rows, seed in (("train", entry.make_rows[0], 1), ("test", entry.make_rows[1], 2)):
             made = entry.make(rows, seed)
-            texts, labels, true = (pad(part) if isinstance(part[0], list) else part for part in made)
+            texts, labels, true = (
+                pad(part) if isinstance(part[0], list) else part for part in made
+            )
             splits[name] = Split(texts, np.array(labels), np.arange(rows), np.array(true))
         return splits, entry.label_names, f"{entry.about} (lib/demo)", ()
     if entry.folder and (data_dir or not entry.hub):
@@ -269,11 +331,21 @@ def read_source(dataset: str, data_dir, text: str, label: str, names: tuple[str,
         found = ", ".join(file.name for file in files.values())
         return splits, names, f"{entry.about}; read from $DATA_DIR/{entry.folder}: {found}", bad
     if entry.hub:
-        splits, at = read_hub(entry, text, label), f"{entry.hub} on the Hugging Face Hub at {entry.revision[:7]}"
+        splits, at = (
+            read_hub(entry, text, label),
+            f"{entry.hub} on the Hugging Face Hub at {entry.revision[:7]}",
+        )
         return splits, entry.label_names, f"{entry.about}; {at}", ()
     if os.path.exists(os.path.expanduser(dataset)):
-        splits, names, files, bad = read_folder(Path(dataset).expanduser(), text, label, names, reading)
-        return splits, names, f"the file{'s' * (len(files) > 1)} {', '.join(file.name for file in files.values())}", bad
+        splits, names, files, bad = read_folder(
+            Path(dataset).expanduser(), text, label, names, reading
+        )
+        return (
+            splits,
+            names,
+            f"the file{'s' * (len(files) > 1)} {', '.join(file.name for file in files.values())}",
+            bad,
+        )
     if os.sep in dataset or dataset.lower().endswith(SUFFIXES):
         raise InputError(f"There is no file or folder {dataset}")
     return lookup(DATASETS, dataset, "dataset (nor is there such a folder or file)")
@@ -286,8 +358,8 @@ def pad(lists: list[list[int]]) -> list[list[int]]:
 
 
 def train_vocabulary(splits: dict[str, Split], names: tuple[str, ...], fixed: bool):
-    """Splits with several labels a document, padded alike and, unless the names are fixed, renumbered so that the
-    vocabulary is train's own; and its names."""
+    """Splits with several labels a document, padded alike and, unless the names are fixed,
+    renumbered so that the vocabulary is train's own; and its names."""
     most = max(split.labels.shape[1] for split in splits.values())
     known = np.arange(len(names)) if fixed else np.unique(splits["train"].labels)
     known = known[(known >= 0) & (known < len(names))]
@@ -303,21 +375,30 @@ NOT_IN_TRAIN = "(not in train)"
 
 
 def train_classes(dataset: str, splits: dict[str, Split], names: tuple[str, ...], fixed: bool):
-    """Splits with one label a document and, unless the names are fixed, renumbered so that the vocabulary is train's
-    own, followed by one name for all that dev or test has beside; and the names. Says how many rows that are."""
+    """Splits with one label a document and, unless the names are fixed, renumbered so that the
+    vocabulary is train's own, followed by one name for all that dev or test has beside; and the
+    names. Says how many rows that are."""
     known, lost = np.unique(splits["train"].labels), 0
     for name in ("dev", "test"):
-        strange = Counter(label for label in splits[name].labels.tolist() if label not in set(known.tolist()))
+        strange = Counter(
+            label for label in splits[name].labels.tolist() if label not in set(known.tolist())
+        )
         lost += strange.total()
         if strange:
             listed = ", ".join(names[label] for label in sorted(strange))
-            print(f"{dataset}: {strange.total()} rows of {name} have a class that train lacks ({listed}); they "
-                  "count as wrong", flush=True)  # fmt: skip
+            print(
+                f"{dataset}: {strange.total()} rows of {name} have a class that train lacks ({listed}); they "
+                "count as wrong",
+                flush=True,
+            )
     if fixed or len(known) == len(names):
         return splits, names
     table = np.full(len(names), len(known))
     table[known] = np.arange(len(known))
-    splits = {name: dataclasses.replace(split, labels=table[split.labels]) for name, split in splits.items()}
+    splits = {
+        name: dataclasses.replace(split, labels=table[split.labels])
+        for name, split in splits.items()
+    }
     return splits, (*(names[i] for i in known), *[NOT_IN_TRAIN] * bool(lost))
 
 
@@ -334,12 +415,12 @@ def load_corpus(
     split_seed: int = 0,
     reading: Reading = PLAIN,
 ) -> Corpus:
-    """Load a corpus by its name in `DATASETS`, or from a folder or file, whose columns `text` and `label` are named (or
-    numbered from 1, where there is no header).
+    """Load a corpus by its name in `DATASETS`, or from a folder or file, whose columns `text` and
+    `label` are named (or numbered from 1, where there is no header).
 
-    `data_dir` (default: the environment's DATA_DIR) is where the folders of named datasets are; without it they come
-    from the Hub. Row limits take a stratified subset; `dev_rows` without a dev file defaults to a tenth of train, at
-    most 5,000. Raises InputError.
+    `data_dir` (default: the environment's DATA_DIR) is where the folders of named datasets are;
+    without it they come from the Hub. Row limits take a stratified subset; `dev_rows` without a dev
+    file defaults to a tenth of train, at most 5,000. Raises InputError.
     """
     data_dir = data_dir or os.environ.get("DATA_DIR") or None
     label = DATASETS[dataset].label if dataset in DATASETS else label
@@ -347,9 +428,13 @@ def load_corpus(
     train = splits["train"]
     if train.labels.dtype.kind != "f" and len(np.unique(train.labels[train.labels >= 0])) < 2:
         found = names[int(train.labels.flat[0])] if len(train) else "none"
-        raise InputError(f"{dataset}: column {label!r} of train has one class only ({found}); at least two are needed")
+        raise InputError(
+            f"{dataset}: column {label!r} of train has one class only ({found}); at least two are needed"
+        )
     if "test" not in splits:
-        train, splits["test"] = carve(train, test_rows or len(train) // 5, split_seed, or_more=not test_rows)
+        train, splits["test"] = carve(
+            train, test_rows or len(train) // 5, split_seed, or_more=not test_rows
+        )
     elif test_rows and test_rows < len(splits["test"]):
         _, splits["test"] = carve(splits["test"], test_rows, split_seed)
     if "dev" in splits and dev_rows and dev_rows < len(splits["dev"]):
@@ -363,6 +448,8 @@ def load_corpus(
     if train.labels.ndim == 2:
         splits, names = train_vocabulary(splits, names, fixed=bool(reading.labels))
     elif train.labels.dtype.kind != "f":
-        fixed = bool(label_names or reading.labels or (dataset in DATASETS and DATASETS[dataset].label_names))
+        fixed = bool(
+            label_names or reading.labels or (dataset in DATASETS and DATASETS[dataset].label_names)
+        )
         splits, names = train_classes(Path(dataset).name, splits, names, fixed)
     return Corpus(dataset, source, tuple(names), **splits, bad_rows=bad)

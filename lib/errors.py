@@ -1,4 +1,5 @@
-"""One error for everything a user can mend: its message is one sentence with the place, the value and the way out."""
+"""One error for everything a user can mend: its message is one sentence with the place, the
+value and the way out."""
 
 import difflib
 from collections.abc import Iterable
@@ -7,11 +8,13 @@ from pydantic import ValidationError
 
 
 class InputError(ValueError):
-    """A mistake in what was given (data, parameters, files); the command line prints it without a traceback."""
+    """A mistake in what was given (data, parameters, files); the command line prints it without
+    a traceback."""
 
 
 class StoppedError(Exception):
-    """Someone asked for a stop (Ctrl-C, SIGTERM), and nothing is lost; the message says how to go on."""
+    """Someone asked for a stop (Ctrl-C, SIGTERM), and nothing is lost; the message says how to
+    go on."""
 
 
 def nearest(name: str, choices: Iterable[str]) -> str:

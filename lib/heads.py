@@ -1,4 +1,5 @@
-"""Pooling heads: hidden states (batch, tokens, size) and mask (batch, tokens) to logits (batch, num_labels).
+"""Pooling heads: hidden states (batch, tokens, size) and mask (batch, tokens) to logits (batch,
+num_labels).
 
 Every head is blind to padding. Adding one is adding a row to `HEADS`.
 """
@@ -64,7 +65,8 @@ class MeanHead(ClsHead):
 
 
 class LstmHead(ClsHead):
-    """The same over the last state of a one-layer LSTM that reads the real tokens only, from a zero state."""
+    """The same over the last state of a one-layer LSTM that reads the real tokens only, from a
+    zero state."""
 
     def __init__(self, size: int, num_labels: int, dropout: float):
         super().__init__(size, num_labels, dropout)
@@ -72,12 +74,15 @@ class LstmHead(ClsHead):
 
     def pool(self, hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         lengths = mask.sum(1).cpu()
-        packed = nn.utils.rnn.pack_padded_sequence(hidden, lengths, batch_first=True, enforce_sorted=False)
+        packed = nn.utils.rnn.pack_padded_sequence(
+            hidden, lengths, batch_first=True, enforce_sorted=False
+        )
         return self.lstm(packed)[1][0][0]
 
 
 class TransformerHead(ClsHead):
-    """The same over the first token of one more transformer layer, which attends to the real tokens only."""
+    """The same over the first token of one more transformer layer, which attends to the real
+    tokens only."""
 
     def __init__(self, size: int, num_labels: int, dropout: float):
         super().__init__(size, num_labels, dropout)

@@ -12,7 +12,8 @@ SHOWN = 10  # names that a message lists
 
 
 def task_of(table: Table, column: str, reading: Reading) -> str:
-    """The task that is asked for; `auto` is multilabel where cells hold lists or a separator is set."""
+    """The task that is asked for; `auto` is multilabel where cells hold lists or a separator is
+    set."""
     if reading.task != "auto":
         return reading.task
     lists = any(isinstance(value, list) for value in table.column(column)[:1])
@@ -27,11 +28,17 @@ def cells(table: Table, column: str, task: str) -> list[list[str]]:
             parts = [str(part) for part in value if part is not None]
         else:
             text = "" if value is None or value != value else str(value)
-            parts = text.split(table.reading.label_separator) if table.reading.label_separator else [text]
+            parts = (
+                text.split(table.reading.label_separator)
+                if table.reading.label_separator
+                else [text]
+            )
         parts = [part.strip() if table.reading.label_separator else part for part in parts]
         parts = list(dict.fromkeys(part for part in parts if part.strip()))
         if not parts or isinstance(value, dict):
-            table.refuse(row, f": column {column!r} has {'an object, which is no' if parts else 'no'} label")
+            table.refuse(
+                row, f": column {column!r} has {'an object, which is no' if parts else 'no'} label"
+            )
             parts = []
         elif task == "classification" and (reason := _no_class(parts, column, table.reading)):
             table.refuse(row, reason)
@@ -67,25 +74,31 @@ def names_of(found: list[list[str]]) -> tuple[str, ...]:
     return tuple(sorted(names, key=int if numeric else None))
 
 
-def class_ids(table: Table, column: str, found: list[list[str]], names: tuple[str, ...]) -> np.ndarray:
-    """Label ids (rows,) from names, or from ids where a whole number is given and no name looks like it; −1 for a row
-    that is refused."""
+def class_ids(
+    table: Table, column: str, found: list[list[str]], names: tuple[str, ...]
+) -> np.ndarray:
+    """Label ids (rows,) from names, or from ids where a whole number is given and no name looks
+    like it; −1 for a row that is refused."""
     ids = {name: i for i, name in enumerate(names)}
     if not set(ids) & {str(i) for i in range(len(names))}:
         ids |= {str(i): i for i in range(len(names))}
     labels = np.full(len(found), -1, dtype=np.int64)
     for row, parts in enumerate(found):
         if parts and parts[0] not in ids:
-            listed = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
-            table.refuse(row, f": unknown label {parts[0]!r} in column {column!r}; the labels are {listed}")
+            listed = ", ".join(names[:SHOWN]) + (
+                f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+            )
+            table.refuse(
+                row, f": unknown label {parts[0]!r} in column {column!r}; the labels are {listed}"
+            )
         elif parts:
             labels[row] = ids[parts[0]]
     return labels
 
 
 def class_lists(found: list[list[str]], names: tuple[str, ...]) -> np.ndarray:
-    """Label ids (rows, most), padded with −1; a name that is not among `names` gets the id after the last, so that it
-    counts as a label nobody can predict."""
+    """Label ids (rows, most), padded with −1; a name that is not among `names` gets the id after
+    the last, so that it counts as a label nobody can predict."""
     ids = {name: i for i, name in enumerate(names)}
     padded = np.full((len(found), max(map(len, found), default=0)), -1, dtype=np.int64)
     for row, parts in enumerate(found):
@@ -104,7 +117,11 @@ def numbers(table: Table, column: str) -> np.ndarray:
             values[row] = math.nan
         if not math.isfinite(values[row]):
             values[row] = math.nan
-            table.refuse(row, f": column {column!r} has " + (f"{text!r}, which is no number" if text else "no label"))
+            table.refuse(
+                row,
+                f": column {column!r} has "
+                + (f"{text!r}, which is no number" if text else "no label"),
+            )
     if np.nanmax(values, initial=-np.inf) == np.nanmin(values, initial=np.inf):
         raise InputError(f"{table.path.name}: column {column!r} has the same number in every row")
     return values

@@ -14,15 +14,21 @@ POOL = 50  # batches that are sorted by length together when grouped: enough to 
 class IndexBatches(Sampler):
     """Lists of row numbers; each row once an epoch, the order a function of (seed, epoch) alone.
 
-    random: a permutation cut into batches. grouped: the same, but sorted by length within pools of 50 batches, and the
-    batches then shuffled. sorted: longest first, for evaluation. packed and grouped_packed: the same as random and
-    grouped, for a model that computes them without padding (`lib.build_model`).
+    random: a permutation cut into batches. grouped: the same, but sorted by length within pools of
+    50 batches, and the batches then shuffled. sorted: longest first, for evaluation. packed and
+    grouped_packed: the same as random and grouped, for a model that computes them without padding
+    (`lib.build_model`).
     """
 
     def __init__(self, lengths: torch.Tensor, *, batch_size: int, batching: str, seed: int = 0):
         if batching not in BATCHING:
             raise InputError(f"Unknown batching {batching!r}.{nearest(batching, BATCHING)}")
-        self.lengths, self.batch_size, self.batching, self.seed = lengths, batch_size, batching, seed
+        self.lengths, self.batch_size, self.batching, self.seed = (
+            lengths,
+            batch_size,
+            batching,
+            seed,
+        )
         self.set_epoch(0)
         self.grouped = batching.startswith("grouped")
 
@@ -42,9 +48,13 @@ class IndexBatches(Sampler):
         order = torch.randperm(len(self.lengths), generator=generator)
         if self.grouped:
             pools = order.split(self.batch_size * POOL)
-            order = torch.cat([pool[torch.argsort(self.lengths[pool], stable=True)] for pool in pools])
+            order = torch.cat(
+                [pool[torch.argsort(self.lengths[pool], stable=True)] for pool in pools]
+            )
         batches = order.split(self.batch_size)
-        shuffled = torch.randperm(len(batches), generator=generator) if self.grouped else range(len(self))
+        shuffled = (
+            torch.randperm(len(batches), generator=generator) if self.grouped else range(len(self))
+        )
         yield from (batches[i].tolist() for i in itertools.islice(shuffled, self.done, None))
 
 
@@ -56,9 +66,14 @@ def trim(batch: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
 
 
 def make_loader(
-    dataset: TensorDataset, *, batch_size: int = 64, batching: str | None = None, seed: int | None = None
+    dataset: TensorDataset,
+    *,
+    batch_size: int = 64,
+    batching: str | None = None,
+    seed: int | None = None,
 ) -> DataLoader:
-    """A loader of trimmed batches: shuffled from `seed` for training, sorted by length without a seed."""
+    """A loader of trimmed batches: shuffled from `seed` for training, sorted by length without a
+    seed."""
     batching = batching or ("sorted" if seed is None else "random")
     lengths = dataset.tensors[1].sum(1)
     sampler = IndexBatches(lengths, batch_size=batch_size, batching=batching, seed=seed or 0)
@@ -66,10 +81,13 @@ def make_loader(
 
 
 def resident(loader: DataLoader, device: torch.device) -> DataLoader:
-    """The loader with its rows on a GPU, where they fit into a tenth of its free memory; masks and labels stay on the
-    CPU, which tells lengths and weights from them and need not wait."""
+    """The loader with its rows on a GPU, where they fit into a tenth of its free memory; masks
+    and labels stay on the CPU, which tells lengths and weights from them and need not wait."""
     ids, mask, labels, *rest = tensors = loader.dataset.tensors
-    if device.type == "cpu" or sum(t.nbytes for t in tensors) > torch.cuda.mem_get_info(device)[0] / 10:
+    if (
+        device.type == "cpu"
+        or sum(t.nbytes for t in tensors) > torch.cuda.mem_get_info(device)[0] / 10
+    ):
         return loader
     dataset = TensorDataset(ids.to(device), mask, labels, *(tensor.to(device) for tensor in rest))
     return DataLoader(dataset, sampler=loader.sampler, batch_size=None, collate_fn=trim)

@@ -1,4 +1,5 @@
-"""What training minimises: cross-entropy and its relatives for the imbalanced, and squared error for numbers."""
+"""What training minimises: cross-entropy and its relatives for the imbalanced, and squared error
+for numbers."""
 
 import dataclasses
 from collections.abc import Callable
@@ -12,7 +13,8 @@ from lib.ranking import label_counts
 
 
 def targets_of(labels: torch.Tensor, num_labels: int, like: torch.Tensor) -> torch.Tensor:
-    """Zeros and ones (batch, num_labels) from id lists (batch, most) padded with −1; ids beyond have no target."""
+    """Zeros and ones (batch, num_labels) from id lists (batch, most) padded with −1; ids beyond
+    have no target."""
     targets = torch.zeros_like(like)
     rows, columns = torch.nonzero((labels >= 0) & (labels < num_labels), as_tuple=True)
     targets[rows, labels[rows, columns].long()] = 1
@@ -21,8 +23,8 @@ def targets_of(labels: torch.Tensor, num_labels: int, like: torch.Tensor) -> tor
 
 @dataclasses.dataclass(frozen=True)
 class Loss:
-    """A mean over rows, loss(logits (batch, num_labels), labels), and how much rows count: the loss of a batch is the
-    mean of its parts' losses, weighted by `weight(labels)`."""
+    """A mean over rows, loss(logits (batch, num_labels), labels), and how much rows count: the
+    loss of a batch is the mean of its parts' losses, weighted by `weight(labels)`."""
 
     mean: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
     weight: Callable[[torch.Tensor], float] = len
@@ -32,18 +34,22 @@ class Loss:
 
 
 class Objective:
-    """What a step minimises: the loss of a model on rows (ids, mask, labels, and the dataset's further tensors)."""
+    """What a step minimises: the loss of a model on rows (ids, mask, labels, and the dataset's
+    further tensors)."""
 
     def __init__(self, loss: Loss):
         self.loss, self.weight = loss, loss.weight
 
-    def __call__(self, model, ids: torch.Tensor, mask: torch.Tensor, labels: torch.Tensor, *extra) -> torch.Tensor:
+    def __call__(
+        self, model, ids: torch.Tensor, mask: torch.Tensor, labels: torch.Tensor, *extra
+    ) -> torch.Tensor:
         return self.loss(model(ids, mask).float(), labels)
 
 
 def _plain(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Mean cross-entropy for classes (batch,), mean binary cross-entropy over documents and labels for id lists (batch,
-    most), mean squared error for real numbers (batch,) and predictions (batch, 1)."""
+    """Mean cross-entropy for classes (batch,), mean binary cross-entropy over documents and
+    labels for id lists (batch, most), mean squared error for real numbers (batch,) and
+    predictions (batch, 1)."""
     if labels.is_floating_point():
         return F.mse_loss(logits[:, 0], labels)
     if labels.ndim == 1:
@@ -55,8 +61,9 @@ plain_loss = Loss(_plain)
 
 
 def balanced_weights(labels: np.ndarray, num_labels: int) -> torch.Tensor:
-    """Weights (num_labels,) that make all classes count alike: rows / (num_labels · count), as scikit-learn has them; a
-    class that train lacks gets 0. With several labels a document, rows without a label by rows with it."""
+    """Weights (num_labels,) that make all classes count alike: rows / (num_labels · count), as
+    scikit-learn has them; a class that train lacks gets 0. With several labels a document, rows
+    without a label by rows with it."""
     counts = label_counts(labels, num_labels)
     if labels.ndim == 2:
         weights = (len(labels) - counts) / np.maximum(counts, 1)
@@ -75,14 +82,21 @@ def make_loss(
 ) -> Loss:
     """The training loss for train's labels. Raises InputError where an option does not fit them.
 
-    `class_weight` balanced: see `balanced_weights`. `label_smoothing` moves so much of a target to all classes alike.
-    `focal_gamma` multiplies a document's loss by (1 − p)^γ, p being the probability of its class (Lin et al. 2017); the
-    three combine. For real numbers the squared error is in units of train's variance.
+    `class_weight` balanced: see `balanced_weights`. `label_smoothing` moves so much of a target to
+    all classes alike. `focal_gamma` multiplies a document's loss by (1 − p)^γ, p being the
+    probability of its class (Lin et al. 2017); the three combine. For real numbers the squared
+    error is in units of train's variance.
     """
-    options = {"class_weight": class_weight, "label_smoothing": label_smoothing, "focal_gamma": focal_gamma}
+    options = {
+        "class_weight": class_weight,
+        "label_smoothing": label_smoothing,
+        "focal_gamma": focal_gamma,
+    }
     if labels.dtype.kind == "f":
         if given := [name for name, value in options.items() if value]:
-            raise InputError(f"{given[0]} = {options[given[0]]!r} is for classes; the task is regression")
+            raise InputError(
+                f"{given[0]} = {options[given[0]]!r} is for classes; the task is regression"
+            )
         variance = float(labels.var())
         return Loss(lambda logits, labels: _plain(logits, labels) / variance)
     if not any(options.values()):
@@ -93,7 +107,10 @@ def make_loss(
         labels = labels.long()
         each = F.cross_entropy(logits, labels, reduction="none", label_smoothing=label_smoothing)
         if focal_gamma:
-            each = each * (1 - logits.log_softmax(1).gather(1, labels[:, None])[:, 0].exp()) ** focal_gamma
+            each = (
+                each
+                * (1 - logits.log_softmax(1).gather(1, labels[:, None])[:, 0].exp()) ** focal_gamma
+            )
         weight = weights.to(logits.device)[labels]
         return (each * weight).sum() / weight.sum()
 
@@ -105,4 +122,8 @@ def make_loss(
             each = each * (gold - logits.sigmoid()).abs() ** focal_gamma
         return each.mean()
 
-    return Loss(lists) if labels.ndim == 2 else Loss(classes, lambda labels: float(weights[labels.long().cpu()].sum()))
+    return (
+        Loss(lists)
+        if labels.ndim == 2
+        else Loss(classes, lambda labels: float(weights[labels.long().cpu()].sum()))
+    )

@@ -15,11 +15,13 @@ CLASSIFIER_FILE = "classifier.json"
 
 
 class Classifier(nn.Module):
-    """A backbone and a head; `native` is the transformers sequence-classification class, head included.
+    """A backbone and a head; `native` is the transformers sequence-classification class, head
+    included.
 
-    `separator` is the token after which the second text of a pair begins, for backbones that tell the two apart;
-    `unit` (shift, scale) is that of the numbers a regression predicts. `projections` are trained with a student whose
-    hidden states are narrower or wider than its teacher's, and not kept.
+    `separator` is the token after which the second text of a pair begins, for backbones that tell
+    the two apart; `unit` (shift, scale) is that of the numbers a regression predicts. `projections`
+    are trained with a student whose hidden states are narrower or wider than its teacher's, and not
+    kept.
     """
 
     def __init__(self, backbone: nn.Module, head: nn.Module | None, num_labels: int):
@@ -30,7 +32,9 @@ class Classifier(nn.Module):
         self.projections: nn.ModuleList | None = None
         self.packed = False
         self.vocabulary: tuple | None = None  # see `compact`
-        if attach := getattr(head, "attach", None):  # a head that has a say in what the backbone reads
+        if attach := getattr(
+            head, "attach", None
+        ):  # a head that has a say in what the backbone reads
             attach(backbone)
         for module in list(self.modules()):
             for name, child in module.named_children():
@@ -38,10 +42,12 @@ class Classifier(nn.Module):
                     setattr(module, name, FastDropout(child.p))
 
     def pack(self) -> "Classifier":
-        """Compute without padding from here on: the real tokens of a batch are one row everywhere but in attention.
+        """Compute without padding from here on: the real tokens of a batch are one row everywhere
+        but in attention.
 
-        Where only the first token is read, the last layer computes only that one. Outputs and gradients stay what they
-        were, but for rounding; dropout draws other numbers. Raises InputError for a backbone it is not written for.
+        Where only the first token is read, the last layer computes only that one. Outputs and
+        gradients stay what they were, but for rounding; dropout draws other numbers. Raises
+        InputError for a backbone it is not written for.
         """
         pack_attention(self.backbone)
         if self.head is None or type(self.head).pool is first_token:
@@ -51,13 +57,18 @@ class Classifier(nn.Module):
 
     @torch.no_grad()
     def compact(self, used: torch.Tensor) -> None:
-        """Keep the embeddings of the tokens `used` only, until `expand`: for training without weight decay, which does
-        not move the others. On a CPU an optimizer's step over tens of thousands of words takes long."""
+        """Keep the embeddings of the tokens `used` only, until `expand`: for training without
+        weight decay, which does not move the others. On a CPU an optimizer's step over tens of
+        thousands of words takes long."""
         table = self.backbone.get_input_embeddings()
-        place = torch.full((len(table.weight),), -1)  # an index that fails, for tokens that are not there
+        place = torch.full(
+            (len(table.weight),), -1
+        )  # an index that fails, for tokens that are not there
         place[used] = torch.arange(len(used))
         self.vocabulary = table, used, place
-        self.backbone.set_input_embeddings(nn.Embedding.from_pretrained(table.weight[used], freeze=False))
+        self.backbone.set_input_embeddings(
+            nn.Embedding.from_pretrained(table.weight[used], freeze=False)
+        )
 
     @torch.no_grad()
     def expand(self) -> None:
@@ -69,16 +80,20 @@ class Classifier(nn.Module):
             self.vocabulary = None
 
     def embed(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Document embeddings (batch, size): what the head pools; of a native model, the first token's last state."""
+        """Document embeddings (batch, size): what the head pools; of a native model, the first
+        token's last state."""
         if self.head is None:
             return self.backbone.base_model(**self._inputs(ids, mask)).last_hidden_state[:, 0]
         return self.head.pool(*self._hidden(ids, mask))
 
     @torch.no_grad()
     def start_at(self, logits) -> None:
-        """Set the output layer's bias (num_labels,). Raises InputError for a native head: its layer has many names."""
+        """Set the output layer's bias (num_labels,). Raises InputError for a native head: its
+        layer has many names."""
         if self.head is None:
-            raise InputError(f"prior_bias needs a head of {', '.join(HEADS)}; this model has its native one")
+            raise InputError(
+                f"prior_bias needs a head of {', '.join(HEADS)}; this model has its native one"
+            )
         self.head.out.bias.copy_(torch.as_tensor(logits))
 
     def _segments(self, ids: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -100,7 +115,8 @@ class Classifier(nn.Module):
         return {name: packing.pack(value) for name, value in inputs.items()} | {"packing": packing}
 
     def _hidden(self, ids: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The hidden states (batch, tokens, size) that the head reads, and their mask; packed, maybe of one token."""
+        """The hidden states (batch, tokens, size) that the head reads, and their mask; packed,
+        maybe of one token."""
         own = mask.to(ids.device)
         if ids.is_floating_point():
             return ids, own
@@ -113,11 +129,11 @@ class Classifier(nn.Module):
         return inputs["packing"].pad(hidden), own
 
     def forward(self, ids: torch.Tensor, mask: torch.Tensor, inside: bool = False):
-        """Logits (batch, num_labels), or the number (batch, 1), for token ids and mask (batch, tokens); the mask may
-        stay on the CPU, where lengths are told from it.
+        """Logits (batch, num_labels), or the number (batch, 1), for token ids and mask (batch,
+        tokens); the mask may stay on the CPU, where lengths are told from it.
 
-        In the place of ids, a head also takes the vector of each document, (batch, 1, size) (see `lib.features`). With
-        `inside`, what that method gives.
+        In the place of ids, a head also takes the vector of each document, (batch, 1, size) (see
+        `lib.runs.frozen`). With `inside`, what that method gives.
         """
         if inside:
             return self.inside(ids, mask)
@@ -128,11 +144,18 @@ class Classifier(nn.Module):
         return logits if self.unit is None else logits.float() * self.unit[1] + self.unit[0]
 
     def inside(self, ids: torch.Tensor, mask: torch.Tensor) -> tuple:
-        """Logits, hidden states, embeddings first, each (batch, tokens, size), and where attention is recorded, that of
-        each layer (batch, heads, tokens, tokens). Not for packed models."""
+        """Logits, hidden states, embeddings first, each (batch, tokens, size), and where
+        attention is recorded, that of each layer (batch, heads, tokens, tokens). Not for packed
+        models."""
         recorded = self.backbone.config._attn_implementation == "recorded"
-        found = self.backbone(**self._inputs(ids, mask), output_hidden_states=True, output_attentions=recorded)
-        logits = found.logits if self.head is None else self.head(found.last_hidden_state, mask.to(ids.device))
+        found = self.backbone(
+            **self._inputs(ids, mask), output_hidden_states=True, output_attentions=recorded
+        )
+        logits = (
+            found.logits
+            if self.head is None
+            else self.head(found.last_hidden_state, mask.to(ids.device))
+        )
         logits = logits if self.unit is None else logits.float() * self.unit[1] + self.unit[0]
         return logits, found.hidden_states, found.attentions
 
@@ -153,7 +176,8 @@ class Classifier(nn.Module):
 
 
 def _quiet():
-    """No progress bar and no report of the head's missing weights: a new head is what is wanted here."""
+    """No progress bar and no report of the head's missing weights: a new head is what is wanted
+    here."""
     from transformers.utils import logging
 
     logging.set_verbosity_error()
@@ -173,13 +197,16 @@ def build_model(
 ) -> Classifier:
     """A classifier with pretrained backbone and a new head, its weights drawn from `seed`.
 
-    `layers` keeps that many of the backbone's layers, from the bottom; `packed` computes without padding
-    (`Classifier.pack`). Raises InputError.
+    `layers` keeps that many of the backbone's layers, from the bottom; `packed` computes without
+    padding (`Classifier.pack`). Raises InputError.
     """
     from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 
     _quiet()
-    folder, options = resolve_backbone(backbone), {"attn_implementation": register_attention(), "dtype": torch.float32}
+    folder, options = (
+        resolve_backbone(backbone),
+        {"attn_implementation": register_attention(), "dtype": torch.float32},
+    )
     if layers is not None:
         depth = AutoConfig.from_pretrained(folder).num_hidden_layers
         if layers > depth:
@@ -188,9 +215,17 @@ def build_model(
     torch.manual_seed(seed)
     if head == "native":
         names = dict(enumerate(label_names or map(str, range(num_labels))))
-        options |= {"num_labels": num_labels, "id2label": names, "label2id": {v: k for k, v in names.items()}}
-        options |= {"ignore_mismatched_sizes": True}  # a backbone that was fine-tuned before gets a new final layer
-        model = Classifier(AutoModelForSequenceClassification.from_pretrained(folder, **options), None, num_labels)
+        options |= {
+            "num_labels": num_labels,
+            "id2label": names,
+            "label2id": {v: k for k, v in names.items()},
+        }
+        options |= {
+            "ignore_mismatched_sizes": True
+        }  # a backbone that was fine-tuned before gets a new final layer
+        model = Classifier(
+            AutoModelForSequenceClassification.from_pretrained(folder, **options), None, num_labels
+        )
         return model.pack() if packed else model
     make_head = lookup({"native": None} | HEADS, head, "head")
     model = AutoModel.from_pretrained(folder, **options)
@@ -207,7 +242,10 @@ def reads_pairs(model: Classifier, backbone: str | Path) -> None:
         model.separator = load_tokenizer(resolve_backbone(backbone)).sep_token_id
 
 
-PROBLEMS = {"classification": "single_label_classification", "multilabel": "multi_label_classification"}
+PROBLEMS = {
+    "classification": "single_label_classification",
+    "multilabel": "multi_label_classification",
+}
 
 
 def save_model(
@@ -221,9 +259,11 @@ def save_model(
     task="classification",
     **reading,
 ):
-    """Write weights (safetensors), configuration and tokenizer; a `native` model loads in transformers as it is.
+    """Write weights (safetensors), configuration and tokenizer; a `native` model loads in
+    transformers as it is.
 
-    `reading` (max_length, truncation) says how texts are to be encoded for it, and what else to know of them.
+    `reading` (max_length, truncation) says how texts are to be encoded for it, and what else to
+    know of them.
     """
     from safetensors.torch import save_file
 
@@ -235,30 +275,46 @@ def save_model(
         model.backbone.save_pretrained(folder)
     else:
         model.backbone.config.save_pretrained(folder)
-        save_file({k: v.contiguous() for k, v in model.state_dict().items()}, folder / "model.safetensors")
+        save_file(
+            {k: v.contiguous() for k, v in model.state_dict().items()}, folder / "model.safetensors"
+        )
     load_tokenizer(resolve_backbone(backbone)).save_pretrained(folder)
     settings = json.loads((folder / "tokenizer_config.json").read_text())
-    settings["model_max_length"] = reading["max_length"]  # a pipeline that truncates then does it where training did
-    (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n")
-    about = {"head": head, "dropout": dropout, "task": task, "label_names": list(label_names)} | reading
+    settings["model_max_length"] = reading[
+        "max_length"
+    ]  # a pipeline that truncates then does it where training did
+    (folder / "tokenizer_config.json").write_text(
+        json.dumps(settings, indent=2, ensure_ascii=False) + "\n"
+    )
+    about = {
+        "head": head,
+        "dropout": dropout,
+        "task": task,
+        "label_names": list(label_names),
+    } | reading
     about |= {"separator": model.separator} if model.separator is not None else {}
     (folder / CLASSIFIER_FILE).write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n")
 
 
 def load_model(folder: Path) -> tuple[Classifier, dict]:
-    """The classifier that `save_model` wrote, in evaluation mode, and what is said of it (labels, max_length)."""
+    """The classifier that `save_model` wrote, in evaluation mode, and what is said of it
+    (labels, max_length)."""
     from safetensors.torch import load_file
     from transformers import AutoConfig, AutoModel
 
     about = json.loads((Path(folder) / CLASSIFIER_FILE).read_text())
     if about["head"] == "native":
-        model = build_model(folder, num_labels=len(about["label_names"]), label_names=tuple(about["label_names"]))
+        model = build_model(
+            folder, num_labels=len(about["label_names"]), label_names=tuple(about["label_names"])
+        )
     else:
         config = AutoConfig.from_pretrained(folder)
         backbone = AutoModel.from_config(config, attn_implementation=register_attention())
         backbone.pooler = None
         labels = len(about["label_names"])
-        model = Classifier(backbone, lookup(HEADS, about["head"], "head")(config.hidden_size, labels, 0.0), labels)
+        model = Classifier(
+            backbone, lookup(HEADS, about["head"], "head")(config.hidden_size, labels, 0.0), labels
+        )
         model.load_state_dict(load_file(Path(folder) / "model.safetensors"))
     model.separator = about.get("separator")
     return model.eval(), about

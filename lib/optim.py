@@ -27,9 +27,13 @@ def _scaled(optimizer, factor):
 
 def _warmup_then(total: int, warmup_ratio: float, after):
     if not 0 <= warmup_ratio <= 1:
-        raise ValueError(f"warmup_ratio is {warmup_ratio:g}; it is a share of the steps, from 0 to 1")
+        raise ValueError(
+            f"warmup_ratio is {warmup_ratio:g}; it is a share of the steps, from 0 to 1"
+        )
     warmup = math.ceil(total * warmup_ratio)
-    return lambda step: step / warmup if step < warmup else after((step - warmup) / max(1, total - warmup))
+    return lambda step: (
+        step / warmup if step < warmup else after((step - warmup) / max(1, total - warmup))
+    )
 
 
 def constant(optimizer, total):
@@ -53,11 +57,15 @@ def linear(optimizer, total, warmup_ratio=0.1):
 
 def cosine(optimizer, total, warmup_ratio=0.1):
     """Up from zero over the first share of the steps, then down to zero along a half cosine."""
-    return _scaled(optimizer, _warmup_then(total, warmup_ratio, lambda x: 0.5 * (1 + math.cos(math.pi * min(1.0, x)))))
+    return _scaled(
+        optimizer,
+        _warmup_then(total, warmup_ratio, lambda x: 0.5 * (1 + math.cos(math.pi * min(1.0, x)))),
+    )
 
 
 def one_cycle(optimizer, total, pct_start=0.3, div_factor=25.0, final_div_factor=1e4):
-    """torch's OneCycleLR; its cycling of the first momentum coefficient, too, where the optimizer has betas."""
+    """torch's OneCycleLR; its cycling of the first momentum coefficient, too, where the
+    optimizer has betas."""
     return lr_scheduler.OneCycleLR(
         optimizer,
         max_lr=[group["lr"] for group in optimizer.param_groups],
@@ -81,25 +89,42 @@ SCHEDULES = {
 
 
 def make_optimizer(name: str, model: nn.Module, *, learning_rate: float, weight_decay: float = 0.0):
-    """An optimizer over all parameters that need a gradient, with weight decay on every one, as torch has it."""
+    """An optimizer over all parameters that need a gradient, with weight decay on every one, as
+    torch has it."""
     make = lookup(OPTIMIZERS, name, "optimizer")
-    return make([p for p in model.parameters() if p.requires_grad], lr=learning_rate, weight_decay=weight_decay)
+    return make(
+        [p for p in model.parameters() if p.requires_grad],
+        lr=learning_rate,
+        weight_decay=weight_decay,
+    )
 
 
 def plan(
-    schedule: str, optimizer: str, *, learning_rate: float, steps_per_epoch: int, epochs: int, **arguments
+    schedule: str,
+    optimizer: str,
+    *,
+    learning_rate: float,
+    steps_per_epoch: int,
+    epochs: int,
+    **arguments,
 ) -> list[dict]:
-    """What the optimizer's hyper-parameters are at each step: dictionaries with `lr`, and what else a schedule moves.
+    """What the optimizer's hyper-parameters are at each step: dictionaries with `lr`, and what else
+    a schedule moves.
 
-    torch's scheduler runs once on a stand-in optimizer. A plan can be compared, cut and continued, which a live
-    scheduler cannot: two runs whose plans begin alike share that beginning. Raises InputError for a wrong argument.
+    torch's scheduler runs once on a stand-in optimizer. A plan can be compared, cut and continued,
+    which a live scheduler cannot: two runs whose plans begin alike share that beginning. Raises
+    InputError for a wrong argument.
     """
     make, when = lookup(SCHEDULES, schedule, "schedule")
-    stand_in = lookup(OPTIMIZERS, optimizer, "optimizer")([nn.Parameter(torch.zeros(1))], lr=learning_rate)
+    stand_in = lookup(OPTIMIZERS, optimizer, "optimizer")(
+        [nn.Parameter(torch.zeros(1))], lr=learning_rate
+    )
     try:
         scheduler = make(stand_in, steps_per_epoch * epochs, **arguments)
     except (TypeError, ValueError) as error:
-        raise InputError(f"The schedule {schedule} cannot be made with {arguments}: {error}") from None
+        raise InputError(
+            f"The schedule {schedule} cannot be made with {arguments}: {error}"
+        ) from None
     group, steps = stand_in.param_groups[0], []
     for step in range(1, steps_per_epoch * epochs + 1):
         steps.append({name: group[name] for name in ("lr", "betas", "momentum") if name in group})

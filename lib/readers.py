@@ -33,10 +33,14 @@ class Reading(BaseModel):
     encoding: str = "utf-8"  # a byte-order mark is skipped
     quotes: bool = True  # a field in double quotes may hold delimiters and line breaks; else they are plain characters
     header: bool = True  # the first line names the columns; else they are numbered from 1
-    labels: tuple[str, ...] | None = None  # all classes, in the order of their ids; None: those that occur
+    labels: tuple[str, ...] | None = (
+        None  # all classes, in the order of their ids; None: those that occur
+    )
     label_separator: str | None = None  # between the labels of a document that can have several
     task: Literal["auto", "classification", "multilabel", "regression"] = "auto"
-    on_bad_rows: Literal["stop", "quarantine"] = "stop"  # at the first, or leave them out and list them
+    on_bad_rows: Literal["stop", "quarantine"] = (
+        "stop"  # at the first, or leave them out and list them
+    )
 
     def __init__(self, **values):
         try:
@@ -58,7 +62,9 @@ class Reading(BaseModel):
         try:
             "".encode(value)
         except LookupError:
-            raise ValueError("no such encoding is known; for example utf-8, latin-1, cp1252, utf-16") from None
+            raise ValueError(
+                "no such encoding is known; for example utf-8, latin-1, cp1252, utf-16"
+            ) from None
         return value
 
     @field_validator("labels")
@@ -66,7 +72,11 @@ class Reading(BaseModel):
     def _each_once(cls, value):
         for i, name in enumerate(value or ()):
             if name in value[:i] or not name.strip():
-                raise ValueError("a class has no name" if not name.strip() else f"the class {name!r} is there twice")
+                raise ValueError(
+                    "a class has no name"
+                    if not name.strip()
+                    else f"the class {name!r} is there twice"
+                )
         return value
 
     @field_validator("task")
@@ -102,7 +112,8 @@ class Table:
     reading: Reading = PLAIN
 
     def refuse(self, row: int, reason: str) -> None:
-        """Raise InputError that names the row's line; or put the row aside, if it is to be quarantined."""
+        """Raise InputError that names the row's line; or put the row aside, if it is to be
+        quarantined."""
         refuse(self.path, self.lines[row], reason, self.bad, self.reading)
 
     def column(self, name: str) -> list:
@@ -116,7 +127,9 @@ class Table:
                     f"{self.path.name} has no column {name!r}: its only column is {only!r}. "
                     f"Is the delimiter {shown!r}? Then set delimiter: {shown!r}"
                 )
-            raise InputError(f"{self.path.name} has no column {name!r}.{nearest(name, self.columns)}")
+            raise InputError(
+                f"{self.path.name} has no column {name!r}.{nearest(name, self.columns)}"
+            )
         return self.columns[name]
 
 
@@ -132,12 +145,18 @@ def is_whole(text: str) -> bool:
 def column_at(number: str, columns: Iterable[str]) -> str | None:
     """The column with a number, from 1; None where there is none."""
     columns = list(columns)
-    return columns[int(number) - 1] if number.isdecimal() and 1 <= int(number) <= len(columns) else None
+    return (
+        columns[int(number) - 1]
+        if number.isdecimal() and 1 <= int(number) <= len(columns)
+        else None
+    )
 
 
 def refuse(path: Path, line: int, reason: str, bad: list[BadRow], reading: Reading) -> None:
     if reading.on_bad_rows == "stop":
-        raise InputError(f"{path.name}, {'row' if path.suffix == '.parquet' else 'line'} {line}{reason}")
+        raise InputError(
+            f"{path.name}, {'row' if path.suffix == '.parquet' else 'line'} {line}{reason}"
+        )
     bad.append(BadRow(path.name, line, reason.lstrip(": ")))
 
 
@@ -146,8 +165,10 @@ def kind_of(path: Path) -> str:
     suffixes = [suffix.lower() for suffix in path.suffixes] or [""]
     kind = suffixes[-2] if suffixes[-1] == ".gz" and len(suffixes) > 1 else suffixes[-1]
     if kind not in FORMATS or suffixes[-2:] == [".parquet", ".gz"]:
-        raise InputError(f"{path.name} is none of the formats that are read: {', '.join(FORMATS)}, all but the first "
-                         "also with .gz")  # fmt: skip
+        raise InputError(
+            f"{path.name} is none of the formats that are read: {', '.join(FORMATS)}, all but the first "
+            "also with .gz"
+        )
     return kind
 
 
@@ -162,14 +183,17 @@ def open_bytes(path: Path):
 
 
 def lines_of(path: Path, reading: Reading) -> Iterator[str]:
-    """The lines of a text file, ends included. Raises InputError with the line that cannot be decoded."""
+    """The lines of a text file, ends included. Raises InputError with the line that cannot be
+    decoded."""
     encoding = codecs.lookup(reading.encoding).name
     encoding = "utf-8-sig" if encoding == "utf-8" else encoding
     with open_bytes(path) as stream:
         try:
             start = stream.peek(2)[:2]
             if start in UTF16 and "16" not in encoding:
-                raise InputError(f"{path.name} is UTF-16 (its first bytes are 0x{start.hex()}); set encoding: utf-16")
+                raise InputError(
+                    f"{path.name} is UTF-16 (its first bytes are 0x{start.hex()}); set encoding: utf-16"
+                )
             with io.TextIOWrapper(stream, encoding=encoding, newline="") as text:
                 for number, line in enumerate(text, 1):
                     if "\0" in line:
@@ -193,15 +217,23 @@ def _undecodable(path: Path, encoding: str) -> InputError:
                 line.decode(encoding)
             except UnicodeError as error:
                 place = f", line {number}"
-                byte = f" (byte 0x{line[error.start]:02x})" if isinstance(error, UnicodeDecodeError) else ""
+                byte = (
+                    f" (byte 0x{line[error.start]:02x})"
+                    if isinstance(error, UnicodeDecodeError)
+                    else ""
+                )
                 break
-    return InputError(f"{path.name}{place} is not {encoding.upper()}{byte}; say what it is, for example "
-                      "encoding: latin-1, or convert it: iconv -f latin1 -t utf-8")  # fmt: skip
+    return InputError(
+        f"{path.name}{place} is not {encoding.upper()}{byte}; say what it is, for example "
+        "encoding: latin-1, or convert it: iconv -f latin1 -t utf-8"
+    )
 
 
-def stream(path: Path, reading: Reading = PLAIN, bad: list[BadRow] | None = None) -> Iterator[tuple[int, dict]]:
-    """The rows of a file, one at a time: (line, value by column). Raises InputError with the line of a bad row, or puts
-    it into `bad`."""
+def stream(
+    path: Path, reading: Reading = PLAIN, bad: list[BadRow] | None = None
+) -> Iterator[tuple[int, dict]]:
+    """The rows of a file, one at a time: (line, value by column). Raises InputError with the
+    line of a bad row, or puts it into `bad`."""
     if path.is_dir():
         raise InputError(f"{path} is a folder; name a file in it")
     kind = kind_of(path)
@@ -213,7 +245,9 @@ def stream(path: Path, reading: Reading = PLAIN, bad: list[BadRow] | None = None
     elif kind == ".jsonl":
         yield from _json_lines(path, reading, bad)
     else:
-        yield from _delimited(path, reading, bad, reading.delimiter or ("," if kind == ".csv" else "\t"))
+        yield from _delimited(
+            path, reading, bad, reading.delimiter or ("," if kind == ".csv" else "\t")
+        )
 
 
 def _parquet(path: Path):
@@ -227,7 +261,9 @@ def _parquet(path: Path):
                 row += 1
                 yield row, values
     except (OSError, ValueError) as error:
-        raise InputError(f"{path.name} cannot be read as Parquet: {str(error).splitlines()[0]}") from None
+        raise InputError(
+            f"{path.name} cannot be read as Parquet: {str(error).splitlines()[0]}"
+        ) from None
 
 
 def _json(path: Path, reading: Reading):
@@ -253,7 +289,9 @@ def _json_lines(path: Path, reading: Reading, bad: list[BadRow]):
                 refuse(path, number, f" is not JSON: {error.msg}", bad, reading)
                 continue
             except (ValueError, RecursionError):
-                refuse(path, number, f" is not JSON that can be read: it has {TOO_MUCH}", bad, reading)
+                refuse(
+                    path, number, f" is not JSON that can be read: it has {TOO_MUCH}", bad, reading
+                )
                 continue
             if isinstance(row, dict):
                 yield number, row
@@ -270,19 +308,29 @@ def _delimited(path: Path, reading: Reading, bad: list[BadRow], delimiter: str):
     try:
         first = next(rows, None)
         if first is None or first == []:
-            raise InputError(f"{path.name} {'is empty' if first is None else 'begins with an empty line'}")
+            raise InputError(
+                f"{path.name} {'is empty' if first is None else 'begins with an empty line'}"
+            )
         names = first if reading.header else [str(i) for i in range(1, len(first) + 1)]
         for i, name in enumerate(names):
             if name in names[:i]:
-                raise InputError(f"{path.name} has the column {name!r} twice: {names.index(name) + 1} and {i + 1}")
+                raise InputError(
+                    f"{path.name} has the column {name!r} twice: {names.index(name) + 1} and {i + 1}"
+                )
         if not reading.header:
             rows_left = itertools.chain([first], rows)
         else:
             rows_left, line = rows, rows.line_num + 1
         for row in rows_left:
             if row and len(row) != len(names):
-                refuse(path, line, f" has {len(row)} fields; the {'header' if reading.header else 'first line'} has "
-                       f"{len(names)}", bad, reading)  # fmt: skip
+                refuse(
+                    path,
+                    line,
+                    f" has {len(row)} fields; the {'header' if reading.header else 'first line'} has "
+                    f"{len(names)}",
+                    bad,
+                    reading,
+                )
             elif row:
                 yield line, dict(zip(names, row, strict=True))
             line = rows.line_num + 1

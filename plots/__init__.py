@@ -1,4 +1,5 @@
-"""Figures: a tidy DataFrame in, a matplotlib Figure out. One figure, one claim; no file is written here."""
+"""Figures: a tidy DataFrame in, a matplotlib Figure out. One figure, one claim; no file is
+written here."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -13,9 +14,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
-from lib.baselines import NAMES
-from lib.findings import titled
+from lib.analysis.findings import titled
 from lib.metrics import NUMBERS, SIGNED
+from lib.runs.baselines import NAMES
 
 STYLE = Path(__file__).with_name("style.mplstyle")
 # Okabe and Ito's palette, safe for colour-blind readers; a method keeps its place in it across a study
@@ -25,15 +26,19 @@ REFERENCES = tuple(NAMES.values())  # grey: not trained here
 
 
 def styled(make: Callable[..., Figure]) -> Callable[..., Figure]:
-    """Draw in this project's style without touching matplotlib's global state; `runs` of the figure are the keys of
-    the runs that its tables were made from."""
+    """Draw in this project's style without touching matplotlib's global state; `runs` of the
+    figure are the keys of the runs that its tables were made from."""
 
     @wraps(make)
     def inside(*arguments, **options):
         with matplotlib.style.context(STYLE):
             figure = make(*arguments, **options)
-        tables = [value for value in (*arguments, *options.values()) if isinstance(value, pd.DataFrame)]
-        keys = [t["run"].unique().tolist() if "run" in t else t.attrs.get("runs", []) for t in tables]
+        tables = [
+            value for value in (*arguments, *options.values()) if isinstance(value, pd.DataFrame)
+        ]
+        keys = [
+            t["run"].unique().tolist() if "run" in t else t.attrs.get("runs", []) for t in tables
+        ]
         figure.runs = list(dict.fromkeys(key for found in keys for key in found))
         return figure
 
@@ -43,7 +48,10 @@ def styled(make: Callable[..., Figure]) -> Callable[..., Figure]:
 def colours(names) -> dict[str, str]:
     names = list(dict.fromkeys(names))
     trained = [name for name in names if name not in REFERENCES]
-    return {name: COLOURS[trained.index(name) % len(COLOURS)] if name in trained else GREY for name in names}
+    return {
+        name: COLOURS[trained.index(name) % len(COLOURS)] if name in trained else GREY
+        for name in names
+    }
 
 
 def _title(figure: Figure, text: str) -> None:
@@ -51,7 +59,8 @@ def _title(figure: Figure, text: str) -> None:
 
 
 def _legend(figure: Figure, ax) -> None:
-    """One legend below the figure, where it hides nothing; in as many rows as its width asks for."""
+    """One legend below the figure, where it hides nothing; in as many rows as its width asks
+    for."""
     handles, names = ax.get_legend_handles_labels()
     width = sum(0.7 + 0.075 * len(name) for name in names)  # inches
     rows = int(np.ceil(width / figure.get_figwidth()))
@@ -60,18 +69,34 @@ def _legend(figure: Figure, ax) -> None:
 
 def _dots(ax, places, table: pd.DataFrame, metric: str, colour: str, name: str) -> None:
     """A dot for each row of a table, and a bar for its interval."""
-    ax.vlines(places, table[f"{metric}_low"], table[f"{metric}_high"], color=colour, linewidth=3, alpha=0.45)
+    ax.vlines(
+        places,
+        table[f"{metric}_low"],
+        table[f"{metric}_high"],
+        color=colour,
+        linewidth=3,
+        alpha=0.45,
+    )
     ax.plot(places, table[metric], "o", color=colour, label=name)
     ax.grid(axis="x", visible=False)
     _percent(ax.yaxis)
 
 
-def _grouped_dots(ax, table: pd.DataFrame, metric: str, *, by: str, within: str, step: float = 0.13) -> list[str]:
+def _grouped_dots(
+    ax, table: pd.DataFrame, metric: str, *, by: str, within: str, step: float = 0.13
+) -> list[str]:
     """The groups side by side at each value of `within`; returns these values."""
     names, values = list(dict.fromkeys(table[by])), list(dict.fromkeys(table[within]))
     for i, (name, colour) in enumerate(colours(names).items()):
         part = table[table[by] == name].set_index(within).loc[values]
-        _dots(ax, np.arange(len(values)) + (i - (len(names) - 1) / 2) * step, part, metric, colour, name)
+        _dots(
+            ax,
+            np.arange(len(values)) + (i - (len(names) - 1) / 2) * step,
+            part,
+            metric,
+            colour,
+            name,
+        )
     return values
 
 
@@ -93,7 +118,9 @@ def _epochs(ax) -> None:
     ax.set_xlabel("epoch")
 
 
-def _lines(ax, history: pd.DataFrame, column: str, by: str, *, style: str = "-", legend: bool = True) -> dict:
+def _lines(
+    ax, history: pd.DataFrame, column: str, by: str, *, style: str = "-", legend: bool = True
+) -> dict:
     """Every seed faint, the mean of each group on top; returns each group's means by epoch."""
     means = {}
     for name, colour in colours(history[by]).items():
@@ -107,13 +134,24 @@ def _lines(ax, history: pd.DataFrame, column: str, by: str, *, style: str = "-",
     return means
 
 
-def _intervals(ax, table: pd.DataFrame, by: str, metric: str, names: list[str]) -> list[tuple[int, dict, str]]:
-    """Dots with 95 % intervals, a row each from above, in a colour for each of `by`; hollow where the table says that
-    it does not stand. Gives each row's place and colour."""
+def _intervals(
+    ax, table: pd.DataFrame, by: str, metric: str, names: list[str]
+) -> list[tuple[int, dict, str]]:
+    """Dots with 95 % intervals, a row each from above, in a colour for each of `by`; hollow
+    where the table says that it does not stand. Gives each row's place and colour."""
     palette, rows = colours(table[by]), table.to_dict("records")
-    drawn = [(place, row, palette[row[by]]) for place, row in zip(range(len(rows))[::-1], rows, strict=True)]
+    drawn = [
+        (place, row, palette[row[by]])
+        for place, row in zip(range(len(rows))[::-1], rows, strict=True)
+    ]
     for place, row, colour in drawn:
-        ax.plot([row[f"{metric}_low"], row[f"{metric}_high"]], [place, place], color=colour, linewidth=3, alpha=0.45)
+        ax.plot(
+            [row[f"{metric}_low"], row[f"{metric}_high"]],
+            [place, place],
+            color=colour,
+            linewidth=3,
+            alpha=0.45,
+        )
         inside = colour if row.get("stands", "yes") == "yes" else "white"
         ax.plot(row[metric], place, "o", color=colour, markersize=8, markerfacecolor=inside)
     ax.set_yticks([place for place, *_ in drawn], names)
@@ -126,10 +164,20 @@ def _intervals(ax, table: pd.DataFrame, by: str, metric: str, names: list[str]) 
 def score_intervals(table: pd.DataFrame, *, by: str, metric: str, title: str) -> Figure:
     """Dots with 95 % intervals, a row a group; references are grey."""
     figure = Figure(figsize=(7.2, 0.9 + 0.42 * len(table)))
-    ax, names = figure.subplots(), [f"{row[by]} (n = {row['seeds']})" for row in table.to_dict("records")]
+    ax, names = (
+        figure.subplots(),
+        [f"{row[by]} (n = {row['seeds']})" for row in table.to_dict("records")],
+    )
     for place, row, colour in _intervals(ax, table, by, metric, names):
-        ax.annotate(_told(row[metric], metric), (row[metric], place), (0, 7), textcoords="offset points",
-                    ha="center", fontsize=9, color=colour)  # fmt: skip
+        ax.annotate(
+            _told(row[metric], metric),
+            (row[metric], place),
+            (0, 7),
+            textcoords="offset points",
+            ha="center",
+            fontsize=9,
+            color=colour,
+        )
     _percent(ax.xaxis, metric)
     ax.set_xlabel(f"test {titled(metric)}, with 95 % interval")
     _title(figure, title)
@@ -137,14 +185,19 @@ def score_intervals(table: pd.DataFrame, *, by: str, metric: str, title: str) ->
 
 
 @styled
-def effect_intervals(table: pd.DataFrame, *, by: str, within: str, metric: str, title: str) -> Figure:
-    """Differences of a score with 95 % intervals, a row each, in a colour for each of `by`; those that do not stand are
-    hollow. `table` has the columns of `lib.tables.differences`, and names each row by `by` and `within`."""
+def effect_intervals(
+    table: pd.DataFrame, *, by: str, within: str, metric: str, title: str
+) -> Figure:
+    """Differences of a score with 95 % intervals, a row each, in a colour for each of `by`;
+    those that do not stand are hollow. `table` has the columns of
+    `lib.analysis.tables.differences`, and names each row by `by` and `within`."""
     figure = Figure(figsize=(9.6, 1.1 + 0.36 * len(table)))
     ax, names = figure.subplots(), [f"{row[by]}: {row[within]}" for row in table.to_dict("records")]
     _intervals(ax, table, by, metric, names)
     ax.axvline(0, color=GREY, linewidth=1, zorder=1)
-    ax.xaxis.set_major_formatter(lambda value, _: f"{100 * value:+.0f}".replace("-", "−").replace("+0", "0"))
+    ax.xaxis.set_major_formatter(
+        lambda value, _: f"{100 * value:+.0f}".replace("-", "−").replace("+0", "0")
+    )
     ax.set_xlabel(f"difference of test {titled(metric)} in points, with 95 % interval")
     _title(figure, title)
     return figure
@@ -157,7 +210,10 @@ def score_curves(history: pd.DataFrame, *, by: str, title: str, score: str = "ac
     figure = Figure(figsize=(9.6, 3.6))
     axes = figure.subplots(1, 2)
     for ax, column, text in zip(
-        axes, (f"dev_{score}", "train_loss"), (f"dev {titled(score)}", f"train loss{unit}"), strict=True
+        axes,
+        (f"dev_{score}", "train_loss"),
+        (f"dev {titled(score)}", f"train loss{unit}"),
+        strict=True,
     ):
         _lines(ax, history, column, by)
         _epochs(ax)
@@ -186,8 +242,8 @@ def learning_curves(history: pd.DataFrame, *, by: str, title: str) -> Figure:
 
 @styled
 def losses(history: pd.DataFrame, *, by: str, title: str) -> Figure:
-    """Train (dashed) and dev loss (solid) by epoch, a panel a group; a ring where mean dev loss is lowest, and the rise
-    to the last epoch."""
+    """Train (dashed) and dev loss (solid) by epoch, a panel a group; a ring where mean dev loss
+    is lowest, and the rise to the last epoch."""
     names = list(dict.fromkeys(history[by]))
     figure = Figure(figsize=(9.6, 3.6))
     axes = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
@@ -200,13 +256,34 @@ def losses(history: pd.DataFrame, *, by: str, title: str) -> Figure:
                 ax.plot(one["epoch"], one[column], style, color=colour, alpha=0.22, linewidth=1)
             mean = part.groupby("epoch")[column].mean()
             ax.plot(mean.index, mean, style, color=colour)
-            ax.annotate("dev" if column == "dev_loss" else "train", (mean.index[-1], mean.iloc[-1]), (9, 0),
-                        textcoords="offset points", va="center", fontsize=9, color=colour)  # fmt: skip
+            ax.annotate(
+                "dev" if column == "dev_loss" else "train",
+                (mean.index[-1], mean.iloc[-1]),
+                (9, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize=9,
+                color=colour,
+            )
         lowest, last = mean.idxmin(), mean.index[-1]
-        ax.plot(lowest, mean[lowest], "o", markersize=11, markerfacecolor="none", color="black", markeredgewidth=1.5)
+        ax.plot(
+            lowest,
+            mean[lowest],
+            "o",
+            markersize=11,
+            markerfacecolor="none",
+            color="black",
+            markeredgewidth=1.5,
+        )
         if lowest < last:
-            ax.annotate(f"+{mean[last] - mean[lowest]:.3f}\nafter epoch {lowest}", (last, mean[last]), (-6, 16),
-                        textcoords="offset points", ha="right", fontsize=9)  # fmt: skip
+            ax.annotate(
+                f"+{mean[last] - mean[lowest]:.3f}\nafter epoch {lowest}",
+                (last, mean[last]),
+                (-6, 16),
+                textcoords="offset points",
+                ha="right",
+                fontsize=9,
+            )
         ax.margins(x=0.18)
         _epochs(ax)
         ax.set_title(f"{name} (n = {part['seed'].nunique()})", fontweight="normal", fontsize=10)
@@ -224,9 +301,18 @@ def learning_rates(history: pd.DataFrame, *, by: str, title: str) -> Figure:
     names = list(dict.fromkeys(history[by]))
     for i, (name, colour) in enumerate(colours(names).items()):
         rates = history[history[by] == name].groupby("epoch")["learning_rate"].mean()
-        ax.step([*rates.index, rates.index[-1] + 1], [*rates, rates.iloc[-1]], where="post", color=colour,
-                linewidth=2 + 2 * (len(names) - 1 - i), alpha=0.85, label=name)  # fmt: skip
-    ax.set_xticks(np.arange(1, history["epoch"].max() + 1) + 0.5, range(1, history["epoch"].max() + 1))
+        ax.step(
+            [*rates.index, rates.index[-1] + 1],
+            [*rates, rates.iloc[-1]],
+            where="post",
+            color=colour,
+            linewidth=2 + 2 * (len(names) - 1 - i),
+            alpha=0.85,
+            label=name,
+        )
+    ax.set_xticks(
+        np.arange(1, history["epoch"].max() + 1) + 0.5, range(1, history["epoch"].max() + 1)
+    )
     ax.set_xlabel("epoch")
     ax.set_ylim(bottom=0)
     ax.ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
@@ -238,7 +324,8 @@ def learning_rates(history: pd.DataFrame, *, by: str, title: str) -> Figure:
 
 @styled
 def confusion_matrix(table: pd.DataFrame, *, title: str) -> Figure:
-    """Shares of each gold class (rows), the counts beside them; `table` has a column `gold` and one a label."""
+    """Shares of each gold class (rows), the counts beside them; `table` has a column `gold` and
+    one a label."""
     names = list(table.columns[1:])
     side = max(1.0, 0.16 * len(names))
     figure = Figure(figsize=(5.6 * side, 4.4 * side))
@@ -248,10 +335,19 @@ def confusion_matrix(table: pd.DataFrame, *, title: str) -> Figure:
     ax.imshow(share, cmap="Blues", vmin=0, vmax=1)
     for i in range(len(names)):
         for j in range(len(names)):
-            ax.text(j, i, f"{share[i, j]:.1%}\n{counts[i, j]:,.1f}".replace(".0\n", "\n"), ha="center", va="center",
-                    fontsize=9, color="white" if share[i, j] > 0.5 else "#222222")  # fmt: skip
+            ax.text(
+                j,
+                i,
+                f"{share[i, j]:.1%}\n{counts[i, j]:,.1f}".replace(".0\n", "\n"),
+                ha="center",
+                va="center",
+                fontsize=9,
+                color="white" if share[i, j] > 0.5 else "#222222",
+            )
     wide = sum(map(len, names)) > 48  # characters, which would run into each other
-    ax.set_xticks(range(len(names)), names, rotation=30 if wide else 0, ha="right" if wide else "center")
+    ax.set_xticks(
+        range(len(names)), names, rotation=30 if wide else 0, ha="right" if wide else "center"
+    )
     ax.set_yticks(range(len(names)), names)
     ax.set_xlabel("predicted")
     ax.set_ylabel("gold")
@@ -265,7 +361,8 @@ def confusion_matrix(table: pd.DataFrame, *, title: str) -> Figure:
 def class_intervals(
     table: pd.DataFrame, *, by: str, metric: str, title: str, within: str = "class", text: str = ""
 ) -> Figure:
-    """A score with its 95 % interval, the groups side by side within each class, or another column's values."""
+    """A score with its 95 % interval, the groups side by side within each class, or another
+    column's values."""
     figure = Figure(figsize=(7.2, 3.6))
     ax = figure.subplots()
     values = _grouped_dots(ax, table, metric, by=by, within=within)
@@ -279,7 +376,8 @@ def class_intervals(
 
 @styled
 def averages(table: pd.DataFrame, *, title: str) -> Figure:
-    """Micro and macro F1 of the same predictions, by majority class; `table` from `lib.tables.imbalance`."""
+    """Micro and macro F1 of the same predictions, by majority class; `table` from
+    `lib.analysis.tables.imbalance`."""
     figure = Figure(figsize=(7.2, 3.4))
     ax = figure.subplots()
     places = np.arange(len(table))
@@ -295,12 +393,15 @@ def averages(table: pd.DataFrame, *, title: str) -> Figure:
 
 @styled
 def accuracy_by_length(table: pd.DataFrame, *, by: str, title: str) -> Figure:
-    """Accuracy with 95 % intervals by bin of document length; `table` from `lib.tables.by_length`."""
+    """Accuracy with 95 % intervals by bin of document length; `table` from
+    `lib.analysis.tables.by_length`."""
     figure = Figure(figsize=(7.2, 3.8))
     ax = figure.subplots()
     bins = _grouped_dots(ax, table, "accuracy", by=by, within="tokens")
     cut = table.drop_duplicates("tokens").set_index("tokens").loc[bins, "truncated"]
-    ax.set_xticks(range(len(bins)), [f"{bin_}\n{share} cut" for bin_, share in zip(bins, cut, strict=True)])
+    ax.set_xticks(
+        range(len(bins)), [f"{bin_}\n{share} cut" for bin_, share in zip(bins, cut, strict=True)]
+    )
     ax.set_xlabel("tokens in the document, and the share of documents that are truncated")
     ax.set_ylabel("test accuracy, with 95 % interval")
     _legend(figure, ax)
@@ -310,13 +411,18 @@ def accuracy_by_length(table: pd.DataFrame, *, by: str, title: str) -> Figure:
 
 @styled
 def position_weights(weights: list[list[float]], *, title: str) -> Figure:
-    """What a weighted average learned: the weight of each position relative to a plain mean, a line a seed."""
+    """What a weighted average learned: the weight of each position relative to a plain mean, a
+    line a seed."""
     figure = Figure(figsize=(7.2, 3.2))
     ax = figure.subplots()
     for i, values in enumerate(weights):
         relative = np.array(values) * len(values)
         ax.plot(
-            np.arange(1, len(values) + 1), relative, color=COLOURS[i % len(COLOURS)], linewidth=1, label=f"seed {i + 1}"
+            np.arange(1, len(values) + 1),
+            relative,
+            color=COLOURS[i % len(COLOURS)],
+            linewidth=1,
+            label=f"seed {i + 1}",
         )
     ax.axhline(1, color=GREY, linewidth=1)
     ax.set_xlabel("position (token)")
@@ -332,34 +438,51 @@ def _scale(names) -> dict:
     return dict(zip(names, shades, strict=True))
 
 
-def with_factor(table: pd.DataFrame, rates: dict[str, float], factors: list[float], decays: dict[str, float]):
-    """The rows of a table that are cells of a grid (its default learning rates times factors, at its weight decays),
-    with a column `factor`."""
+def with_factor(
+    table: pd.DataFrame, rates: dict[str, float], factors: list[float], decays: dict[str, float]
+):
+    """The rows of a table that are cells of a grid (its default learning rates times factors, at
+    its weight decays), with a column `factor`."""
     names = table["optimizer"]
-    factor = (table["learning_rate"].astype(float) / names.map(rates)).map(lambda value: float(f"{value:.3g}"))
+    factor = (table["learning_rate"].astype(float) / names.map(rates)).map(
+        lambda value: float(f"{value:.3g}")
+    )
     decay = names.map(lambda name: decays.get(name, 0.0))
-    return table.assign(factor=factor)[factor.isin(factors) & (table["weight_decay"].astype(float) == decay)]
+    return table.assign(factor=factor)[
+        factor.isin(factors) & (table["weight_decay"].astype(float) == decay)
+    ]
 
 
 @styled
-def sweep_panels(history: pd.DataFrame, published: pd.DataFrame, *, score: str, title: str) -> Figure:
-    """Small multiples, an optimizer a column: train loss above, a dev score below, a line for each learning rate.
+def sweep_panels(
+    history: pd.DataFrame, published: pd.DataFrame, *, score: str, title: str
+) -> Figure:
+    """Small multiples, an optimizer a column: train loss above, a dev score below, a line for each
+    learning rate.
 
-    `history` and `published` (dashed, thin) have `optimizer`, `learning_rate`, `factor`, `epoch`, `train_loss` and the
-    score. They trained for different numbers of epochs, so the axis is the share of training.
+    `history` and `published` (dashed, thin) have `optimizer`, `learning_rate`, `factor`, `epoch`,
+    `train_loss` and the score. They trained for different numbers of epochs, so the axis is the
+    share of training.
     """
     optimizers = list(dict.fromkeys(history["optimizer"]))
     palette = _scale(sorted(history["factor"].unique(), reverse=True))
     figure = Figure(figsize=(2.3 * len(optimizers), 5.2))
     axes = figure.subplots(2, len(optimizers), sharex=True, sharey="row", squeeze=False)
     for column, optimizer in enumerate(optimizers):
-        for table, style in ((published, {"linewidth": 0.9, "linestyle": (0, (4, 2))}), (history, {})):
+        for table, style in (
+            (published, {"linewidth": 0.9, "linestyle": (0, (4, 2))}),
+            (history, {}),
+        ):
             part = table[table["optimizer"] == optimizer]
             for (factor, *_), one in part.groupby(["factor", *["seed"] * ("seed" in part)]):
                 share = one["epoch"] / one["epoch"].max()
                 for ax, name in zip(axes[:, column], ("train_loss", score), strict=True):
                     ax.plot(
-                        share, one[name], color=palette[factor], label=f"×{factor:g}" if not style else None, **style
+                        share,
+                        one[name],
+                        color=palette[factor],
+                        label=f"×{factor:g}" if not style else None,
+                        **style,
                     )
         axes[0, column].set_title(optimizer, fontweight="normal", fontsize=10)
         axes[1, column].xaxis.set_major_formatter(_share)
@@ -369,21 +492,29 @@ def sweep_panels(history: pd.DataFrame, published: pd.DataFrame, *, score: str, 
     axes[1, 0].set_ylabel(score.replace("dev_", "dev "))
     _percent(axes[1, 0].yaxis)
     axes[1, len(optimizers) // 2].set_xlabel("share of the training")
-    handles = {text: line for line, text in zip(*axes[0, 0].get_legend_handles_labels(), strict=True)}
-    figure.legend(handles.values(), handles, loc="outside lower center", ncols=len(handles), title=None)
+    handles = {
+        text: line for line, text in zip(*axes[0, 0].get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(
+        handles.values(), handles, loc="outside lower center", ncols=len(handles), title=None
+    )
     _title(figure, title)
     return figure
 
 
 @styled
-def outcome_grid(table: pd.DataFrame, *, rows: str, columns: str, metric: str, title: str) -> Figure:
+def outcome_grid(
+    table: pd.DataFrame, *, rows: str, columns: str, metric: str, title: str
+) -> Figure:
     """A heat map of a score; in each cell the score and how its runs ended."""
     across = sorted(table[columns].unique(), reverse=True)
     down = list(dict.fromkeys(table[rows]))
     figure = Figure(figsize=(1.6 + 1.45 * len(across), 1.0 + 0.7 * len(down)))
     ax = figure.subplots()
     cells = {(row[rows], row[columns]): row for row in table.to_dict("records")}
-    values = np.array([[cells.get((i, j), {}).get(metric, np.nan) for j in across] for i in down], dtype=float)
+    values = np.array(
+        [[cells.get((i, j), {}).get(metric, np.nan) for j in across] for i in down], dtype=float
+    )
     top = np.nanmax(values)
     ax.imshow(values, cmap="Blues", vmin=0, vmax=top, aspect="auto")
     for y, i in enumerate(down):
@@ -392,7 +523,16 @@ def outcome_grid(table: pd.DataFrame, *, rows: str, columns: str, metric: str, t
                 score = "–" if np.isnan(values[y, x]) else f"{values[y, x]:.1%}"
                 text = f"{score}\n{cell['outcome'].replace(', ', chr(10))}\nlr {float(cell['learning_rate']):g}"
                 colour = "white" if values[y, x] > 0.55 * top else "#222222"
-                ax.text(x, y, text, ha="center", va="center", fontsize=7.5, color=colour, linespacing=1.25)
+                ax.text(
+                    x,
+                    y,
+                    text,
+                    ha="center",
+                    va="center",
+                    fontsize=7.5,
+                    color=colour,
+                    linespacing=1.25,
+                )
     ax.set_xticks(range(len(across)), [f"×{factor:g}" for factor in across])
     ax.set_yticks(range(len(down)), down)
     ax.set_xlabel("factor of the study's default learning rate")
@@ -403,8 +543,11 @@ def outcome_grid(table: pd.DataFrame, *, rows: str, columns: str, metric: str, t
 
 
 @styled
-def decay_ablation(table: pd.DataFrame, published: pd.DataFrame, *, metric: str, title: str) -> Figure:
-    """A score by weight decay, the optimizers side by side; hollow: the last epoch of `published`."""
+def decay_ablation(
+    table: pd.DataFrame, published: pd.DataFrame, *, metric: str, title: str
+) -> Figure:
+    """A score by weight decay, the optimizers side by side; hollow: the last epoch of
+    `published`."""
     figure = Figure(figsize=(7.2, 3.4))
     ax = figure.subplots()
     values = _grouped_dots(ax, table, metric, by="optimizer", within="weight_decay")
@@ -412,8 +555,14 @@ def decay_ablation(table: pd.DataFrame, published: pd.DataFrame, *, metric: str,
     for i, (name, colour) in enumerate(palette.items()):
         part = published[published["optimizer"] == name].set_index("weight_decay")
         places = np.arange(len(values)) + (i - (len(palette) - 1) / 2) * 0.13
-        ax.plot(places, [part[metric].get(float(value), np.nan) for value in values], "D", markerfacecolor="none",
-                color=colour, label=f"{name}, published")  # fmt: skip
+        ax.plot(
+            places,
+            [part[metric].get(float(value), np.nan) for value in values],
+            "D",
+            markerfacecolor="none",
+            color=colour,
+            label=f"{name}, published",
+        )
     ax.set_xticks(range(len(values)), values)
     ax.set_xlabel("weight decay")
     ax.set_ylabel(f"test {metric}, with 95 % interval")
@@ -432,8 +581,8 @@ OUTCOME_COLOURS = {
 
 @styled
 def health_curves(history: pd.DataFrame, *, title: str) -> Figure:
-    """Effective rank and mean pairwise cosine of the document embeddings by epoch; a line a run, its `outcome` the
-    colour."""
+    """Effective rank and mean pairwise cosine of the document embeddings by epoch; a line a run,
+    its `outcome` the colour."""
     figure = Figure(figsize=(9.6, 3.6))
     axes = figure.subplots(1, 2)
     texts = {"embedding_rank": "effective rank", "embedding_cosine": "mean pairwise cosine"}
@@ -442,7 +591,9 @@ def health_curves(history: pd.DataFrame, *, title: str) -> Figure:
             runs = [one for _, one in history[history["outcome"] == outcome].groupby("run")]
             for i, one in enumerate(runs):
                 name = f"{outcome} ({len(runs)} run{'s' * (len(runs) > 1)})" if i == 0 else None
-                ax.plot(one["epoch"], one[column], color=colour, linewidth=1.2, alpha=0.75, label=name)
+                ax.plot(
+                    one["epoch"], one[column], color=colour, linewidth=1.2, alpha=0.75, label=name
+                )
         ax.set_title(text, fontweight="normal", fontsize=10)
         _epochs(ax)
     axes[0].set_yscale("log")
@@ -460,7 +611,9 @@ def attention_grid(maps: dict[str, np.ndarray], *, title: str) -> Figure:
     axes = figure.subplots(len(maps), layers, squeeze=False)
     for row, (name, layers_of_run) in zip(axes, maps.items(), strict=True):
         for number, (ax, weights) in enumerate(zip(row, layers_of_run, strict=True)):
-            image = ax.imshow(weights, cmap="magma", norm=PowerNorm(0.5, vmin=0, vmax=top))  # faint weights, too
+            image = ax.imshow(
+                weights, cmap="magma", norm=PowerNorm(0.5, vmin=0, vmax=top)
+            )  # faint weights, too
             ax.set_title(f"layer {number + 1}", fontweight="normal", fontsize=9)
             ax.set_xlabel("attended to", fontsize=8)
             ax.grid(visible=False)
@@ -472,15 +625,20 @@ def attention_grid(maps: dict[str, np.ndarray], *, title: str) -> Figure:
 
 @styled
 def search_grid(table: pd.DataFrame, *, rows: str, columns: str, metric: str, title: str) -> Figure:
-    """A heat map of a score over two fields; the best cell, of equal ones the table's first, is framed; a cell
-    without a score says how it ended."""
+    """A heat map of a score over two fields; the best cell, of equal ones the table's first, is
+    framed; a cell without a score says how it ended."""
     across = sorted(table[columns].unique(), key=float)
     down = sorted(table[rows].unique(), key=float)
     cells = {(row[rows], row[columns]): row for row in table.to_dict("records")}
-    values = np.array([[cells.get((i, j), {}).get(metric, np.nan) for j in across] for i in down], dtype=float)
+    values = np.array(
+        [[cells.get((i, j), {}).get(metric, np.nan) for j in across] for i in down], dtype=float
+    )
     figure = Figure(figsize=(1.4 + 0.72 * len(across), 1.5 + 0.55 * len(down)))
     ax = figure.subplots()
-    low, top = np.nanquantile(values, 0.1), np.nanmax(values)  # a few failed cells do not take all the colours
+    low, top = (
+        np.nanquantile(values, 0.1),
+        np.nanmax(values),
+    )  # a few failed cells do not take all the colours
     ax.imshow(values, cmap="Blues", vmin=low, vmax=top, aspect="auto")
     for y, i in enumerate(down):
         for x, j in enumerate(across):
@@ -490,7 +648,11 @@ def search_grid(table: pd.DataFrame, *, rows: str, columns: str, metric: str, ti
                 ax.text(x, y, text, ha="center", va="center", fontsize=8.5, color=colour)
     best = table.loc[table[metric].idxmax()]
     y, x = down.index(best[rows]), across.index(best[columns])
-    ax.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, fill=False, edgecolor=COLOURS[1], linewidth=2.5, clip_on=False))
+    ax.add_patch(
+        Rectangle(
+            (x - 0.5, y - 0.5), 1, 1, fill=False, edgecolor=COLOURS[1], linewidth=2.5, clip_on=False
+        )
+    )
     ax.set_xticks(range(len(across)), across)
     ax.set_yticks(range(len(down)), down)
     ax.set_xlabel(columns.replace("_", " "))
@@ -502,8 +664,11 @@ def search_grid(table: pd.DataFrame, *, rows: str, columns: str, metric: str, ti
 
 
 @styled
-def cell_curves(history: pd.DataFrame, *, panels: str, lines: str, score: str, title: str) -> Figure:
-    """A dev score by epoch, a panel for each value of one field, a line for each value of another, light to dark."""
+def cell_curves(
+    history: pd.DataFrame, *, panels: str, lines: str, score: str, title: str
+) -> Figure:
+    """A dev score by epoch, a panel for each value of one field, a line for each value of
+    another, light to dark."""
     values, names = sorted(history[panels].unique()), sorted(history[lines].unique(), reverse=True)
     palette = _scale(names)
     figure = Figure(figsize=(9.6, 3.8))
@@ -511,7 +676,14 @@ def cell_curves(history: pd.DataFrame, *, panels: str, lines: str, score: str, t
     for ax, value in zip(axes, values, strict=True):
         for name in names[::-1]:
             one = history[(history[panels] == value) & (history[lines] == name)]
-            ax.plot(one["epoch"], one[f"dev_{score}"], color=palette[name], marker="o", markersize=3, label=f"{name:g}")
+            ax.plot(
+                one["epoch"],
+                one[f"dev_{score}"],
+                color=palette[name],
+                marker="o",
+                markersize=3,
+                label=f"{name:g}",
+            )
         ax.set_title(f"{panels.replace('_', ' ')} {value}", fontweight="normal", fontsize=10)
         _epochs(ax)
     axes[0].set_ylabel(f"dev {titled(score)}")
@@ -523,11 +695,19 @@ def cell_curves(history: pd.DataFrame, *, panels: str, lines: str, score: str, t
 
 @styled
 def search_cost(expected: pd.DataFrame, halved: pd.DataFrame, *, metric: str, title: str) -> Figure:
-    """The expected best dev score by the epochs that a random search trains, and the path of successive halving."""
+    """The expected best dev score by the epochs that a random search trains, and the path of
+    successive halving."""
     figure = Figure(figsize=(7.2, 3.6))
     ax = figure.subplots()
-    ax.plot(expected["epochs trained"], expected[metric], color=COLOURS[0], label="random search, expected best")
-    ax.plot(halved["epochs trained"], halved[metric], "o-", color=COLOURS[1], label="successive halving")
+    ax.plot(
+        expected["epochs trained"],
+        expected[metric],
+        color=COLOURS[0],
+        label="random search, expected best",
+    )
+    ax.plot(
+        halved["epochs trained"], halved[metric], "o-", color=COLOURS[1], label="successive halving"
+    )
     ax.set_xlabel("epochs trained")
     ax.set_ylabel(f"best dev {titled(metric)}")
     _percent(ax.yaxis, metric)
@@ -538,8 +718,8 @@ def search_cost(expected: pd.DataFrame, halved: pd.DataFrame, *, metric: str, ti
 
 @styled
 def reliability(table: pd.DataFrame, *, title: str) -> Figure:
-    """The share right by mean confidence, a line for each way to make probabilities; below, how many decisions each
-    bin has."""
+    """The share right by mean confidence, a line for each way to make probabilities; below, how
+    many decisions each bin has."""
     figure = Figure(figsize=(5.6, 5.0))
     ax, below = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
     ax.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--", label="as sure as right")
@@ -547,7 +727,9 @@ def reliability(table: pd.DataFrame, *, title: str) -> Figure:
     for i, (name, colour) in enumerate(colours(names).items()):
         part = table[table["probabilities"] == name]
         ax.plot(part["confidence"], part["right"], "o-", color=colour, label=name)
-        below.bar(part["confidence"] + (i - 0.5) * 0.016, part["decisions"], width=0.016, color=colour)
+        below.bar(
+            part["confidence"] + (i - 0.5) * 0.016, part["decisions"], width=0.016, color=colour
+        )
     lowest = max(0.0, float(np.floor(10 * table["confidence"].min()) / 10))
     ax.set_xlim(lowest, 1.01)
     ax.set_ylabel("share right")
@@ -576,16 +758,33 @@ def number_scatter(table: pd.DataFrame, *, title: str) -> Figure:
 
 @styled
 def speeds(table: pd.DataFrame, *, versus: str, title: str) -> Figure:
-    """Documents a second with intervals, a bar a configuration; beside it the ratio (middle, low, high) in `versus`."""
+    """Documents a second with intervals, a bar a configuration; beside it the ratio (middle,
+    low, high) in `versus`."""
     figure = Figure(figsize=(7.2, 1.0 + 0.38 * len(table)))
     ax = figure.subplots()
     places = np.arange(len(table))[::-1]
     speed = table["samples_per_second"]
     whiskers = [speed - table["samples_per_second_low"], table["samples_per_second_high"] - speed]
     shades = [COLOURS[0] if by == "ours" else COLOURS[1] for by in table["by"]]
-    ax.barh(places, speed, xerr=whiskers, height=0.62, color=shades, error_kw={"linewidth": 1.2, "ecolor": "#333333"})
-    for place, end, ratio in zip(places, table["samples_per_second_high"], table[versus], strict=True):
-        ax.annotate(f"{ratio[0]:.1f}×", (end, place), (5, 0), textcoords="offset points", va="center", fontsize=9)
+    ax.barh(
+        places,
+        speed,
+        xerr=whiskers,
+        height=0.62,
+        color=shades,
+        error_kw={"linewidth": 1.2, "ecolor": "#333333"},
+    )
+    for place, end, ratio in zip(
+        places, table["samples_per_second_high"], table[versus], strict=True
+    ):
+        ax.annotate(
+            f"{ratio[0]:.1f}×",
+            (end, place),
+            (5, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=9,
+        )
     ax.set_yticks(places, table["configuration"])
     ax.set_xlim(0, 1.12 * table["samples_per_second_high"].max())
     ax.grid(axis="y", visible=False)
@@ -601,21 +800,30 @@ def _level(ax, row: dict, metric: str, *, colour: str, name: str, style: str = "
 
 
 def _students(table: pd.DataFrame) -> tuple[pd.DataFrame, dict, list[dict]]:
-    """The students of `lib.students.survival`'s table, the teacher's row, and the references' but the majority's."""
+    """The students of `lib.analysis.students.survival`'s table, the teacher's row, and the
+    references' but the majority's."""
     rows = table[table["layers"] != "–"]
-    references = table[(table["layers"] == "–") & (table["student"] != "majority class")].to_dict("records")
-    return rows[rows["layers"] != "all"], rows[rows["layers"] == "all"].iloc[0].to_dict(), references
+    references = table[(table["layers"] == "–") & (table["student"] != "majority class")].to_dict(
+        "records"
+    )
+    return (
+        rows[rows["layers"] != "all"],
+        rows[rows["layers"] == "all"].iloc[0].to_dict(),
+        references,
+    )
 
 
 @styled
 def depth_scores(table: pd.DataFrame, *, metric: str, title: str) -> Figure:
-    """A score by number of layers, the ways to teach side by side, and the teacher's and the references' lines; `table`
-    from `lib.students.survival`."""
+    """A score by number of layers, the ways to teach side by side, and the teacher's and the
+    references' lines; `table` from `lib.analysis.students.survival`."""
     figure = Figure(figsize=(7.2, 4.2))
     ax = figure.subplots()
     students, teacher, references = _students(table)
     students = students.sort_values("layers", kind="stable")
-    _level(ax, teacher, metric, colour="black", name=f"teacher, all layers (n = {teacher['seeds']})")
+    _level(
+        ax, teacher, metric, colour="black", name=f"teacher, all layers (n = {teacher['seeds']})"
+    )
     for row, style in zip(references, ("--", ":"), strict=False):
         ax.axhline(row[metric], color=GREY, linestyle=style, linewidth=1.2, label=row["student"])
     values = _grouped_dots(ax, students, metric, by="student", within="layers")
@@ -629,9 +837,11 @@ def depth_scores(table: pd.DataFrame, *, metric: str, title: str) -> Figure:
 
 @styled
 def frontier(table: pd.DataFrame, speed: dict[int, float], *, metric: str, title: str) -> Figure:
-    """A score against the measured speed, a line a way to teach, from the smallest student to the teacher.
+    """A score against the measured speed, a line a way to teach, from the smallest student to the
+    teacher.
 
-    `speed` is in texts per second, by number of layers, 0 being the teacher's."""
+    `speed` is in texts per second, by number of layers, 0 being the teacher's.
+    """
     figure = Figure(figsize=(7.2, 4.2))
     ax = figure.subplots()
     students, teacher, references = _students(table)
@@ -644,14 +854,33 @@ def frontier(table: pd.DataFrame, speed: dict[int, float], *, metric: str, title
             i - (len(palette) - 1) / 2
         )  # side by side
         order = np.argsort(-places)
-        ax.plot([*places[order], speed[0]], [*part[metric].to_numpy()[order], teacher[metric]], color=colour, alpha=0.5,
-                linewidth=1)  # fmt: skip
+        ax.plot(
+            [*places[order], speed[0]],
+            [*part[metric].to_numpy()[order], teacher[metric]],
+            color=colour,
+            alpha=0.5,
+            linewidth=1,
+        )
         _dots(ax, places, part, metric, colour, name)
-    ax.vlines(speed[0], teacher[f"{metric}_low"], teacher[f"{metric}_high"], color="black", linewidth=3, alpha=0.45)
+    ax.vlines(
+        speed[0],
+        teacher[f"{metric}_low"],
+        teacher[f"{metric}_high"],
+        color="black",
+        linewidth=3,
+        alpha=0.45,
+    )
     ax.plot(speed[0], teacher[metric], "D", color="black", label="teacher")
     for depth, place in speed.items():
-        ax.annotate("all layers" if not depth else f"{depth} layer{'s' * (depth > 1)}", (place, 0), (0, 4), ha="center",
-                    xycoords=("data", "axes fraction"), textcoords="offset points", fontsize=9)  # fmt: skip
+        ax.annotate(
+            "all layers" if not depth else f"{depth} layer{'s' * (depth > 1)}",
+            (place, 0),
+            (0, 4),
+            ha="center",
+            xycoords=("data", "axes fraction"),
+            textcoords="offset points",
+            fontsize=9,
+        )
     ax.margins(x=0.1, y=0.12)
     ax.set_xscale("log")
     ax.xaxis.set_major_formatter(ScalarFormatter())

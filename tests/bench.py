@@ -1,7 +1,8 @@
-"""This project's training loop against Hugging Face Trainer, in one process: `make bench` measures and writes the page.
+"""This project's training loop against Hugging Face Trainer, in one process: `make bench` measures
+and writes the page.
 
-Not part of `make test`. `python -m tests.bench --help` lists the settings; `--page FOLDER` writes a page again from
-its tables.
+Not part of `make test`. `python -m tests.bench --help` lists the settings; `--page FOLDER` writes a
+page again from its tables.
 """
 
 import argparse
@@ -29,21 +30,43 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from lib import training
 from lib.backbones import EMBEDDED, load_tokenizer, resolve_backbone
-from lib.config import RunConfig
 from lib.data import Corpus, load_corpus
 from lib.demo import news
 from lib.errors import InputError, explain
 from lib.loaders import IndexBatches, make_loader
 from lib.models import Classifier, build_model
 from lib.optim import make_optimizer, plan
-from lib.store import EVALUATION_BATCH, ROOT, environment, write_json
+from lib.runs.config import RunConfig
+from lib.runs.store import EVALUATION_BATCH, ROOT, environment, write_json
 from lib.tokenization import encode, tokenize
 from tests import bench_page
 
 DEVICE = training.default_device()
 BATCHINGS = get_args(RunConfig.model_fields["batching"].annotation)
 # tokens of AG News' items at every 5 % of a 26,843-row sample, special tokens included, cut at 128
-AG_NEWS_LENGTHS = (16, 31, 35, 38, 41, 43, 44, 46, 48, 49, 51, 52, 54, 56, 58, 60, 62, 66, 71, 84, 128)
+AG_NEWS_LENGTHS = (
+    16,
+    31,
+    35,
+    38,
+    41,
+    43,
+    44,
+    46,
+    48,
+    49,
+    51,
+    52,
+    54,
+    56,
+    58,
+    60,
+    62,
+    66,
+    71,
+    84,
+    128,
+)
 
 
 class NotEqualError(ArithmeticError):
@@ -56,7 +79,9 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     backbone: str = EMBEDDED  # a name or folder, as in RunConfig
-    dataset: str | None = None  # None: AG News of DATA_DIR, or the demo corpus where that is not set
+    dataset: str | None = (
+        None  # None: AG News of DATA_DIR, or the demo corpus where that is not set
+    )
     max_length: int = Field(128, ge=3)  # tokens
     batch_size: int = Field(32, ge=1)  # documents
     learning_rate: float = Field(1e-4, gt=0)  # peak; AdamW, linear to zero, clipped at norm 1
@@ -113,7 +138,9 @@ def ways(settings: Settings) -> list[Way]:
     for text in settings.ours:
         batching, _, precision = text.partition(":")
         RunConfig(batching=batching, precision=precision or "bf16")
-        found.append(Way(f"ours, {batching}, {precision or 'bf16'}", "ours", precision or "bf16", batching))
+        found.append(
+            Way(f"ours, {batching}, {precision or 'bf16'}", "ours", precision or "bf16", batching)
+        )
     return [*TRAINER, *found]
 
 
@@ -121,7 +148,8 @@ def ways(settings: Settings) -> list[Way]:
 
 
 def news_like(settings: Settings) -> TensorDataset:
-    """`pool` documents with the lengths of AG News' items, cut from the demo corpus; ids, mask and labels."""
+    """`pool` documents with the lengths of AG News' items, cut from the demo corpus; ids, mask
+    and labels."""
     dice = np.random.default_rng(0)
     texts, _, _ = news(2000, 0)
     ids, mask, _ = encode(texts, settings.backbone, max_length=min(settings.max_length, 64))
@@ -131,13 +159,16 @@ def news_like(settings: Settings) -> TensorDataset:
     lengths = np.interp(dice.random(settings.pool), shares, AG_NEWS_LENGTHS).round().astype(int)
     lengths = lengths.clip(3, settings.max_length)
     ids = torch.full(
-        (settings.pool, int(lengths.max())), load_tokenizer(resolve_backbone(settings.backbone)).pad_token_id
+        (settings.pool, int(lengths.max())),
+        load_tokenizer(resolve_backbone(settings.backbone)).pad_token_id,
     )
     for row, length in zip(ids, lengths, strict=True):
         start = dice.integers(len(stream) - length)
         row[:length] = torch.tensor([first, *stream[start : start + length - 2], last])
     mask = torch.arange(ids.shape[1]) < torch.from_numpy(lengths)[:, None]
-    return TensorDataset(ids.int(), mask.int(), torch.from_numpy(dice.integers(4, size=settings.pool)).int())
+    return TensorDataset(
+        ids.int(), mask.int(), torch.from_numpy(dice.integers(4, size=settings.pool)).int()
+    )
 
 
 def corpus_of(settings: Settings) -> Corpus:
@@ -148,7 +179,9 @@ def corpus_of(settings: Settings) -> Corpus:
         if data:
             name = next((n for n in ("ag_news", "ag_news_26k") if (Path(data) / n).is_dir()), None)
             if name is None:
-                raise InputError(f"DATA_DIR = {data} has neither ag_news nor ag_news_26k; name another one: --dataset")
+                raise InputError(
+                    f"DATA_DIR = {data} has neither ag_news nor ag_news_26k; name another one: --dataset"
+                )
     rows = {name: getattr(settings, name) for name in ("train_rows", "dev_rows", "test_rows")}
     return load_corpus(name, data_dir=data, **rows)
 
@@ -163,7 +196,9 @@ def documents_of(settings: Settings, corpus: Corpus) -> tuple[TensorDataset, str
     return TensorDataset(ids, mask, torch.from_numpy(labels.astype("i4"))), whole.source
 
 
-def new_model(settings: Settings, num_labels: int, seed: int = 0, batching: str = "random") -> Classifier:
+def new_model(
+    settings: Settings, num_labels: int, seed: int = 0, batching: str = "random"
+) -> Classifier:
     packed = {"packed": True} if batching.endswith("packed") else {}
     return build_model(settings.backbone, num_labels=num_labels, seed=seed, **packed).to(DEVICE)
 
@@ -195,10 +230,14 @@ def huggingface_rows(dataset: TensorDataset, settings: Settings, padded: bool):
     ids, mask, labels = dataset.tensors
     rows = [row[m.bool()].tolist() for row, m in zip(ids, mask, strict=True)]
     room = [settings.max_length - len(row) if padded else 0 for row in rows]
-    columns = {"input_ids": [row + [tokenizer.pad_token_id] * n for row, n in zip(rows, room, strict=True)]}
+    columns = {
+        "input_ids": [row + [tokenizer.pad_token_id] * n for row, n in zip(rows, room, strict=True)]
+    }
     if "token_type_ids" in tokenizer.model_input_names:
         columns["token_type_ids"] = [[0] * len(row) for row in columns["input_ids"]]
-    columns["attention_mask"] = [[1] * len(row) + [0] * n for row, n in zip(rows, room, strict=True)]
+    columns["attention_mask"] = [
+        [1] * len(row) + [0] * n for row, n in zip(rows, room, strict=True)
+    ]
     return datasets.Dataset.from_dict(columns | {"label": labels.tolist()})
 
 
@@ -230,16 +269,26 @@ def train_ours(
     epochs=1,
     **options,
 ) -> list[float]:
-    """Train in place by `lib.training`, on these batches or on the way's own; the loss of every step."""
+    """Train in place by `lib.training`, on these batches or on the way's own; the loss of every
+    step."""
     train = make_loader(dataset, batch_size=settings.batch_size, batching=way.batching, seed=seed)
     if batches is not None:
         sampler = Given(batches, train.sampler.lengths)
         train = DataLoader(dataset, sampler=sampler, batch_size=None, collate_fn=train.collate_fn)
-    few = make_loader(TensorDataset(*(tensor[:2] for tensor in dataset.tensors)))  # the loop wants a dev split
+    few = make_loader(
+        TensorDataset(*(tensor[:2] for tensor in dataset.tensors))
+    )  # the loop wants a dev split
     rate = {"learning_rate": settings.learning_rate}
-    steps = plan("linear", "adamw", steps_per_epoch=len(train), epochs=epochs, warmup_ratio=0.0, **rate)
+    steps = plan(
+        "linear", "adamw", steps_per_epoch=len(train), epochs=epochs, warmup_ratio=0.0, **rate
+    )
     optimizer = make_optimizer("adamw", model, **rate)
-    options = {"clip_norm": 1.0, "precision": way.precision, "seed": seed, "device": DEVICE} | options
+    options = {
+        "clip_norm": 1.0,
+        "precision": way.precision,
+        "seed": seed,
+        "device": DEVICE,
+    } | options
     found = training.train_epochs(model, optimizer, steps, train, few, **options)
     return [loss for _, _, losses in found for loss in losses]
 
@@ -247,14 +296,19 @@ def train_ours(
 def train_trainer(
     model: torch.nn.Module, rows, way: Way, settings: Settings, *, batches=None, seed=1, epochs=1
 ) -> list[float]:
-    """Train in place by transformers' Trainer, on these batches or on its own; the loss of every step."""
+    """Train in place by transformers' Trainer, on these batches or on its own; the loss of every
+    step."""
     import transformers as hf
 
     losses = []
 
     class Recorded(hf.Trainer):
         def _get_train_sampler(self, train_dataset=None):
-            return super()._get_train_sampler(train_dataset) if batches is None else [i for b in batches for i in b]
+            return (
+                super()._get_train_sampler(train_dataset)
+                if batches is None
+                else [i for b in batches for i in b]
+            )
 
         def training_step(self, *arguments, **options):
             losses.append(super().training_step(*arguments, **options))
@@ -263,14 +317,26 @@ def train_trainer(
     tokenizer = load_tokenizer(resolve_backbone(settings.backbone))
     with tempfile.TemporaryDirectory() as folder:
         arguments = hf.TrainingArguments(
-            folder, per_device_train_batch_size=settings.batch_size, learning_rate=settings.learning_rate, seed=seed,
-            max_steps=len(batches) if batches is not None else -1, num_train_epochs=epochs, lr_scheduler_type="linear",
-            max_grad_norm=1.0, bf16=way.precision == "bf16", use_cpu=DEVICE.type == "cpu", save_strategy="no",
-            report_to=[], disable_tqdm=True, dataloader_pin_memory=DEVICE.type != "cpu",
+            folder,
+            per_device_train_batch_size=settings.batch_size,
+            learning_rate=settings.learning_rate,
+            seed=seed,
+            max_steps=len(batches) if batches is not None else -1,
+            num_train_epochs=epochs,
+            lr_scheduler_type="linear",
+            max_grad_norm=1.0,
+            bf16=way.precision == "bf16",
+            use_cpu=DEVICE.type == "cpu",
+            save_strategy="no",
+            report_to=[],
+            disable_tqdm=True,
+            dataloader_pin_memory=DEVICE.type != "cpu",
             train_sampling_strategy=way.batching,
-        )  # fmt: skip
+        )
         collator = hf.default_data_collator if way.padded else hf.DataCollatorWithPadding(tokenizer)
-        trainer = Recorded(model, arguments, train_dataset=rows, data_collator=collator, processing_class=tokenizer)
+        trainer = Recorded(
+            model, arguments, train_dataset=rows, data_collator=collator, processing_class=tokenizer
+        )
         trainer.remove_callback(hf.PrinterCallback)
         trainer.train()
     return torch.stack(losses).tolist()
@@ -284,30 +350,49 @@ def without_dropout(model: torch.nn.Module) -> torch.nn.Module:
 
 
 def gate(
-    settings: Settings, start: Classifier, dataset: TensorDataset, tolerance: float = 1e-5, **options
+    settings: Settings,
+    start: Classifier,
+    dataset: TensorDataset,
+    tolerance: float = 1e-5,
+    **options,
 ) -> pd.DataFrame:
-    """Losses of both loops in fp32 without dropout on the same batches, a row a step; `options` change our loop.
+    """Losses of both loops in fp32 without dropout on the same batches, a row a step; `options`
+    change our loop.
 
-    Raises NotEqualError where a loss differs by more than `tolerance` relatively, or the weights by more than 1 % of
-    how far they moved (Adam makes a full step of a gradient that is only rounding, such as that of a key's bias).
+    Raises NotEqualError where a loss differs by more than `tolerance` relatively, or the weights by
+    more than 1 % of how far they moved (Adam makes a full step of a gradient that is only rounding,
+    such as that of a key's bias).
     """
     sampler = IndexBatches(
-        dataset.tensors[1].sum(1), batch_size=settings.batch_size, batching="grouped", seed=settings.seeds[0]
+        dataset.tensors[1].sum(1),
+        batch_size=settings.batch_size,
+        batching="grouped",
+        seed=settings.seeds[0],
     )
-    batches = [batch for batch in sampler if len(batch) == settings.batch_size][: settings.gate_steps]
+    batches = [batch for batch in sampler if len(batch) == settings.batch_size][
+        : settings.gate_steps
+    ]
     first, twin = start.backbone.state_dict(), without_dropout(huggingface_twin(start, settings))
     rows = huggingface_rows(dataset, settings, padded=False)
     theirs = train_trainer(twin, rows, Way("", "Trainer", "fp32"), settings, batches=batches)
     reference = twin.state_dict()
     tables = []
     layouts = {
-        "packed" if "packed" in way.batching else "padded": way.batching for way in ways(settings)[len(TRAINER) :]
+        "packed" if "packed" in way.batching else "padded": way.batching
+        for way in ways(settings)[len(TRAINER) :]
     }
     for layout, batching in layouts.items():
         model = without_dropout(with_weights_of(start, settings, batching))
-        ours = train_ours(model, dataset, Way("", "ours", "fp32", batching), settings, batches=batches, **options)
+        ours = train_ours(
+            model, dataset, Way("", "ours", "fp32", batching), settings, batches=batches, **options
+        )
         table = pd.DataFrame(
-            {"layout": layout, "step": range(1, len(ours) + 1), "trainer_loss": theirs, "our_loss": ours}
+            {
+                "layout": layout,
+                "step": range(1, len(ours) + 1),
+                "trainer_loss": theirs,
+                "our_loss": ours,
+            }
         )
         table["difference"] = (table["our_loss"] / table["trainer_loss"] - 1).abs()
         apart, moved = 0.0, 0.0
@@ -331,9 +416,11 @@ def gate(
 
 
 @contextmanager
-def after_each_step(model: torch.nn.Module, note: Callable[[int], None]) -> Iterator[Callable[[], int]]:
-    """Call `note` with the number of steps so far after each step that any optimizer makes with this model's weights;
-    yields a function that tells this number."""
+def after_each_step(
+    model: torch.nn.Module, note: Callable[[int], None]
+) -> Iterator[Callable[[], int]]:
+    """Call `note` with the number of steps so far after each step that any optimizer makes with
+    this model's weights; yields a function that tells this number."""
     own, count = {id(parameter) for parameter in model.parameters()}, 0
 
     def hook(optimizer, *_):
@@ -356,33 +443,44 @@ def synchronized() -> float:
 
 
 def epoch_of(way: Way, dataset: TensorDataset, settings: Settings, seed: int) -> list[list[int]]:
-    """The full batches of an epoch over the pool as this way makes them, by rising number of tokens."""
+    """The full batches of an epoch over the pool as this way makes them, by rising number of
+    tokens."""
     lengths = dataset.tensors[1].sum(1)
     if way.batching == "group_by_length":
         from transformers.trainer_pt_utils import LengthGroupedSampler
 
         generator = torch.Generator().manual_seed(seed)
-        order = list(LengthGroupedSampler(settings.batch_size, lengths=lengths.tolist(), generator=generator))
-        batches = [order[i : i + settings.batch_size] for i in range(0, len(order), settings.batch_size)]
+        order = list(
+            LengthGroupedSampler(settings.batch_size, lengths=lengths.tolist(), generator=generator)
+        )
+        batches = [
+            order[i : i + settings.batch_size] for i in range(0, len(order), settings.batch_size)
+        ]
     else:
-        batches = list(make_loader(dataset, batch_size=settings.batch_size, batching=way.batching, seed=seed).sampler)
+        batches = list(
+            make_loader(
+                dataset, batch_size=settings.batch_size, batching=way.batching, seed=seed
+            ).sampler
+        )
     full = [batch for batch in batches if len(batch) == settings.batch_size]
     return sorted(full, key=lambda batch: int(lengths[batch].sum()))
 
 
 def choose(batches: list[list[int]], places: np.ndarray) -> list[list[int]]:
-    """One batch from each of equally large strata of size, at `places` (steps,) within [0, 1): a fair sample of an
-    epoch, whose number of tokens hardly varies, so that every way trains on as many."""
+    """One batch from each of equally large strata of size, at `places` (steps,) within [0, 1): a
+    fair sample of an epoch, whose number of tokens hardly varies, so that every way trains on as
+    many."""
     at = ((np.arange(len(places)) + places) * len(batches) / len(places)).astype(int)
     return [batches[i] for i in at]
 
 
 def flops(lengths: torch.Tensor, config, num_labels: int) -> float:
-    """Floating-point operations to train on documents of these lengths (documents,), padding not counted.
+    """Floating-point operations to train on documents of these lengths (documents,), padding not
+    counted.
 
-    Forward, a token and layer: 2 (4 h² + 2 h m) for the projections and the feed-forward, 4 n h for attention over n
-    tokens; a document: 2 h (h + labels) for the classifier. Backward is twice the forward. h: hidden size, m: size of
-    the feed-forward.
+    Forward, a token and layer: 2 (4 h² + 2 h m) for the projections and the feed-forward, 4 n h for
+    attention over n tokens; a document: 2 h (h + labels) for the classifier. Backward is twice the
+    forward. h: hidden size, m: size of the feed-forward.
     """
     h = config.hidden_size
     m = getattr(config, "intermediate_size", None) or config.hidden_dim
@@ -392,7 +490,8 @@ def flops(lengths: torch.Tensor, config, num_labels: int) -> float:
 
 
 def matmul_speed(size: int, precision: torch.dtype = torch.bfloat16, times: int = 5) -> float:
-    """Floating-point operations a second in a product of two square matrices, the median of some."""
+    """Floating-point operations a second in a product of two square matrices, the median of
+    some."""
     a, b = (torch.ones(size, size, dtype=precision, device=DEVICE) for _ in range(2))
     seconds = []
     for _ in range(times + 1):
@@ -403,8 +502,9 @@ def matmul_speed(size: int, precision: torch.dtype = torch.bfloat16, times: int 
 
 
 def measure(settings: Settings, start: Classifier, dataset: TensorDataset) -> pd.DataFrame:
-    """One row a round and way: seconds of `steps` steps after the warm-up, documents, real and padded tokens in them,
-    and the speed of the matrix product timed before it. Round 0 warms up and is left out."""
+    """One row a round and way: seconds of `steps` steps after the warm-up, documents, real and
+    padded tokens in them, and the speed of the matrix product timed before it. Round 0 warms up
+    and is left out."""
     lengths = dataset.tensors[1].sum(1)
     rows_of = {padded: huggingface_rows(dataset, settings, padded) for padded in (False, True)}
     twin, config = huggingface_twin(start, settings), start.backbone.config
@@ -421,7 +521,11 @@ def measure(settings: Settings, start: Classifier, dataset: TensorDataset) -> pd
             batches = choose(epoch, warm) + chosen
             if number == 0:
                 batches = batches[: settings.warm_up + 1]
-            speed, times, counted = matmul_speed(settings.matmul), [], (settings.warm_up, len(batches))
+            speed, times, counted = (
+                matmul_speed(settings.matmul),
+                [],
+                (settings.warm_up, len(batches)),
+            )
 
             def note(count, times=times, counted=counted):
                 if count in counted:
@@ -441,16 +545,25 @@ def measure(settings: Settings, start: Classifier, dataset: TensorDataset) -> pd
                 continue
             shapes = [lengths[batch] for batch in chosen]
             real = int(sum(shape.sum() for shape in shapes))
-            computed = sum(len(shape) * int(settings.max_length if way.padded else shape.max()) for shape in shapes)
+            computed = sum(
+                len(shape) * int(settings.max_length if way.padded else shape.max())
+                for shape in shapes
+            )
             table.append(
                 {
-                    "round": number, "turn": turn + 1, "configuration": way.name, "by": way.by,
-                    "precision": way.precision, "seconds": times[1] - times[0],
-                    "documents": sum(map(len, chosen)), "tokens": real,
+                    "round": number,
+                    "turn": turn + 1,
+                    "configuration": way.name,
+                    "by": way.by,
+                    "precision": way.precision,
+                    "seconds": times[1] - times[0],
+                    "documents": sum(map(len, chosen)),
+                    "tokens": real,
                     "computed_tokens": real if "packed" in way.batching else computed,
-                    "gflop": flops(torch.cat(shapes), config, start.num_labels) / 1e9, "matmul_gflops": speed / 1e9,
+                    "gflop": flops(torch.cat(shapes), config, start.num_labels) / 1e9,
+                    "matmul_gflops": speed / 1e9,
                 }
-            )  # fmt: skip
+            )
         print(f"round {number} of {settings.rounds}" + " (warm-up)" * (number == 0), flush=True)
     return pd.DataFrame(table)
 
@@ -459,19 +572,26 @@ def measure(settings: Settings, start: Classifier, dataset: TensorDataset) -> pd
 
 
 def learn(settings: Settings, corpus: Corpus, way: Way) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Train with every seed by one way: dev accuracy by seconds of training (a row an evaluation), test predictions (a
-    row a document and seed). The clock stands still while the model is evaluated, the same way for both."""
+    """Train with every seed by one way: dev accuracy by seconds of training (a row an
+    evaluation), test predictions (a row a document and seed). The clock stands still while the
+    model is evaluated, the same way for both."""
     tokens = tokenize(corpus, settings.backbone, max_length=settings.max_length)
-    dev, test = (make_loader(part, batch_size=EVALUATION_BATCH) for part in (tokens.dev, tokens.test))
+    dev, test = (
+        make_loader(part, batch_size=EVALUATION_BATCH) for part in (tokens.dev, tokens.test)
+    )
     curve, predicted = [], []
     for seed in settings.seeds:
-        judge = new_model(settings, corpus.num_labels, seed)  # scores a copy of the weights, whoever trains them
+        judge = new_model(
+            settings, corpus.num_labels, seed
+        )  # scores a copy of the weights, whoever trains them
         if way.by == "ours":
             model = with_weights_of(judge, settings, way.batching)
         else:
             model = huggingface_twin(judge, settings)
         weights = (model.backbone if way.by == "ours" else model).state_dict()
-        rows = huggingface_rows(tokens.train, settings, padded=False) if way.by == "Trainer" else None
+        rows = (
+            huggingface_rows(tokens.train, settings, padded=False) if way.by == "Trainer" else None
+        )
         total = -(-len(corpus.train) // settings.batch_size) * settings.epochs
         clock = {"begin": 0.0, "spent": 0.0}  # seconds; spent on evaluations
 
@@ -495,7 +615,11 @@ def learn(settings: Settings, corpus: Corpus, way: Way) -> tuple[pd.DataFrame, p
             else:
                 train_trainer(model, rows, way, settings, seed=seed, epochs=settings.epochs)
         found = scored(test)
-        columns = {"row": corpus.test.rows, "label": found.labels, "predicted": found.logits.argmax(1)}
+        columns = {
+            "row": corpus.test.rows,
+            "label": found.labels,
+            "predicted": found.logits.argmax(1),
+        }
         predicted.append(pd.DataFrame({"configuration": way.name, "seed": seed} | columns))
         print(f"{way.name}, seed {seed}: {curve[-1]['seconds']:.0f} s of training", flush=True)
     return pd.DataFrame(curve), pd.concat(predicted, ignore_index=True)
@@ -528,9 +652,18 @@ def tokenize_alone(by: str, rows: int, settings: Settings) -> dict:
             pd.DataFrame({"text": texts}).to_parquet(f"{folder}/texts.parquet")
             table = datasets.Dataset.from_parquet(f"{folder}/texts.parquet", cache_dir=folder)
             before, start = peak(), time.perf_counter()
-            table.map(lambda part: tokenizer(part["text"], truncation=True, max_length=longest), batched=True)
+            table.map(
+                lambda part: tokenizer(part["text"], truncation=True, max_length=longest),
+                batched=True,
+            )
             seconds = time.perf_counter() - start
-    return {"by": by, "rows": rows, "seconds": seconds, "peak_mib": peak(), "added_mib": peak() - before}
+    return {
+        "by": by,
+        "rows": rows,
+        "seconds": seconds,
+        "peak_mib": peak(),
+        "added_mib": peak() - before,
+    }
 
 
 def tokenization(settings: Settings) -> pd.DataFrame:
@@ -538,10 +671,20 @@ def tokenization(settings: Settings) -> pd.DataFrame:
     table = []
     for rows in settings.token_rows:
         for by in TOKENIZERS:
-            command = [sys.executable, "-m", "tests.bench", *arguments_of(settings), "--tokenize", by, str(rows)]
+            command = [
+                sys.executable,
+                "-m",
+                "tests.bench",
+                *arguments_of(settings),
+                "--tokenize",
+                by,
+                str(rows),
+            ]
             done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
             if done.returncode:
-                raise RuntimeError(f"Tokenizing {rows} rows by {by} failed: {done.stderr.strip()[-500:]}")
+                raise RuntimeError(
+                    f"Tokenizing {rows} rows by {by} failed: {done.stderr.strip()[-500:]}"
+                )
             table.append(json.loads(done.stdout.splitlines()[-1]))
     return pd.DataFrame(table)
 
@@ -562,23 +705,37 @@ GROUPS = {  # what operators do, by parts of their names; the first that fits
 
 
 def group_of(operator: str) -> str:
-    return next((group for group, pattern in GROUPS.items() if re.search(pattern, operator)), "other")
+    return next(
+        (group for group, pattern in GROUPS.items() if re.search(pattern, operator)), "other"
+    )
 
 
-def profile(settings: Settings, start: Classifier, dataset: TensorDataset, way: Way) -> pd.DataFrame:
-    """Self time of every operator of our loop in as many steps as a round has, the longest first."""
+def profile(
+    settings: Settings, start: Classifier, dataset: TensorDataset, way: Way
+) -> pd.DataFrame:
+    """Self time of every operator of our loop in as many steps as a round has, the longest
+    first."""
     from torch.profiler import ProfilerActivity
 
     batches = choose(epoch_of(way, dataset, settings, seed=0), np.full(settings.steps, 0.5))
     activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * (DEVICE.type == "cuda")
     with torch.profiler.profile(activities=activities, acc_events=True) as seen:
-        train_ours(with_weights_of(start, settings, way.batching), dataset, way, settings, batches=batches)
+        train_ours(
+            with_weights_of(start, settings, way.batching), dataset, way, settings, batches=batches
+        )
     which = "self_device_time_total" if DEVICE.type == "cuda" else "self_cpu_time_total"
     rows = [
-        {"operator": event.key, "group": group_of(event.key), "calls": event.count, "ms": getattr(event, which) / 1000}
+        {
+            "operator": event.key,
+            "group": group_of(event.key),
+            "calls": event.count,
+            "ms": getattr(event, which) / 1000,
+        }
         for event in seen.key_averages()
     ]
-    table = pd.DataFrame(rows).sort_values(["ms", "operator"], ascending=[False, True], ignore_index=True)
+    table = pd.DataFrame(rows).sort_values(
+        ["ms", "operator"], ascending=[False, True], ignore_index=True
+    )
     return table[table["ms"] > 0].assign(configuration=way.name)
 
 
@@ -603,18 +760,29 @@ def run(settings: Settings, command: str) -> Path:
 
     logging.set_verbosity_error()
     if torch.cuda.device_count() > 1:
-        raise InputError("Trainer would share its batches out over all GPUs; show it one: CUDA_VISIBLE_DEVICES=0")
+        raise InputError(
+            "Trainer would share its batches out over all GPUs; show it one: CUDA_VISIBLE_DEVICES=0"
+        )
     torch.set_num_threads(settings.threads)
     every, begin = ways(settings), time.perf_counter()
     corpus = corpus_of(settings)
     dataset, source = documents_of(settings, corpus)
-    if len(dataset) < settings.batch_size * max(settings.steps, settings.warm_up, settings.gate_steps):
-        raise InputError(f"{len(dataset)} documents are too few for {settings.steps} steps of {settings.batch_size}")
+    if len(dataset) < settings.batch_size * max(
+        settings.steps, settings.warm_up, settings.gate_steps
+    ):
+        raise InputError(
+            f"{len(dataset)} documents are too few for {settings.steps} steps of {settings.batch_size}"
+        )
     labels = corpus.num_labels
     start = new_model(settings, labels)
-    print(f"{len(every)} configurations on {environment()['device']}, {settings.threads} threads; {source}", flush=True)
+    print(
+        f"{len(every)} configurations on {environment()['device']}, {settings.threads} threads; {source}",
+        flush=True,
+    )
     tables = {"gate": gate(settings, start, dataset)}
-    print(f"equality gate passed: losses within {tables['gate']['difference'].max():.1e}", flush=True)
+    print(
+        f"equality gate passed: losses within {tables['gate']['difference'].max():.1e}", flush=True
+    )
     tables["rounds"] = measure(settings, start, dataset)
     best = next(way for way in every if way.name == best_of_ours(tables["rounds"]))
     tables["profile"] = profile(settings, start, dataset, best)
@@ -631,31 +799,52 @@ def run(settings: Settings, command: str) -> Path:
     for name, table in tables.items():
         table.to_csv(folder / f"{name}.csv", index=False, float_format="%.9g", lineterminator="\n")
     lengths, config = dataset.tensors[1].sum(1).double(), start.backbone.config
-    versions = {"accelerate": __import__("accelerate").__version__, "datasets": __import__("datasets").__version__}
+    versions = {
+        "accelerate": __import__("accelerate").__version__,
+        "datasets": __import__("datasets").__version__,
+    }
     shape = {name: getattr(config, name) for name in ("hidden_size", "num_hidden_layers")}
-    measured = {"source": source, "documents": len(dataset), "mean_tokens": float(lengths.mean()),
-                "longest": int(lengths.max())}  # fmt: skip
-    learned = {"source": corpus.source, "fingerprint": corpus.fingerprint, "train": len(corpus.train),
-               "dev": len(corpus.dev), "test": len(corpus.test)}  # fmt: skip
+    measured = {
+        "source": source,
+        "documents": len(dataset),
+        "mean_tokens": float(lengths.mean()),
+        "longest": int(lengths.max()),
+    }
+    learned = {
+        "source": corpus.source,
+        "fingerprint": corpus.fingerprint,
+        "train": len(corpus.train),
+        "dev": len(corpus.dev),
+        "test": len(corpus.test),
+    }
     about = {
         "command": command,
         "seconds": time.perf_counter() - begin,
         "settings": settings.model_dump(exclude={"out"}),
     }
-    about |= {"measured": measured, "learned": learned, "model": shape, "machine": environment() | versions}
+    about |= {
+        "measured": measured,
+        "learned": learned,
+        "model": shape,
+        "machine": environment() | versions,
+    }
     write_json(folder / "environment.json", about)
     bench_page.write(folder)
     return folder
 
 
 def arguments_of(settings: Settings) -> list[str]:
-    """The command-line words that give these settings again, as far as they differ from the defaults."""
+    """The command-line words that give these settings again, as far as they differ from the
+    defaults."""
     words = []
     for name, value in settings.model_dump(exclude_defaults=True, exclude={"out"}).items():
         if name == "accuracy":
             words.append("--no-accuracy")
         else:
-            words += [f"--{name.replace('_', '-')}", *(map(str, value) if isinstance(value, tuple) else [str(value)])]
+            words += [
+                f"--{name.replace('_', '-')}",
+                *(map(str, value) if isinstance(value, tuple) else [str(value)]),
+            ]
     return words
 
 
@@ -664,10 +853,16 @@ def parse(words: list[str]) -> argparse.Namespace:
     for name, field in Settings.model_fields.items():
         option, several = f"--{name.replace('_', '-')}", isinstance(field.default, tuple)
         if name == "accuracy":
-            parser.add_argument("--no-accuracy", dest=name, action="store_false", default=argparse.SUPPRESS)
+            parser.add_argument(
+                "--no-accuracy", dest=name, action="store_false", default=argparse.SUPPRESS
+            )
         else:
-            parser.add_argument(option, nargs="+" if several else None, default=argparse.SUPPRESS,
-                                help=f"default: {field.default}")  # fmt: skip
+            parser.add_argument(
+                option,
+                nargs="+" if several else None,
+                default=argparse.SUPPRESS,
+                help=f"default: {field.default}",
+            )
     parser.add_argument("--page", metavar="FOLDER", help="only write a page again from its tables")
     parser.add_argument("--tokenize", nargs=2, metavar=("BY", "ROWS"), help=argparse.SUPPRESS)
     return parser.parse_args(words)

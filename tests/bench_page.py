@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 import plots
+from lib.analysis.stats import bootstrap, draws, interval, mcnemar
 from lib.errors import InputError
-from lib.stats import bootstrap, draws, interval, mcnemar
 
 REFERENCES = {  # the three that others are compared with: name -> header
     "Trainer, default script": "× default script",
@@ -20,12 +20,15 @@ DEVIATION = 0.10  # of a round's matrix product from the median, above which the
 
 
 def quiet_rounds(rounds: pd.DataFrame) -> tuple[pd.DataFrame, list[int]]:
-    """The rows of the rounds whose matrix product (their median) is within 10 % of the median over rounds, and the
-    numbers of the rounds that are dropped. Raises InputError where none is left."""
+    """The rows of the rounds whose matrix product (their median) is within 10 % of the median
+    over rounds, and the numbers of the rounds that are dropped. Raises InputError where none is
+    left."""
     speed = rounds.groupby("round")["matmul_gflops"].median()
     noisy = (speed / speed.median() - 1).abs() > DEVIATION
     if noisy.all():
-        raise InputError("The machine was too noisy: its matrix product was never the same; measure again in quiet")
+        raise InputError(
+            "The machine was too noisy: its matrix product was never the same; measure again in quiet"
+        )
     return rounds[~rounds["round"].isin(speed.index[noisy])], speed.index[noisy].tolist()
 
 
@@ -42,18 +45,26 @@ def by_round(rounds: pd.DataFrame) -> pd.DataFrame:
 
 
 def ratio(rounds: pd.DataFrame, fast: str, slow: str) -> tuple[float, float, float]:
-    """How many times as many documents a second `fast` trains on, the median over rounds with its interval."""
+    """How many times as many documents a second `fast` trains on, the median over rounds with
+    its interval."""
     cost = by_round(rounds)
     return median_interval((cost[slow] / cost[fast]).to_numpy())
 
 
 def speeds(rounds: pd.DataFrame) -> pd.DataFrame:
-    """A row a configuration, in order: medians over the quiet rounds, and ratios to the references with intervals."""
+    """A row a configuration, in order: medians over the quiet rounds, and ratios to the
+    references with intervals."""
     rounds, _ = quiet_rounds(rounds)
     table, peak = [], rounds["matmul_gflops"].median()
     first = rounds[["configuration", "by"]].drop_duplicates()
-    order = pd.concat([first[first["by"] == "Trainer"], first[first["by"] != "Trainer"]])["configuration"]
-    speed = rounds.assign(rate=rounds["documents"] / rounds["seconds"]).groupby("configuration")["rate"].median()
+    order = pd.concat([first[first["by"] == "Trainer"], first[first["by"] != "Trainer"]])[
+        "configuration"
+    ]
+    speed = (
+        rounds.assign(rate=rounds["documents"] / rounds["seconds"])
+        .groupby("configuration")["rate"]
+        .median()
+    )
     place = {"Trainer": 0, "ours": 1}
     by = dict(zip(first["configuration"], first["by"], strict=True))
     for name in sorted(order, key=lambda name: (place[by[name]], speed[name])):
@@ -82,16 +93,30 @@ def pipe(header: list[str], rows: list[list[str]]) -> str:
 
 def speed_table(table: pd.DataFrame) -> str:
     rows = [
-        [r["configuration"], f"{r['samples_per_second']:.1f}", f"{r['tokens_per_second']:,.0f}", f"{r['padding']:.0%}",
-         f"{r['share_of_peak']:.0%}", *(times(r[header]) for header in REFERENCES.values())]
+        [
+            r["configuration"],
+            f"{r['samples_per_second']:.1f}",
+            f"{r['tokens_per_second']:,.0f}",
+            f"{r['padding']:.0%}",
+            f"{r['share_of_peak']:.0%}",
+            *(times(r[header]) for header in REFERENCES.values()),
+        ]
         for r in table.to_dict("records")
-    ]  # fmt: skip
-    names = ["configuration", "samples/s", "real tokens/s", "padding", "share of peak", *REFERENCES.values()]
+    ]
+    names = [
+        "configuration",
+        "samples/s",
+        "real tokens/s",
+        "padding",
+        "share of peak",
+        *REFERENCES.values(),
+    ]
     return pipe(names, rows)
 
 
 def parts(rounds: pd.DataFrame, best: str) -> str:
-    """Which part of the gain is the loop, the precision and the layout: ratios of two that differ in one thing."""
+    """Which part of the gain is the loop, the precision and the layout: ratios of two that
+    differ in one thing."""
     random32, random16 = "ours, random, fp32", "ours, random, bf16"
     pairs = [
         ("our loop and model code, nothing else changed", random32, "Trainer, dynamic padding"),
@@ -99,13 +124,19 @@ def parts(rounds: pd.DataFrame, best: str) -> str:
         ("the layout of batches: no or little padding", best, random16),
     ]
     there = set(rounds["configuration"])
-    rows = [[what, a, b, times(ratio(rounds, a, b))] for what, a, b in pairs if {a, b} <= there and a != b]
+    rows = [
+        [what, a, b, times(ratio(rounds, a, b))]
+        for what, a, b in pairs
+        if {a, b} <= there and a != b
+    ]
     return pipe(["what changes", "faster", "compared with", "ratio"], rows)
 
 
-def accuracy(curve: pd.DataFrame, predictions: pd.DataFrame, target: float) -> tuple[list[dict], dict]:
-    """A row a configuration (seconds to the target by seed, NaN where it is not reached; test accuracy with its
-    interval), and the paired difference, the second minus the first."""
+def accuracy(
+    curve: pd.DataFrame, predictions: pd.DataFrame, target: float
+) -> tuple[list[dict], dict]:
+    """A row a configuration (seconds to the target by seed, NaN where it is not reached; test
+    accuracy with its interval), and the paired difference, the second minus the first."""
     rows, right, resampled, values = [], [], [], []
     for name in dict.fromkeys(curve["configuration"]):
         one = curve[curve["configuration"] == name]
@@ -118,27 +149,59 @@ def accuracy(curve: pd.DataFrame, predictions: pd.DataFrame, target: float) -> t
         num_labels = int(max(predictions["label"].max(), predictions["predicted"].max())) + 1
         resampled.append(bootstrap(labels, predicted, num_labels, ("accuracy",))["accuracy"])
         low, high = interval(values[-1], resampled[-1])
-        rows.append({"configuration": name, "seconds": seconds.to_numpy(), "whole": one.groupby("seed")["seconds"].max(),
-                     "accuracy": values[-1].mean(), "low": max(0.0, low), "high": min(1.0, high)})  # fmt: skip
+        rows.append(
+            {
+                "configuration": name,
+                "seconds": seconds.to_numpy(),
+                "whole": one.groupby("seed")["seconds"].max(),
+                "accuracy": values[-1].mean(),
+                "low": max(0.0, low),
+                "high": min(1.0, high),
+            }
+        )
     apart = values[1] - values[0]
     low, high = interval(apart, resampled[1] - resampled[0])
-    return rows, {"difference": apart.mean(), "low": low, "high": high, "p": mcnemar(right[1], right[0])}
+    return rows, {
+        "difference": apart.mean(),
+        "low": low,
+        "high": high,
+        "p": mcnemar(right[1], right[0]),
+    }
 
 
 def accuracy_section(folder: Path, about: dict) -> tuple[str, str]:
     """The section, and its part of the first sentence."""
     target, learned = about["settings"]["target"], about["learned"]
-    rows, apart = accuracy(pd.read_csv(folder / "accuracy.csv"), pd.read_csv(folder / "predictions.csv"), target)
+    rows, apart = accuracy(
+        pd.read_csv(folder / "accuracy.csv"), pd.read_csv(folder / "predictions.csv"), target
+    )
 
     def told(seconds):
         return ", ".join("not reached" if s != s else f"{s:.1f}" for s in seconds)
 
     table = pipe(
-        ["configuration", f"seconds to {target:.0%}, by seed", "mean", "seconds in all, mean", "test accuracy (%)"],
-        [[r["configuration"], told(r["seconds"]), told([r["seconds"].mean()] if r["seconds"].size and
-          not np.isnan(r["seconds"]).any() else [np.nan]), f"{r['whole'].mean():.1f}",
-          f"{100 * r['accuracy']:.2f} [{100 * r['low']:.2f}, {100 * r['high']:.2f}]"] for r in rows],
-    )  # fmt: skip
+        [
+            "configuration",
+            f"seconds to {target:.0%}, by seed",
+            "mean",
+            "seconds in all, mean",
+            "test accuracy (%)",
+        ],
+        [
+            [
+                r["configuration"],
+                told(r["seconds"]),
+                told(
+                    [r["seconds"].mean()]
+                    if r["seconds"].size and not np.isnan(r["seconds"]).any()
+                    else [np.nan]
+                ),
+                f"{r['whole'].mean():.1f}",
+                f"{100 * r['accuracy']:.2f} [{100 * r['low']:.2f}, {100 * r['high']:.2f}]",
+            ]
+            for r in rows
+        ],
+    )
     stands = (apart["low"] > 0 or apart["high"] < 0) and apart["p"] < 0.05
     points = "{:+.1f} points (95 % interval {:+.1f} to {:+.1f}, p = {:.2f})".format(
         *(100 * apart[name] for name in ("difference", "low", "high")), apart["p"]
@@ -149,9 +212,7 @@ def accuracy_section(folder: Path, about: dict) -> tuple[str, str]:
         gain = rows[0]["seconds"] / rows[1]["seconds"]
     sooner = ""
     if not np.isnan(gain).any():
-        sooner = (
-            f" To a dev accuracy of {target:.0%} it trains {gain.mean():.1f} times as fast (mean of {several} seeds)."
-        )
+        sooner = f" To a dev accuracy of {target:.0%} it trains {gain.mean():.1f} times as fast (mean of {several} seeds)."
     few = ""
     if learned["train"] < 200 * about["settings"]["batch_size"]:
         few = " On so few rows Trainer groups by length within a quarter of them, which leaves more padding than above."
@@ -168,10 +229,16 @@ def accuracy_section(folder: Path, about: dict) -> tuple[str, str]:
 
 def tokenization_section(table: pd.DataFrame) -> str:
     rows = [
-        [r["by"], f"{r['rows']:,}", f"{r['seconds']:.2f}", f"{r['rows'] / r['seconds']:,.0f}", f"{r['peak_mib']:,.0f}",
-         f"{max(0, r['added_mib']) * 1024 / r['rows']:.1f}"]
+        [
+            r["by"],
+            f"{r['rows']:,}",
+            f"{r['seconds']:.2f}",
+            f"{r['rows'] / r['seconds']:,.0f}",
+            f"{r['peak_mib']:,.0f}",
+            f"{max(0, r['added_mib']) * 1024 / r['rows']:.1f}",
+        ]
         for r in table.sort_values(["by", "rows"], ascending=[False, True]).to_dict("records")
-    ]  # fmt: skip
+    ]
     said = []
     for by, part in table.sort_values("rows").groupby("by", sort=False):
         if len(part) > 1:
@@ -180,7 +247,14 @@ def tokenization_section(table: pd.DataFrame) -> str:
             said.append(
                 f"from {few['rows']:,} to {many['rows']:,} rows ({grown:.3g}-fold), {by} takes {took:.1f} times as long"
             )
-    names = ["by", "rows", "seconds", "rows/s", "peak memory (MiB)", "added by tokenizing (KiB a row)"]
+    names = [
+        "by",
+        "rows",
+        "seconds",
+        "rows/s",
+        "peak memory (MiB)",
+        "added by tokenizing (KiB a row)",
+    ]
     return f"""
 ## Tokenization, and cost against rows
 
@@ -193,10 +267,24 @@ Each row is a process of its own. `datasets.map` is batched, with the fast token
 
 def profile_section(table: pd.DataFrame) -> str:
     total = table["ms"].sum()
-    groups = table.groupby("group").agg(ms=("ms", "sum"), calls=("calls", "sum")).sort_values("ms", ascending=False)
-    top = table.sort_values("ms", ascending=False).drop_duplicates("group").set_index("group")["operator"]
+    groups = (
+        table.groupby("group")
+        .agg(ms=("ms", "sum"), calls=("calls", "sum"))
+        .sort_values("ms", ascending=False)
+    )
+    top = (
+        table.sort_values("ms", ascending=False)
+        .drop_duplicates("group")
+        .set_index("group")["operator"]
+    )
     rows = [
-        [group, f"{r['ms'] / total:.1%}", f"{r['ms']:,.1f}", f"{r['calls']:,.0f}", f"`{top[group]}`"]
+        [
+            group,
+            f"{r['ms'] / total:.1%}",
+            f"{r['ms']:,.1f}",
+            f"{r['calls']:,.0f}",
+            f"`{top[group]}`",
+        ]
         for group, r in groups.head(10).to_dict("index").items()
     ]
     name = table["configuration"].iloc[0]
@@ -235,7 +323,10 @@ def write(folder: Path) -> None:
         return "{:.1f} times (95 % interval {:.1f} to {:.1f})".format(*best[header])
 
     section, sooner = accuracy_section(folder, about) if settings["accuracy"] else ("", "")
-    kept, threads = quiet["round"].nunique(), f"{machine['threads']} thread{'s' * (machine['threads'] > 1)}"
+    kept, threads = (
+        quiet["round"].nunique(),
+        f"{machine['threads']} thread{'s' * (machine['threads'] > 1)}",
+    )
     without = f"; {len(dropped)} of {len(dropped) + kept} rounds are left out" if dropped else ""
     numbers = "round " + ", ".join(map(str, dropped)) if dropped else "none"
     page = f"""# How fast is this training loop beside Hugging Face Trainer?

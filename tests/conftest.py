@@ -1,4 +1,5 @@
-"""Shared parts: tiny real transformers and tokenizers, built here; a run store of each test's own; no network."""
+"""Shared parts: tiny real transformers and tokenizers, built here; a run store of each test's
+own; no network."""
 
 import os
 
@@ -14,8 +15,15 @@ import pytest
 import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
-WORDS = [f"{a}{b}" for a in ("ka", "lo", "mi", "nu", "pe", "ri", "so", "ta") for b in ("na", "be", "ci", "do", "fu")]
-SPECIAL = {"bert": ("[PAD]", "[UNK]", "[CLS]", "[SEP]"), "roberta": ("<s>", "<pad>", "</s>", "<unk>")}
+WORDS = [
+    f"{a}{b}"
+    for a in ("ka", "lo", "mi", "nu", "pe", "ri", "so", "ta")
+    for b in ("na", "be", "ci", "do", "fu")
+]
+SPECIAL = {
+    "bert": ("[PAD]", "[UNK]", "[CLS]", "[SEP]"),
+    "roberta": ("<s>", "<pad>", "</s>", "<unk>"),
+}
 
 
 def save_tiny(folder, kind: str = "bert", hidden: int = 32, layers: int = 2):
@@ -24,7 +32,10 @@ def save_tiny(folder, kind: str = "bert", hidden: int = 32, layers: int = 2):
 
     special = SPECIAL["roberta" if kind == "roberta" else "bert"]
     vocabulary = {word: i for i, word in enumerate([*special, *WORDS])}
-    names = {"bert": ("[PAD]", "[UNK]", "[CLS]", "[SEP]"), "roberta": ("<pad>", "<unk>", "<s>", "</s>")}
+    names = {
+        "bert": ("[PAD]", "[UNK]", "[CLS]", "[SEP]"),
+        "roberta": ("<pad>", "<unk>", "<s>", "</s>"),
+    }
     pad, unknown, start, end = names["roberta" if kind == "roberta" else "bert"]
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=unknown))
     tokenizer.normalizer = normalizers.Lowercase()
@@ -35,15 +46,29 @@ def save_tiny(folder, kind: str = "bert", hidden: int = 32, layers: int = 2):
         special_tokens=[(start, vocabulary[start]), (end, vocabulary[end])],
     )
     wrapped = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token=pad, unk_token=unknown, cls_token=start, sep_token=end,
-        model_max_length=64, model_input_names=["input_ids", "attention_mask"],
-    )  # fmt: skip
+        tokenizer_object=tokenizer,
+        pad_token=pad,
+        unk_token=unknown,
+        cls_token=start,
+        sep_token=end,
+        model_max_length=64,
+        model_input_names=["input_ids", "attention_mask"],
+    )
     wrapped.save_pretrained(folder)
-    sizes = {"hidden_size": hidden, "num_hidden_layers": layers, "num_attention_heads": 4, "intermediate_size": 64}
+    sizes = {
+        "hidden_size": hidden,
+        "num_hidden_layers": layers,
+        "num_attention_heads": 4,
+        "intermediate_size": 64,
+    }
     if kind == "distilbert":
         sizes = {"dim": hidden, "n_layers": layers, "n_heads": 4, "hidden_dim": 64}
     config = AutoConfig.for_model(
-        kind, vocab_size=len(vocabulary), max_position_embeddings=70, pad_token_id=vocabulary[pad], **sizes
+        kind,
+        vocab_size=len(vocabulary),
+        max_position_embeddings=70,
+        pad_token_id=vocabulary[pad],
+        **sizes,
     )
     torch.manual_seed(0)
     AutoModel.from_config(config).save_pretrained(folder)

@@ -4,9 +4,10 @@ import os
 import signal
 import sys
 
-from lib import launch, training
+from lib import training
 from lib.errors import InputError
-from lib.parallel import team
+from lib.fast import launch
+from lib.fast.parallel import team
 
 seed_step = training.seed_step
 

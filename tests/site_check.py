@@ -1,8 +1,9 @@
 """Look at the built site in headless Chromium: `python -m tests.site_check SITE [SCREENSHOTS]`.
 
-Each page is opened from the file system, as wide as a desktop and as a phone, light and dark. Wrong is: a body wider
-than its window, a request that fails or leaves the file system, text with less contrast to what is behind it than WCAG
-asks for (4.5 to 1; large text 3 to 1), an image that does not show or has no alternative text, an error in the console.
+Each page is opened from the file system, as wide as a desktop and as a phone, light and dark. Wrong
+is: a body wider than its window, a request that fails or leaves the file system, text with less
+contrast to what is behind it than WCAG asks for (4.5 to 1; large text 3 to 1), an image that does
+not show or has no alternative text, an error in the console.
 """
 
 import base64
@@ -48,16 +49,32 @@ LOOK = """(() => {
 
 
 def browser() -> str | None:
-    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    return next(
+        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+    )
 
 
 @contextlib.contextmanager
 def tab():
-    """A function that sends a command of the DevTools protocol to a page and returns the answer; and the events."""
+    """A function that sends a command of the DevTools protocol to a page and returns the answer;
+    and the events."""
     with tempfile.TemporaryDirectory() as home:
-        flags = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--disable-background-networking"]
-        flags += ["--remote-debugging-port=0", f"--user-data-dir={home}", "--remote-allow-origins=*", "about:blank"]
-        chromium = subprocess.Popen([browser(), *flags], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        flags = [
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--hide-scrollbars",
+            "--disable-background-networking",
+        ]
+        flags += [
+            "--remote-debugging-port=0",
+            f"--user-data-dir={home}",
+            "--remote-allow-origins=*",
+            "about:blank",
+        ]
+        chromium = subprocess.Popen(
+            [browser(), *flags], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         try:
             port = Path(home, "DevToolsActivePort")
             for _ in range(600):
@@ -78,7 +95,9 @@ def tab():
                 return answer["result"]
 
             page = send("Target.createTarget", url="about:blank")["targetId"]
-            session["sessionId"] = send("Target.attachToTarget", targetId=page, flatten=True)["sessionId"]
+            session["sessionId"] = send("Target.attachToTarget", targetId=page, flatten=True)[
+                "sessionId"
+            ]
             for domain in ("Page", "Network", "Log", "Runtime"):
                 send(f"{domain}.enable")
             yield send, events
@@ -89,33 +108,54 @@ def tab():
 
 
 def look(site: Path, pages: list[Path], shots: Path | None = None) -> list[str]:
-    """What is wrong with pages (relative to `site`); a picture of each, whole, goes to the folder `shots`."""
+    """What is wrong with pages (relative to `site`); a picture of each, whole, goes to the
+    folder `shots`."""
     wrong = []
     with tab() as (send, events):
         for page in pages:
             for width, (across, down) in WIDTHS.items():
                 for theme in ("light", "dark"):
                     events.clear()
-                    screen = {"width": across, "height": down, "deviceScaleFactor": 1, "mobile": width == "phone"}
+                    screen = {
+                        "width": across,
+                        "height": down,
+                        "deviceScaleFactor": 1,
+                        "mobile": width == "phone",
+                    }
                     send("Emulation.setDeviceMetricsOverride", **screen)
-                    send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": theme}])
+                    send(
+                        "Emulation.setEmulatedMedia",
+                        features=[{"name": "prefers-color-scheme", "value": theme}],
+                    )
                     send("Page.navigate", url=(site / page).resolve().as_uri())
                     done = "new Promise(r => document.readyState == 'complete' ? r() : addEventListener('load', r))"
                     send("Runtime.evaluate", expression=done, awaitPromise=True)
                     if shots:
                         name = f"{page.with_suffix('').as_posix().replace('/', '_')}-{width}-{theme}.png"
                         size = send("Page.getLayoutMetrics")["cssContentSize"]
-                        clip = {"x": 0, "y": 0, "width": across, "height": min(size["height"], 12_000), "scale": 1}
-                        picture = send("Page.captureScreenshot", captureBeyondViewport=True, clip=clip)["data"]
+                        clip = {
+                            "x": 0,
+                            "y": 0,
+                            "width": across,
+                            "height": min(size["height"], 12_000),
+                            "scale": 1,
+                        }
+                        picture = send(
+                            "Page.captureScreenshot", captureBeyondViewport=True, clip=clip
+                        )["data"]
                         (shots / name).write_bytes(base64.b64decode(picture))
-                    answer = send("Runtime.evaluate", expression=LOOK, awaitPromise=True, returnByValue=True)
+                    answer = send(
+                        "Runtime.evaluate", expression=LOOK, awaitPromise=True, returnByValue=True
+                    )
                     told = answer["result"]["value"]
                     for event in events:
                         method, params = event.get("method"), event.get("params", {})
                         url = params.get("request", {}).get("url", "file:")
                         if method == "Network.loadingFailed" and not params.get("canceled"):
                             told.append(f"a request failed: {params['errorText']}")
-                        if method == "Network.requestWillBeSent" and not url.startswith(("file:", "data:")):
+                        if method == "Network.requestWillBeSent" and not url.startswith(
+                            ("file:", "data:")
+                        ):
                             told.append(f"a request leaves the file system: {url}")
                         if method == "Log.entryAdded" and params["entry"]["level"] == "error":
                             told.append(params["entry"]["text"])
@@ -138,5 +178,7 @@ if __name__ == "__main__":
         shots.mkdir(parents=True, exist_ok=True)
     found = look(folder, chosen(folder), shots)
     print("\n".join(found))
-    print(f"{len(chosen(folder))} pages, {len(WIDTHS)} widths, light and dark: {len(found)} things are wrong")
+    print(
+        f"{len(chosen(folder))} pages, {len(WIDTHS)} widths, light and dark: {len(found)} things are wrong"
+    )
     sys.exit(bool(found))

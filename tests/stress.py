@@ -1,4 +1,5 @@
-"""Kill a sweep's workers again and again: `make stress` prints what was survived. Not part of `make test`."""
+"""Kill a sweep's workers again and again: `make stress` prints what was survived. Not part of
+`make test`."""
 
 import os
 import random
@@ -12,8 +13,8 @@ from pathlib import Path
 
 import yaml
 
-from lib.store import ROOT
-from lib.sweep import Sweep, storage_of
+from lib.runs.store import ROOT
+from lib.runs.sweep import Sweep, storage_of
 from tests.conftest import save_learnable, save_tiny
 
 ROUNDS = int(os.environ.get("ROUNDS", 20))
@@ -22,14 +23,23 @@ ROUNDS = int(os.environ.get("ROUNDS", 20))
 def spec_in(folder: Path) -> dict:
     """36 cells of a tiny model on tiny data."""
     data = save_learnable(folder / "data")
-    base = {"dataset": str(data), "backbone": str(save_tiny(folder / "bert")), "max_length": 16, "epochs": 1}
+    base = {
+        "dataset": str(data),
+        "backbone": str(save_tiny(folder / "bert")),
+        "max_length": 16,
+        "epochs": 1,
+    }
     rates = [f * 10**e for e in (-3, -4, -5, -6) for f in (1, 3, 5)]
-    return {"name": "stress", "base": base | {"precision": "fp32", "dev_rows": 12},
-            "space": {"batch_size": [8, 16, 32], "learning_rate": rates}}  # fmt: skip
+    return {
+        "name": "stress",
+        "base": base | {"precision": "fp32", "dev_rows": 12},
+        "space": {"batch_size": [8, 16, 32], "learning_rate": rates},
+    }
 
 
 def one_round(number: int) -> Counter:
-    """How often each of the 36 slots was finished, when one of three workers is killed at a random moment."""
+    """How often each of the 36 slots was finished, when one of three workers is killed at a
+    random moment."""
     import optuna
 
     dice = random.Random(number)
@@ -39,10 +49,19 @@ def one_round(number: int) -> Counter:
         path = Path(folder) / "spec.yaml"
         path.write_text(yaml.safe_dump(spec))
         command = [sys.executable, "-m", "lib", "sweep", str(path)]
-        options = {"cwd": ROOT, "stdout": subprocess.DEVNULL, "env": os.environ | {"OMP_NUM_THREADS": "1"}}
+        options = {
+            "cwd": ROOT,
+            "stdout": subprocess.DEVNULL,
+            "env": os.environ | {"OMP_NUM_THREADS": "1"},
+        }
         workers = [subprocess.Popen(command, **options) for _ in range(3)]
-        victim, after = dice.choice(workers), dice.randrange(32)  # by the clock, most would die while they import
-        while victim.poll() is None and len(list(Path(folder, "runs").glob("*/status.json"))) < after:
+        victim, after = (
+            dice.choice(workers),
+            dice.randrange(32),
+        )  # by the clock, most would die while they import
+        while (
+            victim.poll() is None and len(list(Path(folder, "runs").glob("*/status.json"))) < after
+        ):
             time.sleep(0.02)
         time.sleep(dice.uniform(0, 0.5))
         victim.send_signal(signal.SIGKILL)
@@ -50,12 +69,19 @@ def one_round(number: int) -> Counter:
             worker.wait()
         sweep = Sweep(**spec)
         study = optuna.load_study(study_name=f"{sweep.name}-1", storage=storage_of(sweep, None))
-        done = [t.user_attrs["slot"] for t in study.get_trials(deepcopy=False) if t.state.name == "COMPLETE"]
+        done = [
+            t.user_attrs["slot"]
+            for t in study.get_trials(deepcopy=False)
+            if t.state.name == "COMPLETE"
+        ]
         again = sum(t.state.name == "FAIL" for t in study.get_trials(deepcopy=False))
         runs = len(list(Path(folder, "runs").glob("*/status.json")))
         codes = [worker.returncode for worker in workers if worker is not victim]
-    print(f"round {number}: {len(set(done))} of 36 cells finished, {len(done) - len(set(done))} twice, {runs} runs, "
-          f"{again} taken again from the dead worker, others ended with {codes}", flush=True)  # fmt: skip
+    print(
+        f"round {number}: {len(set(done))} of 36 cells finished, {len(done) - len(set(done))} twice, {runs} runs, "
+        f"{again} taken again from the dead worker, others ended with {codes}",
+        flush=True,
+    )
     return Counter(done)
 
 

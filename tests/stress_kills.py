@@ -1,4 +1,5 @@
-"""Kill a run at random moments until it is finished, again and again, and compare its bytes: part of `make stress`."""
+"""Kill a run at random moments until it is finished, again and again, and compare its bytes:
+part of `make stress`."""
 
 import os
 import random
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import yaml
 
-from lib.store import ROOT, Run
+from lib.runs.store import ROOT, Run
 from tests.conftest import save_learnable, save_tiny
 
 ROUNDS = int(os.environ.get("ROUNDS", 20))
@@ -19,8 +20,19 @@ ROUNDS = int(os.environ.get("ROUNDS", 20))
 def spec_in(folder: Path) -> Path:
     """A run of a tiny model with dropout, in pieces of a batch, for some seconds."""
     data = save_learnable(folder / "data", train=400, test=50)
-    spec = {"dataset": str(data), "backbone": str(save_tiny(folder / "bert")), "max_length": 16, "epochs": 12}
-    spec |= {"accumulation": 2, "batch_size": 8, "dev_rows": 50, "tracker": "none", "checkpoint_every": "20 steps"}
+    spec = {
+        "dataset": str(data),
+        "backbone": str(save_tiny(folder / "bert")),
+        "max_length": 16,
+        "epochs": 12,
+    }
+    spec |= {
+        "accumulation": 2,
+        "batch_size": 8,
+        "dev_rows": 50,
+        "tracker": "none",
+        "checkpoint_every": "20 steps",
+    }
     path = folder / "run.yaml"
     path.write_text(yaml.safe_dump(spec))
     return path
@@ -31,7 +43,10 @@ def files_of(runs: Path) -> dict[str, bytes]:
     run = Run(next(path.parent for path in runs.glob("*/status.json")))
     timeless = [name for name in run.history if "second" not in name]
     files = {path.name: path.read_bytes() for path in sorted((run.folder / "model").iterdir())}
-    files |= {name: (run.folder / name).read_bytes() for name in ("predictions.parquet", "test_predictions.txt")}
+    files |= {
+        name: (run.folder / name).read_bytes()
+        for name in ("predictions.parquet", "test_predictions.txt")
+    }
     return files | {"history": run.history[timeless].to_json().encode()}
 
 
@@ -41,7 +56,9 @@ def train(spec: Path, runs: Path, kill_after: float | None) -> bool:
     command = [sys.executable, "-m", "lib", "train", str(spec)]
     process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
     if kill_after is not None:
-        while process.poll() is None and not list(runs.glob("*/config.json")):  # most of it would die importing, else
+        while process.poll() is None and not list(
+            runs.glob("*/config.json")
+        ):  # most of it would die importing, else
             time.sleep(0.01)
         time.sleep(kill_after)
         process.kill()
@@ -64,8 +81,13 @@ if __name__ == "__main__":
             found = files_of(runs)
             differ = [name for name in wanted if found.get(name) != wanted[name]]
             kills, same = kills + killed, same + (not differ)
-            print(f"round {number}: killed {killed} times, {sum(map(len, wanted.values())):,} bytes in {len(wanted)} "
-                  f"files compared, {', '.join(differ) or 'none'} differ", flush=True)  # fmt: skip
-        print(f"{same} of {ROUNDS} runs end with the bytes of the one that was not killed; {kills} kills survived, "
-              f"{torn} of them while a checkpoint was written")  # fmt: skip
+            print(
+                f"round {number}: killed {killed} times, {sum(map(len, wanted.values())):,} bytes in {len(wanted)} "
+                f"files compared, {', '.join(differ) or 'none'} differ",
+                flush=True,
+            )
+        print(
+            f"{same} of {ROUNDS} runs end with the bytes of the one that was not killed; {kills} kills survived, "
+            f"{torn} of them while a checkpoint was written"
+        )
         sys.exit(same != ROUNDS)

@@ -1,12 +1,15 @@
-"""Three workers share a sweep through PostgreSQL, and one is killed: `make sweep-postgres`. Not part of `make test`.
+"""Three workers share a sweep through PostgreSQL, and one is killed: `make sweep-postgres`. Not
+part of `make test`.
 
-A throw-away server is started on loopback. Each round gives three workers an empty database, kills one of them at a
-random moment, and counts: every cell is finished once, and trained once, save for the one that the dead worker held.
-In half of the rounds each worker has a run store of its own, as on machines that share nothing but the database, and
-all begin in the same instant, which is when they are likeliest to take the same cell.
+A throw-away server is started on loopback. Each round gives three workers an empty database, kills
+one of them at a random moment, and counts: every cell is finished once, and trained once, save for
+the one that the dead worker held. In half of the rounds each worker has a run store of its own, as
+on machines that share nothing but the database, and all begin in the same instant, which is when
+they are likeliest to take the same cell.
 
-It needs PostgreSQL's server programs (Debian and Ubuntu: apt install postgresql) and a driver for Python
-(.venv/bin/python -m pip install "psycopg[binary]"); without them it says so and ends well. ROUNDS=20 runs more rounds.
+It needs PostgreSQL's server programs (Debian and Ubuntu: apt install postgresql) and a driver for
+Python (.venv/bin/python -m pip install "psycopg[binary]"); without them it says so and ends well.
+ROUNDS=20 runs more rounds.
 """
 
 import importlib.util
@@ -28,8 +31,8 @@ from pathlib import Path
 
 import yaml
 
-from lib.store import ROOT
-from lib.sweep import Sweep, storage_of
+from lib.runs.store import ROOT
+from lib.runs.sweep import Sweep, storage_of
 from tests.stress import spec_in
 
 ROUNDS = int(os.environ.get("ROUNDS", 4))
@@ -40,7 +43,7 @@ DRIVERS = ("psycopg", "psycopg2")
 AT_ONCE = """
 import sys, time
 from pathlib import Path
-import lib.sweep
+import lib.runs.sweep
 from lib.__main__ import main
 start = Path(sys.argv.pop(1))
 print("ready", flush=True)
@@ -51,16 +54,27 @@ main()
 
 
 def server_programs() -> Path | None:
-    """The folder of initdb and pg_ctl: the one on PATH, else Debian's newest, which keeps them off PATH."""
+    """The folder of initdb and pg_ctl: the one on PATH, else Debian's newest, which keeps them
+    off PATH."""
     found = shutil.which("initdb")
     versions = Path("/usr/lib/postgresql").glob("*/bin")
-    debian = sorted(versions, key=lambda folder: [int(n) for n in folder.parent.name.split(".") if n.isdigit()])
+    debian = sorted(
+        versions, key=lambda folder: [int(n) for n in folder.parent.name.split(".") if n.isdigit()]
+    )
     folders = [Path(found).resolve().parent] if found else debian[::-1]
-    return next((folder for folder in folders if (folder / "pg_ctl").exists() and (folder / "initdb").exists()), None)
+    return next(
+        (
+            folder
+            for folder in folders
+            if (folder / "pg_ctl").exists() and (folder / "initdb").exists()
+        ),
+        None,
+    )
 
 
 def driver() -> str | None:
-    """The Python driver to name in the URL, for SQLAlchemy's default is not the same in every version."""
+    """The Python driver to name in the URL, for SQLAlchemy's default is not the same in every
+    version."""
     return next((name for name in DRIVERS if importlib.util.find_spec(name)), None)
 
 
@@ -71,7 +85,8 @@ def free_port() -> int:
 
 
 def server_account() -> pwd.struct_passwd | None:
-    """Whom the server runs as: the caller (None), or where that is root, whom PostgreSQL refuses, someone else."""
+    """Whom the server runs as: the caller (None), or where that is root, whom PostgreSQL
+    refuses, someone else."""
     if os.geteuid() != 0:
         return None
     names = {account.pw_name: account for account in pwd.getpwall()}
@@ -97,7 +112,9 @@ def server(programs: Path) -> Iterator[str]:
         def do(program: str, *arguments: str, check: bool = True) -> None:
             subprocess.run([programs / program, "-D", data, *arguments], check=check, **options)
 
-        settings = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off"
+        settings = (
+            f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off"
+        )
         access = ("--username=sweep", f"--pwfile={secret}", "--auth=scram-sha-256")
         do("initdb", *access, "--no-sync", "--encoding=UTF8", "--locale=C")
         try:
@@ -110,7 +127,8 @@ def server(programs: Path) -> Iterator[str]:
 
 
 def new_database(address: str, name: str) -> str:
-    """The URL of an empty database, so that every round has its tables made by three workers at once."""
+    """The URL of an empty database, so that every round has its tables made by three workers at
+    once."""
     import sqlalchemy
 
     url = f"postgresql+{driver()}://{address}"
@@ -122,8 +140,11 @@ def new_database(address: str, name: str) -> str:
 
 
 @contextmanager
-def worker_processes(folder: Path, url: str, stores: list[Path], at_once: bool) -> Iterator[list[subprocess.Popen]]:
-    """A worker for each store; what they print goes to worker-0.log and so on. None outlives the block."""
+def worker_processes(
+    folder: Path, url: str, stores: list[Path], at_once: bool
+) -> Iterator[list[subprocess.Popen]]:
+    """A worker for each store; what they print goes to worker-0.log and so on. None outlives the
+    block."""
     start = folder / "start"
     python = [sys.executable, *(["-c", AT_ONCE, str(start)] if at_once else ["-m", "lib"])]
     workers = []
@@ -132,7 +153,11 @@ def worker_processes(folder: Path, url: str, stores: list[Path], at_once: bool) 
             own = os.environ | {"OMP_NUM_THREADS": "1", "RUNS_DIR": str(runs)}
             with (folder / f"worker-{number}.log").open("wb") as log:
                 to = {"cwd": ROOT, "env": own, "stdout": log, "stderr": subprocess.STDOUT}
-                workers.append(subprocess.Popen([*python, "sweep", f"{folder}/spec.yaml", "--storage", url], **to))
+                workers.append(
+                    subprocess.Popen(
+                        [*python, "sweep", f"{folder}/spec.yaml", "--storage", url], **to
+                    )
+                )
         while at_once and told(folder, "ready") < sum(worker.poll() is None for worker in workers):
             time.sleep(0.02)
         start.touch()
@@ -153,9 +178,16 @@ def trainings(folder: Path) -> int:
     return told(folder, "epoch 1/1: ")
 
 
-def kill_one(workers: list[subprocess.Popen], folder: Path, dice: random.Random) -> subprocess.Popen:
-    """Kill a worker at a random moment: after so many trainings, or, for none, while the workers are starting."""
-    victim, after, deadline = dice.choice(workers), dice.randrange(CELLS * 3 // 4), time.monotonic() + PATIENCE
+def kill_one(
+    workers: list[subprocess.Popen], folder: Path, dice: random.Random
+) -> subprocess.Popen:
+    """Kill a worker at a random moment: after so many trainings, or, for none, while the workers
+    are starting."""
+    victim, after, deadline = (
+        dice.choice(workers),
+        dice.randrange(CELLS * 3 // 4),
+        time.monotonic() + PATIENCE,
+    )
     while trainings(folder) < after and victim.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
     time.sleep(dice.uniform(0, 1) if after else dice.uniform(0, 12))
@@ -171,13 +203,20 @@ def wait(workers: list[subprocess.Popen]) -> list[int]:
     return [number for number, worker in enumerate(workers) if worker.poll() is None]
 
 
-def faults(trials: list, folder: Path, workers: list[subprocess.Popen], victim: subprocess.Popen) -> list[str]:
-    """What is wrong after a round, in words; nothing if every cell was finished once and trained once.
+def faults(
+    trials: list, folder: Path, workers: list[subprocess.Popen], victim: subprocess.Popen
+) -> list[str]:
+    """What is wrong after a round, in words; nothing if every cell was finished once and trained
+    once.
 
     Only the cell that the dead worker held, if it held one, may have been begun and trained again.
     """
     done = Counter(t.user_attrs["slot"] for t in trials if t.state.name == "COMPLETE")
-    holders = [t.user_attrs.get("worker", {}).get("pid", victim.pid) for t in trials if t.state.name == "FAIL"]
+    holders = [
+        t.user_attrs.get("worker", {}).get("pid", victim.pid)
+        for t in trials
+        if t.state.name == "FAIL"
+    ]
     again = holders.count(victim.pid)
     keys = Counter(path.parent.name for path in folder.glob("runs-*/*/status.json"))
     counts = {
@@ -208,7 +247,8 @@ def trials_of(spec: dict, url: str) -> list:
 
 
 def one_round(number: int, address: str, apart: bool) -> list[str]:
-    """The faults of a sweep whose workers have one store, or one each and begin at once. Says what came of it."""
+    """The faults of a sweep whose workers have one store, or one each and begin at once. Says
+    what came of it."""
     begin = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="sweep-") as name:
         folder = Path(name)
@@ -220,13 +260,18 @@ def one_round(number: int, address: str, apart: bool) -> list[str]:
             victim = kill_one(workers, folder, random.Random(number))
             hanging = wait(workers)
         trials = trials_of(spec, url)
-        found = faults(trials, folder, workers, victim) + [f"worker {number} hung" for number in hanging]
+        found = faults(trials, folder, workers, victim) + [
+            f"worker {number} hung" for number in hanging
+        ]
         if found:
             print("\n".join(log.read_text()[-3000:] for log in sorted(folder.glob("worker-*.log"))))
         again = sum(t.state.name == "FAIL" for t in trials)
-        print(f"round {number}, {'a store each' if apart else 'one store'}: {trainings(folder)} trainings for {CELLS} "
-              f"cells, {again} begun again, {'one' if victim.returncode < 0 else 'no'} worker killed, "
-              f"{time.perf_counter() - begin:.0f} s: {', '.join(found) or 'every cell once'}", flush=True)  # fmt: skip
+        print(
+            f"round {number}, {'a store each' if apart else 'one store'}: {trainings(folder)} trainings for {CELLS} "
+            f"cells, {again} begun again, {'one' if victim.returncode < 0 else 'no'} worker killed, "
+            f"{time.perf_counter() - begin:.0f} s: {', '.join(found) or 'every cell once'}",
+            flush=True,
+        )
     return found
 
 
@@ -234,14 +279,22 @@ def main() -> int:
     """The exit status: 0 if nothing was wrong, or nothing could be checked here."""
     programs = server_programs()
     if not programs:
-        print("skipped: PostgreSQL's server programs are not installed; on Debian or Ubuntu: apt install postgresql")
+        print(
+            "skipped: PostgreSQL's server programs are not installed; on Debian or Ubuntu: apt install postgresql"
+        )
         return 0
     if not driver():
-        print(f'skipped: no PostgreSQL driver for Python; {sys.executable} -m pip install "psycopg[binary]"')
+        print(
+            f'skipped: no PostgreSQL driver for Python; {sys.executable} -m pip install "psycopg[binary]"'
+        )
         return 0
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the server is stopped then, too
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit(143)
+    )  # so that the server is stopped then, too
     with server(programs) as address:
-        good = sum(not one_round(number, address, apart=number % 2 == 0) for number in range(1, ROUNDS + 1))
+        good = sum(
+            not one_round(number, address, apart=number % 2 == 0) for number in range(1, ROUNDS + 1)
+        )
     print(f"{good} of {ROUNDS} rounds: every cell finished exactly once")
     return int(good != ROUNDS)
 

@@ -1,41 +1,81 @@
-"""The study of the originals' bugs end to end on a tiny transformer, and which runs stand for a bug."""
+"""The study of the originals' bugs end to end on a tiny transformer, and which runs stand for a
+bug."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from lib import originals, study
+from lib.analysis import originals
+from lib.analysis.predictions import Predictions
 from lib.errors import InputError
-from lib.predictions import Predictions
-from lib.verify import verify
+from lib.publish import study
+from lib.publish.verify import verify
 
-BUGS = ("padding_read", "wrong_pad", "first_evaluation", "no_square", "swapped_rates", "test_chooses")
+BUGS = (
+    "padding_read",
+    "wrong_pad",
+    "first_evaluation",
+    "no_square",
+    "swapped_rates",
+    "test_chooses",
+)
 FILES = {
-    "README.md", "predictions.parquet", "history.csv", "environment.json", "audit.csv", "leaks.csv", "runs.csv",
-    "effects.png", *(f"{bug}{end}.csv" for bug in BUGS for end in ("", "_effects")),
-}  # fmt: skip
+    "README.md",
+    "predictions.parquet",
+    "history.csv",
+    "environment.json",
+    "audit.csv",
+    "leaks.csv",
+    "runs.csv",
+    "effects.png",
+    *(f"{bug}{end}.csv" for bug in BUGS for end in ("", "_effects")),
+}
 
 
 def test_the_study_makes_its_page(tiny, folder, monkeypatch, tmp_path):
     monkeypatch.setattr(study, "RESULTS", tmp_path / "results")
-    small = {"dataset": str(folder), "train_rows": 0, "dev_rows": 12, "test_rows": 0, "max_length": 16, "layers": 0}
-    small |= {"backbone": tiny["bert"], "epochs": 2, "batch_size": 8, "learning_rate": 3e-3, "seeds": [1, 2]}
+    small = {
+        "dataset": str(folder),
+        "train_rows": 0,
+        "dev_rows": 12,
+        "test_rows": 0,
+        "max_length": 16,
+        "layers": 0,
+    }
+    small |= {
+        "backbone": tiny["bert"],
+        "epochs": 2,
+        "batch_size": 8,
+        "learning_rate": 3e-3,
+        "seeds": [1, 2],
+    }
     small |= {"student_layers": [1], "learning_rates": []}
     page = study.run_study("audit", overrides=small, publish_as="tiny")
     assert {file.name for file in page.iterdir()} - {"without_leaks.csv"} == FILES
     text = (page / "README.md").read_text()
-    assert text.index("## Findings") < text.index("## Heads that read padding") < text.index("## How it was made")
+    assert (
+        text.index("## Findings")
+        < text.index("## Heads that read padding")
+        < text.index("## How it was made")
+    )
     assert "of 6** bugs of the original studies" in text and text.count("The claim **") == 6
     compared, wrong, left = verify(page)
     assert compared > 200 and not wrong and not left
     p = Predictions.read(page / "predictions.parquet")
     table = originals.bug_scores(p, bug="padding_read")
     both = [(what, bug) for what in ("weighted average", "LSTM") for bug in ("off", "on")]
-    assert sorted(zip(table["what"], table["bug"], strict=True)) == sorted([("cls", "either"), *both])
-    assert originals.bug_scores(p, bug="swapped_rates")["what"].tolist() == ["Adagrad"] * 2 + ["Adadelta"] * 2
+    assert sorted(zip(table["what"], table["bug"], strict=True)) == sorted(
+        [("cls", "either"), *both]
+    )
+    assert (
+        originals.bug_scores(p, bug="swapped_rates")["what"].tolist()
+        == ["Adagrad"] * 2 + ["Adadelta"] * 2
+    )
     assert originals.bug_effects(p, bug="no_square")["compared"].tolist() == [
-        "off − labels alone", "on − labels alone", "on − off"
-    ]  # fmt: skip
+        "off − labels alone",
+        "on − labels alone",
+        "on − off",
+    ]
 
 
 ROWS = 40
@@ -48,18 +88,34 @@ def right(first: int) -> np.ndarray:
 
 
 def predictions(*runs: tuple[dict, list, list]) -> Predictions:
-    """Runs from what they were, and which documents are right (rows,) after each epoch, on dev and on test."""
+    """Runs from what they were, and which documents are right (rows,) after each epoch, on dev
+    and on test."""
     about, frames = {}, []
     for i, (config, dev, test) in enumerate(runs):
         key = f"{i:016d}"
-        base = {"backbone": "tiny", "head": originals.HEAD, "optimizer": "adam", "learning_rate": 0.1, "seed": 1}
+        base = {
+            "backbone": "tiny",
+            "head": originals.HEAD,
+            "optimizer": "adam",
+            "learning_rate": 0.1,
+            "seed": 1,
+        }
         chosen = 1 + int(np.argmax([np.mean(found) for found in dev])) if dev else 0
-        about[key] = {"config": base | {"weight_decay": 0.0, "distil": None} | config, "chosen_epoch": chosen}
+        about[key] = {
+            "config": base | {"weight_decay": 0.0, "distil": None} | config,
+            "chosen_epoch": chosen,
+        }
         about[key] |= {"status": "finished", "last_epoch": len(dev)}
         for split, parts in (("dev", dev), ("test", test)):
             for epoch, found in enumerate(parts, 1):
                 logits = np.where(found == (LABELS == 1), 1.0, -1.0)
-                columns = {"label": LABELS, "logit_0": -logits, "logit_1": logits, "row": np.arange(ROWS), "tokens": 9}
+                columns = {
+                    "label": LABELS,
+                    "logit_0": -logits,
+                    "logit_1": logits,
+                    "row": np.arange(ROWS),
+                    "tokens": 9,
+                }
                 frames.append(pd.DataFrame({"run": key, "split": split, "epoch": epoch} | columns))
     return Predictions(pd.concat(frames, ignore_index=True), about, ("no", "yes"))
 
@@ -73,32 +129,47 @@ CLS = flat(25, head="cls")
 
 def scores(p: Predictions, bug: str, **settings) -> dict:
     table = originals.bug_scores(p, bug=bug, **settings)
-    return {(row["what"], row["bug"]): round(ROWS * row["accuracy"]) for row in table.to_dict("records")}
+    return {
+        (row["what"], row["bug"]): round(ROWS * row["accuracy"]) for row in table.to_dict("records")
+    }
 
 
 def test_first_evaluation_ranks_a_fast_starter_above_the_best_cell():
     fast = {"learning_rate": 1.0}, [right(30), right(20)], [right(28), right(19)]
     slow = {"learning_rate": 0.1}, [right(22), right(38)], [right(21), right(36)]
     p = predictions(CLS, fast, slow)
-    assert scores(p, "first_evaluation") == {("winner of the grid", "off"): 36, ("winner of the grid", "on"): 28}
+    assert scores(p, "first_evaluation") == {
+        ("winner of the grid", "off"): 36,
+        ("winner of the grid", "on"): 28,
+    }
     told = originals.claim(p, bug="first_evaluation")
-    assert "adam at 1 instead of adam at 0.1 with seed 1" in told and told.endswith("**changes** here.")
+    assert "adam at 1 instead of adam at 0.1 with seed 1" in told and told.endswith(
+        "**changes** here."
+    )
     row = originals.bug_effects(p, bug="first_evaluation").iloc[0]
     assert row["compared"] == "on − off" and row["accuracy"] == pytest.approx(-8 / ROWS)
-    both = predictions(CLS, fast, ({"learning_rate": 0.1}, [right(31), right(38)], [right(21), right(36)]))
+    both = predictions(
+        CLS, fast, ({"learning_rate": 0.1}, [right(31), right(38)], [right(21), right(36)])
+    )
     assert originals.claim(both, bug="first_evaluation").endswith("**does not change** here.")
 
 
 def test_documents_that_choose_flatter_what_they_choose():
     half = originals._half(LABELS)
     assert half.sum() == 20 and half[LABELS == 0].sum() == 10
-    run = {}, [right(10), right(20), right(15)], [half, right(12), ~half | (np.arange(ROWS) == np.argmax(half))]
+    run = (
+        {},
+        [right(10), right(20), right(15)],
+        [half, right(12), ~half | (np.arange(ROWS) == np.argmax(half))],
+    )
     p = predictions(CLS, run)
     found = scores(p, "test_chooses")
     assert found["epoch", "off"] == 12 and found["epoch", "on"] == 21
     # one half chooses epoch 1, where the other is all wrong, and that chooses epoch 3, where one of the first is right
     assert found["epoch", "other half chooses"] == 1
-    assert originals.bug_effects(p, bug="test_chooses")["accuracy"].iloc[2] == pytest.approx(9 / ROWS)
+    assert originals.bug_effects(p, bug="test_chooses")["accuracy"].iloc[2] == pytest.approx(
+        9 / ROWS
+    )
     cells = predictions(CLS, run, ({"learning_rate": 0.2}, [right(12)], [right(30)]))
     assert scores(cells, "test_chooses")["epoch", "on"] == 21
     assert scores(cells, "test_chooses")["epoch and cell", "on"] == 30
@@ -108,19 +179,40 @@ def test_each_default_has_its_own_factors_and_dev_chooses_among_them():
     def cell(optimizer, rate, dev, test):
         return {"optimizer": optimizer, "learning_rate": rate}, [right(dev)], [right(test)]
 
-    runs = [cell("adagrad", 0.01, 30, 29), cell("adagrad", 0.001, 22, 39), cell("adagrad", 1.0, 20, 19)]
-    runs += [cell("adadelta", 1.0, 35, 33), cell("adadelta", 0.01, 20, 20), cell("adadelta", 0.001, 21, 18)]
+    runs = [
+        cell("adagrad", 0.01, 30, 29),
+        cell("adagrad", 0.001, 22, 39),
+        cell("adagrad", 1.0, 20, 19),
+    ]
+    runs += [
+        cell("adadelta", 1.0, 35, 33),
+        cell("adadelta", 0.01, 20, 20),
+        cell("adadelta", 0.001, 21, 18),
+    ]
     majority = {"backbone": "majority", "head": "native"}, [right(20)], [right(20)]
     p = predictions(CLS, flat(36), *runs, majority)
     found = scores(p, "swapped_rates", factors=[1.0, 0.1])
-    assert found == {("Adagrad", "off"): 29, ("Adagrad", "on"): 19, ("Adadelta", "off"): 33, ("Adadelta", "on"): 18}
+    assert found == {
+        ("Adagrad", "off"): 29,
+        ("Adagrad", "on"): 19,
+        ("Adadelta", "off"): 33,
+        ("Adadelta", "on"): 18,
+    }
     assert scores(p, "swapped_rates")["Adadelta", "on"] == 20
     told = originals.claim(p, bug="swapped_rates", factors=[1.0, 0.1])
-    assert "PyTorch's default Adagrad and Adadelta train (Adagrad 72.5 % and Adadelta 82.5 %)" in told
+    assert (
+        "PyTorch's default Adagrad and Adadelta train (Adagrad 72.5 % and Adadelta 82.5 %)" in told
+    )
     assert "the original's default neither trains (Adagrad 47.5 % and Adadelta 45.0 %)" in told
     assert told.endswith("**changes** here.")
-    gone = predictions(CLS, flat(36), *runs[:3], runs[3], ({"optimizer": "adadelta", "learning_rate": 0.01}, [], []),
-                       majority)  # fmt: skip
+    gone = predictions(
+        CLS,
+        flat(36),
+        *runs[:3],
+        runs[3],
+        ({"optimizer": "adadelta", "learning_rate": 0.01}, [], []),
+        majority,
+    )
     assert ("Adadelta", "on") not in scores(gone, "swapped_rates")
     assert "Adadelta without a score" in originals.claim(gone, bug="swapped_rates")
 
@@ -129,21 +221,43 @@ def test_students_and_heads_are_told_by_their_configuration():
     def student(weights, accuracy):
         return flat(accuracy, distil={"teacher": "t", "weights": weights, "temperature": 4.0})
 
-    p = predictions(CLS, flat(30), student({"hard": 1.0}, 21), student({"soft": 0.5, "hard": 0.5}, 33),
-                    student({"soft": 0.03125, "hard": 0.5}, 22))  # fmt: skip
-    assert scores(p, "no_square") == {("student", "labels alone"): 21, ("student", "off"): 33, ("student", "on"): 22}
+    p = predictions(
+        CLS,
+        flat(30),
+        student({"hard": 1.0}, 21),
+        student({"soft": 0.5, "hard": 0.5}, 33),
+        student({"soft": 0.03125, "hard": 0.5}, 22),
+    )
+    assert scores(p, "no_square") == {
+        ("student", "labels alone"): 21,
+        ("student", "off"): 33,
+        ("student", "on"): 22,
+    }
     told = originals.claim(p, bug="no_square")
     assert told.count("T²") >= 3 and "+30.0 points" in told and "**changes** here" in told
     heads = {"lstm": 30, "lstm_unmasked": 12, "lstm_unmasked_wrong_pad": 5, "lstm_wrong_pad": 1}
     found = [flat(accuracy, head=name) for name, accuracy in heads.items()]
-    p = predictions(CLS, flat(31), flat(40, optimizer="adagrad"), *found, flat(11, head=originals.HEAD + "_unmasked"))
+    p = predictions(
+        CLS,
+        flat(31),
+        flat(40, optimizer="adagrad"),
+        *found,
+        flat(11, head=originals.HEAD + "_unmasked"),
+    )
     assert scores(p, "padding_read") == {
-        ("cls", "either"): 25, ("weighted average", "off"): 31, ("weighted average", "on"): 11, ("LSTM", "off"): 30,
+        ("cls", "either"): 25,
+        ("weighted average", "off"): 31,
+        ("weighted average", "on"): 11,
+        ("LSTM", "off"): 30,
         ("LSTM", "on"): 12,
-    }  # fmt: skip
+    }
     assert scores(p, "wrong_pad")["LSTM", "off"] == 12 and scores(p, "wrong_pad")["LSTM", "on"] == 5
     told = originals.claim(p, bug="padding_read")
-    assert "0 of 3 with the bug off" in told and "2 of 3 with the bug on" in told and "**changes** here" in told
+    assert (
+        "0 of 3 with the bug off" in told
+        and "2 of 3 with the bug on" in told
+        and "**changes** here" in told
+    )
 
 
 def test_what_cannot_be_told_is_refused():
@@ -155,5 +269,7 @@ def test_what_cannot_be_told_is_refused():
     with pytest.raises(InputError, match="at temperature 1 they are the same"):
         originals.bug_scores(p, bug="no_square")
     with pytest.raises(InputError, match="the task is regression"):
-        originals.bug_scores(Predictions(p.frame.assign(label=p.frame["label"].astype(np.float32)), p.runs, ()),
-                             bug="wrong_pad")  # fmt: skip
+        originals.bug_scores(
+            Predictions(p.frame.assign(label=p.frame["label"].astype(np.float32)), p.runs, ()),
+            bug="wrong_pad",
+        )

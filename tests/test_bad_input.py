@@ -9,15 +9,16 @@ import sys
 import nbformat
 import pytest
 
-from lib import __main__, study
-from lib.config import RunConfig
+from lib import __main__
 from lib.data import load_corpus
 from lib.errors import InputError
-from lib.options import read_value, read_yaml, to_parameters
+from lib.publish import study
+from lib.publish.settings import read_value, read_yaml, to_parameters
 from lib.readers import Reading
-from lib.runs import run, run_all
-from lib.store import ROOT, load_run
-from lib.tracking import check_tracker
+from lib.runs.config import RunConfig
+from lib.runs.pool import run, run_all
+from lib.runs.store import ROOT, load_run
+from lib.runs.tracking import check_tracker
 
 GOOD = b"text,label\n" + b"".join(b"good %d,a\nbad %d,b\n" % (i, i) for i in range(10))
 
@@ -28,115 +29,164 @@ def rows(*extra: bytes, header: bytes = b"text,label") -> bytes:
 
 # what is wrong -> the train file, how it is read, and the message
 FILES = {
-    "a ragged row": (rows(b"good,a", b"fine"), {}, "train.csv, line 3 has 1 fields; the header has 2"),
-    "one field too many": (rows(b"a good, long one,a"), {}, "train.csv, line 2 has 3 fields; the header has 2"),
+    "a ragged row": (
+        rows(b"good,a", b"fine"),
+        {},
+        "train.csv, line 3 has 1 fields; the header has 2",
+    ),
+    "one field too many": (
+        rows(b"a good, long one,a"),
+        {},
+        "train.csv, line 2 has 3 fields; the header has 2",
+    ),
     "an unclosed quote": (
-        rows(b"good,a", b'"fine,b', b"bad,a"), {},
+        rows(b"good,a", b'"fine,b', b"bad,a"),
+        {},
         "train.csv, line 3: a quote is opened in this row and never closed; if quotes are plain characters in this "
         "file, set quotes: false",
     ),
     "text after a quote": (
-        rows(b'"good" day,a'), {},
+        rows(b'"good" day,a'),
+        {},
         "train.csv, line 2 cannot be read: ',' expected after '\"'; if quotes are plain characters in this file, set "
         "quotes: false",
     ),
     "the wrong delimiter": (
-        rows(b"good;a", header=b"text;label"), {},
+        rows(b"good;a", header=b"text;label"),
+        {},
         "train.csv has no column 'label': its only column is 'text;label'. Is the delimiter ';'? "
         "Then set delimiter: ';'",
     ),
     "a missing column": (
-        rows(b"good,a", header=b"texts,label"), {}, "train.csv has no column 'text'. Did you mean texts?",
+        rows(b"good,a", header=b"texts,label"),
+        {},
+        "train.csv has no column 'text'. Did you mean texts?",
     ),
     "a duplicate column": (
-        rows(b"good,a,b", header=b"text,label,text"), {}, "train.csv has the column 'text' twice: 1 and 3",
+        rows(b"good,a,b", header=b"text,label,text"),
+        {},
+        "train.csv has the column 'text' twice: 1 and 3",
     ),
     "an empty file": (b"", {}, "train.csv is empty"),
     "a header only": (b"text,label\n", {}, "train.csv has no rows"),
     "Latin-1 without saying so": (
-        rows(b"good,a", b"caf\xe9,b"), {},
+        rows(b"good,a", b"caf\xe9,b"),
+        {},
         "train.csv, line 3 is not UTF-8 (byte 0xe9); say what it is, for example encoding: latin-1, or convert it: "
         "iconv -f latin1 -t utf-8",
     ),
     "UTF-16": (
-        "text,label\ngood,a\n".encode("utf-16"), {},
+        "text,label\ngood,a\n".encode("utf-16"),
+        {},
         "train.csv is UTF-16 (its first bytes are 0xfffe); set encoding: utf-16",
     ),
     "UTF-16 without a mark": (
-        "text,label\ngood,a\n".encode("utf-16-le"), {},
+        "text,label\ngood,a\n".encode("utf-16-le"),
+        {},
         "train.csv, line 1 has a NUL byte: the file is damaged or not text; if it is UTF-16, set encoding: utf-16",
     ),
     "a NUL byte": (
-        rows(b"good,a", b"fi\0ne,b"), {},
+        rows(b"good,a", b"fi\0ne,b"),
+        {},
         "train.csv, line 3 has a NUL byte: the file is damaged or not text; if it is UTF-16, set encoding: utf-16",
     ),
     "an empty text": (rows(b"good,a", b" ,b"), {}, "train.csv, line 3: column 'text' is empty"),
-    "a missing label": (rows(b"good,a", b"fine,"), {}, "train.csv, line 3: column 'label' has no label"),
+    "a missing label": (
+        rows(b"good,a", b"fine,"),
+        {},
+        "train.csv, line 3: column 'label' has no label",
+    ),
     "a label outside the list": (
-        rows(b"good,a", b"fine,c"), {"labels": ("a", "b")},
+        rows(b"good,a", b"fine,c"),
+        {"labels": ("a", "b")},
         "train.csv, line 3: unknown label 'c' in column 'label'; the labels are a, b",
     ),
     "several labels, one outside the list": (
-        rows(b"good,a|b", b"fine,a|c"), {"labels": ("a", "b"), "label_separator": "|"},
+        rows(b"good,a|b", b"fine,a|c"),
+        {"labels": ("a", "b"), "label_separator": "|"},
         "train.csv, line 3: unknown label 'c' in column 'label'",
     ),
     "label -100": (
-        rows(b"good,0", b"fine,-100"), {},
+        rows(b"good,0", b"fine,-100"),
+        {},
         "train.csv, line 3: label -100 in column 'label' marks a row to leave out; remove the row, or set "
         "on_bad_rows: quarantine",
     ),
     "fractions as classes": (
-        rows(b"good,1", b"fine,3.5"), {},
+        rows(b"good,1", b"fine,3.5"),
+        {},
         "train.csv, line 3: label 3.5 in column 'label' is a fraction, not a class; set task: regression for real "
         "numbers, or list the classes with labels: […]",
     ),
     "several labels where one is wanted": (
-        rows(b"good,a|b"), {"label_separator": "|", "task": "classification"},
+        rows(b"good,a|b"),
+        {"label_separator": "|", "task": "classification"},
         "train.csv, line 2: column 'label' has 2 labels (a, b); for several set task: multilabel",
     ),
     "words as numbers": (
-        rows(b"good,1", b"fine,many"), {"task": "regression"},
+        rows(b"good,1", b"fine,many"),
+        {"task": "regression"},
         "train.csv, line 3: column 'label' has 'many', which is no number",
     ),
     "not a number": (
-        rows(b"good,1", b"fine,nan"), {"task": "regression"},
+        rows(b"good,1", b"fine,nan"),
+        {"task": "regression"},
         "train.csv, line 3: column 'label' has 'nan', which is no number",
     ),
     "the same number everywhere": (
-        rows(b"good,1", b"fine,1"), {"task": "regression"},
+        rows(b"good,1", b"fine,1"),
+        {"task": "regression"},
         "train.csv: column 'label' has the same number in every row",
     ),
     "nothing but bad rows": (
-        rows(b"good", b"fine"), {"on_bad_rows": "quarantine"}, "train.csv has no rows that can be used",
+        rows(b"good", b"fine"),
+        {"on_bad_rows": "quarantine"},
+        "train.csv has no rows that can be used",
     ),
     "an encoding that is none": (
-        GOOD, {"encoding": "utf-9"},
+        GOOD,
+        {"encoding": "utf-9"},
         "encoding = 'utf-9': no such encoding is known; for example utf-8, latin-1, cp1252, utf-16",
     ),
-    "a long delimiter": (GOOD, {"delimiter": "::"}, "delimiter = '::': a delimiter is one character, or tab"),
+    "a long delimiter": (
+        GOOD,
+        {"delimiter": "::"},
+        "delimiter = '::': a delimiter is one character, or tab",
+    ),
     "another encoding said": (
-        GOOD, {"encoding": "utf-16"},
+        GOOD,
+        {"encoding": "utf-16"},
         "train.csv, line 1 is not UTF-16 (byte 0x0a); say what it is, for example encoding: latin-1, or convert it: "
         "iconv -f latin1 -t utf-8",
     ),
     "a class listed twice": (
-        GOOD, {"labels": ("a", "b", "a")}, "labels = ('a', 'b', 'a'): the class 'a' is there twice",
+        GOOD,
+        {"labels": ("a", "b", "a")},
+        "labels = ('a', 'b', 'a'): the class 'a' is there twice",
     ),
-    "a class without a name": (GOOD, {"labels": ("a", " ")}, "labels = ('a', ' '): a class has no name"),
+    "a class without a name": (
+        GOOD,
+        {"labels": ("a", " ")},
+        "labels = ('a', ' '): a class has no name",
+    ),
     "classes of a regression": (
-        GOOD, {"labels": ("a", "b"), "task": "regression"},
+        GOOD,
+        {"labels": ("a", "b"), "task": "regression"},
         "task = 'regression': real numbers have no labels; leave out one of the two",
     ),
     "a blank in the header": (
-        rows(b"good,a", header=b"text, label"), {}, "train.csv has no column 'label'. Did you mean ' label'?",
+        rows(b"good,a", header=b"text, label"),
+        {},
+        "train.csv has no column 'label'. Did you mean ' label'?",
     ),
     "texts for labels": (
-        rows(b"one,a", b"two,b", b"three,c"), {},
+        rows(b"one,a", b"two,b", b"three,c"),
+        {},
         "Cannot split off 1 rows, stratified by label: there are 0 different texts in 0 classes that have more than "
         "one text, and both sides need one of each; is it the right label column, and the right number of rows?",
     ),
     "no such test file": (GOOD, {"test_file": "nowhere.csv"}, "There is no file nowhere.csv"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", FILES)
@@ -159,7 +209,9 @@ def test_one_class(tmp_path):
 def test_the_same_file_twice(tmp_path):
     (tmp_path / "train.csv").write_bytes(GOOD)
     with pytest.raises(InputError) as error:
-        load_corpus(str(tmp_path / "train.csv"), reading=Reading(test_file=str(tmp_path / "train.csv")))
+        load_corpus(
+            str(tmp_path / "train.csv"), reading=Reading(test_file=str(tmp_path / "train.csv"))
+        )
     assert str(error.value) == "train.csv is given both as train and as test"
     shutil.copy(tmp_path / "train.csv", tmp_path / "test.csv")
     with pytest.raises(InputError) as error:
@@ -176,7 +228,9 @@ def test_a_folder_for_a_file_and_no_permission(tmp_path, monkeypatch):
     def denied(self, mode="r"):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
-    monkeypatch.setattr("pathlib.Path.open", denied)  # a test may run as root, whom nothing is denied
+    monkeypatch.setattr(
+        "pathlib.Path.open", denied
+    )  # a test may run as root, whom nothing is denied
     with pytest.raises(InputError) as error:
         load_corpus(str(tmp_path / "train.csv"))
     assert str(error.value) == f"{tmp_path / 'train.csv'} cannot be read: permission denied"
@@ -187,25 +241,32 @@ def test_damaged_archives_and_json(tmp_path):
     with pytest.raises(InputError, match=r"^train.csv.gz cannot be unpacked: Not a gzipped file"):
         load_corpus(str(tmp_path / "train.csv.gz"))
     (tmp_path / "train.json").write_text('[{"text": "good",\n "label" "a"}]')
-    with pytest.raises(InputError, match=r"^train.json, line 2 is not JSON: Expecting ':' delimiter$"):
+    with pytest.raises(
+        InputError, match=r"^train.json, line 2 is not JSON: Expecting ':' delimiter$"
+    ):
         load_corpus(str(tmp_path / "train.json"))
     (tmp_path / "train.json").write_text('{"text": ["good"]}')
-    with pytest.raises(InputError, match=r"^train.json is no JSON list of objects with a name for each column$"):
+    with pytest.raises(
+        InputError, match=r"^train.json is no JSON list of objects with a name for each column$"
+    ):
         load_corpus(str(tmp_path / "train.json"))
 
 
 def test_json_that_is_too_much(tmp_path):
-    for name, content in [("deep", "[" * 100_000), ("long", '{"text": "a", "label": ' + "9" * 5000 + "}")]:
+    for name, content in [
+        ("deep", "[" * 100_000),
+        ("long", '{"text": "a", "label": ' + "9" * 5000 + "}"),
+    ]:
         for suffix, place in [("json", ""), ("jsonl", ", line 1")]:
             (tmp_path / f"{name}.{suffix}").write_text(content)
             with pytest.raises(InputError) as error:
                 load_corpus(str(tmp_path / f"{name}.{suffix}"))
-            told = (
-                "is not JSON that can be read: it has a number of thousands of digits, or thousands of nested brackets"
-            )
+            told = "is not JSON that can be read: it has a number of thousands of digits, or thousands of nested brackets"
             assert str(error.value) == f"{name}.{suffix}{place} {told}"
     (tmp_path / "object.jsonl").write_text('{"text": "good", "label": {"a": 1}}')
-    with pytest.raises(InputError, match=r"^object.jsonl, line 1: column 'label' has an object, which is no label$"):
+    with pytest.raises(
+        InputError, match=r"^object.jsonl, line 1: column 'label' has an object, which is no label$"
+    ):
         load_corpus(str(tmp_path / "object.jsonl"))
 
 
@@ -239,16 +300,22 @@ def test_a_path_that_is_none(path):
 
 @pytest.mark.parametrize("names", [("²", "³"), ("--5", "3"), ("01", "1"), ("1", "9" * 5000)])
 def test_labels_that_look_like_numbers(tmp_path, names):
-    (tmp_path / "train.csv").write_text("text,label\n" + "".join(f"text {i},{names[i % 2]}|\n" for i in range(40)))
+    (tmp_path / "train.csv").write_text(
+        "text,label\n" + "".join(f"text {i},{names[i % 2]}|\n" for i in range(40))
+    )
     corpus = load_corpus(str(tmp_path / "train.csv"), reading=Reading(label_separator="|"))
     assert set(corpus.label_names) == set(names)
 
 
 def test_a_small_file_has_every_class_on_every_side(tmp_path):
-    (tmp_path / "train.csv").write_text("text,label\n" + "".join(f"text {i},{i % 5}\n" for i in range(20)))
+    (tmp_path / "train.csv").write_text(
+        "text,label\n" + "".join(f"text {i},{i % 5}\n" for i in range(20))
+    )
     corpus = load_corpus(str(tmp_path / "train.csv"), train_rows=5000)
     assert [len(split) for split in (corpus.train, corpus.dev, corpus.test)] == [10, 5, 5]
-    assert all(set(split.labels) == set(range(5)) for split in (corpus.train, corpus.dev, corpus.test))
+    assert all(
+        set(split.labels) == set(range(5)) for split in (corpus.train, corpus.dev, corpus.test)
+    )
 
 
 def test_an_encoding_by_any_of_its_names(tmp_path):
@@ -268,9 +335,18 @@ def test_the_classes_are_those_of_train(tmp_path, capsys):
     (tmp_path / "train.csv").write_bytes(b"text,label\n" + many)
     (tmp_path / "test.csv").write_bytes(rows(b"good,b", b"fine,aa", b"new,c"))
     corpus = load_corpus(str(tmp_path), dev_rows=4)
-    assert corpus.label_names == ("a", "b", "(not in train)") and corpus.test.labels.tolist() == [1, 2, 2]
-    assert "2 rows of test have a class that train lacks (aa, c); they count as wrong" in capsys.readouterr().out
-    corpus = load_corpus(str(tmp_path), dev_rows=4, reading=Reading(labels=("a", "b", "aa", "c")))  # told beforehand
+    assert corpus.label_names == ("a", "b", "(not in train)") and corpus.test.labels.tolist() == [
+        1,
+        2,
+        2,
+    ]
+    assert (
+        "2 rows of test have a class that train lacks (aa, c); they count as wrong"
+        in capsys.readouterr().out
+    )
+    corpus = load_corpus(
+        str(tmp_path), dev_rows=4, reading=Reading(labels=("a", "b", "aa", "c"))
+    )  # told beforehand
     assert corpus.label_names == ("a", "b", "aa", "c") and corpus.test.labels.tolist() == [1, 2, 3]
 
 
@@ -278,16 +354,22 @@ def test_bad_rows_can_be_left_out_and_are_listed(tmp_path, capsys):
     bad = [b"one field", b" ,a", b"no label,", b"ignored,-100"]
     (tmp_path / "train.csv").write_bytes(GOOD + b"\n".join(bad) + b"\nlast,b\n")
     config = RunConfig(
-        dataset=str(tmp_path / "train.csv"), dev_rows=2, test_rows=2, reading=Reading(on_bad_rows="quarantine")
+        dataset=str(tmp_path / "train.csv"),
+        dev_rows=2,
+        test_rows=2,
+        reading=Reading(on_bad_rows="quarantine"),
     )
-    from lib.store import corpus_of
+    from lib.runs.store import corpus_of
 
     corpus = corpus_of(config)
     assert [(row.line, row.reason) for row in corpus.bad_rows] == [
         (22, "has 1 fields; the header has 2"),
         (23, "column 'text' is empty"),
         (24, "column 'label' has no label"),
-        (25, "label -100 in column 'label' marks a row to leave out; remove the row, or set on_bad_rows: quarantine"),
+        (
+            25,
+            "label -100 in column 'label' marks a row to leave out; remove the row, or set on_bad_rows: quarantine",
+        ),
     ]
     assert sum(len(getattr(corpus, name)) for name in ("train", "dev", "test")) == 21
     out = capsys.readouterr().out
@@ -306,9 +388,15 @@ def test_bad_rows_can_be_left_out_and_are_listed(tmp_path, capsys):
         ("a: 1\n\tb: 2\n", "my.yaml, line 2 is not YAML: a tab; indent with spaces"),
         ("1: 2\n", "my.yaml, line 1 is not YAML: a name is a word"),
         ("? [a, b]\n: 3\n", "my.yaml, line 1 is not YAML: a name is a word"),
-        ("epochs: 1\nseed: 2\nepochs: 3\n", "my.yaml, line 3 is not YAML: epochs is there already, in line 1"),
+        (
+            "epochs: 1\nseed: 2\nepochs: 3\n",
+            "my.yaml, line 3 is not YAML: epochs is there already, in line 1",
+        ),
         ("just words\n", "my.yaml has no `name: value` lines, but str"),
-        ("a: [1,\n", "my.yaml, line 2 is not YAML: expected the node content, but found '<stream end>'"),
+        (
+            "a: [1,\n",
+            "my.yaml, line 2 is not YAML: expected the node content, but found '<stream end>'",
+        ),
     ],
 )
 def test_yaml(tmp_path, content, message):
@@ -319,29 +407,63 @@ def test_yaml(tmp_path, content, message):
 
 
 def test_yaml_words_and_numbers_are_what_they_look_like(tmp_path):
-    (tmp_path / "my.yaml").write_text("rate: 1e-5\nlabels: [no, yes, on, off]\nheader: false\nrows: 010\n")
+    (tmp_path / "my.yaml").write_text(
+        "rate: 1e-5\nlabels: [no, yes, on, off]\nheader: false\nrows: 010\n"
+    )
     values = read_yaml(tmp_path / "my.yaml")
-    assert values["rate"] == 1e-5 and values["labels"] == ["no", "yes", "on", "off"] and values["header"] is False
+    assert (
+        values["rate"] == 1e-5
+        and values["labels"] == ["no", "yes", "on", "off"]
+        and values["header"] is False
+    )
     assert read_value("x", "2e-5") == 2e-5
-    assert [read_value("x", sign) for sign in ("|", ";", ",", "\t", "#")] == ["|", ";", ",", "\t", "#"]
+    assert [read_value("x", sign) for sign in ("|", ";", ",", "\t", "#")] == [
+        "|",
+        ";",
+        ",",
+        "\t",
+        "#",
+    ]
     assert read_value("x", "[]") == [] and read_value("x", "") is None
 
 
 def test_parameters(capsys):
     allowed = study.defaults(ROOT / "notebooks" / "your_data.ipynb")
     for values, message in [
-        ({"trainer": {"epoch": 3}}, "my.yaml: unknown parameter 'trainer.epoch'. Did you mean trainer.epochs?"),
-        ({"model.epochs": 3}, "my.yaml: unknown parameter 'model.epochs'. Did you mean trainer.epochs?"),
-        ({"lerning_rate": 1}, "my.yaml: unknown parameter 'lerning_rate'. Did you mean learning_rate?"),
+        (
+            {"trainer": {"epoch": 3}},
+            "my.yaml: unknown parameter 'trainer.epoch'. Did you mean trainer.epochs?",
+        ),
+        (
+            {"model.epochs": 3},
+            "my.yaml: unknown parameter 'model.epochs'. Did you mean trainer.epochs?",
+        ),
+        (
+            {"lerning_rate": 1},
+            "my.yaml: unknown parameter 'lerning_rate'. Did you mean learning_rate?",
+        ),
         ({"module": {"metric": "bleu"}}, "my.yaml: module.metric = 'bleu' has no counterpart"),
-        ({"data": {"text": "a"}, "text": "b"}, "my.yaml: text is there twice, the second time as text"),
+        (
+            {"data": {"text": "a"}, "text": "b"},
+            "my.yaml: text is there twice, the second time as text",
+        ),
     ]:
         with pytest.raises(InputError) as error:
             to_parameters(values, allowed, "my.yaml")
         assert str(error.value) == message
-    old = {"data": {"text_a_col": "Tweet", "text_b_col": None, "header": 0}, "module": {"max_lr": 2e-5}}
+    old = {
+        "data": {"text_a_col": "Tweet", "text_b_col": None, "header": 0},
+        "module": {"max_lr": 2e-5},
+    }
     old |= {"trainer": {"backend": "ddp-amp", "epochs": 3}, "ckpt": {"period": 1}}
-    new = {"text": "Tweet", "text_pair": "", "header": True, "learning_rate": 2e-5, "backend": "ddp-amp", "epochs": 3}
+    new = {
+        "text": "Tweet",
+        "text_pair": "",
+        "header": True,
+        "learning_rate": 2e-5,
+        "backend": "ddp-amp",
+        "epochs": 3,
+    }
     assert to_parameters(old, allowed, "my.yaml") == new
     assert "ckpt.period is not needed: the chosen epoch's model is kept" in capsys.readouterr().out
     for value, header in [(0, True), (True, True), (None, False), (False, False)]:
@@ -351,22 +473,38 @@ def test_parameters(capsys):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"select_by": "f1"}, "select_by = 'f1' is for two classes, that of the second; there are 3: macro_f1?"),
-        ({"select_by": "rmse"}, "select_by = 'rmse' is no metric of classification. Choose from accuracy, "
-         "macro_precision, macro_recall, macro_f1, micro_precision, micro_recall, micro_f1, f1, weighted_f1, mcc."),
+        (
+            {"select_by": "f1"},
+            "select_by = 'f1' is for two classes, that of the second; there are 3: macro_f1?",
+        ),
+        (
+            {"select_by": "rmse"},
+            "select_by = 'rmse' is no metric of classification. Choose from accuracy, "
+            "macro_precision, macro_recall, macro_f1, micro_precision, micro_recall, micro_f1, f1, weighted_f1, mcc.",
+        ),
     ],
-)  # fmt: skip
+)
 def test_metrics_that_do_not_fit(tmp_path, tiny, changes, message):
     many = "".join(f"text {i},{'abc'[i % 3]}\n" for i in range(60))
     (tmp_path / "train.csv").write_text("text,label\n" + many)
     with pytest.raises(InputError) as error:
-        run(RunConfig(dataset=str(tmp_path / "train.csv"), backbone=tiny["bert"], max_length=16, **changes))
+        run(
+            RunConfig(
+                dataset=str(tmp_path / "train.csv"), backbone=tiny["bert"], max_length=16, **changes
+            )
+        )
     assert str(error.value) == message
 
 
 def test_a_weight_for_numbers(tmp_path, tiny):
-    (tmp_path / "train.csv").write_text("text,label\n" + "".join(f"text {i},{i / 7}\n" for i in range(60)))
-    own = {"dataset": str(tmp_path / "train.csv"), "reading": Reading(task="regression"), "select_by": "rmse"}
+    (tmp_path / "train.csv").write_text(
+        "text,label\n" + "".join(f"text {i},{i / 7}\n" for i in range(60))
+    )
+    own = {
+        "dataset": str(tmp_path / "train.csv"),
+        "reading": Reading(task="regression"),
+        "select_by": "rmse",
+    }
     with pytest.raises(InputError) as error:
         run(RunConfig(**own, backbone=tiny["bert"], max_length=16, class_weight="balanced"))
     assert str(error.value) == "class_weight = 'balanced' is for classes; the task is regression"
@@ -383,7 +521,14 @@ def test_trackers():
 
 @pytest.fixture
 def config(folder, tiny):
-    return RunConfig(dataset=str(folder), backbone=tiny["bert"], max_length=16, dev_rows=12, precision="fp32", epochs=1)
+    return RunConfig(
+        dataset=str(folder),
+        backbone=tiny["bert"],
+        max_length=16,
+        dev_rows=12,
+        precision="fp32",
+        epochs=1,
+    )
 
 
 def test_a_run_of_another_version(config):
@@ -400,7 +545,14 @@ def test_a_run_of_another_version(config):
 
 def test_a_full_disk_leaves_the_old_page_and_the_runs(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(study, "RESULTS", tmp_path / "results")
-    sizes = {"train_rows": 64, "dev_rows": 20, "test_rows": 40, "max_length": 32, "epochs": 1, "backbone": tiny["bert"]}
+    sizes = {
+        "train_rows": 64,
+        "dev_rows": 20,
+        "test_rows": 40,
+        "max_length": 32,
+        "epochs": 1,
+        "backbone": tiny["bert"],
+    }
     folder = study.run_study("your_data", overrides=sizes | {"seeds": [1]}, publish_as="tiny")
     before = (folder / "README.md").read_bytes()
     executed = nbformat.read(tmp_path / "runs" / "notebooks" / "your_data-tiny.ipynb", as_version=4)
@@ -417,7 +569,9 @@ def test_a_full_disk_leaves_the_old_page_and_the_runs(tiny, tmp_path, monkeypatc
         f"The page could not be written to {folder} (no space left on device); the old one stands, and the runs are "
         "kept: make room, and start the study again"
     )
-    assert (folder / "README.md").read_bytes() == before and [f.name for f in folder.parent.iterdir()] == ["tiny"]
+    assert (folder / "README.md").read_bytes() == before and [
+        f.name for f in folder.parent.iterdir()
+    ] == ["tiny"]
     monkeypatch.setattr(study, "write_json", write)
     study.run_study("your_data", overrides=sizes | {"seeds": [1]}, publish_as="tiny")
     assert (folder / "README.md").read_bytes() == before and (folder / "environment.json").is_file()
@@ -440,7 +594,7 @@ def test_a_full_disk_is_one_line(monkeypatch, tmp_path):
     def full(*_, **__):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "runs/x")
 
-    monkeypatch.setattr("lib.runs.run", full)
+    monkeypatch.setattr("lib.runs.pool.run", full)
     monkeypatch.setattr(sys, "argv", ["lib", "train", str(tmp_path / "my.yaml")])
     with pytest.raises(SystemExit) as end:
         __main__.main()
@@ -450,4 +604,6 @@ def test_a_full_disk_is_one_line(monkeypatch, tmp_path):
 def test_all_runs_have_no_predictions(config):
     with pytest.raises(InputError) as error:
         _ = run_all([config.with_(optimizer="sgd", learning_rate=1e30)], "none").predictions
-    assert str(error.value) == "None of these runs has predictions: all diverged in their first epoch"
+    assert (
+        str(error.value) == "None of these runs has predictions: all diverged in their first epoch"
+    )

@@ -1,4 +1,5 @@
-"""The benchmark: its equality gate, what it counts, its arithmetic, and its page, on a tiny transformer."""
+"""The benchmark: its equality gate, what it counts, its arithmetic, and its page, on a tiny
+transformer."""
 
 import copy
 
@@ -14,9 +15,28 @@ from tests import bench, bench_page
 
 @pytest.fixture
 def settings(tiny, tmp_path):
-    sizes = {"max_length": 32, "batch_size": 4, "rounds": 1, "steps": 2, "pool": 96, "gate_steps": 4, "matmul": 256}
-    study = {"train_rows": 24, "dev_rows": 12, "test_rows": 20, "epochs": 2, "seeds": (1, 2), "every": 3}
-    options = sizes | study | {"ours": ("random:fp32", bench.BATCHINGS[-1]), "token_rows": (60,), "threads": 1}
+    sizes = {
+        "max_length": 32,
+        "batch_size": 4,
+        "rounds": 1,
+        "steps": 2,
+        "pool": 96,
+        "gate_steps": 4,
+        "matmul": 256,
+    }
+    study = {
+        "train_rows": 24,
+        "dev_rows": 12,
+        "test_rows": 20,
+        "epochs": 2,
+        "seeds": (1, 2),
+        "every": 3,
+    }
+    options = (
+        sizes
+        | study
+        | {"ours": ("random:fp32", bench.BATCHINGS[-1]), "token_rows": (60,), "threads": 1}
+    )
     return bench.Settings(backbone=tiny["bert"], target=0.01, out=str(tmp_path / "page"), **options)
 
 
@@ -27,12 +47,15 @@ def test_the_gate_lets_equal_loops_pass_and_no_others(settings):
     assert (table.groupby("layout").size() == 4).all() and table["step"].nunique() == 4
     assert table["difference"].max() <= 1e-5 and table["trainer_loss"].nunique() == 4
     assert all(torch.equal(value, before[name]) for name, value in start.state_dict().items())
-    with pytest.raises(bench.NotEqualError, match=r"the losses differ by up to .* nothing is measured"):
+    with pytest.raises(
+        bench.NotEqualError, match=r"the losses differ by up to .* nothing is measured"
+    ):
         bench.gate(settings, start, dataset, clip_norm=1e-4)
 
 
 def made_up() -> pd.DataFrame:
-    """Five rounds of 10 documents; ours takes 1 s, Trainer 2 to 6 s; the machine was slow in round 4."""
+    """Five rounds of 10 documents; ours takes 1 s, Trainer 2 to 6 s; the machine was slow in
+    round 4."""
     rows = []
     for number in range(1, 6):
         speed = 100.0 if number != 4 else 89.0
@@ -40,9 +63,21 @@ def made_up() -> pd.DataFrame:
             ("ours, a", "ours", 1.0),
             *((n, "Trainer", 1.0 + number) for n in bench_page.REFERENCES),
         ):
-            rows.append({"round": number, "turn": 1, "configuration": name, "by": by, "precision": "bf16",
-                         "seconds": seconds, "documents": 10, "tokens": 60, "computed_tokens": 80, "gflop": 30.0,
-                         "matmul_gflops": speed})  # fmt: skip
+            rows.append(
+                {
+                    "round": number,
+                    "turn": 1,
+                    "configuration": name,
+                    "by": by,
+                    "precision": "bf16",
+                    "seconds": seconds,
+                    "documents": 10,
+                    "tokens": 60,
+                    "computed_tokens": 80,
+                    "gflop": 30.0,
+                    "matmul_gflops": speed,
+                }
+            )
     return pd.DataFrame(rows)
 
 
@@ -51,7 +86,9 @@ def test_ratios_and_dropped_rounds():
     assert dropped == [4] and sorted(quiet["round"].unique()) == [1, 2, 3, 5]
     assert bench_page.quiet_rounds(made_up().replace({"matmul_gflops": {89.0: 91.0}}))[1] == []
     with pytest.raises(InputError, match="too noisy"):
-        bench_page.quiet_rounds(made_up().assign(matmul_gflops=lambda table: 50.0 + 50 * (table["round"] % 2))[6:])
+        bench_page.quiet_rounds(
+            made_up().assign(matmul_gflops=lambda table: 50.0 + 50 * (table["round"] % 2))[6:]
+        )
     table = bench_page.speeds(made_up()).set_index("configuration")
     ours = table.loc["ours, a"]
     middle, low, high = ours["× default script"]
@@ -62,9 +99,16 @@ def test_ratios_and_dropped_rounds():
 
 
 def test_time_to_a_target():
-    curve = pd.DataFrame([(n, s, t, t * (1 + (n == "b")) / 10) for n in "ab" for s in (1, 2) for t in (2, 4, 6, 8)],
-                         columns=["configuration", "seed", "seconds", "dev_accuracy"])  # fmt: skip
-    rows = [(n, s, i, i % 2, (i + (i < 2 and n == "a")) % 2) for n in "ab" for s in (1, 2) for i in range(8)]
+    curve = pd.DataFrame(
+        [(n, s, t, t * (1 + (n == "b")) / 10) for n in "ab" for s in (1, 2) for t in (2, 4, 6, 8)],
+        columns=["configuration", "seed", "seconds", "dev_accuracy"],
+    )
+    rows = [
+        (n, s, i, i % 2, (i + (i < 2 and n == "a")) % 2)
+        for n in "ab"
+        for s in (1, 2)
+        for i in range(8)
+    ]
     predictions = pd.DataFrame(rows, columns=["configuration", "seed", "row", "label", "predicted"])
     (a, b), apart = bench_page.accuracy(curve, predictions, target=0.8)
     assert a["seconds"].tolist() == [8, 8] and b["seconds"].tolist() == [4, 4]
@@ -138,8 +182,14 @@ def test_a_whole_run_writes_its_page(settings):
     page = (folder / "README.md").read_text()
     quick = bench_page.speeds(rounds)
     best = quick[quick["by"] == "ours"]["samples_per_second"].max()
-    assert f"trains on {best:.0f} documents a second" in page and "nan" not in page and "None" not in page
+    assert (
+        f"trains on {best:.0f} documents a second" in page
+        and "nan" not in page
+        and "None" not in page
+    )
     picture = (folder / "speed.png").read_bytes()
     (folder / "README.md").unlink()
     bench.main(["--page", str(folder)])
-    assert (folder / "README.md").read_text() == page and (folder / "speed.png").read_bytes() == picture
+    assert (folder / "README.md").read_text() == page and (
+        folder / "speed.png"
+    ).read_bytes() == picture

@@ -1,10 +1,12 @@
-"""The originals' faults are what they are said to be, and the clean heads are blind to what moves the faulty ones."""
+"""The originals' faults are what they are said to be, and the clean heads are blind to what
+moves the faulty ones."""
 
 import pytest
 import torch
 from torch.nn import functional as F
 
-from lib import bugs, heads
+from lib import heads
+from lib.analysis import bugs
 from lib.errors import InputError
 from lib.models import build_model, load_model, save_model
 from tests.test_models import batch
@@ -29,14 +31,19 @@ def logits(backbone: str, head: str, ids, mask, **options) -> torch.Tensor:
 
 @pytest.mark.parametrize("kind", ["bert", "roberta"])
 @pytest.mark.parametrize("head", CLEAN)
-def test_only_an_unmasked_head_reads_how_far_and_with_what_documents_are_padded(tiny, kind, head, monkeypatch):
+def test_only_an_unmasked_head_reads_how_far_and_with_what_documents_are_padded(
+    tiny, kind, head, monkeypatch
+):
     pad = build_model(tiny[kind], num_labels=3).backbone.config.pad_token_id
     ids, mask = batch([3, 9, 5], pad=pad)
     clean, unmasked, wrong, both = (
-        logits(tiny[kind], head + end, ids, mask) for end in ("", "_unmasked", "_wrong_pad", "_unmasked_wrong_pad")
+        logits(tiny[kind], head + end, ids, mask)
+        for end in ("", "_unmasked", "_wrong_pad", "_unmasked_wrong_pad")
     )
     assert (clean - wrong).abs().max() <= 1e-5  # the mask hides what a document is padded with
-    assert (clean - unmasked).abs().min(1).values.min() > 1e-5 and (unmasked - both).abs().max() > 1e-4
+    assert (clean - unmasked).abs().min(1).values.min() > 1e-5 and (
+        unmasked - both
+    ).abs().max() > 1e-4
     for name, wider in bugs.heads(32).items():  # more padding
         monkeypatch.setitem(heads.HEADS, name, wider)
     assert torch.allclose(logits(tiny[kind], head + "_wrong_pad", ids, mask), wrong, atol=1e-5)
@@ -49,7 +56,8 @@ def test_a_masked_head_gives_the_same_to_the_bit_whatever_the_pad_token(tiny, he
     right = type("Right", (heads.HEADS[head + "_wrong_pad"],), {"wrong_pad": False})
     monkeypatch.setitem(heads.HEADS, "right", right)
     right, wrong = (
-        build_model(tiny["bert"], head=name, num_labels=3, seed=1) for name in ("right", head + "_wrong_pad")
+        build_model(tiny["bert"], head=name, num_labels=3, seed=1)
+        for name in ("right", head + "_wrong_pad")
     )
     found = []
     for model in (right, wrong):  # gradients too, with dropout
@@ -60,7 +68,9 @@ def test_a_masked_head_gives_the_same_to_the_bit_whatever_the_pad_token(tiny, he
     read = type("Read", (heads.HEADS[head + "_unmasked"],), {})
     monkeypatch.setitem(heads.HEADS, "read", read)
     names = ("read", head + "_unmasked_wrong_pad")
-    one, other = (build_model(tiny["bert"], head=name, num_labels=3, seed=1).eval() for name in names)
+    one, other = (
+        build_model(tiny["bert"], head=name, num_labels=3, seed=1).eval() for name in names
+    )
     assert not torch.equal(one(ids, mask), other(ids, mask))
 
 
@@ -79,7 +89,9 @@ def test_what_the_original_pads_with_is_what_begins_every_document(tiny):
     from lib.backbones import load_tokenizer, resolve_backbone
 
     tokenizer = load_tokenizer(resolve_backbone(tiny["roberta"]))
-    assert tokenizer.cls_token_id == 0 != tokenizer.pad_token_id  # RoBERTa's own vocabulary begins so, too
+    assert (
+        tokenizer.cls_token_id == 0 != tokenizer.pad_token_id
+    )  # RoBERTa's own vocabulary begins so, too
     model = build_model(tiny["roberta"], head="lstm_unmasked_wrong_pad", num_labels=3)
     ids, mask = torch.tensor([[0, 9, 2], [0, 2, 1]]), torch.tensor([[1, 1, 1], [1, 1, 0]])
     _, read = model.head._widen(model.backbone, (), {"input_ids": ids, "attention_mask": mask})
@@ -87,11 +99,23 @@ def test_what_the_original_pads_with_is_what_begins_every_document(tiny):
     assert read["attention_mask"].sum(1).tolist() == [3, 2]
 
 
-def test_a_faulty_head_starts_like_the_clean_one_is_saved_and_wants_padding(tiny, tmp_path, monkeypatch):
-    one, other = (build_model(tiny["bert"], head=h, num_labels=3, seed=4) for h in ("lstm", "lstm_unmasked"))
+def test_a_faulty_head_starts_like_the_clean_one_is_saved_and_wants_padding(
+    tiny, tmp_path, monkeypatch
+):
+    one, other = (
+        build_model(tiny["bert"], head=h, num_labels=3, seed=4) for h in ("lstm", "lstm_unmasked")
+    )
     state = other.state_dict()
-    assert all(torch.equal(weights, state[name]) for name, weights in one.state_dict().items()) and len(state) > 10
-    about = {"head": "lstm_unmasked", "dropout": 0.1, "label_names": ["a", "b", "c"], "max_length": 24}
+    assert (
+        all(torch.equal(weights, state[name]) for name, weights in one.state_dict().items())
+        and len(state) > 10
+    )
+    about = {
+        "head": "lstm_unmasked",
+        "dropout": 0.1,
+        "label_names": ["a", "b", "c"],
+        "max_length": 24,
+    }
     save_model(other, tmp_path, backbone=tiny["bert"], **about)
     ids, mask = batch([3, 9, 5])
     with torch.inference_mode():
@@ -107,6 +131,8 @@ def test_only_the_study_knows_the_faults():
     import subprocess
     import sys
 
-    told = "import lib, lib.page, lib.heads; print(*lib.heads.HEADS)"
-    out = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True).stdout
+    told = "import lib, lib.publish.page, lib.heads; print(*lib.heads.HEADS)"
+    out = subprocess.run(
+        [sys.executable, "-c", told], capture_output=True, text=True, check=True
+    ).stdout
     assert "lstm" in out and "unmasked" not in out and "wrong_pad" not in out

@@ -1,5 +1,6 @@
-"""False claims planted on a page, each caught by its name: a bold difference that does not stand, a digit, a threshold
-tuned on test, a note on another test; and what a page says of them when they are true."""
+"""False claims planted on a page, each caught by its name: a bold difference that does not
+stand, a digit, a threshold tuned on test, a note on another test; and what a page says of them
+when they are true."""
 
 import json
 import re
@@ -8,9 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib import decisions, findings, page, tables
-from lib.predictions import Predictions
-from lib.verify import verify
+from lib.analysis import decisions, findings, tables
+from lib.analysis.predictions import Predictions
+from lib.publish import page
+from lib.publish.verify import verify
 
 ACCURACIES = {"far": 0.95, "near": 0.70, "level": 0.71}
 DOCUMENTS = 600
@@ -19,14 +21,18 @@ DOCUMENTS = 600
 def runs_of(heads) -> dict[str, dict]:
     about = {"status": "finished", "chosen_epoch": 1, "last_epoch": 1}
     return {
-        f"{head}{seed}".ljust(16, "0"): about | {"config": {"backbone": "tiny", "head": head, "seed": seed}}
-        for head in heads for seed in (1, 2, 3)
-    }  # fmt: skip
+        f"{head}{seed}".ljust(16, "0"): about
+        | {"config": {"backbone": "tiny", "head": head, "seed": seed}}
+        for head in heads
+        for seed in (1, 2, 3)
+    }
 
 
 def frame_of(run: str, split: str, **columns) -> pd.DataFrame:
     rows = len(next(iter(columns.values())))
-    return pd.DataFrame({"run": run, "split": split, "epoch": 1, "row": np.arange(rows), "tokens": 9} | columns)
+    return pd.DataFrame(
+        {"run": run, "split": split, "epoch": 1, "row": np.arange(rows), "tokens": 9} | columns
+    )
 
 
 def classifiers() -> Predictions:
@@ -48,9 +54,15 @@ def taggers() -> Predictions:
         for split, at in (("dev", -1.0), ("test", 1.0)):
             logits = rng.normal(0, 2, size=(200, 3))
             gold = np.where(logits + 0.3 * rng.normal(size=logits.shape) > at, np.arange(3), -1)
-            columns = {f"gold_{i}": gold[:, i] for i in range(3)} | {f"top_{i}": np.full(200, i) for i in range(3)}
-            parts.append(frame_of(key, split, **columns | {f"logit_{i}": logits[:, i] for i in range(3)}))
-    return Predictions(pd.concat(parts, ignore_index=True), runs, ("a", "b", "c"), 100, np.array([30, 40, 30]))
+            columns = {f"gold_{i}": gold[:, i] for i in range(3)} | {
+                f"top_{i}": np.full(200, i) for i in range(3)
+            }
+            parts.append(
+                frame_of(key, split, **columns | {f"logit_{i}": logits[:, i] for i in range(3)})
+            )
+    return Predictions(
+        pd.concat(parts, ignore_index=True), runs, ("a", "b", "c"), 100, np.array([30, 40, 30])
+    )
 
 
 @pytest.fixture
@@ -59,7 +71,9 @@ def published(tmp_path, monkeypatch):
 
     def publish(p: Predictions, shown: list) -> tuple:
         said = []
-        monkeypatch.setattr(page, "_display", lambda bundle, **metadata: said.append((bundle, metadata)))
+        monkeypatch.setattr(
+            page, "_display", lambda bundle, **metadata: said.append((bundle, metadata))
+        )
         for kind, function, arguments in shown:
             if kind == "table":
                 page.show_table(function.__name__, p, function, **arguments)
@@ -70,7 +84,9 @@ def published(tmp_path, monkeypatch):
                 (tmp_path / metadata["filename"]).write_text(bundle["text/csv"])
         epochs = [{"run": key, "epoch": 1} for key in p.runs]
         pd.DataFrame(epochs).to_csv(tmp_path / "history.csv", index=False)
-        (tmp_path / "environment.json").write_text(json.dumps({"run_seconds": dict.fromkeys(p.runs, 1.0)}))
+        (tmp_path / "environment.json").write_text(
+            json.dumps({"run_seconds": dict.fromkeys(p.runs, 1.0)})
+        )
         p.write(tmp_path / "predictions.parquet")
         text = "\n\n".join(bundle["text/markdown"].strip() for bundle, _ in said) + "\n"
         (tmp_path / "README.md").write_text(text)
@@ -91,30 +107,43 @@ def row(text: str, begins: str) -> str:
 
 
 def test_what_stands_is_bold_and_a_false_claim_on_it_is_named(published):
-    shown = [("table", tables.by_group, {"by": "head", "metrics": ["accuracy"], "verdict": True}),
-             ("table", tables.differences, {"by": "head", "verdict": True}),
-             ("finding", findings.outlook, {"by": "head"})]  # fmt: skip
+    shown = [
+        ("table", tables.by_group, {"by": "head", "metrics": ["accuracy"], "verdict": True}),
+        ("table", tables.differences, {"by": "head", "verdict": True}),
+        ("finding", findings.outlook, {"by": "head"}),
+    ]
     folder, text = published(classifiers(), shown)
     assert "**" in row(text, "far |") and "**" not in row(text, "near |") + row(text, "level |")
     assert "**" in row(text, "near − far") and "**" not in row(text, "level − near")
     assert "Family: the 3 pairs of this table. n: 600 documents, 3 pairs of runs." in text
     assert (
-        re.search(r"level − near \([+−]?\d.\d points\) takes \d", text) and "near − far" not in text.split("as much")[1]
+        re.search(r"level − near \([+−]?\d.\d points\) takes \d", text)
+        and "near − far" not in text.split("as much")[1]
     )
 
     insignificant = row(text, "level − near")
     number = insignificant.split(" | ")[3]
     wrong = planted(folder, text, insignificant, insignificant.replace(number, f"**{number}**"))
-    assert wrong == [f"table differences, row level − near, column accuracy (%): the page says **{number}**, "
-                     f"the predictions say {number}"]  # fmt: skip
+    assert wrong == [
+        f"table differences, row level − near, column accuracy (%): the page says **{number}**, "
+        f"the predictions say {number}"
+    ]
     wrong = planted(folder, text, insignificant, insignificant.replace("| no |", "| yes |"))
-    assert wrong == ["table differences, row level − near, column stands: the page says yes, the predictions say no"]
+    assert wrong == [
+        "table differences, row level − near, column stands: the page says yes, the predictions say no"
+    ]
     best = row(text, "far |")
     digit = next(i for i, char in enumerate(best) if i > 20 and char.isdigit())
-    wrong = planted(folder, text, best, best[:digit] + str((int(best[digit]) + 1) % 10) + best[digit + 1 :])
+    wrong = planted(
+        folder, text, best, best[:digit] + str((int(best[digit]) + 1) % 10) + best[digit + 1 :]
+    )
     assert len(wrong) == 1 and wrong[0].startswith("table by_group, row far, column")
-    wrong = planted(folder, text, "Family: the 3 pairs of this table", "Family: the 2 pairs of this table")
-    assert len(wrong) == 1 and wrong[0].startswith("table differences: the note on its tests differs")
+    wrong = planted(
+        folder, text, "Family: the 3 pairs of this table", "Family: the 2 pairs of this table"
+    )
+    assert len(wrong) == 1 and wrong[0].startswith(
+        "table differences: the note on its tests differs"
+    )
     wrong = planted(folder, text, "(four times in five, before Holm)", "(always)")
     assert len(wrong) == 1 and wrong[0].startswith("finding outlook: the page says")
 
@@ -131,11 +160,15 @@ def test_a_threshold_tuned_on_test_is_named(published, monkeypatch):
     own = decisions.group_of
     shown = [("table", decisions.label_thresholds, {"by": "head", "group": "tags"})]
     folder, honest = published(taggers(), shown)
-    monkeypatch.setattr(decisions, "group_of", lambda p, by, group, split="test": own(p, by, group, "test"))
+    monkeypatch.setattr(
+        decisions, "group_of", lambda p, by, group, split="test": own(p, by, group, "test")
+    )
     _, tuned = published(taggers(), shown)
     monkeypatch.setattr(decisions, "group_of", own)
     assert tuned != honest
     wrong = verify(folder)[1]
     name = "table label_thresholds, row "
-    assert any(line.startswith(name) and ", column threshold: the page says" in line for line in wrong)
+    assert any(
+        line.startswith(name) and ", column threshold: the page says" in line for line in wrong
+    )
     assert "label_thresholds.csv is missing or differs from what the predictions say" in wrong

@@ -8,8 +8,8 @@ import sys
 import pytest
 
 from lib.__main__ import main
-from lib.config import RunConfig
-from lib.runs import run
+from lib.runs.config import RunConfig
+from lib.runs.pool import run
 
 
 def cli(monkeypatch, *arguments) -> int:
@@ -33,7 +33,9 @@ def config_file(tiny, folder, tmp_path):
     return path
 
 
-def test_train_then_predict_as_a_transformers_pipeline_does(config_file, monkeypatch, capsys, tmp_path):
+def test_train_then_predict_as_a_transformers_pipeline_does(
+    config_file, monkeypatch, capsys, tmp_path
+):
     assert cli(monkeypatch, "train", config_file, "epochs=6", "seed=3") == 0
     folder = capsys.readouterr().out.splitlines()[-1]
     texts = ["lona kana mici", "kabe kabe nuna", 'quoted, "kana"', "peci soso rido"]
@@ -49,7 +51,9 @@ def test_train_then_predict_as_a_transformers_pipeline_does(config_file, monkeyp
     wanted = classify(texts)
     assert [row["label"] for row in rows] == [item["label"] for item in wanted]
     assert {row["label"] for row in rows} <= {"no", "yes"}
-    assert [float(r["probability"]) for r in rows] == pytest.approx([w["score"] for w in wanted], abs=2e-3)
+    assert [float(r["probability"]) for r in rows] == pytest.approx(
+        [w["score"] for w in wanted], abs=2e-3
+    )
 
     monkeypatch.setattr(sys, "stdin", io.StringIO("\n".join(texts)))
     assert cli(monkeypatch, "predict", folder, "-") == 0
@@ -57,7 +61,13 @@ def test_train_then_predict_as_a_transformers_pipeline_does(config_file, monkeyp
 
 
 def test_a_head_of_ours_predicts_too(tiny, folder):
-    options = {"backbone": tiny["distilbert"], "head": "cls", "max_length": 16, "batch_size": 8, "dev_rows": 12}
+    options = {
+        "backbone": tiny["distilbert"],
+        "head": "cls",
+        "max_length": 16,
+        "batch_size": 8,
+        "dev_rows": 12,
+    }
     finished = run(RunConfig(dataset=str(folder), epochs=1, precision="fp32", **options))
     texts = [line.split(",")[0] for line in (folder / "test.csv").read_text().splitlines()[1:]]
     frame = finished.predictions.query("split == 'test'")
@@ -80,10 +90,22 @@ def test_a_head_of_ours_predicts_too(tiny, folder):
         (["study", "nothing"], "There is no study 'nothing'"),
         (["train", "missing.yaml"], "There is no file missing.yaml"),
         (["predict", "missing"], "missing is the folder or key of no finished run"),
-        (["predict", "/tmp/nope/missing"], "/tmp/nope/missing is the folder or key of no finished run"),
-        (["study", "ag_news", "-p", "seeds", "[1, 2"], "seeds: '[1, 2' is not YAML; a list is written [1, 2]"),
-        (["study", "ag_news", "-p", "epochs", "2", "--as", "."], "--as .: choose a plain name that is no profile's"),
-        (["study", "ag_news", "--as", "small"], "--as small: choose a plain name that is no profile's"),
+        (
+            ["predict", "/tmp/nope/missing"],
+            "/tmp/nope/missing is the folder or key of no finished run",
+        ),
+        (
+            ["study", "ag_news", "-p", "seeds", "[1, 2"],
+            "seeds: '[1, 2' is not YAML; a list is written [1, 2]",
+        ),
+        (
+            ["study", "ag_news", "-p", "epochs", "2", "--as", "."],
+            "--as .: choose a plain name that is no profile's",
+        ),
+        (
+            ["study", "ag_news", "--as", "small"],
+            "--as small: choose a plain name that is no profile's",
+        ),
         (["verify", "missing"], "missing has no README.md"),
     ],
 )
@@ -110,7 +132,9 @@ def test_train_refuses_what_it_does_not_know(config_file, monkeypatch, capsys):
 
 def test_lib_imports_anywhere_and_lightly(tmp_path):
     code = "import lib, sys; print([m for m in ('datasets', 'papermill', 'matplotlib', 'optuna') if m in sys.modules])"
-    out = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    out = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
     assert out.stdout.strip() == "[]"
 
 
@@ -120,10 +144,16 @@ def test_a_diverged_run_is_said(config_file, monkeypatch, capsys):
 
 
 def test_show_tells_what_a_run_is(tiny, folder, monkeypatch, capsys, tmp_path):
-    from lib import describe
-    from lib.store import Runs
+    from lib.publish import describe
+    from lib.runs.store import Runs
 
-    options = {"backbone": tiny["bert"], "max_length": 16, "batch_size": 8, "dev_rows": 12, "precision": "fp32"}
+    options = {
+        "backbone": tiny["bert"],
+        "max_length": 16,
+        "batch_size": 8,
+        "dev_rows": 12,
+        "precision": "fp32",
+    }
     config = RunConfig(dataset=str(folder), learning_rate=3e-3, select_by="accuracy", **options)
     done = run(config, tracker="none")
     capsys.readouterr()
@@ -131,11 +161,18 @@ def test_show_tells_what_a_run_is(tiny, folder, monkeypatch, capsys, tmp_path):
     out = capsys.readouterr().out
     chosen = done.status["chosen_epoch"]
     assert out.startswith(f"run {done.key[:16]}: finished, epoch {chosen} of 3 chosen")
-    assert "  learning_rate = 0.003 (default 0.0001)\n" in out and "optimizer" not in out and "reading" not in out
+    assert (
+        "  learning_rate = 0.003 (default 0.0001)\n" in out
+        and "optimizer" not in out
+        and "reading" not in out
+    )
     curve = next(line for line in out.splitlines() if "dev_loss" in line)
     assert len(curve.split()[1]) == 3 and f"last {done.history['dev_loss'].iloc[-1]:.4g}" in curve
     assert "cited on no page" in out
-    assert cli(monkeypatch, "show", "zzz") == 1 and "'zzz' begins the key of no run in" in capsys.readouterr().err
+    assert (
+        cli(monkeypatch, "show", "zzz") == 1
+        and "'zzz' begins the key of no run in" in capsys.readouterr().err
+    )
 
     page = tmp_path / "results" / "study" / "tiny"
     page.mkdir(parents=True)
@@ -149,7 +186,7 @@ def test_show_tells_what_a_run_is(tiny, folder, monkeypatch, capsys, tmp_path):
 
 
 def test_sparklines():
-    from lib.describe import sparkline
+    from lib.publish.describe import sparkline
 
     assert sparkline([0.0, 7.0, 3.0, float("nan")]) == "▁█▄·" and sparkline([2.0, 2.0]) == "▁▁"
     assert sparkline([float("nan")]) == "·"

@@ -1,4 +1,5 @@
-"""Teacher and student: what each loss is of equal models, which weights it moves, what is refused, what is resumed."""
+"""Teacher and student: what each loss is of equal models, which weights it moves, what is
+refused, what is resumed."""
 
 import json
 import re
@@ -10,21 +11,29 @@ import pytest
 import torch
 from torch import nn
 
-from lib import distillation, runs
 from lib.backbones import fingerprint
-from lib.config import Distillation, RunConfig
-from lib.distillation import Distilling, even_map, hidden_distance, soft_classes, soft_lists
 from lib.errors import InputError
 from lib.losses import plain_loss
 from lib.models import build_model, load_model
-from lib.runs import run, run_all, run_key
-from lib.store import ROOT, Run, corpus_of
-from lib.sweep import Sweep, sweep
+from lib.runs import distillation
+from lib.runs import pool as runs
+from lib.runs.config import Distillation, RunConfig
+from lib.runs.distillation import Distilling, even_map, hidden_distance, soft_classes, soft_lists
+from lib.runs.pool import run, run_all, run_key
+from lib.runs.store import ROOT, Run, corpus_of
+from lib.runs.sweep import Sweep, sweep
 from tests.conftest import learnable, save_tiny
 from tests.test_cli import cli
 from tests.test_multilabel import many  # noqa: F401
 
-FIXED = {"max_length": 16, "batch_size": 8, "dev_rows": 12, "learning_rate": 1e-3, "precision": "fp32", "epochs": 2}
+FIXED = {
+    "max_length": 16,
+    "batch_size": 8,
+    "dev_rows": 12,
+    "learning_rate": 1e-3,
+    "precision": "fp32",
+    "epochs": 2,
+}
 ALL = {"soft": 1.0, "hard": 1.0, "hidden": 1.0, "attentions": 1.0}
 MAPS = {"hidden_map": [[0, 0], [1, 1], [2, 2]], "attention_map": [[0, 0], [1, 1]]}
 
@@ -54,7 +63,9 @@ def values(objective, *arguments) -> dict[str, float]:
 @pytest.mark.parametrize("kind", ["bert", "distilbert"])
 @pytest.mark.parametrize("attention_loss", ["kl", "mse"])
 @pytest.mark.parametrize("head", ["native", "mean"])
-def test_an_equal_student_loses_nothing_and_padding_changes_nothing(tiny, kind, attention_loss, head):
+def test_an_equal_student_loses_nothing_and_padding_changes_nothing(
+    tiny, kind, attention_loss, head
+):
     options = {"head": head, "num_labels": 3}
     model, other = (build_model(tiny[kind], **options, seed=seed).eval() for seed in (1, 2))
     model.record_attention()
@@ -76,10 +87,15 @@ def test_an_equal_student_loses_nothing_and_padding_changes_nothing(tiny, kind, 
         padded = values(objective, other, *wide, labels, logits)
         for name, value in found.items():
             assert padded[name] == pytest.approx(value, rel=1e-4)
-        halves = [[tensor[at] for tensor in (ids, mask, labels, logits)] for at in (slice(0, 2), slice(2, 6))]
+        halves = [
+            [tensor[at] for tensor in (ids, mask, labels, logits)]
+            for at in (slice(0, 2), slice(2, 6))
+        ]
         with torch.no_grad():
             whole = float(objective(other, ids, mask, labels, logits))
-            together = sum(objective.weight(half[2]) * float(objective(other, *half)) for half in halves) / len(ids)
+            together = sum(
+                objective.weight(half[2]) * float(objective(other, *half)) for half in halves
+            ) / len(ids)
         assert together == pytest.approx(whole, rel=1e-4)
 
 
@@ -100,29 +116,42 @@ def test_the_soft_gradient_keeps_its_size_at_any_temperature(soft):
 
 def test_soft_labels_are_the_divergences_of_the_textbook():
     student, teacher = torch.tensor([[2.0, 0.0, -1.0]]), torch.tensor([[0.5, 1.0, 0.0]])
-    one, two = (np.exp(x / 2) / np.exp(x / 2).sum() for x in (student.numpy()[0], teacher.numpy()[0]))
+    one, two = (
+        np.exp(x / 2) / np.exp(x / 2).sum() for x in (student.numpy()[0], teacher.numpy()[0])
+    )
     assert float(soft_classes(student, teacher, 2.0)) == pytest.approx(
         4 * float((two * np.log(two / one)).sum()), rel=1e-5
     )
     one, two = (1 / (1 + np.exp(-x / 2)) for x in (student.numpy()[0], teacher.numpy()[0]))
     each = two * np.log(two / one) + (1 - two) * np.log((1 - two) / (1 - one))
-    assert float(soft_lists(student, teacher, 2.0)) == pytest.approx(4 * float(each.mean()), rel=1e-5)
+    assert float(soft_lists(student, teacher, 2.0)) == pytest.approx(
+        4 * float(each.mean()), rel=1e-5
+    )
 
 
 def test_hidden_states_reach_the_last_layer_and_train_their_projection(tiny, tmp_path, folder):
     wide = save_tiny(tmp_path / "wide", hidden=48, layers=4)
-    teacher, student = build_model(wide, num_labels=2).eval(), build_model(tiny["bert"], num_labels=2)
+    teacher, student = (
+        build_model(wide, num_labels=2).eval(),
+        build_model(tiny["bert"], num_labels=2),
+    )
     student.projections = nn.ModuleList(nn.Linear(32, 48, bias=False) for _ in range(2))
     settings = Distillation(teacher="t", weights={"hidden": 1.0}, hidden_map=[[1, 2], [2, 4]])
     ids, mask, labels = batch(labels=2)
     Distilling(settings, teacher, plain_loss)(student, ids, mask, labels).backward()
     last = student.backbone.bert.encoder.layer[-1].output.dense.weight
-    assert float(last.grad.norm()) > 0 and all(p.weight.grad.norm() > 0 for p in student.projections)
+    assert float(last.grad.norm()) > 0 and all(
+        p.weight.grad.norm() > 0 for p in student.projections
+    )
     assert all(p.grad is None for p in teacher.parameters() if p.grad is not None)
     states = student(ids, mask, inside=True)[1]
-    assert len(states) == 3 and torch.equal(states[0], student.backbone.bert.embeddings(ids)) is False  # dropout
+    assert (
+        len(states) == 3 and torch.equal(states[0], student.backbone.bert.embeddings(ids)) is False
+    )  # dropout
     student.eval()
-    assert torch.allclose(student(ids, mask, inside=True)[1][0], student.backbone.bert.embeddings(ids))
+    assert torch.allclose(
+        student(ids, mask, inside=True)[1][0], student.backbone.bert.embeddings(ids)
+    )
     unit = nn.functional.normalize(torch.randn(2, 3, 4), dim=-1)
     assert float(hidden_distance(unit, -unit, torch.ones(2, 3))) == pytest.approx(4)
 
@@ -141,14 +170,21 @@ def test_hidden_states_reach_the_last_layer_and_train_their_projection(tiny, tmp
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(runs, "prepare", watched)
         done = run(RunConfig(dataset=str(folder), backbone=tiny["bert"], distil=distil, **FIXED))
-    assert all(not torch.equal(a, b.weight) for a, b in zip(seen["before"], seen["after"], strict=True))
-    assert not any("projection" in name for name in load_model(done.folder / "model")[0].state_dict())
+    assert all(
+        not torch.equal(a, b.weight) for a, b in zip(seen["before"], seen["after"], strict=True)
+    )
+    assert not any(
+        "projection" in name for name in load_model(done.folder / "model")[0].state_dict()
+    )
     assert done.history["dev_hidden"].iloc[-1] < 1.9
 
 
 def test_a_student_starts_with_the_layers_of_its_teacher(base, teacher):
     distil = {"teacher": teacher.key, "student_layers": [1], "weights": {"soft": 1.0}}
-    own, other = build_model(base.backbone, num_labels=2, layers=1), load_model(teacher.folder / "model")[0]
+    own, other = (
+        build_model(base.backbone, num_labels=2, layers=1),
+        load_model(teacher.folder / "model")[0],
+    )
     distillation.copy_layers(own, other, (1,))
     own, other = own.state_dict(), other.state_dict()
     for name, value in own.items():
@@ -163,7 +199,9 @@ def test_a_student_starts_with_the_layers_of_its_teacher(base, teacher):
     assert {"dev_soft"} <= set(done.history) and len(done.predict(["kana lona"])[0]) == 1
 
 
-def test_a_distilled_run_is_kept_by_content_and_goes_on_where_it_stopped(base, teacher, tmp_path, capsys, monkeypatch):
+def test_a_distilled_run_is_kept_by_content_and_goes_on_where_it_stopped(
+    base, teacher, tmp_path, capsys, monkeypatch
+):
     distil = {"teacher": teacher.key[:16], "student_layers": [0], "weights": ALL}
     distil |= {"hidden_map": [[0, 0], [1, 2]], "attention_map": [[0, 1]]}
     config = base.with_(distil=distil, epochs=3)
@@ -174,15 +212,22 @@ def test_a_distilled_run_is_kept_by_content_and_goes_on_where_it_stopped(base, t
     (teacher.folder).rename(elsewhere)  # the teacher counts by its content
     again = run_all([config.with_(distil=distil | {"teacher": str(elsewhere)})])
     assert again[0].folder == whole.folder and "1 runs: 0 trained" in capsys.readouterr().out
-    assert run_all([config.with_(distil=distil | {"teacher": str(elsewhere / "model")})])[0].folder == whole.folder
+    assert (
+        run_all([config.with_(distil=distil | {"teacher": str(elsewhere / "model")})])[0].folder
+        == whole.folder
+    )
     near = config.with_(distil=distil | {"teacher": str(elsewhere)})
     drop = {"schedule": "multistep", "schedule_args": {"milestones": [2], "gamma": 0.1}}
-    two = run_all([near, near.with_(**drop), near.with_(**drop, epochs=2)])  # one goes on from the other's checkpoint
+    two = run_all(
+        [near, near.with_(**drop), near.with_(**drop, epochs=2)]
+    )  # one goes on from the other's checkpoint
     assert two[0].folder == whole.folder
     monkeypatch.setenv("RUNS_DIR", str(tmp_path / "other"))
     alone = run(near.with_(**drop))
     pd.testing.assert_frame_equal(
-        alone.history.filter(regex="loss|dev_"), two[1].history.filter(regex="loss|dev_"), check_exact=True
+        alone.history.filter(regex="loss|dev_"),
+        two[1].history.filter(regex="loss|dev_"),
+        check_exact=True,
     )
     assert fingerprint(alone.folder / "model") == fingerprint(two[1].folder / "model")
 
@@ -190,16 +235,30 @@ def test_a_distilled_run_is_kept_by_content_and_goes_on_where_it_stopped(base, t
 def test_what_changes_the_key_of_a_distilled_run(base, teacher):
     corpus, distil = corpus_of(base), {"teacher": teacher.key}
     plain = run_key(base, corpus)
-    keys = [run_key(base.with_(distil=distil | more), corpus) for more in (
-        {}, {"temperature": 4.0}, {"weights": {"soft": 1.0}}, {"student_layers": [0]}, {"student_layers": [1]},
-    )]  # fmt: skip
+    keys = [
+        run_key(base.with_(distil=distil | more), corpus)
+        for more in (
+            {},
+            {"temperature": 4.0},
+            {"weights": {"soft": 1.0}},
+            {"student_layers": [0]},
+            {"student_layers": [1]},
+        )
+    ]
     other = run(base.with_(seed=2))
     keys.append(run_key(base.with_(distil={"teacher": other.key}), corpus))
     assert len({plain, *keys}) == 7
     assert run_key(base.with_(distil=distil | {"temperature": 2.0}), corpus) == keys[0]
-    assert run_key(base.with_(distil=distil | {"weights": {"hard": 0.5, "soft": 0.5, "hidden": 0}}), corpus) == keys[0]
     assert (
-        json.loads((run(base.with_(distil=distil)).folder / "config.json").read_text())["distil"]["teacher"]
+        run_key(
+            base.with_(distil=distil | {"weights": {"hard": 0.5, "soft": 0.5, "hidden": 0}}), corpus
+        )
+        == keys[0]
+    )
+    assert (
+        json.loads((run(base.with_(distil=distil)).folder / "config.json").read_text())["distil"][
+            "teacher"
+        ]
         == teacher.key
     )
 
@@ -207,34 +266,53 @@ def test_what_changes_the_key_of_a_distilled_run(base, teacher):
 def test_another_architecture_learns_from_soft_labels(base, teacher, tiny):
     weights = {"soft": 1.0}
     student = base.with_(
-        backbone=tiny["distilbert"], head="cls", distil={"teacher": teacher.key, "weights": weights}, epochs=4
+        backbone=tiny["distilbert"],
+        head="cls",
+        distil={"teacher": teacher.key, "weights": weights},
+        epochs=4,
     )
     done = run(student)
     assert done.history["dev_soft"].iloc[-1] < done.history["dev_soft"].iloc[0]
     with pytest.raises(
-        InputError, match="distil.student_layers copies a teacher with a bert backbone and a native head"
+        InputError,
+        match="distil.student_layers copies a teacher with a bert backbone and a native head",
     ):
         run(student.with_(distil={"teacher": teacher.key, "student_layers": [0]}))
     with pytest.raises(InputError, match="reads other tokens than the teacher"):
-        run(base.with_(backbone=tiny["roberta"], distil={"teacher": teacher.key, "weights": ALL, **MAPS}))
+        run(
+            base.with_(
+                backbone=tiny["roberta"], distil={"teacher": teacher.key, "weights": ALL, **MAPS}
+            )
+        )
 
 
 def test_several_labels_and_numbers(many, tiny, tmp_path):  # noqa: F811
-    config = RunConfig(dataset=str(many), backbone=tiny["bert"], **FIXED | {"select_by": "micro_f1"})
+    config = RunConfig(
+        dataset=str(many), backbone=tiny["bert"], **FIXED | {"select_by": "micro_f1"}
+    )
     distil = {"teacher": run(config).key, "student_layers": [0, 1]}
     done = run(config.with_(distil=distil, learning_rate=1e-9))
     assert done.history["dev_soft"].iloc[-1] == pytest.approx(0, abs=1e-5)
     texts, labels = learnable(60)
-    numbers = [50 + 10 * (label == "yes") + len(text) / 10 for text, label in zip(texts, labels, strict=True)]
+    numbers = [
+        50 + 10 * (label == "yes") + len(text) / 10
+        for text, label in zip(texts, labels, strict=True)
+    ]
     file = tmp_path / "numbers.csv"
     pd.DataFrame({"text": texts, "label": numbers}).to_csv(file, index=False)
     config = RunConfig(
-        dataset=str(file), backbone=tiny["bert"], reading={"task": "regression"}, select_by="rmse", **FIXED
+        dataset=str(file),
+        backbone=tiny["bert"],
+        reading={"task": "regression"},
+        select_by="rmse",
+        **FIXED,
     )
     first = run(config)
     soft = []
     for layers in ([0, 1], [1]):
-        own = config.with_(distil={"teacher": first.key, "student_layers": layers}, learning_rate=1e-9, epochs=1)
+        own = config.with_(
+            distil={"teacher": first.key, "student_layers": layers}, learning_rate=1e-9, epochs=1
+        )
         done = run(own)
         soft.append(done.history["dev_soft"].iloc[-1])
     assert soft[0] < 1e-10 < 1e-9 < soft[1]
@@ -245,21 +323,34 @@ def test_several_labels_and_numbers(many, tiny, tmp_path):  # noqa: F811
 @pytest.mark.parametrize(
     "change, message",
     [
-        ({"weights": {"hidden": 1.0}},
-         "distil.weights has hidden, but there is no distil.hidden_map: pairs of a student's and a teacher's hidden "
-         "states, from 0; 0 is the embeddings, such as [[0, 0], [1, 2]]"),
-        ({"weights": {"attentions": 1.0}},
-         "distil.weights has attentions, but there is no distil.attention_map: pairs of a student's and a teacher's "
-         "layers, from 0, such as [[0, 1]]"),
-        ({"weights": {"hidden": 1.0}, "hidden_map": [[0, 0], [1, 3]]},
-         "distil.hidden_map has [1, 3], but the teacher has hidden states 0 to 2; 0 is the embeddings"),
-        ({"weights": {"attentions": 1.0}, "attention_map": [[1, 0]]},
-         "distil.attention_map has [1, 0], but the student has layers 0 to 0"),
-        ({"weights": {"attentions": 1.0}, "attention_map": [[0, 0]], "head_map": [[0, 4]]},
-         "distil.head_map has [0, 4], but the teacher has attention heads 0 to 3"),
-        ({"student_layers": [2]}, "distil.student_layers names layer 2; the teacher has layers 0 to 1"),
+        (
+            {"weights": {"hidden": 1.0}},
+            "distil.weights has hidden, but there is no distil.hidden_map: pairs of a student's and a teacher's hidden "
+            "states, from 0; 0 is the embeddings, such as [[0, 0], [1, 2]]",
+        ),
+        (
+            {"weights": {"attentions": 1.0}},
+            "distil.weights has attentions, but there is no distil.attention_map: pairs of a student's and a teacher's "
+            "layers, from 0, such as [[0, 1]]",
+        ),
+        (
+            {"weights": {"hidden": 1.0}, "hidden_map": [[0, 0], [1, 3]]},
+            "distil.hidden_map has [1, 3], but the teacher has hidden states 0 to 2; 0 is the embeddings",
+        ),
+        (
+            {"weights": {"attentions": 1.0}, "attention_map": [[1, 0]]},
+            "distil.attention_map has [1, 0], but the student has layers 0 to 0",
+        ),
+        (
+            {"weights": {"attentions": 1.0}, "attention_map": [[0, 0]], "head_map": [[0, 4]]},
+            "distil.head_map has [0, 4], but the teacher has attention heads 0 to 3",
+        ),
+        (
+            {"student_layers": [2]},
+            "distil.student_layers names layer 2; the teacher has layers 0 to 1",
+        ),
     ],
-)  # fmt: skip
+)
 def test_maps_that_do_not_fit_are_one_sentence(base, teacher, change, message):
     with pytest.raises(InputError) as error:
         run(base.with_(distil={"teacher": teacher.key, "student_layers": [0]} | change))
@@ -290,13 +381,19 @@ def test_other_numbers_of_heads_want_a_map(base, tmp_path, folder, tiny):
     [
         ({"teacher": "t", "weights": {"soft": -1.0}}, "weights are positive numbers, at least one"),
         ({"teacher": "t", "weights": {}}, "weights are positive numbers, at least one"),
-        ({"teacher": "t", "weights": {"sfot": 1.0}}, "weights.sfot.*: input should be 'soft', 'hard', 'hidden'"),
+        (
+            {"teacher": "t", "weights": {"sfot": 1.0}},
+            "weights.sfot.*: input should be 'soft', 'hard', 'hidden'",
+        ),
         ({"teacher": "t", "temperature": 0}, "temperature = 0: input should be greater than 0"),
-        ({"teacher": "t", "temprature": 2}, "unknown parameter 'temprature'. Did you mean temperature?"),
+        (
+            {"teacher": "t", "temprature": 2},
+            "unknown parameter 'temprature'. Did you mean temperature?",
+        ),
         ({"teacher": "t", "student_layers": []}, "student_layers = .*at least 1 item"),
         ({}, "teacher is missing"),
     ],
-)  # fmt: skip
+)
 def test_wrong_settings_are_refused(base, values, message):
     with pytest.raises(InputError, match=message):
         base.with_(distil=values)
@@ -305,39 +402,74 @@ def test_wrong_settings_are_refused(base, values, message):
 def test_a_teacher_that_does_not_fit_is_refused(base, teacher, tmp_path):
     with pytest.raises(InputError, match="nobody is the folder or key of no finished run"):
         run(base.with_(distil={"teacher": "nobody"}))
-    with pytest.raises(InputError, match="layers = 1: distil.student_layers copies all of the student"):
+    with pytest.raises(
+        InputError, match="layers = 1: distil.student_layers copies all of the student"
+    ):
         run(base.with_(layers=1, distil={"teacher": teacher.key, "student_layers": [0]}))
-    with pytest.raises(InputError, match="batching = 'packed': hidden states and attentions are compared in padded"):
+    with pytest.raises(
+        InputError, match="batching = 'packed': hidden states and attentions are compared in padded"
+    ):
         run(base.with_(batching="packed", distil={"teacher": teacher.key, "weights": ALL, **MAPS}))
     with pytest.raises(InputError, match="freeze = 'backbone': a student's backbone learns, too"):
         run(base.with_(freeze="backbone", head="cls", distil={"teacher": teacher.key}))
     with pytest.raises(InputError, match="class_weight = 'balanced' weighs documents"):
         run(base.with_(class_weight="balanced", distil={"teacher": teacher.key}))
-    other = run(RunConfig(train_rows=32, dev_rows=8, test_rows=8, backbone=base.backbone, max_length=16, epochs=1))
+    other = run(
+        RunConfig(
+            train_rows=32, dev_rows=8, test_rows=8, backbone=base.backbone, max_length=16, epochs=1
+        )
+    )
     with pytest.raises(
-        InputError, match="was trained for classification of World, Sports, Business, Sci/Tech; this run"
+        InputError,
+        match="was trained for classification of World, Sports, Business, Sci/Tech; this run",
     ):
         run(base.with_(distil={"teacher": other.key}))
 
 
-def test_the_documented_file_distils_from_the_command_line(tiny, folder, tmp_path, monkeypatch, capsys):
+def test_the_documented_file_distils_from_the_command_line(
+    tiny, folder, tmp_path, monkeypatch, capsys
+):
     six = save_tiny(tmp_path / "six", layers=6)
     text = (ROOT / "notebooks" / "params" / "distillation" / "README.md").read_text()
     file = tmp_path / "student.yaml"
     file.write_text(re.search(r"```yaml\n(.*?)```", text, flags=re.S)[1])
-    sizes = ["max_length=16", "dev_rows=12", "batch_size=16", f"backbone={six}", f"dataset={folder}", "text=text"]
+    sizes = [
+        "max_length=16",
+        "dev_rows=12",
+        "batch_size=16",
+        f"backbone={six}",
+        f"dataset={folder}",
+        "text=text",
+    ]
     (tmp_path / "teacher.yaml").write_text("epochs: 1\n")
     assert cli(monkeypatch, "train", tmp_path / "teacher.yaml", *sizes) == 0
     teacher = capsys.readouterr().out.splitlines()[-1]
-    assert cli(monkeypatch, "train", file, f"distil.teacher={teacher}", *sizes, "label=label", "epochs=1") == 0
+    assert (
+        cli(
+            monkeypatch,
+            "train",
+            file,
+            f"distil.teacher={teacher}",
+            *sizes,
+            "label=label",
+            "epochs=1",
+        )
+        == 0
+    )
     done = Run(Path(capsys.readouterr().out.splitlines()[-1]))
-    assert done.config.distil.student_layers == (0, 2, 4) and set(done.history) >= {f"dev_{name}" for name in ALL}
+    assert done.config.distil.student_layers == (0, 2, 4) and set(done.history) >= {
+        f"dev_{name}" for name in ALL
+    }
 
 
 def test_a_student_with_a_projection_goes_on_at_any_step(base, tiny, tmp_path, folder, monkeypatch):
     wide = save_tiny(tmp_path / "wide", hidden=48, layers=2)
     big = run(base.with_(backbone=str(wide)))
-    distil = {"teacher": str(big.folder), "weights": {"soft": 1.0, "hidden": 1.0}, "hidden_map": [[2, 2]]}
+    distil = {
+        "teacher": str(big.folder),
+        "weights": {"soft": 1.0, "hidden": 1.0},
+        "hidden_map": [[2, 2]],
+    }
     config = base.with_(distil=distil, accumulation=2)
     whole = run(config)
     monkeypatch.setenv("RUNS_DIR", str(tmp_path / "again"))

@@ -4,32 +4,70 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib import students, study
-from lib.predictions import Predictions
-from lib.verify import verify
+from lib.analysis import students
+from lib.analysis.predictions import Predictions
+from lib.publish import study
+from lib.publish.verify import verify
 
 FILES = {
-    "README.md", "predictions.parquet", "history.csv", "environment.json", "audit.csv", "survival.csv", "gains.csv",
-    "speed.csv", "exports.csv", "runs.csv", "accuracy_by_depth.png", "frontier.png", "loss_terms.png",
-}  # fmt: skip
+    "README.md",
+    "predictions.parquet",
+    "history.csv",
+    "environment.json",
+    "audit.csv",
+    "survival.csv",
+    "gains.csv",
+    "speed.csv",
+    "exports.csv",
+    "runs.csv",
+    "accuracy_by_depth.png",
+    "frontier.png",
+    "loss_terms.png",
+}
 
 
-def test_distillation_makes_its_page_and_a_rerun_changes_nothing(tiny, folder, monkeypatch, tmp_path, capsys):
+def test_distillation_makes_its_page_and_a_rerun_changes_nothing(
+    tiny, folder, monkeypatch, tmp_path, capsys
+):
     monkeypatch.setattr(study, "RESULTS", tmp_path / "results")
-    small = {"dataset": str(folder), "train_rows": 0, "dev_rows": 12, "test_rows": 0, "max_length": 16, "half": 2}
-    small |= {"backbone": tiny["bert"], "epochs": 3, "teacher_epochs": 5, "milestones": [4], "seeds": [1, 2]}
-    small |= {"student_layers": [[1], [0, 1]], "batch_size": 8, "learning_rate": 3e-3, "teacher_learning_rate": 3e-3}
+    small = {
+        "dataset": str(folder),
+        "train_rows": 0,
+        "dev_rows": 12,
+        "test_rows": 0,
+        "max_length": 16,
+        "half": 2,
+    }
+    small |= {
+        "backbone": tiny["bert"],
+        "epochs": 3,
+        "teacher_epochs": 5,
+        "milestones": [4],
+        "seeds": [1, 2],
+    }
+    small |= {
+        "student_layers": [[1], [0, 1]],
+        "batch_size": 8,
+        "learning_rate": 3e-3,
+        "teacher_learning_rate": 3e-3,
+    }
     small |= {"timed_texts": 8}
     small |= {"methods": [students.ALONE, "soft labels", "+ attentions"]}
     page_folder = study.run_study("distillation", overrides=small, publish_as="tiny")
     assert {file.name for file in page_folder.iterdir()} == FILES
     text = (page_folder / "README.md").read_text()
-    assert text.index("## Findings") < text.index("## What survives") < text.index("## How it was made")
+    assert (
+        text.index("## Findings")
+        < text.index("## What survives")
+        < text.index("## How it was made")
+    )
     for name in FILES:
         assert not name.endswith(".png") or f"]({name})" in text
     compared, wrong, left = verify(page_folder)
     assert compared > 100 and not wrong
-    assert left == [f"{name}: measured on the machine that made the page" for name in ("speed", "exports")]
+    assert left == [
+        f"{name}: measured on the machine that made the page" for name in ("speed", "exports")
+    ]
     before = {file.name: file.read_bytes() for file in page_folder.iterdir()}
     capsys.readouterr()
     study.run_study("distillation", overrides=small, publish_as="tiny")
@@ -46,17 +84,26 @@ def test_distillation_makes_its_page_and_a_rerun_changes_nothing(tiny, folder, m
     row = table[(table["layers"] == "2") & (table["student"] == "soft labels")].iloc[0]
     assert row["agreement"] == pytest.approx((own.predicted == teacher.predicted).mean())
     ratio = (own.predicted == own.labels).mean(1) / (teacher.predicted == own.labels).mean(1)
-    assert row["kept"] == pytest.approx(ratio.mean()) and row["kept_low"] <= row["kept"] <= row["kept_high"]
-    assert table["accuracy"].iloc[0] > 0.8 and 0 < row["agreement"] < 1.001 and table["agreement"].nunique() > 2
+    assert (
+        row["kept"] == pytest.approx(ratio.mean())
+        and row["kept_low"] <= row["kept"] <= row["kept_high"]
+    )
+    assert (
+        table["accuracy"].iloc[0] > 0.8
+        and 0 < row["agreement"] < 1.001
+        and table["agreement"].nunique() > 2
+    )
     gains = students.gains(p)
     assert len(gains) == 4 and gains["compared"].str.endswith(f" − {students.ALONE}").all()
     alone = groups[f"1 layer, {students.ALONE}"]
     first = groups["1 layer, soft labels"].right.mean() - alone.right.mean()
-    assert gains.set_index("compared").loc[f"1 layer: soft labels − {students.ALONE}", "accuracy"] == pytest.approx(
-        first
-    )
+    assert gains.set_index("compared").loc[
+        f"1 layer: soft labels − {students.ALONE}", "accuracy"
+    ] == pytest.approx(first)
     history = pd.read_csv(page_folder / "history.csv")
     assert {"dev_soft", "dev_hidden", "dev_attentions"} <= set(history)
     speed = pd.read_csv(page_folder / "speed.csv")
     assert set(speed["model"]) == {"teacher", "1 layer", "2 layers"} and len(speed) == 14
-    assert np.isfinite(speed["texts per second"]).all() and students.faster(speed, 2).startswith("It labels **")
+    assert np.isfinite(speed["texts per second"]).all() and students.faster(speed, 2).startswith(
+        "It labels **"
+    )

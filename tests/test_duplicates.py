@@ -8,17 +8,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib import audit, duplicates, tables
-from lib.config import RunConfig
+from lib.analysis import audit, duplicates, tables
 from lib.data import load_corpus
 from lib.demo import news
-from lib.runs import run_all
-from lib.store import corpus_of, tokens_of
+from lib.runs.config import RunConfig
+from lib.runs.pool import run_all
+from lib.runs.store import corpus_of, tokens_of
 from tests.conftest import WORDS, learnable
 
 
 def edited(text: str, dice: random.Random) -> str:
-    """A copy with about one word in twelve replaced, lost or added, in another case and with other stops."""
+    """A copy with about one word in twelve replaced, lost or added, in another case and with
+    other stops."""
     words = text.split()
     for _ in range(max(1, len(words) // 12)):
         at, how = dice.randrange(len(words)), dice.randrange(3)
@@ -33,7 +34,8 @@ def plain_texts(count: int, words: int = 40) -> list[str]:
 
 
 def recall(texts: list[str], times: int = 1) -> tuple[float, float, int]:
-    """The share of planted edited copies that are found, the seconds it took, and how many documents there were."""
+    """The share of planted edited copies that are found, the seconds it took, and how many
+    documents there were."""
     dice = random.Random(0)
     planted = [edited(text, dice) for _ in range(times) for text in texts]
     start = time.perf_counter()
@@ -56,17 +58,27 @@ def test_similarities_are_exact_and_all_pairs_of_a_small_corpus_are_there():
     dice = random.Random(5)
     texts += [edited(text, dice) for text in texts]
     parts = [set(duplicates.shingles(text)) for text in texts]
-    wanted = {(i, j): len(parts[i] & parts[j]) / len(parts[i] | parts[j]) for j in range(len(texts)) for i in range(j)}
+    wanted = {
+        (i, j): len(parts[i] & parts[j]) / len(parts[i] | parts[j])
+        for j in range(len(texts))
+        for i in range(j)
+    }
     wanted = {pair: value for pair, value in wanted.items() if value >= 0.7}
     pairs, values = duplicates.near_duplicates(texts, 0.7)
     found = dict(zip(map(tuple, pairs.tolist()), values.tolist(), strict=True))
-    assert len(found) >= 0.99 * len(wanted) and all(value == wanted[pair] for pair, value in found.items())
+    assert len(found) >= 0.99 * len(wanted) and all(
+        value == wanted[pair] for pair, value in found.items()
+    )
 
 
 def test_a_thousand_copies_are_found_in_little_work():
-    signed = duplicates.signatures([duplicates.shingles("one text that comes again and again")] * 3000)
+    signed = duplicates.signatures(
+        [duplicates.shingles("one text that comes again and again")] * 3000
+    )
     pairs = duplicates.candidates(signed)
-    assert set(pairs[:, 1].tolist()) == set(range(1, 3000)) and len(pairs) < 3000 * (duplicates.REACH + 1)
+    assert set(pairs[:, 1].tolist()) == set(range(1, 3000)) and len(pairs) < 3000 * (
+        duplicates.REACH + 1
+    )
     assert (pairs[:, 0] == 0).sum() == 2999  # each beside the first
 
 
@@ -78,8 +90,11 @@ def leaky(tmp_path):
     texts = plain_texts(90)
     labels = [("no", "yes")[i % 2] for i in range(90)]
     test = [edited(texts[i], dice) for i in (0, 30, 41)] + texts[70:]
-    rows = {"train": (texts[:50], labels[:50]), "dev": (texts[50:70], labels[50:70]),
-            "test": (test, ["no", "no", "no", *labels[70:]])}  # fmt: skip
+    rows = {
+        "train": (texts[:50], labels[:50]),
+        "dev": (texts[50:70], labels[50:70]),
+        "test": (test, ["no", "no", "no", *labels[70:]]),
+    }
     for name, (texts_, labels_) in rows.items():
         pd.DataFrame({"text": texts_, "label": labels_}).to_csv(path / f"{name}.csv", index=False)
     return str(path)
@@ -102,15 +117,27 @@ def test_the_effect_of_leaks_on_a_score(folder):
     table = tables.without_rows(p, by="head", metrics=["accuracy"], rows=rows).set_index("head")
     group = next(g for g in p.groups("head") if g.name == "tfidf_linear")
     right = group.right[0]
-    found = table.loc["TF-IDF + linear SVM"] if "TF-IDF + linear SVM" in table.index else table.iloc[0]
+    found = (
+        table.loc["TF-IDF + linear SVM"] if "TF-IDF + linear SVM" in table.index else table.iloc[0]
+    )
     assert found["leaked"] == 3 and found["documents"] == 21 and found["accuracy"] == right.mean()
     assert found["accuracy, without"] == pytest.approx(np.delete(right, rows).mean())
-    assert found["accuracy, without_low"] <= found["accuracy, without"] <= found["accuracy, without_high"]
+    assert (
+        found["accuracy, without_low"]
+        <= found["accuracy, without"]
+        <= found["accuracy, without_high"]
+    )
 
 
-@pytest.mark.skipif("SCALE" not in os.environ, reason="a measurement: SCALE=file.parquet pytest -s -k at_scale")
+@pytest.mark.skipif(
+    "SCALE" not in os.environ, reason="a measurement: SCALE=file.parquet pytest -s -k at_scale"
+)
 def test_at_scale():
-    texts = pd.read_parquet(os.environ["SCALE"])["text"].tolist() if os.environ["SCALE"] != "1" else plain_texts(25_520)
+    texts = (
+        pd.read_parquet(os.environ["SCALE"])["text"].tolist()
+        if os.environ["SCALE"] != "1"
+        else plain_texts(25_520)
+    )
     share, seconds, count = recall(texts[:25_520], 4)
     print(f"{count:,} documents in {seconds:.0f} s; {share:.2%} of the planted copies found")
     assert share >= 0.99

@@ -1,4 +1,5 @@
-"""Export: other runtimes give PyTorch's logits for any batch and length, and what does not is not written."""
+"""Export: other runtimes give PyTorch's logits for any batch and length, and what does not is
+not written."""
 
 import json
 
@@ -6,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from lib import export
-from lib.config import RunConfig
 from lib.errors import InputError
-from lib.runs import run
+from lib.runs.config import RunConfig
+from lib.runs.pool import run
+from lib.use import export
 from tests.test_cli import cli
 
 TEXTS = ["kana lona mici", "kabe", "peci soso rido kana kana lona nuna", "lona lona"]
@@ -24,13 +25,23 @@ def done(tiny, folder):
 def test_export_from_the_command_line_any_batch_any_length(done, monkeypatch, capsys, tmp_path):
     assert cli(monkeypatch, "export", done.folder, "--format", "onnx", "--quantize", "int8") == 0
     lines = capsys.readouterr().out.splitlines()
-    assert "On 12 texts, logits are PyTorch's within" in lines[-3] and "int8: agreement" in lines[-2]
+    assert (
+        "On 12 texts, logits are PyTorch's within" in lines[-3] and "int8: agreement" in lines[-2]
+    )
     out = done.folder / "onnx"
     assert lines[-1] == str(out)
-    assert {file.name for file in out.iterdir()} >= {"model.onnx", "model_int8.onnx", "export.json", "tokenizer.json"}
+    assert {file.name for file in out.iterdir()} >= {
+        "model.onnx",
+        "model_int8.onnx",
+        "export.json",
+        "tokenizer.json",
+    }
     plain, exported = export.pytorch(done.model[0]), export.runtime(out / "model.onnx")
     for rows, tokens in ((1, 3), (2, 8), (5, 16), (1, 16)):
-        ids, mask = torch.randint(4, 40, (rows, tokens)), torch.ones(rows, tokens, dtype=torch.int64)
+        ids, mask = (
+            torch.randint(4, 40, (rows, tokens)),
+            torch.ones(rows, tokens, dtype=torch.int64),
+        )
         mask[0, tokens // 2 + 1 :] = 0
         assert np.abs(exported(ids, mask) - plain(ids, mask)).max() < export.TOLERANCE
     about = json.loads((out / "export.json").read_text())
@@ -39,18 +50,31 @@ def test_export_from_the_command_line_any_batch_any_length(done, monkeypatch, ca
     assert cli(monkeypatch, "export", done.key, "--quantize", "int8") == 0
     assert (out / "model.onnx").stat().st_mtime_ns == before
 
-    table = export.benchmark({"tiny": done.folder / "model"}, TEXTS, counts=(1, 3), rounds=2, cache=tmp_path / "kept")
+    table = export.benchmark(
+        {"tiny": done.folder / "model"}, TEXTS, counts=(1, 3), rounds=2, cache=tmp_path / "kept"
+    )
     assert table["runtime"].tolist() == ["PyTorch", "ONNX Runtime", "ONNX Runtime, int8"] * 2
-    assert (table["texts per second"] * table["milliseconds"] / 1000 / table["texts at once"]).round(6).eq(1).all()
+    assert (
+        (table["texts per second"] * table["milliseconds"] / 1000 / table["texts at once"])
+        .round(6)
+        .eq(1)
+        .all()
+    )
     assert table["MB"].iloc[2] < table["MB"].iloc[1]
-    again = export.benchmark({"tiny": done.folder / "model"}, TEXTS, counts=(1, 3), rounds=2, cache=tmp_path / "kept")
+    again = export.benchmark(
+        {"tiny": done.folder / "model"}, TEXTS, counts=(1, 3), rounds=2, cache=tmp_path / "kept"
+    )
     assert np.allclose(table.select_dtypes("number"), again.select_dtypes("number"))
 
 
 def test_what_differs_is_not_written(done, monkeypatch):
     monkeypatch.setattr(export, "write_onnx", lambda model, path: path.write_bytes(b""))
-    monkeypatch.setattr(export, "runtime", lambda path: lambda ids, mask: np.full((len(ids), 2), 9.0))
-    with pytest.raises(InputError, match="differ from PyTorch's by up to .*, more than 0.0001; nothing was written"):
+    monkeypatch.setattr(
+        export, "runtime", lambda path: lambda ids, mask: np.full((len(ids), 2), 9.0)
+    )
+    with pytest.raises(
+        InputError, match="differ from PyTorch's by up to .*, more than 0.0001; nothing was written"
+    ):
         export.export(done.folder / "model", TEXTS, done.folder / "onnx")
     assert not list(done.folder.glob("onnx*"))
 

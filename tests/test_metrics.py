@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from lib import metrics, stats
+from lib import metrics
+from lib.analysis import stats
 
 
 @given(st.integers(2, 6), st.integers(1, 60), st.integers(0, 10_000))
@@ -18,7 +19,9 @@ def test_scores_equal_scikit_learn(num_labels, rows, seed):
     found = metrics.scores(logits, labels)
     assert found["accuracy"] == pytest.approx(sk.accuracy_score(labels, predicted))
     for average in ("macro", "micro"):
-        wanted = sk.precision_recall_fscore_support(labels, predicted, labels=ids, average=average, zero_division=0)
+        wanted = sk.precision_recall_fscore_support(
+            labels, predicted, labels=ids, average=average, zero_division=0
+        )
         got = [found[f"{average}_{name}"] for name in ("precision", "recall", "f1")]
         assert got == pytest.approx(list(wanted[:3]))
     chances = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
@@ -48,10 +51,16 @@ def test_the_interval_of_one_run_agrees_with_scipy():
     rng = np.random.default_rng(3)
     labels = rng.integers(3, size=300)
     predicted = np.where(rng.random(300) < 0.8, labels, (labels + 1) % 3)
-    resampled = stats.bootstrap(labels, predicted[None], 3, ("accuracy",), resamples=4000)["accuracy"]
+    resampled = stats.bootstrap(labels, predicted[None], 3, ("accuracy",), resamples=4000)[
+        "accuracy"
+    ]
     hits = (labels == predicted).astype(float)
-    theirs = bootstrap((hits,), np.mean, n_resamples=4000, method="percentile", rng=1).confidence_interval
-    assert stats.interval(np.array([hits.mean()]), resampled) == pytest.approx((theirs.low, theirs.high), abs=0.006)
+    theirs = bootstrap(
+        (hits,), np.mean, n_resamples=4000, method="percentile", rng=1
+    ).confidence_interval
+    assert stats.interval(np.array([hits.mean()]), resampled) == pytest.approx(
+        (theirs.low, theirs.high), abs=0.006
+    )
 
 
 @pytest.mark.parametrize(("spread", "documents"), [(0.02, 4000), (0.0, 400), (0.01, 1000)])
@@ -74,7 +83,9 @@ def test_bootstrap_draws_the_same_documents_for_all_runs():
     predicted = np.stack([labels, labels ^ (rng.random(50) < 0.3)])
     counts = stats.resample_confusions(labels, predicted, 2, resamples=20)
     assert (counts.sum((-2, -1)) == 50).all()
-    assert (counts.sum(-1)[:, 0] == counts.sum(-1)[:, 1]).all()  # equal gold counts in every resample
+    assert (
+        counts.sum(-1)[:, 0] == counts.sum(-1)[:, 1]
+    ).all()  # equal gold counts in every resample
 
 
 def test_more_seeds_narrow_the_interval_of_their_mean():
@@ -89,7 +100,10 @@ def test_mcnemar_and_holm_by_hand():
     from scipy.stats import binomtest
 
     one, other = np.ones((1, 20), dtype=bool), np.ones((1, 20), dtype=bool)
-    other[0, :9], one[0, 9] = False, False  # nine documents that only the first gets right, one only the second
+    other[0, :9], one[0, 9] = (
+        False,
+        False,
+    )  # nine documents that only the first gets right, one only the second
     assert stats.mcnemar(one, other) == pytest.approx(binomtest(9, 10).pvalue)
     assert stats.mcnemar(one, one) == 1
     assert stats.mcnemar(np.repeat(one, 3, 0), other) == pytest.approx(2 * binomtest(9, 10).pvalue)
@@ -102,5 +116,7 @@ def test_ratios_are_resampled_like_confusions():
     labels = rng.integers(2, size=80)
     predicted = np.stack([labels ^ (rng.random(80) < 0.2), labels ^ (rng.random(80) < 0.4)])
     counts = stats.resample_confusions(labels, predicted, 2, resamples=30)
-    ratios = stats.resample_ratios((predicted == labels).astype(float), np.ones((2, 80)), resamples=30)
+    ratios = stats.resample_ratios(
+        (predicted == labels).astype(float), np.ones((2, 80)), resamples=30
+    )
     assert ratios == pytest.approx(metrics.scores_from_confusion(counts)["accuracy"])

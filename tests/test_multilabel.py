@@ -1,4 +1,5 @@
-"""Several labels a document: from the file to the stored predictions, without a dense matrix of the corpus."""
+"""Several labels a document: from the file to the stored predictions, without a dense matrix of
+the corpus."""
 
 import json
 import subprocess
@@ -8,20 +9,22 @@ import numpy as np
 import pytest
 import torch
 
-from lib import ranking, tables
-from lib.config import RunConfig
+from lib import ranking
+from lib.analysis import tables
 from lib.data import load_corpus
 from lib.demo import ACT_LABELS, acts
 from lib.losses import plain_loss
-from lib.runs import run, run_all
-from lib.store import ROOT
+from lib.runs.config import RunConfig
+from lib.runs.pool import run, run_all
+from lib.runs.store import ROOT
 from lib.tokenization import encode, shorten
 from tests.conftest import WORDS
 
 
 @pytest.fixture
 def many(tmp_path):
-    """Documents whose labels are told by their words; the test split has a label that train lacks."""
+    """Documents whose labels are told by their words; the test split has a label that train
+    lacks."""
     path = tmp_path / "many"
     path.mkdir()
     rng = np.random.default_rng(0)
@@ -48,28 +51,56 @@ def test_vocabulary_is_trains_own_and_unseen_labels_are_misses(many):
 def test_loss_is_the_dense_one_and_leaves_out_what_train_lacks():
     logits, labels = torch.randn(3, 4), torch.tensor([[0, 2], [3, -1], [4, -1]])
     dense = torch.tensor([[1.0, 0, 1, 0], [0, 0, 0, 1], [0, 0, 0, 0]])
-    assert torch.equal(plain_loss(logits, labels), torch.nn.functional.binary_cross_entropy_with_logits(logits, dense))
+    assert torch.equal(
+        plain_loss(logits, labels),
+        torch.nn.functional.binary_cross_entropy_with_logits(logits, dense),
+    )
 
 
 def test_a_run_learns_and_its_scores_are_those_of_its_predictions(many, tiny, tmp_path):
-    shared = {"head": "first_token", "dropout": 0.0, "max_length": 16, "batch_size": 8, "select_by": "nDCG@5"}
+    shared = {
+        "head": "first_token",
+        "dropout": 0.0,
+        "max_length": 16,
+        "batch_size": 8,
+        "select_by": "nDCG@5",
+    }
     config = RunConfig(
-        dataset=str(many), backbone=tiny["bert"], epochs=25, learning_rate=3e-3, precision="fp32", layers=1, **shared
+        dataset=str(many),
+        backbone=tiny["bert"],
+        epochs=25,
+        learning_rate=3e-3,
+        precision="fp32",
+        layers=1,
+        **shared,
     )
     runs = run_all([config, config.baseline("tfidf_linear"), config.baseline("majority")])
     groups = {group.name: group for group in runs.predictions.groups("optimizer")}
-    scored = {name: ranking.ranking_scores(g.ranked[0], g.labels)["nDCG@5"] for name, g in groups.items()}
+    scored = {
+        name: ranking.ranking_scores(g.ranked[0], g.labels)["nDCG@5"] for name, g in groups.items()
+    }
     assert scored["adamw"] > 0.85 and scored["tfidf_linear"] > 0.85 > scored["majority"]
     dev = runs.predictions.groups("optimizer", split="dev")[0]
     chosen = runs[0].status["chosen_epoch"]
-    assert ranking.ranking_scores(dev.ranked[0], dev.labels)["nDCG@5"] == runs[0].history["dev_nDCG@5"][chosen - 1]
+    assert (
+        ranking.ranking_scores(dev.ranked[0], dev.labels)["nDCG@5"]
+        == runs[0].history["dev_nDCG@5"][chosen - 1]
+    )
     assert run(config).folder == runs[0].folder
-    table = tables.by_group(runs.predictions, by="optimizer", metrics=["P@1", "PSP@5"]).set_index("optimizer")
-    assert table.loc["adamw", "P@1_low"] <= table.loc["adamw", "P@1"] <= table.loc["adamw", "P@1_high"]
+    table = tables.by_group(runs.predictions, by="optimizer", metrics=["P@1", "PSP@5"]).set_index(
+        "optimizer"
+    )
+    assert (
+        table.loc["adamw", "P@1_low"] <= table.loc["adamw", "P@1"] <= table.loc["adamw", "P@1_high"]
+    )
     assert table.loc["adamw", "PSP@5"] > table.loc["majority class", "PSP@5"]
     runs.predictions.write(tmp_path / "predictions.parquet")
     stored = type(runs.predictions).read(tmp_path / "predictions.parquet")
-    assert tables.by_group(stored, by="optimizer", metrics=["P@1", "PSP@5"]).set_index("optimizer").equals(table)
+    assert (
+        tables.by_group(stored, by="optimizer", metrics=["P@1", "PSP@5"])
+        .set_index("optimizer")
+        .equals(table)
+    )
     differences = tables.differences(stored, by="optimizer", metric="P@1")
     assert len(differences) == 1 and differences["p (Holm)"].between(0, 1).all()
 
@@ -78,7 +109,9 @@ def test_demo_acts_are_seeded_and_many_labelled():
     texts, given, true = acts(300, 4)
     assert acts(300, 4) == (texts, given, true) and acts(300, 5)[0] != texts
     assert len(ACT_LABELS) > 100 and list(ACT_LABELS) == sorted(ACT_LABELS)
-    assert all(3 <= len(labels) <= 6 for labels in true) and all(40 <= len(text.split()) <= 110 for text in texts)
+    assert all(3 <= len(labels) <= 6 for labels in true) and all(
+        40 <= len(text.split()) <= 110 for text in texts
+    )
 
 
 def test_truncation_keeps_the_right_end(tiny):
@@ -87,21 +120,38 @@ def test_truncation_keeps_the_right_end(tiny):
     assert shorten(body, 8, "head_tail") == [0, 1, *range(14, 20)]
     assert all(shorten(body, 30, way) == body for way in ("head", "tail", "head_tail"))
     text = " ".join(WORDS[:20])
-    head, tail = (encode([text], tiny["bert"], max_length=8, truncation=way)[0][0].tolist() for way in ("head", "tail"))
+    head, tail = (
+        encode([text], tiny["bert"], max_length=8, truncation=way)[0][0].tolist()
+        for way in ("head", "tail")
+    )
     assert head[0] == tail[0] and head[-1] == tail[-1] and head[1] != tail[1] and len(tail) == 8
 
 
 def test_tables_by_cell_and_by_label_frequency(many, tiny):
-    shared = {"head": "first_token", "max_length": 16, "batch_size": 8, "select_by": "P@1", "epochs": 2, "health": True}
+    shared = {
+        "head": "first_token",
+        "max_length": 16,
+        "batch_size": 8,
+        "select_by": "P@1",
+        "epochs": 2,
+        "health": True,
+    }
     base = RunConfig(dataset=str(many), backbone=tiny["bert"], precision="fp32", **shared)
-    runs = run_all([base, base.with_(optimizer="sgd", learning_rate=1e30), base.baseline("tfidf_linear")])
+    runs = run_all(
+        [base, base.with_(optimizer="sgd", learning_rate=1e30), base.baseline("tfidf_linear")]
+    )
     cells = tables.by_cell(runs.predictions, by=["optimizer", "learning_rate"], metrics=["P@1"])
-    assert cells["outcome"].tolist()[1] == "diverged" and cells["P@1"].isna().tolist() == [False, True]
+    assert cells["outcome"].tolist()[1] == "diverged" and cells["P@1"].isna().tolist() == [
+        False,
+        True,
+    ]
     assert cells["learning_rate"].tolist() == ["0.0001", "1e+30"]
     bins = tables.by_frequency(runs.predictions, by="optimizer", edges=[0, 1, 20])
     gold = runs.predictions.groups("optimizer")[0].labels
     assert bins[bins["optimizer"] == "adamw"]["times gold"].sum() == (gold >= 0).sum()
-    assert bins[bins["train documents"] == "0–0"]["R@5"].isna().all()  # too few documents for a score
+    assert (
+        bins[bins["train documents"] == "0–0"]["R@5"].isna().all()
+    )  # too few documents for a score
 
 
 LARGE = """
@@ -132,7 +182,8 @@ print(corpus.num_labels, before // 1024, resource.getrusage(resource.RUSAGE_SELF
 
 
 def test_no_dense_matrix_of_the_corpus_is_ever_made(tiny, tmp_path):
-    """45,000 documents and 4,271 labels: a dense matrix of 32-bit numbers alone would take 733 MiB."""
+    """45,000 documents and 4,271 labels: a dense matrix of 32-bit numbers alone would take 733
+    MiB."""
     command = [sys.executable, "-c", LARGE, str(tmp_path), tiny["bert"], " ".join(WORDS)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -13,12 +13,17 @@ from lib.errors import InputError
 
 def rates(schedule, steps_per_epoch=4, epochs=5, optimizer="sgd", **arguments):
     steps = {"steps_per_epoch": steps_per_epoch, "epochs": epochs}
-    return [step["lr"] for step in optim.plan(schedule, optimizer, learning_rate=0.1, **steps, **arguments)]
+    return [
+        step["lr"]
+        for step in optim.plan(schedule, optimizer, learning_rate=0.1, **steps, **arguments)
+    ]
 
 
 def test_epoch_schedules():
     assert rates("constant") == [0.1] * 20
-    assert rates("exponential", gamma=0.5) == pytest.approx([0.1 * 0.5**e for e in range(5) for _ in range(4)])
+    assert rates("exponential", gamma=0.5) == pytest.approx(
+        [0.1 * 0.5**e for e in range(5) for _ in range(4)]
+    )
     wanted = [0.1] * 8 + [0.02] * 8 + [0.004] * 4
     assert rates("multistep", milestones=[2, 4], gamma=0.2) == pytest.approx(wanted)
 
@@ -26,15 +31,21 @@ def test_epoch_schedules():
 def test_step_schedules():
     linear = [0.1 * min(t / 5, (20 - t) / 15) for t in range(20)]
     assert rates("linear", warmup_ratio=0.25) == pytest.approx(linear)
-    cosine = [0.1 * (t / 5 if t < 5 else 0.5 * (1 + math.cos(math.pi * (t - 5) / 15))) for t in range(20)]
+    cosine = [
+        0.1 * (t / 5 if t < 5 else 0.5 * (1 + math.cos(math.pi * (t - 5) / 15))) for t in range(20)
+    ]
     assert rates("cosine", warmup_ratio=0.25) == pytest.approx(cosine)
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 def test_one_cycle_is_torchs(optimizer):
     live = optim.OPTIMIZERS[optimizer]([nn.Parameter(torch.zeros(1))], lr=0.1)
-    scheduler = lr_scheduler.OneCycleLR(live, 0.1, total_steps=20, pct_start=0.3, cycle_momentum=optimizer == "adam")
-    steps = optim.plan("one_cycle", optimizer, learning_rate=0.1, steps_per_epoch=4, epochs=5, pct_start=0.3)
+    scheduler = lr_scheduler.OneCycleLR(
+        live, 0.1, total_steps=20, pct_start=0.3, cycle_momentum=optimizer == "adam"
+    )
+    steps = optim.plan(
+        "one_cycle", optimizer, learning_rate=0.1, steps_per_epoch=4, epochs=5, pct_start=0.3
+    )
     for planned in steps:
         assert planned["lr"] == live.param_groups[0]["lr"]
         assert planned.get("betas") == live.param_groups[0].get("betas")
@@ -45,9 +56,13 @@ def test_one_cycle_is_torchs(optimizer):
 
 
 def test_wrong_names_and_arguments():
-    with pytest.raises(InputError, match="Unknown schedule 'exponentail'. Did you mean exponential"):
+    with pytest.raises(
+        InputError, match="Unknown schedule 'exponentail'. Did you mean exponential"
+    ):
         rates("exponentail")
-    with pytest.raises(InputError, match="warmup_ratio is 2; it is a share of the steps, from 0 to 1"):
+    with pytest.raises(
+        InputError, match="warmup_ratio is 2; it is a share of the steps, from 0 to 1"
+    ):
         optim.plan("linear", "adam", learning_rate=1.0, steps_per_epoch=2, epochs=2, warmup_ratio=2)
     with pytest.raises(InputError, match="multistep cannot be made with"):
         rates("multistep", gama=1)
@@ -57,6 +72,8 @@ def test_wrong_names_and_arguments():
 
 def test_a_row_adds_an_optimizer(monkeypatch):
     monkeypatch.setitem(optim.OPTIMIZERS, "rprop", torch.optim.Rprop)
-    monkeypatch.setitem(optim.SCHEDULES, "halves", (lambda o, t: lr_scheduler.StepLR(o, 1, 0.5), "epoch"))
+    monkeypatch.setitem(
+        optim.SCHEDULES, "halves", (lambda o, t: lr_scheduler.StepLR(o, 1, 0.5), "epoch")
+    )
     steps = optim.plan("halves", "rprop", learning_rate=1.0, steps_per_epoch=1, epochs=3)
     assert [step["lr"] for step in steps] == [1.0, 0.5, 0.25]

@@ -1,4 +1,5 @@
-"""What the optimizer study is made of: grids, verdicts, claims, and rows that one adds to the tables of parts."""
+"""What the optimizer study is made of: grids, verdicts, claims, and rows that one adds to the
+tables of parts."""
 
 import dataclasses
 import textwrap
@@ -7,23 +8,36 @@ import numpy as np
 import pytest
 import torch
 
-from lib import findings, tables
-from lib.config import RunConfig
+from lib.analysis import findings, tables
 from lib.errors import InputError
 from lib.heads import HEADS
-from lib.health import attention_maps, prior_logits
 from lib.models import build_model, load_model
 from lib.optim import OPTIMIZERS
-from lib.page import compute
-from lib.runs import run, run_all
+from lib.publish.page import compute
+from lib.runs.config import RunConfig
+from lib.runs.health import attention_maps, prior_logits
+from lib.runs.pool import run, run_all
 from tests.test_multilabel import many  # noqa: F401
 from tests.test_readme import code
 
 
 @pytest.fixture
 def base(many, tiny):  # noqa: F811
-    shared = {"max_length": 16, "batch_size": 8, "select_by": "last", "health": True, "prior_bias": True}
-    return RunConfig(dataset=str(many), backbone=tiny["bert"], precision="fp32", head="mean_linear", epochs=2, **shared)
+    shared = {
+        "max_length": 16,
+        "batch_size": 8,
+        "select_by": "last",
+        "health": True,
+        "prior_bias": True,
+    }
+    return RunConfig(
+        dataset=str(many),
+        backbone=tiny["bert"],
+        precision="fp32",
+        head="mean_linear",
+        epochs=2,
+        **shared,
+    )
 
 
 def test_a_grid_of_cells_its_best_ones_and_the_claims(base):
@@ -35,23 +49,48 @@ def test_a_grid_of_cells_its_best_ones_and_the_claims(base):
         ("adamw", 10.0, 0.0),
         ("adagrad", 1e3, 0.0),
     ]
-    configs = [base.with_(optimizer=o, learning_rate=lr, weight_decay=decay, **same) for o, lr, decay in cells]
-    runs = run_all([*configs, configs[1].with_(weight_decay=0.1), configs[1].with_(seed=2), base.baseline("majority")])
+    configs = [
+        base.with_(optimizer=o, learning_rate=lr, weight_decay=decay, **same)
+        for o, lr, decay in cells
+    ]
+    runs = run_all(
+        [
+            *configs,
+            configs[1].with_(weight_decay=0.1),
+            configs[1].with_(seed=2),
+            base.baseline("majority"),
+        ]
+    )
     p = runs.predictions
     slow, fast = (run.history["dev_P@1"].iloc[-1] for run in runs[:2])
     assert fast > slow
     best = tables.best(p)
-    kept = {tables.cell_of(run) for run in best.runs.values() if run["config"]["backbone"] != "majority"}
+    kept = {
+        tables.cell_of(run) for run in best.runs.values() if run["config"]["backbone"] != "majority"
+    }
     assert ("adam", 1e-4, 0.0) not in kept and ("adamw", good, 0.1) in kept and len(kept) == 3
     assert sum(run["config"]["backbone"] == "majority" for run in best.runs.values()) == 1
-    arguments = {"by": "optimizer", "metrics": ["P@1", "micro_f1", "macro_f1"], "where": {"weight_decay": [0.0]}}
+    arguments = {
+        "by": "optimizer",
+        "metrics": ["P@1", "micro_f1", "macro_f1"],
+        "where": {"weight_decay": [0.0]},
+    }
     table = compute(tables.by_group, p, arguments | {"best": {}})
-    assert table.set_index("optimizer")["seeds"].to_dict() == {"adam": 2, "adamw": 1, "adagrad": 1, "majority class": 1}
+    assert table.set_index("optimizer")["seeds"].to_dict() == {
+        "adam": 2,
+        "adamw": 1,
+        "adagrad": 1,
+        "majority class": 1,
+    }
     for metric in arguments["metrics"]:
-        assert (table[f"{metric}_low"] <= table[metric]).all() and (table[metric] <= table[f"{metric}_high"]).all()
+        assert (table[f"{metric}_low"] <= table[metric]).all() and (
+            table[metric] <= table[f"{metric}_high"]
+        ).all()
     cells = tables.by_cell(p, by=["optimizer", "learning_rate", "weight_decay"], metrics=["P@1"])
     assert cells["optimizer"].tolist() == ["adam"] * 3 + ["adamw"] * 2 + ["adagrad"]
-    assert cells["seeds"].tolist() == [1, 2, 1, 1, 1, 1] and cells["weight_decay"].tolist()[1:3] == ["0", "0.1"]
+    assert cells["seeds"].tolist() == [1, 2, 1, 1, 1, 1] and cells["weight_decay"].tolist()[
+        1:3
+    ] == ["0", "0.1"]
     cells = cells.set_index(["optimizer", "learning_rate", "weight_decay"])
     assert cells.loc[("adamw", "10", "0"), "outcome"] == "diverged"
     assert cells.loc[("adam", "0.003", "0"), "outcome"] == "learned (2)"
@@ -65,15 +104,26 @@ def test_a_grid_of_cells_its_best_ones_and_the_claims(base):
     failed = [run for run in p.runs.values() if run.get("outcome", "learned") != "learned"]
     assert f"of the {len(failed)} runs that did not learn" in findings.collapse(p)
     text = findings.decoupled(p.where(learning_rate=good))
-    gap = tables.differences(p.where(learning_rate=good, weight_decay=0.1), by="optimizer", metric="P@1").iloc[0]
-    assert gap["compared"] == "adam − adamw" and f"with 0.1 it is {findings.points(-gap['P@1'])} points" in text
+    gap = tables.differences(
+        p.where(learning_rate=good, weight_decay=0.1), by="optimizer", metric="P@1"
+    ).iloc[0]
+    assert (
+        gap["compared"] == "adam − adamw"
+        and f"with 0.1 it is {findings.points(-gap['P@1'])} points" in text
+    )
     reason = runs[3].verdict["reason"]
-    assert runs[3].status["status"] == "finished" and "where even guesses have 0.693" in reason and "at step" in reason
+    assert (
+        runs[3].status["status"] == "finished"
+        and "where even guesses have 0.693" in reason
+        and "at step" in reason
+    )
 
 
 def _learned(p, optimizer, rate):
     """The same predictions, but for what is said of the runs of one optimizer."""
-    runs = {key: dict(run) for key, run in p.runs.items() if run["config"]["optimizer"] == optimizer}
+    runs = {
+        key: dict(run) for key, run in p.runs.items() if run["config"]["optimizer"] == optimizer
+    }
     for about in runs.values():
         about |= {"outcome": "learned", "config": about["config"] | {"learning_rate": rate}}
     return dataclasses.replace(p, runs=runs)
@@ -82,7 +132,9 @@ def _learned(p, optimizer, rate):
 def test_a_start_at_the_label_shares_is_the_prior(base):
     labels = np.array([[0, 1], [0, -1], [0, -1], [1, -1]])
     shares = 1 / (1 + np.exp(-prior_logits(labels, 3)))
-    assert shares == pytest.approx([0.75, 0.5, 0.125])  # a label that train never has gets half a document
+    assert shares == pytest.approx(
+        [0.75, 0.5, 0.125]
+    )  # a label that train never has gets half a document
     single = prior_logits(np.array([0, 0, 0, 1]), 2)
     assert np.exp(single) == pytest.approx([0.75, 0.25])
     runs = run_all([base.with_(prior_bias=start, epochs=1) for start in (True, False)])
@@ -92,14 +144,18 @@ def test_a_start_at_the_label_shares_is_the_prior(base):
     assert f"**{int(ends[True] != ends[False])} of 1**" in text
     still = run(base.with_(learning_rate=1e-9, optimizer="sgd", epochs=1))
     assert still.history["dev_loss"][0] == pytest.approx(still.status["prior_loss"], rel=0.05)
-    assert run(base.with_(prior_bias=False, learning_rate=1e-9, epochs=1)).history["dev_loss"][0] > 0.6
+    assert (
+        run(base.with_(prior_bias=False, learning_rate=1e-9, epochs=1)).history["dev_loss"][0] > 0.6
+    )
     with pytest.raises(InputError, match="prior_bias needs a head"):
         run(base.with_(head="native"))
 
 
 def test_the_last_epoch_is_kept_where_none_is_chosen(base):
     done = run(base.with_(learning_rate=3e-2, epochs=3))
-    assert done.status["chosen_epoch"] == 3 and set(done.predictions.query("split == 'test'")["epoch"]) == {3}
+    assert done.status["chosen_epoch"] == 3 and set(
+        done.predictions.query("split == 'test'")["epoch"]
+    ) == {3}
 
 
 def test_attention_maps_are_those_of_each_layer(base):
@@ -115,15 +171,22 @@ def test_label_frequencies_have_both_scores(base):
     table = tables.by_frequency(p, by="optimizer", edges=[1, 20])
     group = p.groups("optimizer")[0]
     often = p.train_counts[group.ranked[0][:, 0]] >= 20
-    assert table["times first"].sum() == len(group.labels) and table.loc[1, "times first"] == often.sum()
+    assert (
+        table["times first"].sum() == len(group.labels)
+        and table.loc[1, "times first"] == often.sum()
+    )
     if often.sum() >= tables.FEWEST:
         assert table.loc[1, "P@1"] == pytest.approx(group.right[0][often].mean())
     common = table.loc[1]
-    assert common["R@5_low"] <= common["R@5"] <= common["R@5_high"] and np.isnan(table.loc[0, "R@5"])
+    assert common["R@5_low"] <= common["R@5"] <= common["R@5_high"] and np.isnan(
+        table.loc[0, "R@5"]
+    )
 
 
 def test_a_head_and_an_optimizer_are_one_row_each(base, monkeypatch):
-    monkeypatch.setitem(HEADS, "max", None)  # taken out again after the test, with what the README puts there
+    monkeypatch.setitem(
+        HEADS, "max", None
+    )  # taken out again after the test, with what the README puts there
     monkeypatch.setitem(OPTIMIZERS, "nadam", None)
     exec(textwrap.dedent(code("python", "MaxHead")), {})
     done = run(base.with_(head="max", optimizer="nadam", learning_rate=1e-3, schedule="linear"))

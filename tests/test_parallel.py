@@ -1,4 +1,5 @@
-"""Two processes train what one does: losses, predictions, checkpoints; and what is said when one fails."""
+"""Two processes train what one does: losses, predictions, checkpoints; and what is said when one
+fails."""
 
 import json
 import os
@@ -10,18 +11,28 @@ import numpy as np
 import pytest
 import torch
 
-from lib import launch, parallel, store
-from lib.config import RunConfig
 from lib.errors import InputError
-from lib.runs import run, run_all
+from lib.fast import launch, parallel
+from lib.runs import store
+from lib.runs.config import RunConfig
+from lib.runs.pool import run, run_all
 from tests.test_resume import killed_at
 
-FIXED = {"max_length": 16, "batch_size": 7, "dev_rows": 13, "precision": "fp32", "dropout": 0.0, "head": "mean"}
+FIXED = {
+    "max_length": 16,
+    "batch_size": 7,
+    "dev_rows": 13,
+    "precision": "fp32",
+    "dropout": 0.0,
+    "head": "mean",
+}
 
 
 @pytest.fixture
 def base(tiny_still, folder):
-    return RunConfig(dataset=str(folder), backbone=tiny_still, learning_rate=1e-3, epochs=8, **FIXED)
+    return RunConfig(
+        dataset=str(folder), backbone=tiny_still, learning_rate=1e-3, epochs=8, **FIXED
+    )
 
 
 @pytest.fixture(scope="session")
@@ -38,19 +49,30 @@ def tiny_still(tmp_path_factory):
 
 @pytest.mark.parametrize("backend", ["ddp", "fsdp"])
 def test_two_processes_train_what_one_does(base, backend, monkeypatch, tmp_path, capfd):
-    config = base.with_(schedule="exponential", schedule_args={"gamma": 0.8}, class_weight="balanced")
+    config = base.with_(
+        schedule="exponential", schedule_args={"gamma": 0.8}, class_weight="balanced"
+    )
     one = run(config, tracker="none")
-    assert one.history.step.iloc[-1] == 56 and 47 % 7 != 0  # more than 50 steps; the last batch of an epoch is short
+    assert (
+        one.history.step.iloc[-1] == 56 and 47 % 7 != 0
+    )  # more than 50 steps; the last batch of an epoch is short
     monkeypatch.setenv("RUNS_DIR", str(tmp_path / "two"))
     two = run(config, tracker="none", backend=backend, processes=2)
     assert two.folder.name == one.folder.name and processes_of(two) == 2
     assert capfd.readouterr().out.count("epoch 8/8") == 2  # once a run, not once a process
     for name in ("train_loss", "gradient_norm", "dev_loss"):
-        assert np.allclose(two.history[name], one.history[name], rtol=1e-6 if name == "train_loss" else 1e-4)
-    assert two.history.learning_rate.tolist() == one.history.learning_rate.tolist()  # a step of the schedule an epoch
+        assert np.allclose(
+            two.history[name], one.history[name], rtol=1e-6 if name == "train_loss" else 1e-4
+        )
+    assert (
+        two.history.learning_rate.tolist() == one.history.learning_rate.tolist()
+    )  # a step of the schedule an epoch
     for name in ("split", "row", "epoch", "label"):
         assert two.predictions[name].tolist() == one.predictions[name].tolist()  # each row once
-    assert np.abs(two.predictions.logit_0.astype(float) - one.predictions.logit_0.astype(float)).max() < 5e-3  # 16 bits
+    assert (
+        np.abs(two.predictions.logit_0.astype(float) - one.predictions.logit_0.astype(float)).max()
+        < 5e-3
+    )  # 16 bits
 
 
 @pytest.mark.parametrize(("first", "backend"), [(1, "ddp"), (2, "ddp"), (1, "fsdp"), (2, "fsdp")])
@@ -102,7 +124,9 @@ def start(config, how: str, backend: str = "ddp", **options):
 
     def popen(command, **kwargs):
         place = len(command) - 2
-        return original([*command[:place], "tests.misbehave", *command[place + 1 :]], cwd=store.ROOT, **kwargs)
+        return original(
+            [*command[:place], "tests.misbehave", *command[place + 1 :]], cwd=store.ROOT, **kwargs
+        )
 
     os.environ["MISBEHAVE"] = how
     try:
@@ -116,9 +140,9 @@ def start(config, how: str, backend: str = "ddp", **options):
 def test_a_killed_process_ends_the_run_with_its_checkpoint(base, capfd):
     with pytest.raises(ChildProcessError) as error:
         start(base, "killed", checkpoint_every="1 step")
-    assert "Training on 2 processes failed" in str(error.value) and "goes on from the last checkpoint" in str(
+    assert "Training on 2 processes failed" in str(
         error.value
-    )
+    ) and "goes on from the last checkpoint" in str(error.value)
     assert list(store.store().glob("*/checkpoint/step-*"))
     assert not list(store.store().glob("*/status.json"))
     run(base, tracker="none")
@@ -135,14 +159,19 @@ def test_a_hung_process_ends_the_run_in_time(base, monkeypatch):
 
 
 def test_an_error_of_any_process_comes_back_whole(base):
-    with pytest.raises(ChildProcessError, match=r"(?s)process 1: Traceback.*in misbehave.*ValueError: of process 1"):
+    with pytest.raises(
+        ChildProcessError, match=r"(?s)process 1: Traceback.*in misbehave.*ValueError: of process 1"
+    ):
         start(base, "fails")
     with pytest.raises(InputError, match="^what process 1 has to say$"):
         start(base, "refuses")
 
 
 def test_backends_are_names_for_precision_and_processes(base):
-    assert launch.settle(base.with_(precision="bf16"), None, None) == (base.with_(precision="bf16"), 1)
+    assert launch.settle(base.with_(precision="bf16"), None, None) == (
+        base.with_(precision="bf16"),
+        1,
+    )
     assert launch.settle(base, "sp-amp", None)[0].precision == "auto"
     assert launch.settle(base, "ddp", 3) == (base, 3)
     for backend, processes, told in (
@@ -160,20 +189,36 @@ def test_shares_of_a_batch_are_the_batch():
     shares = [parallel.Team(rank, 2).share(batch) for rank in (0, 1)]
     assert [rows[0].tolist() for rows, _ in shares] == [[0, 2, 4], [1, 3]]
     one = tuple(t[:1] for t in batch)
-    assert [(rows[1].tolist(), counts) for rows, counts in (parallel.Team(r, 2).share(one) for r in (0, 1))] == [
+    assert [
+        (rows[1].tolist(), counts)
+        for rows, counts in (parallel.Team(r, 2).share(one) for r in (0, 1))
+    ] == [
         ([0], 1.0),
         ([0], 0.0),
     ]
 
 
 def torchrun(port: int, rank: int) -> list[str]:
-    return ["torch.distributed.run", "--nnodes=2", "--nproc-per-node=1", "--rdzv-backend=c10d",
-            f"--rdzv-endpoint=127.0.0.1:{port}", "--rdzv-id=study"]  # fmt: skip
+    return [
+        "torch.distributed.run",
+        "--nnodes=2",
+        "--nproc-per-node=1",
+        "--rdzv-backend=c10d",
+        f"--rdzv-endpoint=127.0.0.1:{port}",
+        "--rdzv-id=study",
+    ]
 
 
 def accelerate(port: int, rank: int) -> list[str]:
-    return ["accelerate.commands.launch", "--multi_gpu", "--num_machines=2", f"--machine_rank={rank}",
-            "--main_process_ip=127.0.0.1", f"--main_process_port={port}", "--num_processes=2"]  # fmt: skip
+    return [
+        "accelerate.commands.launch",
+        "--multi_gpu",
+        "--num_machines=2",
+        f"--machine_rank={rank}",
+        "--main_process_ip=127.0.0.1",
+        f"--main_process_port={port}",
+        "--num_processes=2",
+    ]
 
 
 def accelerate_fsdp(port: int, rank: int) -> list[str]:
@@ -187,9 +232,25 @@ def test_two_nodes_share_a_run(base, launcher, tmp_path):
     """The commands of the README for two machines, on one."""
     spec, port = tmp_path / "run.yaml", free_port()
     spec.write_text(base.with_(epochs=1).model_dump_json(exclude={"reading", "schedule_args"}))
-    commands = [[sys.executable, "-m", *launcher(port, rank), "-m", "lib", "train", str(spec), "tracker=none"]
-                for rank in (0, 1)]  # fmt: skip
-    options = {"cwd": store.ROOT, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    commands = [
+        [
+            sys.executable,
+            "-m",
+            *launcher(port, rank),
+            "-m",
+            "lib",
+            "train",
+            str(spec),
+            "tracker=none",
+        ]
+        for rank in (0, 1)
+    ]
+    options = {
+        "cwd": store.ROOT,
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.STDOUT,
+        "text": True,
+    }
     nodes = [subprocess.Popen(command, **options) for command in commands]
     told = [node.communicate(timeout=180)[0] for node in nodes]
     assert [node.returncode for node in nodes] == [0, 0], told

@@ -35,9 +35,19 @@ def oracle(scores, gold, weights, k):
         worth = sorted((weights[min(x, labels)] for x in wanted), reverse=True)[:k]
         top += sum(weights[i] for i, gain in zip(ranked, gains, strict=True) if gain)
         best += sum(worth)
-        dtop += sum(weights[x] / np.log2(i + 2) for i, (x, gain) in enumerate(zip(ranked, gains, strict=True)) if gain)
+        dtop += sum(
+            weights[x] / np.log2(i + 2)
+            for i, (x, gain) in enumerate(zip(ranked, gains, strict=True))
+            if gain
+        )
         dbest += sum(w / np.log2(i + 2) for i, w in enumerate(worth))
-    return {"P": np.mean(p), "R": np.mean(r), "nDCG": np.mean(n), "PSP": top / best, "PSnDCG": dtop / dbest}
+    return {
+        "P": np.mean(p),
+        "R": np.mean(r),
+        "nDCG": np.mean(n),
+        "PSP": top / best,
+        "PSnDCG": dtop / dbest,
+    }
 
 
 def test_thousands_of_random_cases_equal_the_oracle():
@@ -46,7 +56,9 @@ def test_thousands_of_random_cases_equal_the_oracle():
         labels, rows = int(rng.integers(5, 12)), int(rng.integers(1, 6))
         scores, gold = sparse_case(rng, rows, labels, int(rng.integers(1, 5)))
         gold[0, 0] = 0 if (gold[0] < 0).all() else gold[0, 0]
-        weights = ranking.inverse_propensity(ranking.label_counts(rng.integers(-1, labels, size=(30, 3)), labels), 30)
+        weights = ranking.inverse_propensity(
+            ranking.label_counts(rng.integers(-1, labels, size=(30, 3)), labels), 30
+        )
         found = ranking.ranking_scores(ranking.top_k(scores, 5), gold, weights)
         for k in (1, 3, 5):
             for name, value in oracle(scores, gold, weights, k).items():
@@ -58,7 +70,9 @@ def test_thousands_of_random_cases_equal_the_oracle():
 def test_the_order_of_rows_does_not_matter_and_ndcg_is_scikit_learns(seed):
     rng = np.random.default_rng(seed)
     scores, gold = sparse_case(rng, 20, 9, 4, unseen=False)
-    scores = scores + rng.permuted(np.tile(np.arange(9) / 100, (20, 1)), axis=1)  # scikit-learn has no rule for ties
+    scores = scores + rng.permuted(
+        np.tile(np.arange(9) / 100, (20, 1)), axis=1
+    )  # scikit-learn has no rule for ties
     gold[(gold < 0).all(1), 0] = 3
     weights = ranking.inverse_propensity(ranking.label_counts(gold, 9), 20)
     found = ranking.ranking_scores(ranking.top_k(scores, 5), gold, weights)

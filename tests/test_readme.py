@@ -9,15 +9,19 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from lib.page import SPEC
-from lib.store import ROOT
+from lib.publish.page import SPEC
+from lib.runs.store import ROOT
 
 STUDIES = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
 README = (ROOT / "README.md").read_text()
 
 
 def code(language: str, containing: str) -> str:
-    found = [block for block in re.findall(rf"```{language}\n(.*?)\n *```", README, flags=re.S) if containing in block]
+    found = [
+        block
+        for block in re.findall(rf"```{language}\n(.*?)\n *```", README, flags=re.S)
+        if containing in block
+    ]
     assert len(found) == 1
     return found[0]
 
@@ -43,11 +47,16 @@ def test_the_script_with_the_store(capsys):
 def test_the_shell_example(tmp_path):
     (tmp_path / ".venv").symlink_to(sys.prefix)
     script = code("sh", "cat > my_run.yaml")
-    done = subprocess.run(["bash", "-e", "-c", script], cwd=tmp_path, env=os.environ, capture_output=True, text=True)
+    done = subprocess.run(
+        ["bash", "-e", "-c", script], cwd=tmp_path, env=os.environ, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     header, row = done.stdout.splitlines()
     assert header == "text,label,probability"
-    assert row.split(",")[1] in ("World", "Sports", "Business", "Sci/Tech") and 0.25 < float(row.split(",")[2]) <= 1
+    assert (
+        row.split(",")[1] in ("World", "Sports", "Business", "Sci/Tech")
+        and 0.25 < float(row.split(",")[2]) <= 1
+    )
 
 
 def test_every_make_target_named_is_there():
@@ -56,12 +65,20 @@ def test_every_make_target_named_is_there():
         assert target in STUDIES or f"\n{target}:" in makefile
 
 
-PAGES = [ROOT / "results" / study / profile / "README.md" for study in STUDIES for profile in ("demo", "small", "full")]
+PAGES = [
+    ROOT / "results" / study / profile / "README.md"
+    for study in STUDIES
+    for profile in ("demo", "small", "full")
+]
 
 
-@pytest.mark.parametrize("page", [p for p in PAGES if p.exists()], ids=lambda p: "/".join(p.parts[-3:-1]))
+@pytest.mark.parametrize(
+    "page", [p for p in PAGES if p.exists()], ids=lambda p: "/".join(p.parts[-3:-1])
+)
 def test_findings_are_the_pages_own(page: Path):
-    first = next(body.strip() for kind, *_, body in SPEC.findall(page.read_text()) if kind == "finding")
+    first = next(
+        body.strip() for kind, *_, body in SPEC.findall(page.read_text()) if kind == "finding"
+    )
     assert first in README
 
 

@@ -9,13 +9,22 @@ import sys
 import pytest
 import torch
 
-from lib import checkpoints, runs, store, training
-from lib.config import RunConfig
+from lib import training
 from lib.errors import InputError, StoppedError
-from lib.runs import run
+from lib.runs import checkpoints, store
+from lib.runs import pool as runs
+from lib.runs.config import RunConfig
+from lib.runs.pool import run
 from tests.test_runs import digests
 
-FIXED = {"max_length": 16, "batch_size": 16, "dev_rows": 12, "learning_rate": 3e-3, "precision": "fp32", "epochs": 2}
+FIXED = {
+    "max_length": 16,
+    "batch_size": 16,
+    "dev_rows": 12,
+    "learning_rate": 3e-3,
+    "precision": "fp32",
+    "epochs": 2,
+}
 STEPS = 6  # 48 rows, batches of 16, two epochs
 
 
@@ -25,7 +34,8 @@ def base(tiny, folder):
 
 
 def in_child(action) -> int:
-    """Do something in a process of its own; returns its exit status (negative: the signal that killed it)."""
+    """Do something in a process of its own; returns its exit status (negative: the signal that
+    killed it)."""
     pid = os.fork()
     if pid == 0:
         try:
@@ -38,7 +48,8 @@ def in_child(action) -> int:
 
 
 def killed_at(monkeypatch, config, step: int, when: str = "after", **options) -> None:
-    """Train in a child that kills itself when it has done (or, `when` is at, is about to do) a step."""
+    """Train in a child that kills itself when it has done (or, `when` is at, is about to do) a
+    step."""
     seed_step, save = training.seed_step, checkpoints.save_file
 
     def dies(seed, number, rank=0):
@@ -65,11 +76,15 @@ def same(one, other) -> None:
     assert digests(one) == digests(other)
     timeless = [name for name in one.history if "second" not in name]
     assert one.history[timeless].equals(other.history[timeless])
-    assert (one.folder / "test_predictions.txt").read_bytes() == (other.folder / "test_predictions.txt").read_bytes()
+    assert (one.folder / "test_predictions.txt").read_bytes() == (
+        other.folder / "test_predictions.txt"
+    ).read_bytes()
 
 
 @pytest.mark.parametrize("batching", ["grouped", "random"])
-def test_killed_at_every_step_it_ends_with_the_same_bytes(base, batching, monkeypatch, tmp_path, capfd):
+def test_killed_at_every_step_it_ends_with_the_same_bytes(
+    base, batching, monkeypatch, tmp_path, capfd
+):
     config = base.with_(batching=batching)
     whole = run(config)
     assert whole.history["step"].iloc[-1] == STEPS
@@ -116,7 +131,9 @@ DAMAGE = {
 
 @pytest.mark.parametrize("file", ["state.safetensors", "progress.json", "manifest.json"])
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(base, file, damage, monkeypatch, capfd):
+def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(
+    base, file, damage, monkeypatch, capfd
+):
     whole = run(base)
     shutil.rmtree(whole.folder.with_name("kept"), ignore_errors=True)
     whole.folder.rename(whole.folder.with_name("kept"))
@@ -127,7 +144,10 @@ def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(base, file, da
     capfd.readouterr()
     same(run(base, tracker="none"), whole)
     out = capfd.readouterr().out
-    assert f"The checkpoint {newest} is damaged and is left out" in out and "goes on after step 3 of 6" in out
+    assert (
+        f"The checkpoint {newest} is damaged and is left out" in out
+        and "goes on after step 3 of 6" in out
+    )
 
 
 def test_another_machine_or_version_is_said(base, monkeypatch, capfd):
@@ -148,16 +168,22 @@ def test_a_signal_stops_after_the_step(base, number, monkeypatch, capfd, tmp_pat
     seed_step, handler = training.seed_step, signal.getsignal(number)
     with monkeypatch.context() as patch:
         patch.setattr(
-            training, "seed_step", lambda *key: (key[1] == 3 and os.kill(os.getpid(), number)) or seed_step(*key)
+            training,
+            "seed_step",
+            lambda *key: (key[1] == 3 and os.kill(os.getpid(), number)) or seed_step(*key),
         )
-        with pytest.raises(StoppedError, match="after step 4; the same command goes on from step 4 of 6"):
+        with pytest.raises(
+            StoppedError, match="after step 4; the same command goes on from step 4 of 6"
+        ):
             run(base, tracker="none")
     assert signal.getsignal(number) == handler
     same(run(base, tracker="none"), whole)
     assert "goes on after step 4 of 6" in capfd.readouterr().out
 
 
-def test_memory_that_is_too_small_halves_the_pieces_and_is_recorded(base, monkeypatch, capfd, tmp_path):
+def test_memory_that_is_too_small_halves_the_pieces_and_is_recorded(
+    base, monkeypatch, capfd, tmp_path
+):
     config = base.with_(accumulation=1)
     forward, sizes = training.backward, []
 
@@ -173,11 +199,15 @@ def test_memory_that_is_too_small_halves_the_pieces_and_is_recorded(base, monkey
     finished = run(config, tracker="none", checkpoint_every="1 step")
     assert sizes == [(16, 1), (16, 2), *[(16, 4)] * STEPS]
     assert finished.status["halved"] == [[1, 2], [1, 4]]
-    assert "from step 1 on, a batch of 16 documents is computed in 4 parts" in capfd.readouterr().out
+    assert (
+        "from step 1 on, a batch of 16 documents is computed in 4 parts" in capfd.readouterr().out
+    )
     monkeypatch.setattr(training, "backward", forward)
     never = RuntimeError("can't allocate memory")
     monkeypatch.setattr(training, "backward", lambda *a: (_ for _ in ()).throw(never))
-    with pytest.raises(InputError, match="Memory is too small for step 1; choose a smaller max_length"):
+    with pytest.raises(
+        InputError, match="Memory is too small for step 1; choose a smaller max_length"
+    ):
         run(config.with_(seed=2), tracker="none")
 
 
@@ -185,21 +215,29 @@ def test_memory_that_is_too_small_halves_the_pieces_and_is_recorded(base, monkey
     "options", [{}, {"class_weight": "balanced"}, {"focal_gamma": 1.0, "class_weight": "balanced"}]
 )
 def test_pieces_give_the_gradient_of_the_whole_batch(tiny, folder, options):
+    from lib.fast.parallel import Team
     from lib.losses import Objective, make_loss
     from lib.models import build_model
-    from lib.parallel import Team
 
     model = build_model(tiny["bert"], head="mean", num_labels=3, dropout=0.0).eval()
     torch.manual_seed(0)
-    ids, mask = torch.randint(4, 40, (7, 12), dtype=torch.int32), torch.ones(7, 12, dtype=torch.int32)
+    ids, mask = (
+        torch.randint(4, 40, (7, 12), dtype=torch.int32),
+        torch.ones(7, 12, dtype=torch.int32),
+    )
     mask[2:4, 5:] = 0
     batch = ids, mask, torch.tensor([0, 1, 2, 0, 0, 1, 0], dtype=torch.int32)
     objective = Objective(make_loss(batch[2].numpy(), 3, **options))
     found = {}
     for parts in (1, 2, 3, 7):
         model.zero_grad()
-        loss = training.backward(model, objective, batch, parts, Team(), "fp32", torch.device("cpu"))
-        found[parts] = loss, torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+        loss = training.backward(
+            model, objective, batch, parts, Team(), "fp32", torch.device("cpu")
+        )
+        found[parts] = (
+            loss,
+            torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]),
+        )
         assert torch.allclose(found[parts][0], found[1][0], rtol=1e-6)
         assert torch.allclose(found[parts][1], found[1][1], atol=1e-6)
 
@@ -225,11 +263,16 @@ def test_a_disk_that_is_full_does_not_end_a_run(base, monkeypatch, capfd):
     shutil.rmtree(whole.folder.with_name("kept"), ignore_errors=True)
     whole.folder.rename(whole.folder.with_name("kept"))
     monkeypatch.setattr(
-        checkpoints, "save_file", lambda *a: (_ for _ in ()).throw(OSError(28, "No space left on device"))
+        checkpoints,
+        "save_file",
+        lambda *a: (_ for _ in ()).throw(OSError(28, "No space left on device")),
     )
     again = run(base, tracker="none", checkpoint_every="3 steps")
     out = capfd.readouterr().out
-    assert out.count("the checkpoint could not be written to") == 1 and "no space left on device" in out
+    assert (
+        out.count("the checkpoint could not be written to") == 1
+        and "no space left on device" in out
+    )
     same(again, store.Run(whole.folder.with_name("kept")))
 
 
@@ -285,8 +328,15 @@ def test_when_a_checkpoint_is_due(monkeypatch):
     assert told("1.5 minutes", [10] * 20) == [9, 18]
     assert told("never", [1000] * 5) == []
     assert told(checkpoints.OFTEN, [1] * 45) == [30]  # epochs of ten seconds
-    assert told(checkpoints.OFTEN, [40] * 20) == [8, 10, 18, 20]  # 320 seconds, then the epoch's end
-    with pytest.raises(InputError, match="checkpoint_every is 'often'; it wants '1 epoch', '100 steps'"):
+    assert told(checkpoints.OFTEN, [40] * 20) == [
+        8,
+        10,
+        18,
+        20,
+    ]  # 320 seconds, then the epoch's end
+    with pytest.raises(
+        InputError, match="checkpoint_every is 'often'; it wants '1 epoch', '100 steps'"
+    ):
         checkpoints.Due("often")
 
 
@@ -296,7 +346,9 @@ def test_ctrl_c_at_a_terminal_goes_on_with_the_same_command(base, tmp_path):
     long = base.with_(epochs=40)
     spec.write_text(long.model_dump_json(exclude={"reading", "schedule_args"}))
     command = [sys.executable, "-u", "-m", "lib", "train", str(spec), "tracker=none"]
-    process = subprocess.Popen(command, cwd=store.ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, cwd=store.ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     for line in process.stdout:
         if "epoch 2/40" in line:
             break

@@ -1,4 +1,5 @@
-"""The store: what is trained once, what is shared, what survives a kill, what is left of a divergence."""
+"""The store: what is trained once, what is shared, what survives a kill, what is left of a
+divergence."""
 
 import hashlib
 import os
@@ -10,13 +11,21 @@ import time
 import numpy as np
 import pytest
 
-from lib import HEADS, OPTIMIZERS, SCHEDULES, runs, store
-from lib.baselines import BASELINES
-from lib.config import RunConfig
+from lib import HEADS, OPTIMIZERS, SCHEDULES
 from lib.errors import InputError
-from lib.runs import run, run_all
+from lib.runs import pool as runs
+from lib.runs import store
+from lib.runs.baselines import BASELINES
+from lib.runs.config import RunConfig
+from lib.runs.pool import run, run_all
 
-FIXED = {"max_length": 16, "batch_size": 8, "dev_rows": 12, "learning_rate": 1e-3, "precision": "fp32"}
+FIXED = {
+    "max_length": 16,
+    "batch_size": 8,
+    "dev_rows": 12,
+    "learning_rate": 1e-3,
+    "precision": "fp32",
+}
 
 
 @pytest.fixture
@@ -56,7 +65,9 @@ def test_a_run_is_trained_once_and_keyed_by_content(base, capsys, tmp_path):
     assert run(base.with_(dataset=str(copy))).folder != first.folder
 
 
-@pytest.mark.parametrize("change", [{"seed": 2}, {"learning_rate": 2e-3}, {"head": "cls"}, {"precision": "bf16"}])
+@pytest.mark.parametrize(
+    "change", [{"seed": 2}, {"learning_rate": 2e-3}, {"head": "cls"}, {"precision": "bf16"}]
+)
 def test_what_changes_the_key(base, change):
     corpus = store.corpus_of(base)
     assert runs.run_key(base, corpus) != runs.run_key(base.with_(**change), corpus)
@@ -65,7 +76,9 @@ def test_what_changes_the_key(base, change):
 def test_auto_precision_is_resolved_before_the_key(base):
     corpus = store.corpus_of(base)
     resolved = runs.training.resolve_precision("auto")
-    assert runs.run_key(base.with_(precision="auto"), corpus) == runs.run_key(base.with_(precision=resolved), corpus)
+    assert runs.run_key(base.with_(precision="auto"), corpus) == runs.run_key(
+        base.with_(precision=resolved), corpus
+    )
 
 
 def test_shared_beginnings_are_trained_once_and_change_no_byte(base, monkeypatch, tmp_path, capsys):
@@ -127,16 +140,25 @@ def test_divergence_is_a_result(base, capsys):
 
 
 def test_a_study_with_a_diverged_seed_still_has_its_tables(base):
-    from lib import findings, tables
+    from lib.analysis import findings, tables
 
-    configs = [base.with_(seed=seed, schedule=name) for seed in (1, 2, 3) for name in ("constant", "linear")]
+    configs = [
+        base.with_(seed=seed, schedule=name)
+        for seed in (1, 2, 3)
+        for name in ("constant", "linear")
+    ]
     configs[3] = configs[3].with_(optimizer="sgd", learning_rate=1e30)
     runs = run_all([*configs, configs[0], base.baseline("tfidf_linear")])
     assert len(runs) == 7 and runs[3].status["status"] == "diverged"
     table = tables.differences(runs.predictions, by="schedule")
     assert table["seeds"].tolist() == [2, 3, 2]
-    assert tables.by_group(runs.predictions, by="schedule", metrics=["accuracy"])["seeds"].tolist() == [3, 2, 1]
-    assert tables.overshoot(runs.predictions, by="schedule")["schedule"].tolist() == ["constant", "linear"]
+    assert tables.by_group(runs.predictions, by="schedule", metrics=["accuracy"])[
+        "seeds"
+    ].tolist() == [3, 2, 1]
+    assert tables.overshoot(runs.predictions, by="schedule")["schedule"].tolist() == [
+        "constant",
+        "linear",
+    ]
     assert "has the highest mean test accuracy" in findings.leader(runs.predictions, by="schedule")
     with pytest.raises(InputError, match="several runs with seed"):
         tables.by_group(runs.predictions, by="head", metrics=["accuracy"])
@@ -156,11 +178,18 @@ def test_baselines_are_runs(base, folder):
 
 
 def test_no_baseline_is_named_like_what_runs_are_compared_by():
-    assert not BASELINES.keys() & {*HEADS, *OPTIMIZERS, *SCHEDULES, "native"}  # groups of a table go by their names
+    assert not BASELINES.keys() & {
+        *HEADS,
+        *OPTIMIZERS,
+        *SCHEDULES,
+        "native",
+    }  # groups of a table go by their names
 
 
 def test_configurations_are_strict():
-    with pytest.raises(InputError, match="Unknown parameter 'lerning_rate'. Did you mean learning_rate"):
+    with pytest.raises(
+        InputError, match="Unknown parameter 'lerning_rate'. Did you mean learning_rate"
+    ):
         RunConfig(**{"lerning_rate": 1})
     with pytest.raises(InputError, match="epochs = 'many': input should be a valid integer"):
         RunConfig(**{"epochs": "many"})
@@ -171,7 +200,11 @@ def test_configurations_are_strict():
 
 def test_load_run_by_folder_and_key(base):
     finished = run(base.with_(epochs=1))
-    assert store.load_run(finished.key[:8]).folder == store.load_run(finished.folder).folder == finished.folder
+    assert (
+        store.load_run(finished.key[:8]).folder
+        == store.load_run(finished.folder).folder
+        == finished.folder
+    )
     with pytest.raises(InputError, match="nonsense is the folder or key of no finished run"):
         store.load_run("nonsense")
 

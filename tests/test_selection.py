@@ -1,4 +1,5 @@
-"""Sealed selection: whatever test says, the same epochs, cells, thresholds and temperatures are chosen, to the bit."""
+"""Sealed selection: whatever test says, the same epochs, cells, thresholds and temperatures are
+chosen, to the bit."""
 
 import hashlib
 import json
@@ -6,12 +7,14 @@ import json
 import numpy as np
 import pytest
 
-from lib import calibration, decisions, findings, runs, search
-from lib.config import RunConfig
-from lib.predictions import Predictions
-from lib.runs import run_all
-from lib.store import Runs, tokens_of
-from lib.sweep import Sweep, sweep
+from lib.analysis import calibration, decisions, findings
+from lib.analysis import searches as search
+from lib.analysis.predictions import Predictions
+from lib.runs import pool as runs
+from lib.runs.config import RunConfig
+from lib.runs.pool import run_all
+from lib.runs.store import Runs, tokens_of
+from lib.runs.sweep import Sweep, sweep
 from tests.conftest import WORDS, learnable
 
 
@@ -21,12 +24,18 @@ def documents(rows: int, seed: int, several: bool, poisoned: bool = False) -> li
     rng = np.random.default_rng(seed)
     if several:
         labels = [sorted({int(i) for i in rng.integers(4, size=2)}) for _ in texts]
-        texts = [" ".join([text, *(WORDS[2 + i] for i in own)]) for text, own in zip(texts, labels, strict=True)]
+        texts = [
+            " ".join([text, *(WORDS[2 + i] for i in own)])
+            for text, own in zip(texts, labels, strict=True)
+        ]
         labels = [[f"c{i}" for i in own] for own in labels]
     if poisoned:
         texts = ["zzz " * (1 + i % 9) for i in range(rows)]
         labels = [labels[i] for i in rng.permutation(rows)]
-    return [json.dumps({"text": text, "label": label}) for text, label in zip(texts, labels, strict=True)]
+    return [
+        json.dumps({"text": text, "label": label})
+        for text, label in zip(texts, labels, strict=True)
+    ]
 
 
 @pytest.fixture
@@ -55,13 +64,24 @@ def trained(done) -> dict[str, str]:
 
 def chosen(data: str, backbone: str) -> dict[str, str]:
     """Every choice of a search with one label a document: by name."""
-    base = {"dataset": data, "backbone": backbone, "max_length": 16, "epochs": 3, "precision": "fp32", "dev_rows": 30}
+    base = {
+        "dataset": data,
+        "backbone": backbone,
+        "max_length": 16,
+        "epochs": 3,
+        "precision": "fp32",
+        "dev_rows": 30,
+    }
     space = {"batch_size": [8, 16], "learning_rate": [3e-3, 1e-3]}
     found = sweep(Sweep(name="sealed", base=base | {"patience": 2}, space=space, tracker="none"))
     best, p = found[0], Runs(found).predictions
     one = p.where(batch_size=best.config.batch_size)
     told = {"cells": str([(r.config.batch_size, r.config.learning_rate) for r in found])}
-    told |= {f"{what} {i}": value for i, done in enumerate(found) for what, value in trained(done).items()}
+    told |= {
+        f"{what} {i}": value
+        for i, done in enumerate(found)
+        for what, value in trained(done).items()
+    }
     told["group"] = findings.best_group(one, by="learning_rate")
     told["halving"] = search.halving(p, metric="macro_f1").to_json()
     return told | fitted(one, str(best.config.learning_rate))
@@ -78,16 +98,32 @@ def fitted(p: Predictions, group: str) -> dict[str, str]:
 
 def several(data: str, backbone: str) -> dict[str, str]:
     """The same with several labels a document."""
-    config = RunConfig(dataset=data, backbone=backbone, head="first_token", dropout=0.0, max_length=16, batch_size=8,
-                       epochs=4, learning_rate=3e-3, precision="fp32", select_by="micro_f1", dev_rows=30)  # fmt: skip
+    config = RunConfig(
+        dataset=data,
+        backbone=backbone,
+        head="first_token",
+        dropout=0.0,
+        max_length=16,
+        batch_size=8,
+        epochs=4,
+        learning_rate=3e-3,
+        precision="fp32",
+        select_by="micro_f1",
+        dev_rows=30,
+    )
     done = run_all([config], "none")
     return trained(done[0]) | thresholds(done.predictions)
 
 
 def thresholds(p: Predictions) -> dict[str, str]:
     dev = decisions.group_of(p, "head", "first_token", "dev")
-    tuned = {f"threshold: {way}": str(at) for way, at in decisions.tune(dev, 0, len(p.label_names)).items()}
-    return tuned | {"thresholds told": decisions.label_thresholds(p, by="head", group="first_token").to_json()}
+    tuned = {
+        f"threshold: {way}": str(at)
+        for way, at in decisions.tune(dev, 0, len(p.label_names)).items()
+    }
+    return tuned | {
+        "thresholds told": decisions.label_thresholds(p, by="head", group="first_token").to_json()
+    }
 
 
 def differing(one: dict[str, str], other: dict[str, str]) -> list[str]:
@@ -99,13 +135,21 @@ def test_a_poisoned_test_set_changes_no_choice(store_of, tiny):
     assert len(clean) > 15 and differing(clean, poisoned) == []
 
 
-def test_a_poisoned_test_set_changes_no_threshold_and_one_tuned_on_test_is_named(store_of, tiny, monkeypatch):
+def test_a_poisoned_test_set_changes_no_threshold_and_one_tuned_on_test_is_named(
+    store_of, tiny, monkeypatch
+):
     clean, poisoned = (several(store_of(poison, True), tiny["bert"]) for poison in (False, True))
     assert differing(clean, poisoned) == []
     own = decisions.group_of
-    monkeypatch.setattr(decisions, "group_of", lambda p, by, group, split="test": own(p, by, group, "test"))
-    clean, poisoned = (several(store_of(poison, True, "planted-"), tiny["bert"]) for poison in (False, True))
-    assert {"threshold: one for all, from dev", "thresholds told"} <= set(differing(clean, poisoned))
+    monkeypatch.setattr(
+        decisions, "group_of", lambda p, by, group, split="test": own(p, by, group, "test")
+    )
+    clean, poisoned = (
+        several(store_of(poison, True, "planted-"), tiny["bert"]) for poison in (False, True)
+    )
+    assert {"threshold: one for all, from dev", "thresholds told"} <= set(
+        differing(clean, poisoned)
+    )
     assert not {"epoch", "weights"} & set(differing(clean, poisoned))
 
 
@@ -114,19 +158,39 @@ def test_an_epoch_and_a_temperature_that_read_test_are_named(store_of, tiny, mon
         """Tokens whose dev set is the test set."""
 
         def __init__(self, tokens):
-            self.train, self.dev, self.test, self.lengths = tokens.train, tokens.test, tokens.test, tokens.lengths
+            self.train, self.dev, self.test, self.lengths = (
+                tokens.train,
+                tokens.test,
+                tokens.test,
+                tokens.lengths,
+            )
 
     def one(data):
-        config = RunConfig(dataset=data, backbone=tiny["bert"], max_length=16, batch_size=8, precision="fp32",
-                           dev_rows=40, learning_rate=3e-3)  # fmt: skip
+        config = RunConfig(
+            dataset=data,
+            backbone=tiny["bert"],
+            max_length=16,
+            batch_size=8,
+            precision="fp32",
+            dev_rows=40,
+            learning_rate=3e-3,
+        )
         done = run_all([config], "none")
         return trained(done[0]) | fitted(done.predictions, "0.003")
 
     own = Predictions.groups
     with monkeypatch.context() as patch:
-        patch.setattr(Predictions, "groups", lambda p, by, split="test", epoch="chosen": own(p, by, epoch=epoch))
+        patch.setattr(
+            Predictions,
+            "groups",
+            lambda p, by, split="test", epoch="chosen": own(p, by, epoch=epoch),
+        )
         found = set(differing(*(one(store_of(poison)) for poison in (False, True))))
-    assert "temperature" in found and "temperature told" in found and not {"epoch", "dev scores", "weights"} & found
+    assert (
+        "temperature" in found
+        and "temperature told" in found
+        and not {"epoch", "dev scores", "weights"} & found
+    )
     monkeypatch.setattr(runs, "tokens_of", lambda config: Leaking(tokens_of(config)))
     found = differing(*(one(store_of(poison, name="planted-")) for poison in (False, True)))
     assert "dev scores" in found

@@ -1,4 +1,5 @@
-"""The site: every page is there, every link leads somewhere, no request leaves it, every number has its runs."""
+"""The site: every page is there, every link leads somewhere, no request leaves it, every number
+has its runs."""
 
 import html
 import re
@@ -9,16 +10,18 @@ import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
 
+from lib.analysis.predictions import Predictions
 from lib.errors import InputError
-from lib.page import SPEC
-from lib.predictions import Predictions
-from lib.site import build
-from lib.store import ROOT
+from lib.publish.page import SPEC
+from lib.publish.site import build
+from lib.runs.store import ROOT
 from tests import site_check
 
 PAGES = [path.parent.relative_to(ROOT) for path in sorted((ROOT / "results").glob("*/*/README.md"))]
 PAGES = [page for page in PAGES if "--" not in page.name]
-STUDIES = [page for page in PAGES if (ROOT / page / "predictions.parquet").exists()]  # the benchmark has no runs
+STUDIES = [
+    page for page in PAGES if (ROOT / page / "predictions.parquet").exists()
+]  # the benchmark has no runs
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +50,9 @@ def test_links_lead_somewhere_and_nothing_is_asked_of_the_network(site):
     for path, text in texts.items():
         assert len(set(anchors[path])) == len(anchors[path]), path
         assert not re.search(r"<(script|iframe|object|embed)|url\(|@import", text), path
-        assert all(re.search(r' alt="[^"]', image) for image in re.findall(r"<img[^>]*>", text)), path
+        assert all(re.search(r' alt="[^"]', image) for image in re.findall(r"<img[^>]*>", text)), (
+            path
+        )
         for tag, target in re.findall(r'<(\w+)[^<>]* (?:href|src)="([^"]*)"', text):
             if target == "data:," or (tag == "a" and target.startswith("https://")):
                 continue  # a plain link is followed by a person, not by the page
@@ -59,7 +64,10 @@ def test_links_lead_somewhere_and_nothing_is_asked_of_the_network(site):
 
 @pytest.mark.parametrize("page", STUDIES, ids=str)
 def test_each_number_leads_to_its_runs(page, site):
-    read, text = soup(site / page / "index.html"), (ROOT / page / "README.md").read_text(encoding="utf-8")
+    read, text = (
+        soup(site / page / "index.html"),
+        (ROOT / page / "README.md").read_text(encoding="utf-8"),
+    )
     count = 0
     for kind, name, *_ in SPEC.findall(text):
         count += kind == "finding"
@@ -67,7 +75,9 @@ def test_each_number_leads_to_its_runs(page, site):
         links = [a["href"] for a in shown.find_all("a")]
         assert kind == "finding" or f"{name}.csv" in links
         if kind in ("table", "finding"):
-            assert "predictions.parquet" in links and any(link.startswith("runs/") for link in links), name
+            assert "predictions.parquet" in links and any(
+                link.startswith("runs/") for link in links
+            ), name
     for path in (site / page / "runs").iterdir():
         record = path.read_text(encoding="utf-8")
         assert 'id="configuration"' in record and 'href="../predictions.parquet"' in record
@@ -85,7 +95,10 @@ def test_a_table_names_the_runs_it_shows_and_no_others(site):
 
 def test_a_record_tells_the_runs_scores(site):
     shown = pd.read_csv(ROOT / "results/ag_news/small/runs.csv").iloc[0]
-    cells = [td.text for td in soup(site / f"results/ag_news/small/runs/{shown['run']}.html").find_all("td")]
+    cells = [
+        td.text
+        for td in soup(site / f"results/ag_news/small/runs/{shown['run']}.html").find_all("td")
+    ]
     assert cells[cells.index("accuracy (%)") + 1] == f"{100 * shown['accuracy']:.2f}"
 
 
@@ -97,7 +110,10 @@ def small(root: Path, text: str) -> Path:
 
 
 def test_a_page_without_runs(tmp_path):
-    root = small(tmp_path / "root", "# A <b> & c\n\n| a | b |\n| --- | --- |\n| x \\| y | 90.1 ± 0.2 [89.0, 91.0] |\n")
+    root = small(
+        tmp_path / "root",
+        "# A <b> & c\n\n| a | b |\n| --- | --- |\n| x \\| y | 90.1 ± 0.2 [89.0, 91.0] |\n",
+    )
     assert build(tmp_path / "site", root) == 3
     page = (tmp_path / "site/results/study/demo/index.html").read_text()
     assert "x | y" in page and "90.1<small> ± 0.2 [89.0, 91.0]</small>" in page

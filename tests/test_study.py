@@ -1,4 +1,5 @@
-"""Studies end to end on a tiny transformer: strict parameters, the files of a page, reruns, and verify."""
+"""Studies end to end on a tiny transformer: strict parameters, the files of a page, reruns, and
+verify."""
 
 import re
 import shlex
@@ -12,35 +13,60 @@ import yaml
 from matplotlib.figure import Figure
 from PIL import Image
 
-from lib import page, study
+from lib.analysis.predictions import Predictions
 from lib.errors import InputError
-from lib.options import assignments
-from lib.predictions import Predictions
-from lib.store import ROOT
-from lib.verify import compare, verify
+from lib.publish import page, study
+from lib.publish.settings import assignments
+from lib.publish.verify import compare, verify
+from lib.runs.store import ROOT
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 PAGE_FILES = {
-    "README.md", "predictions.parquet", "history.csv", "environment.json", "audit.csv", "by_schedule.csv",
-    "leaks.csv", "differences.csv", "confusion.csv", "imbalance.csv", "runs.csv", "epochs.csv", "overshoot.csv",
-    "classes.csv", "test_accuracy.png", "learning_curves.png", "losses.png", "learning_rate.png",
-    "confusion_matrix.png", "f1_by_class.png", "averages.png",
-}  # fmt: skip
+    "README.md",
+    "predictions.parquet",
+    "history.csv",
+    "environment.json",
+    "audit.csv",
+    "by_schedule.csv",
+    "leaks.csv",
+    "differences.csv",
+    "confusion.csv",
+    "imbalance.csv",
+    "runs.csv",
+    "epochs.csv",
+    "overshoot.csv",
+    "classes.csv",
+    "test_accuracy.png",
+    "learning_curves.png",
+    "losses.png",
+    "learning_rate.png",
+    "confusion_matrix.png",
+    "f1_by_class.png",
+    "averages.png",
+}
 
 
 @pytest.fixture
 def small(tiny, monkeypatch, tmp_path):
-    """Overrides that make the study a matter of seconds; results go to a folder of the test's own."""
+    """Overrides that make the study a matter of seconds; results go to a folder of the test's
+    own."""
     monkeypatch.setattr(study, "RESULTS", tmp_path / "results")
     sizes = {"train_rows": 64, "dev_rows": 20, "test_rows": 40, "max_length": 32, "epochs": 3}
-    return sizes | {"backbone": tiny["bert"], "milestones": [2], "seeds": [1, 2], "learning_rate": 1e-3}
+    return sizes | {
+        "backbone": tiny["bert"],
+        "milestones": [2],
+        "seeds": [1, 2],
+        "learning_rate": 1e-3,
+    }
 
 
 def test_a_notebook_says_who_trains(small, tmp_path):
     few = small | {"seeds": [1], "epochs": 1, "milestones": []}
     folder = study.run_study("ag_news", overrides=few | {"backend": "sp"}, publish_as="sp")
     runs = Predictions.read(folder / "predictions.parquet").runs.values()
-    assert {run["config"]["precision"] for run in runs if run["config"]["backbone"] == small["backbone"]} == {"fp32"}
+    assert {
+        run["config"]["precision"] for run in runs if run["config"]["backbone"] == small["backbone"]
+    } == {"fp32"}
     with pytest.raises(InputError, match="processes = 2 needs a backend of several"):
         study.run_study("ag_news", overrides=few | {"processes": 2}, publish_as="two")
 
@@ -49,7 +75,9 @@ def test_ag_news_makes_its_page_and_a_rerun_changes_nothing(small, capsys, tmp_p
     folder = study.run_study("ag_news", overrides=small, publish_as="tiny")
     assert {file.name for file in folder.iterdir()} == PAGE_FILES
     text = (folder / "README.md").read_text()
-    assert text.index("## Findings") < text.index("## Test scores") < text.index("## How it was made")
+    assert (
+        text.index("## Findings") < text.index("## Test scores") < text.index("## How it was made")
+    )
     assert "made-up demo corpus" in text and "**A demo.**" in text
     for name in PAGE_FILES:
         if name.endswith(".png"):
@@ -70,7 +98,9 @@ def test_ag_news_makes_its_page_and_a_rerun_changes_nothing(small, capsys, tmp_p
     wrong = verify(folder)[1]
     assert len(wrong) == 1 and "table by_schedule, row exponential, column accuracy (%)" in wrong[0]
     sentence = next(line for line in text.splitlines() if "highest mean test accuracy" in line)
-    (folder / "README.md").write_text(text.replace(sentence, sentence.replace("stand over", "stands for sure over")))
+    (folder / "README.md").write_text(
+        text.replace(sentence, sentence.replace("stand over", "stands for sure over"))
+    )
     assert "finding leader: the page says" in verify(folder)[1][0]
     (folder / "README.md").write_text(text + "\n| a | b |\n| --- | --- |\n| 1 | 2 |\n")
     assert "a table without its computation" in verify(folder)[1][0]
@@ -78,7 +108,10 @@ def test_ag_news_makes_its_page_and_a_rerun_changes_nothing(small, capsys, tmp_p
     history = (folder / "history.csv").read_text()
     score = history.splitlines()[1].split(",")[-1]
     (folder / "history.csv").write_text(history.replace(score, "0.123456", 1))
-    assert re.search(r"^history.csv, run \w{16}, epoch 1, column dev_\w+: the file says 0.123456", verify(folder)[1][0])
+    assert re.search(
+        r"^history.csv, run \w{16}, epoch 1, column dev_\w+: the file says 0.123456",
+        verify(folder)[1][0],
+    )
     (folder / "history.csv").write_text("".join(history.splitlines(keepends=True)[:-1]))
     assert "has not one row for each of its 3 epochs" in verify(folder)[1][0]
     (folder / "history.csv").write_text(history)
@@ -87,7 +120,9 @@ def test_ag_news_makes_its_page_and_a_rerun_changes_nothing(small, capsys, tmp_p
     assert "epochs.csv is missing" in verify(folder)[1][0]
     predictions = Predictions.read(folder / "predictions.parquet")
     lost = next(iter(predictions.runs))
-    predictions.keep(lambda run: run is not predictions.runs[lost]).write(folder / "predictions.parquet")
+    predictions.keep(lambda run: run is not predictions.runs[lost]).write(
+        folder / "predictions.parquet"
+    )
     wrong = verify(folder)[1]
     assert f"run {lost} of environment.json is missing from predictions.parquet" in wrong
     assert f"figure losses shows runs that are not this page's: {lost}" in wrong
@@ -97,10 +132,15 @@ def test_ag_news_makes_its_page_and_a_rerun_changes_nothing(small, capsys, tmp_p
 
 
 def figures_of_a_page(folder):
-    """Each figure has the keys of its runs; a figure of other runs, another figure and a lost one are named."""
+    """Each figure has the keys of its runs; a figure of other runs, another figure and a lost
+    one are named."""
     keys = set(Predictions.read(folder / "predictions.parquet").runs)
     shown = {file.stem: set(Image.open(file).text["Runs"].split()) for file in folder.glob("*.png")}
-    assert shown["test_accuracy"] == keys and len(shown["losses"]) == 6 and len(shown["confusion_matrix"]) == 2
+    assert (
+        shown["test_accuracy"] == keys
+        and len(shown["losses"]) == 6
+        and len(shown["confusion_matrix"]) == 2
+    )
     assert all(runs <= keys for runs in shown.values())
     path = folder / "losses.png"
     good = path.read_bytes()
@@ -111,7 +151,10 @@ def figures_of_a_page(folder):
         Figure(figsize=(1, 1)).savefig(path, metadata={"Title": title, "Runs": runs})
         assert verify(folder)[1] == [f"figure losses {told}"]
     Figure(figsize=(1, 1)).savefig(path)
-    assert verify(folder)[1:] == ([], ["figures without keys of runs, from before they had any: losses"])
+    assert verify(folder)[1:] == (
+        [],
+        ["figures without keys of runs, from before they had any: losses"],
+    )
     path.unlink()
     assert verify(folder)[1] == ["figure losses is missing"]
     path.write_bytes(good)
@@ -122,7 +165,10 @@ def test_parameters_are_checked_before_a_kernel_starts(monkeypatch):
     for overrides, message in [
         ({"lerning_rate": 1}, "-p: unknown parameter 'lerning_rate'. Did you mean learning_rate"),
         ({"epochs": "many"}, "The parameter epochs wants a whole number like 4; 'many' is none"),
-        ({"seeds": "all"}, r"The parameter seeds wants a list of whole numbers like \[1, 2, 3\]; 'all' is none"),
+        (
+            {"seeds": "all"},
+            r"The parameter seeds wants a list of whole numbers like \[1, 2, 3\]; 'all' is none",
+        ),
         ({"x = 1; import os": 1}, "unknown parameter 'x = 1; import os'"),
         ({"backbone": 3}, "The parameter backbone wants text"),
     ]:
@@ -138,7 +184,9 @@ def test_parameters_are_checked_before_a_kernel_starts(monkeypatch):
 
 def test_overrides_have_a_folder_of_their_own(monkeypatch, tmp_path):
     asked = []
-    monkeypatch.setattr(study, "execute", lambda notebook, parameters, output: asked.append(parameters))
+    monkeypatch.setattr(
+        study, "execute", lambda notebook, parameters, output: asked.append(parameters)
+    )
     monkeypatch.setattr(study, "publish", lambda executed, folder, **about: folder)
     monkeypatch.setattr(study, "RESULTS", tmp_path)
     assert study.run_study("ag_news").name == "demo"
@@ -149,9 +197,17 @@ def test_overrides_have_a_folder_of_their_own(monkeypatch, tmp_path):
     assert study.run_study("your_data", "small", own).name == f"own--{tmp_path.name}"
     assert study.run_study("your_data", "full", own).name == f"own--{tmp_path.name}--full"
     many = {"labels": ["a long name of a class"] * 9}
-    names = {study.run_study("your_data", "small", own | many | {"epochs": epochs}).name for epochs in (3, 4)}
-    assert len(names) == 2 and all(len(name) < 200 for name in names)  # though cut off where they are alike
-    with pytest.raises(InputError, match="text and label name columns of a file, and there is none; name it: dataset="):
+    names = {
+        study.run_study("your_data", "small", own | many | {"epochs": epochs}).name
+        for epochs in (3, 4)
+    }
+    assert len(names) == 2 and all(
+        len(name) < 200 for name in names
+    )  # though cut off where they are alike
+    with pytest.raises(
+        InputError,
+        match="text and label name columns of a file, and there is none; name it: dataset=",
+    ):
         study.run_study("your_data", overrides={"text": "a", "label": "b"})
     ignored = (ROOT / ".gitignore").read_text().splitlines()
     assert "results/*/*--*/" in ignored
@@ -162,10 +218,14 @@ def test_overrides_have_a_folder_of_their_own(monkeypatch, tmp_path):
 def test_make_passes_any_name_on(name):
     words = [f"DATA={name}.csv", "TEXT=text", f"LABEL={name}", f"CONFIG={name}.yaml"]
     command = ["make", "--no-print-directory", "-n", "-o", ".venv/.ready", "your_data", *words]
-    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    told = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
     line = shlex.split(next(line for line in told if "lib study" in line))
     assert line[line.index("--config") + 1] == f"{name}.yaml"
-    values = assignments([word for word in line if word.startswith(("dataset=", "text=", "label="))])
+    values = assignments(
+        [word for word in line if word.startswith(("dataset=", "text=", "label="))]
+    )
     assert values == {"dataset": f"{name}.csv", "text": "text", "label": name}
 
 
@@ -176,7 +236,9 @@ def test_a_number_in_scientific_notation_arrives_as_a_number(tmp_path, monkeypat
     allowed = study.defaults(ROOT / "notebooks" / "ag_news.ipynb")
     monkeypatch.setattr(study, "NOTEBOOKS", tmp_path)
     values = study.read_profile("ag_news", "demo", allowed)
-    assert values == {"learning_rate": 1e-5, "clip_norm": 1.0} and isinstance(values["learning_rate"], float)
+    assert values == {"learning_rate": 1e-5, "clip_norm": 1.0} and isinstance(
+        values["learning_rate"], float
+    )
     (folder / "demo.yaml").write_text("learning_rate: [\n")
     with pytest.raises(InputError, match="demo.yaml, line 2 is not YAML"):
         study.read_profile("ag_news", "demo", allowed)
@@ -206,7 +268,9 @@ def test_notebooks_are_stripped_short_and_have_profiles(path):
 
 
 def test_published_pages_are_small_and_say_nothing_of_the_machine():
-    pages = [f for f in (ROOT / "results").glob("*/*/README.md") if "--" not in f.parent.name]  # those are a user's own
+    pages = [
+        f for f in (ROOT / "results").glob("*/*/README.md") if "--" not in f.parent.name
+    ]  # those are a user's own
     for file in pages:
         files = list(file.parent.iterdir())
         assert sum(f.stat().st_size for f in files) < 5_000_000

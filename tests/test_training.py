@@ -75,8 +75,12 @@ def test_tokens_are_cached_by_content(tiny, folder, tmp_path):
     first = tokenize(corpus, tiny["bert"], max_length=16, cache=tmp_path / "c")
     files = {file: file.stat().st_mtime_ns for file in (tmp_path / "c").iterdir()}
     second = tokenize(corpus, tiny["bert"], max_length=16, cache=tmp_path / "c")
-    assert {file: file.stat().st_mtime_ns for file in (tmp_path / "c").iterdir()} == files and len(files) == 3
-    assert all(torch.equal(a, b) for a, b in zip(first.train.tensors, second.train.tensors, strict=True))
+    assert {file: file.stat().st_mtime_ns for file in (tmp_path / "c").iterdir()} == files and len(
+        files
+    ) == 3
+    assert all(
+        torch.equal(a, b) for a, b in zip(first.train.tensors, second.train.tensors, strict=True)
+    )
     tokenize(corpus, tiny["bert"], max_length=8, cache=tmp_path / "c")
     assert len(list((tmp_path / "c").iterdir())) == 6
 
@@ -87,7 +91,9 @@ class Recording(torch.optim.SGD):
     norms: ClassVar[list] = []
 
     def step(self, closure=None):
-        grads = [p.grad for group in self.param_groups for p in group["params"] if p.grad is not None]
+        grads = [
+            p.grad for group in self.param_groups for p in group["params"] if p.grad is not None
+        ]
         if grads:
             self.norms.append(float(torch.stack([g.norm() for g in grads]).norm()))
         return super().step(closure)
@@ -102,7 +108,9 @@ def test_clipping_bounds_the_norm(tiny, tokens, monkeypatch, clip_norm):
         make_loader(tokens.train, batch_size=8, seed=1),
         {"optimizer": "recording", "clip_norm": clip_norm},
     )
-    history = training.fit(model, loader, make_loader(tokens.dev), epochs=1, learning_rate=0.1, **options)
+    history = training.fit(
+        model, loader, make_loader(tokens.dev), epochs=1, learning_rate=0.1, **options
+    )
     assert len(Recording.norms) == 6
     if clip_norm:
         assert max(Recording.norms) <= clip_norm * (1 + 1e-4) < history["gradient_norm"][0]
@@ -116,7 +124,9 @@ def test_a_model_overfits_eight_examples(tiny, tokens, kind, head):
     eight = TensorDataset(*(tensor[:8] for tensor in tokens.train.tensors))
     model = build_model(tiny[kind], head=head, num_labels=2, dropout=0.0)
     loader = make_loader(eight, batch_size=8, seed=1)
-    history = training.fit(model, loader, make_loader(eight), epochs=60, learning_rate=3e-3, precision="fp32")
+    history = training.fit(
+        model, loader, make_loader(eight), epochs=60, learning_rate=3e-3, precision="fp32"
+    )
     assert history["dev_accuracy"].iloc[-1] == 1 and history["dev_loss"].iloc[-1] < 0.1
 
 
@@ -137,7 +147,9 @@ def test_evaluation_keeps_the_order_of_rows(tiny, tokens):
     model = build_model(tiny["bert"], num_labels=2)
     sorted_ = training.evaluate(model, make_loader(tokens.test, batch_size=4), precision="fp32")
     single = training.evaluate(model, make_loader(tokens.test, batch_size=1), precision="fp32")
-    assert np.abs(sorted_.logits.astype(float) - single.logits.astype(float)).max() < 2e-3  # 16 bits
+    assert (
+        np.abs(sorted_.logits.astype(float) - single.logits.astype(float)).max() < 2e-3
+    )  # 16 bits
     assert sorted_.labels.tolist() == tokens.test.tensors[2].tolist()
 
 
@@ -145,16 +157,29 @@ def test_every_batch_is_evaluated_in_the_precision_asked_for(tiny, tokens):
     model = build_model(tiny["bert"], head="cls", num_labels=2).eval()
     ids, mask, _ = tokens.test.tensors
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
-        wanted = torch.cat([model(ids[i : i + 1], mask[i : i + 1]) for i in range(len(ids))]).float().half()
-    found = training.evaluate(model, make_loader(tokens.test, batch_size=1), precision="bf16").logits
-    exact = training.evaluate(model, make_loader(tokens.test, batch_size=1), precision="fp32").logits
+        wanted = (
+            torch.cat([model(ids[i : i + 1], mask[i : i + 1]) for i in range(len(ids))])
+            .float()
+            .half()
+        )
+    found = training.evaluate(
+        model, make_loader(tokens.test, batch_size=1), precision="bf16"
+    ).logits
+    exact = training.evaluate(
+        model, make_loader(tokens.test, batch_size=1), precision="fp32"
+    ).logits
     near = np.abs(found.astype(float) - wanted.numpy().astype(float)).max(1)
     assert (near <= np.abs(exact.astype(float) - wanted.numpy().astype(float)).max(1)).all()
-    assert (torch.from_numpy(found).float().bfloat16().half() == torch.from_numpy(found)).all()  # none in fp32
+    assert (
+        torch.from_numpy(found).float().bfloat16().half() == torch.from_numpy(found)
+    ).all()  # none in fp32
 
 
 def test_history_has_its_columns_and_divergence_its_step(tiny, tokens):
-    model, loader = build_model(tiny["bert"], num_labels=2), make_loader(tokens.train, batch_size=8, seed=1)
+    model, loader = (
+        build_model(tiny["bert"], num_labels=2),
+        make_loader(tokens.train, batch_size=8, seed=1),
+    )
     steps = []
     for _ in range(2):
         row, *_ = next(
@@ -177,8 +202,12 @@ def test_history_has_its_columns_and_divergence_its_step(tiny, tokens):
         "dev_micro_f1",
     }
     assert wanted | {"seconds", "samples_per_second", "tokens_per_second"} <= set(steps[0])
-    with pytest.raises(training.DivergedError, match=r"was not finite at step [2-6] \(learning rate 1e\+30\)"):
-        training.fit(model, loader, make_loader(tokens.dev), epochs=1, learning_rate=1e30, optimizer="sgd")
+    with pytest.raises(
+        training.DivergedError, match=r"was not finite at step [2-6] \(learning rate 1e\+30\)"
+    ):
+        training.fit(
+            model, loader, make_loader(tokens.dev), epochs=1, learning_rate=1e30, optimizer="sgd"
+        )
 
 
 def test_a_log_has_plain_lines_within_an_epoch(monkeypatch, capsys):

@@ -1,4 +1,5 @@
-"""Made-up demo corpora, generated from a seed: for seeing the studies work, never for findings about language."""
+"""Made-up demo corpora, generated from a seed: for seeing the studies work, never for findings
+about language."""
 
 from lib.demo.acts import LABELS as ACT_LABELS
 from lib.demo.acts import acts

@@ -1,17 +1,20 @@
 """A made-up corpus of legal acts with many labels each: a stand-in, of our own making, for EURLex.
 
-No act, state or institution in it is real. The wording and the labels come from `acts.txt`. An act belongs to one of
-ten fields, and its labels are topics of that field, now and then a related topic of another one, topics that cut across
-the fields, and the field itself where the act is of a general nature; topics are frequent or rare, roughly by Zipf's
-law. Every label adds a phrase to the title, the recitals or the operative part, but some are only hinted at, and most
-acts also mention matters that are not theirs.
+No act, state or institution in it is real. The wording and the labels come from `acts.txt`. An act
+belongs to one of ten fields, and its labels are topics of that field, now and then a related topic
+of another one, topics that cut across the fields, and the field itself where the act is of a
+general nature; topics are frequent or rare, roughly by Zipf's law. Every label adds a phrase to the
+title, the recitals or the operative part, but some are only hinted at, and most acts also mention
+matters that are not theirs.
 """
 
 from pathlib import Path
 
 from .grammar import Dice, expand, read_grammar, sentence
 
-LABEL_NOISE = 0.05  # the share of label assignments that are dropped or replaced by a sibling (half and half)
+LABEL_NOISE = (
+    0.05  # the share of label assignments that are dropped or replaced by a sibling (half and half)
+)
 FIELD_LABEL = 0.7  # how often an act bears the label of its field
 RELATED = 0.35  # how often a topic brings its related topic along
 HINTED = 0.15  # how often a label is only hinted at: by a phrase of its field, or (the cross-cutting topics) not at all
@@ -19,7 +22,11 @@ ASIDES = 0.5  # the chance, taken twice an act, of mentioning a matter that is n
 WORDS = (40, 110)
 
 GRAMMAR = read_grammar(Path(__file__).with_name("acts.txt"))
-KINDS = {"on": "matter", "whereas": "finding", "rule": "rule"}  # of phrases, and the slots of the frames they fill
+KINDS = {
+    "on": "matter",
+    "whereas": "finding",
+    "rule": "rule",
+}  # of phrases, and the slots of the frames they fill
 
 
 def lines(label: str, kind: str) -> list[str]:
@@ -36,7 +43,8 @@ PHRASES = {label: {kind: lines(label, kind) for kind in KINDS} for label in LABE
 
 
 def zipf(items: list[str], dice: Dice, offset: int = 0) -> str:
-    """One of `items`, with a weight of about 1 / (rank + offset); whole numbers, so that sums are exact."""
+    """One of `items`, with a weight of about 1 / (rank + offset); whole numbers, so that sums
+    are exact."""
     return dice.weighted(items, [1_000_000 // (rank + offset) for rank in range(1, len(items) + 1)])
 
 
@@ -53,7 +61,8 @@ def subjects(field: str, dice: Dice) -> list[str]:
 
 
 def noisy(labels: list[str], dice: Dice) -> list[str]:
-    """`labels`, each of them dropped or replaced by a sibling with probability LABEL_NOISE; never none at all."""
+    """`labels`, each of them dropped or replaced by a sibling with probability LABEL_NOISE;
+    never none at all."""
     given = set()
     for label in labels:
         if dice.chance(LABEL_NOISE):
@@ -66,7 +75,8 @@ def noisy(labels: list[str], dice: Dice) -> list[str]:
 
 
 def write(field: str, labels: list[str], dice: Dice) -> str:
-    """The text of an act: its title, what it has regard to, its recitals and its operative sentences."""
+    """The text of an act: its title, what it has regard to, its recitals and its operative
+    sentences."""
     grammar = GRAMMAR | {"act": [dice.pick(GRAMMAR["act"])], "remit": lines(field, "remit")}
 
     def fill(frame: str, label: str = "") -> str:
@@ -86,14 +96,22 @@ def write(field: str, labels: list[str], dice: Dice) -> str:
             operative.append(fill("operative", label))
     for _ in range(2):
         if dice.chance(ASIDES):
-            label = dice.pick(subjects(field if dice.chance(0.5) else zipf(FIELDS, dice, offset=2), dice))
+            label = dice.pick(
+                subjects(field if dice.chance(0.5) else zipf(FIELDS, dice, offset=2), dice)
+            )
             if label not in labels:
                 dice.pick([recitals, operative]).append(fill("aside", label))
-    return " ".join(map(sentence, [title, fill("opening"), *recitals, *dice.shuffled(operative), fill("closing")]))
+    return " ".join(
+        map(
+            sentence,
+            [title, fill("opening"), *recitals, *dice.shuffled(operative), fill("closing")],
+        )
+    )
 
 
 def acts(rows: int, seed: int) -> tuple[list[str], list[list[int]], list[list[int]]]:
-    """Made-up legal acts: their texts, their given labels and their true labels (sorted indices into LABELS)."""
+    """Made-up legal acts: their texts, their given labels and their true labels (sorted indices
+    into LABELS)."""
     dice, texts, given, true = Dice("acts", seed), {}, [], []
     while len(texts) < rows:
         field = zipf(FIELDS, dice, offset=2)

@@ -1,12 +1,9 @@
 """Seeded text from a grammar file: the engine of the demo corpora.
 
-A grammar file has sections, one phrase a line; `{name}` in a phrase stands for a random phrase of that section:
+A grammar file has sections, one phrase a line; `{name}` in a phrase stands for a random phrase of
+that section:
 
-    # a comment
-    [headline]
-    {team} beat {team} in {city}
-    [team]
-    the Falcons
+# a comment [headline] {team} beat {team} in {city} [team] the Falcons
 """
 
 import random
@@ -18,7 +15,8 @@ EIGHT = re.compile(r"\b([Aa]) (?=8|11\b|18\b)")
 
 
 class Dice:
-    """Random choices that are the same on every platform and Python version (only `random()` is drawn)."""
+    """Random choices that are the same on every platform and Python version (only `random()` is
+    drawn)."""
 
     def __init__(self, *seed):
         self._random = random.Random(":".join(map(str, seed))).random
@@ -68,15 +66,20 @@ def read_grammar(path: Path) -> dict[str, list[str]]:
             section = grammar.setdefault(line[1:-1], [])
         else:
             section.append(line)
-    slots = {slot for phrases in grammar.values() for phrase in phrases for slot in SLOT.findall(phrase)}
-    wrong = sorted(slots - set(grammar)) + sorted(name for name, phrases in grammar.items() if not phrases)
+    slots = {
+        slot for phrases in grammar.values() for phrase in phrases for slot in SLOT.findall(phrase)
+    }
+    wrong = sorted(slots - set(grammar)) + sorted(
+        name for name, phrases in grammar.items() if not phrases
+    )
     if wrong:
         raise ValueError(f"{path.name}: sections missing or empty: {', '.join(wrong)}")
     return grammar
 
 
 def expand(grammar: dict[str, list[str]], phrase: str, dice: Dice) -> str:
-    """`phrase` with every slot filled, recursively; a slot named twice gets two different phrases where it can."""
+    """`phrase` with every slot filled, recursively; a slot named twice gets two different
+    phrases where it can."""
     used = set()
 
     def fill(match):
@@ -92,7 +95,8 @@ def expand(grammar: dict[str, list[str]], phrase: str, dice: Dice) -> str:
 
 
 def sentence(text: str) -> str:
-    """`text` with a capital letter, a full stop, and "an" before a number that is spoken with a vowel."""
+    """`text` with a capital letter, a full stop, and "an" before a number that is spoken with a
+    vowel."""
     text = EIGHT.sub(r"\1n ", text)
     text = text[0].upper() + text[1:]
     return text if text[-1] in ".!?" else text + "."

@@ -8,7 +8,12 @@ from .grammar import Dice, expand, read_grammar, sentence
 LABELS = ("World", "Sports", "Business", "Sci/Tech")
 LABEL_NOISE = 0.03  # the share of items, in every split, whose label is replaced by another class
 
-PREFIXES = ("world", "sports", "business", "scitech")  # of the grammar's sections, in the order of LABELS
+PREFIXES = (
+    "world",
+    "sports",
+    "business",
+    "scitech",
+)  # of the grammar's sections, in the order of LABELS
 WORDS = range(20, 61)  # the lengths allowed
 # The weights of the kinds of first sentence: the class's own; a frame for any class; a frame that names another class.
 LEADS = (74, 22, 4)
@@ -44,11 +49,12 @@ def _item(truth: int, dice: Dice) -> str:
 
 
 def news(rows: int, seed: int) -> tuple[list[str], list[int], list[int]]:
-    """`rows` made-up news items: their texts, their labels and their true classes (indices into LABELS).
+    """`rows` made-up news items: their texts, their labels and their true classes (indices into
+    LABELS).
 
-    The first sentence decides the class. The second may be about the same class, about none, or, to mislead, about
-    another one. The classes are balanced, the texts distinct, and LABEL_NOISE of the labels wrong.
-    The same seed gives the same items on every platform.
+    The first sentence decides the class. The second may be about the same class, about none, or, to
+    mislead, about another one. The classes are balanced, the texts distinct, and LABEL_NOISE of the
+    labels wrong. The same seed gives the same items on every platform.
     """
     dice = Dice("news", seed)
     truths = dice.shuffled(i % len(LABELS) for i in range(rows))

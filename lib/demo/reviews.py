@@ -1,4 +1,5 @@
-"""The demo corpus of long texts: made-up film reviews in two classes, written by a grammar (reviews.txt)."""
+"""The demo corpus of long texts: made-up film reviews in two classes, written by a grammar
+(reviews.txt)."""
 
 import re
 from functools import cache
@@ -12,9 +13,17 @@ LABEL_NOISE = 0.04  # the share of reviews, in every split, whose label is flipp
 SHORTEST = 80  # words
 PEOPLE = ("director", "composer", "actress", "actor")
 NAMES = ("other", "rival", "film", *PEOPLE)  # drawn once for each review
-OPENING, EARLY, PLOT, BODY, VERDICT, TAIL = range(6)  # the order of the parts; those of the body are shuffled
-VERDICT_PLACES = (EARLY, BODY + 0.5, VERDICT, None), (20, 25, 33, 22)  # None: left to the reader; and the weights
-HOPES = (("pro", "met"), ("con", "missed"))  # whichever way the hopes lean, they say nothing about the verdict
+OPENING, EARLY, PLOT, BODY, VERDICT, TAIL = range(
+    6
+)  # the order of the parts; those of the body are shuffled
+VERDICT_PLACES = (
+    (EARLY, BODY + 0.5, VERDICT, None),
+    (20, 25, 33, 22),
+)  # None: left to the reader; and the weights
+HOPES = (
+    ("pro", "met"),
+    ("con", "missed"),
+)  # whichever way the hopes lean, they say nothing about the verdict
 HOPE_PLACES = (OPENING, BODY + 0.3, VERDICT, None), (25, 20, 25, 30)  # of what became of them
 CONTRARY = 0.15  # the share of reviews that grant the other side something in a sentence of its own
 NEUTRAL_OPENING, NEUTRAL_TAIL = 0.45, 0.4
@@ -39,10 +48,11 @@ def _grammar() -> dict[str, list[str]]:
 
 
 class _Deal:
-    """The grammar as one review uses it: sections are dealt like cards, so that no phrase comes twice.
+    """The grammar as one review uses it: sections are dealt like cards, so that no phrase comes
+    twice.
 
-    A `pro_` section is the `good_` or the `bad_` one, as the verdict has it, and a `con_` section the other.
-    A `clause` is about an aspect of the film that has not come up yet.
+    A `pro_` section is the `good_` or the `bad_` one, as the verdict has it, and a `con_` section
+    the other. A `clause` is about an aspect of the film that has not come up yet.
     """
 
     def __init__(self, truth: int, dice: Dice):
@@ -66,7 +76,8 @@ class _Deal:
 
 
 def _review(truth: int, dice: Dice, target: float) -> str:
-    """One review of about `target` words: an opening, the plot, remarks, and in most a verdict somewhere."""
+    """One review of about `target` words: an opening, the plot, remarks, and in most a verdict
+    somewhere."""
     deal, parts = _Deal(truth, dice), []
 
     def add(section: str, place: float):
@@ -95,7 +106,11 @@ def _review(truth: int, dice: Dice, target: float) -> str:
     least = 3 if verdict is None else 2  # remarks
     while sum(counts.values()) < least or sum(len(text.split()) for _, _, text in parts) < target:
         kinds = REMARKS if sum(counts.values()) < least else REMARKS | FILLERS
-        open_kinds = [k for k, (_, most, needs) in kinds.items() if counts[k] < most and needs <= len(deal.aspects)]
+        open_kinds = [
+            k
+            for k, (_, most, needs) in kinds.items()
+            if counts[k] < most and needs <= len(deal.aspects)
+        ]
         if not open_kinds:
             break
         kind = dice.weighted(open_kinds, [kinds[k][0] for k in open_kinds])
@@ -114,12 +129,13 @@ def _review(truth: int, dice: Dice, target: float) -> str:
 
 
 def reviews(rows: int, seed: int, max_words: int = 400) -> tuple[list[str], list[int], list[int]]:
-    """`rows` made-up film reviews of 80 to `max_words` words: texts, labels, true labels (indices into LABELS).
+    """`rows` made-up film reviews of 80 to `max_words` words: texts, labels, true labels (indices
+    into LABELS).
 
-    A grammar writes each review for a verdict drawn beforehand. The opening and the plot say nothing about it; the
-    remarks argue for it, many by granting or denying the opposite; it may be stated anywhere, or nowhere.
-    The classes are balanced, the texts distinct, and LABEL_NOISE of the labels wrong.
-    The same seed gives the same reviews on every platform.
+    A grammar writes each review for a verdict drawn beforehand. The opening and the plot say
+    nothing about it; the remarks argue for it, many by granting or denying the opposite; it may be
+    stated anywhere, or nowhere. The classes are balanced, the texts distinct, and LABEL_NOISE of
+    the labels wrong. The same seed gives the same reviews on every platform.
     """
     if max_words < 120:
         raise ValueError(f"max_words must be at least 120, not {max_words}")
@@ -129,7 +145,9 @@ def reviews(rows: int, seed: int, max_words: int = 400) -> tuple[list[str], list
     for truth in truths:
         u = dice.below(1000) / 1000
         target = min(80 + 330 * u * u * (1 + u) / 2, max_words - 20)  # a long tail
-        while (text := _review(truth, dice, target)) in texts or not SHORTEST <= len(text.split()) <= max_words:
+        while (text := _review(truth, dice, target)) in texts or not SHORTEST <= len(
+            text.split()
+        ) <= max_words:
             pass
         texts[text] = truth
     labels = list(truths)

@@ -1,0 +1,1 @@
+"""Studies executed and shown: pages, their checks, and the site made of them."""

@@ -22,7 +22,7 @@ MODULES = {  # where each public name is defined
     "lib.runs.store": ("Run", "Runs", "load_run"),
     "lib.analysis": ("calibration", "decisions", "findings", "students", "tables"),
     "lib.publish.page": (
-        "publish",
+        "show_runs",
         "show_audit",
         "show_errors",
         "show_figure",

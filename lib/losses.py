@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from lib.errors import InputError
-from lib.ranking import label_counts
+from lib.metrics import label_counts
 
 
 def targets_of(labels: torch.Tensor, num_labels: int, like: torch.Tensor) -> torch.Tensor:

@@ -18,9 +18,15 @@ from lib.errors import InputError, nearest
 from lib.fast.parallel import Team, team
 from lib.loaders import batches_of, resident, trim
 from lib.losses import Objective, plain_loss
-from lib.metrics import BY_NAME, number_scores, scores
+from lib.metrics import (
+    METRICS,
+    classification_scores,
+    decision_scores,
+    ranking_scores,
+    regression_scores,
+    top_k,
+)
 from lib.optim import make_optimizer, plan
-from lib.ranking import f1_at_threshold, ranking_scores, top_k
 from lib.runs.health import SAMPLE, embedding_health
 
 VERSION = (
@@ -175,14 +181,14 @@ def evaluate(
     )
     logits, labels = us.gather(parts, sizes, np.empty((0, width), kind))[back], labels.numpy()
     if labels.dtype.kind == "f":
-        return Evaluation(logits, labels, number_scores(logits[:, 0], labels))
+        return Evaluation(logits, labels, regression_scores(logits[:, 0], labels))
     if labels.ndim == 1:
-        return Evaluation(logits, labels, scores(logits.astype(np.float32), labels))
+        return Evaluation(logits, labels, classification_scores(logits.astype(np.float32), labels))
     top = us.gather(ranked, sizes, np.empty((0, width), "i8"))[back]
     total = sum(us.gather(losses, [1] * len(rows), np.empty(0)).tolist())
     found = {"loss": total / len(labels)} | ranking_scores(top, labels)
     return Evaluation(
-        logits, labels, found | f1_at_threshold(top, logits > 0, labels, model.num_labels), top
+        logits, labels, found | decision_scores(top, logits > 0, labels, model.num_labels), top
     )
 
 
@@ -351,7 +357,7 @@ def train_epochs(
                 **{
                     f"dev_{name}": value
                     for name, value in result.scores.items()
-                    if name not in BY_NAME
+                    if METRICS[name].in_history
                 },
                 "seconds": seconds,
                 "samples_per_second": len(train.dataset) / seconds,

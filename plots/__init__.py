@@ -15,7 +15,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
 from lib.analysis.findings import titled
-from lib.metrics import NUMBERS, SIGNED
+from lib.metrics import METRICS
 from lib.runs.baselines import NAMES
 
 STYLE = Path(__file__).with_name("style.mplstyle")
@@ -105,12 +105,14 @@ def _share(value: float, _place=None) -> str:
 
 
 def _percent(axis, metric: str = "") -> None:
-    if metric not in (*NUMBERS, *SIGNED):  # those are no shares
+    if not metric or METRICS[metric].kind not in ("number", "signed"):  # those are no shares
         axis.set_major_formatter(_share)
 
 
 def _told(value: float, metric: str) -> str:
-    return f"{value:.3g}" if metric in (*NUMBERS, *SIGNED) else f"{100 * value:.1f} %"
+    return (
+        f"{value:.3g}" if METRICS[metric].kind in ("number", "signed") else f"{100 * value:.1f} %"
+    )
 
 
 def _epochs(ax) -> None:
@@ -206,7 +208,7 @@ def effect_intervals(
 @styled
 def score_curves(history: pd.DataFrame, *, by: str, title: str, score: str = "accuracy") -> Figure:
     """A score on dev by epoch, and train loss."""
-    unit = " (of train's variance)" if score in NUMBERS else " (nats)"
+    unit = " (of train's variance)" if "numbers" in METRICS[score].functions else " (nats)"
     figure = Figure(figsize=(9.6, 3.6))
     axes = figure.subplots(1, 2)
     for ax, column, text in zip(

@@ -16,7 +16,7 @@ def test_scores_equal_scikit_learn(num_labels, rows, seed):
     rng = np.random.default_rng(seed)
     labels, logits = rng.integers(num_labels, size=rows), rng.normal(size=(rows, num_labels))
     predicted, ids = logits.argmax(1), list(range(num_labels))
-    found = metrics.scores(logits, labels)
+    found = metrics.classification_scores(logits, labels)
     assert found["accuracy"] == pytest.approx(sk.accuracy_score(labels, predicted))
     for average in ("macro", "micro"):
         wanted = sk.precision_recall_fscore_support(
@@ -34,7 +34,9 @@ def test_scores_equal_scikit_learn(num_labels, rows, seed):
 
 def test_scores_by_hand():
     # gold 0 0 1 1, predicted 0 1 1 1: class 0 has precision 1, recall 1/2; class 1 precision 2/3, recall 1
-    found = metrics.scores(np.array([[2, 1], [1, 2], [0, 3], [0, 1.0]]), np.array([0, 0, 1, 1]))
+    found = metrics.classification_scores(
+        np.array([[2, 1], [1, 2], [0, 3], [0, 1.0]]), np.array([0, 0, 1, 1])
+    )
     assert found["macro_precision"] == pytest.approx((1 + 2 / 3) / 2)
     assert found["macro_recall"] == pytest.approx(0.75)
     assert found["macro_f1"] == pytest.approx((2 / 3 + 4 / 5) / 2)
@@ -42,7 +44,9 @@ def test_scores_by_hand():
 
 
 def test_ties_go_to_the_lower_label():
-    assert metrics.scores(np.zeros((3, 2)), np.array([0, 0, 1]))["accuracy"] == pytest.approx(2 / 3)
+    assert metrics.classification_scores(np.zeros((3, 2)), np.array([0, 0, 1]))[
+        "accuracy"
+    ] == pytest.approx(2 / 3)
 
 
 def test_the_interval_of_one_run_agrees_with_scipy():
@@ -119,4 +123,4 @@ def test_ratios_are_resampled_like_confusions():
     ratios = stats.resample_ratios(
         (predicted == labels).astype(float), np.ones((2, 80)), resamples=30
     )
-    assert ratios == pytest.approx(metrics.scores_from_confusion(counts)["accuracy"])
+    assert ratios == pytest.approx(metrics.confusion_scores(counts)["accuracy"])

@@ -25,7 +25,7 @@ from lib.analysis.predictions import Group
 from lib.data import load_corpus
 from lib.errors import InputError
 from lib.losses import balanced_weights, make_loss, plain_loss
-from lib.metrics import number_scores, scores
+from lib.metrics import classification_scores, regression_scores
 from lib.models import build_model, load_model, reads_pairs, save_model
 from lib.publish import study
 from lib.publish.verify import verify
@@ -232,7 +232,8 @@ def test_numbers_come_out_in_their_unit(tiny, tmp_path):
     )
     assert (
         found["logit_0"].between(2000, 20000).all()
-        and number_scores(found["logit_0"].to_numpy(), found["label"].to_numpy())["pearson"] > 0.5
+        and regression_scores(found["logit_0"].to_numpy(), found["label"].to_numpy())["pearson"]
+        > 0.5
     )
     corpus = load_corpus(
         own["dataset"],
@@ -324,7 +325,7 @@ def test_losses():
 def test_metrics_by_name(classes):
     rng = np.random.default_rng(classes)
     labels, logits = rng.integers(classes, size=60), rng.normal(size=(60, classes))
-    own, predicted = scores(logits, labels), logits.argmax(1)
+    own, predicted = classification_scores(logits, labels), logits.argmax(1)
     assert own["mcc"] == pytest.approx(sklearn_metrics.matthews_corrcoef(labels, predicted))
     assert own["weighted_f1"] == pytest.approx(
         sklearn_metrics.f1_score(labels, predicted, average="weighted")
@@ -332,20 +333,20 @@ def test_metrics_by_name(classes):
     assert ("f1" in own) == (classes == 2)
     if classes == 2:
         assert own["f1"] == pytest.approx(sklearn_metrics.f1_score(labels, predicted))
-    assert scores(np.zeros((5, classes)), np.zeros(5, int))["mcc"] == 0
+    assert classification_scores(np.zeros((5, classes)), np.zeros(5, int))["mcc"] == 0
 
 
 def test_numbers_scores():
     rng = np.random.default_rng(0)
     labels = rng.normal(size=50).round(1)
     values = labels + rng.normal(size=50)
-    own = number_scores(values, labels)
+    own = regression_scores(values, labels)
     assert own["pearson"] == pytest.approx(oracle.pearsonr(values, labels)[0])
     assert own["spearman"] == pytest.approx(oracle.spearmanr(values, labels)[0])
     assert own["r2"] == pytest.approx(sklearn_metrics.r2_score(labels, values))
     assert own["loss"] == pytest.approx(sklearn_metrics.mean_squared_error(labels, values))
     assert own["rmse"] ** 2 == pytest.approx(own["loss"])
-    assert number_scores(np.ones(50), labels)["pearson"] == 0
+    assert regression_scores(np.ones(50), labels)["pearson"] == 0
 
 
 # ---- probabilities and decisions

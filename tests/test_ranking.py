@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score, ndcg_score
 
-from lib import ranking
+from lib import metrics as ranking
 
 
 def sparse_case(rng, rows, labels, most, unseen=True):
@@ -85,7 +85,7 @@ def test_the_order_of_rows_does_not_matter_and_ndcg_is_scikit_learns(seed):
         assert found[f"nDCG@{k}"] == pytest.approx(ndcg_score(dense[:, :9], scores, k=k))
     ranked = ranking.top_k(scores, 9)
     chosen = np.take_along_axis(scores, ranked, axis=1) > 2
-    ours = ranking.f1_at_threshold(ranked, chosen, gold, 9)
+    ours = ranking.decision_scores(ranked, chosen, gold, 9)
     for average in ("micro", "macro"):
         assert ours[f"{average}_f1"] == pytest.approx(
             f1_score(dense[:, :9], scores > 2, average=average, zero_division=0)

@@ -8,7 +8,7 @@ import pandas as pd
 
 from lib.analysis.duplicates import across
 from lib.data import SPLITS, Corpus
-from lib.ranking import label_counts
+from lib.metrics import label_counts
 from lib.runs.health import label_shares
 from lib.tokenization import Tokens
 

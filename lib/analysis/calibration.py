@@ -8,7 +8,7 @@ from scipy.special import expit, log_softmax
 
 from lib.analysis.predictions import Group, Predictions
 from lib.analysis.stats import cells, draws, limits
-from lib.ranking import hits
+from lib.metrics import hits
 
 BINS = 15  # of equal width, as in Guo et al. 2017
 WAYS = ("as trained", "scaled by a temperature")

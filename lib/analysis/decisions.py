@@ -8,8 +8,7 @@ from scipy.special import expit, softmax
 from lib.analysis.findings import count, percent, points, titled
 from lib.analysis.predictions import Group, Predictions
 from lib.analysis.stats import cells, draws, limits, resample_confusions
-from lib.metrics import class_scores, confusion
-from lib.ranking import f1_at_threshold, label_counts
+from lib.metrics import class_scores, confusion, decision_scores, label_counts
 
 MOST = 50  # classes in a report, the most frequent
 ENOUGH = 5  # dev documents with a label, below which it gets the common threshold
@@ -123,7 +122,7 @@ def thresholds(p: Predictions, *, by: str, group: str) -> pd.DataFrame:
         for run, ways in enumerate(tuned):
             chosen = test.logits[run] > ways[way][test.ranked[run]]
             args = (test.ranked[run], chosen, test.labels, n)
-            parts.append((f1_at_threshold(*args), f1_at_threshold(*args, draws(len(test.labels)))))
+            parts.append((decision_scores(*args), decision_scores(*args, draws(len(test.labels)))))
         names = ("micro_f1", "macro_f1")
         scored[way] = {
             m: (np.array([a[m] for a, _ in parts]), np.stack([b[m] for _, b in parts], axis=1))

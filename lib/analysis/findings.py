@@ -15,7 +15,7 @@ from lib.analysis.tables import (
     pairs_of,
 )
 from lib.analysis.verdicts import detectable_of, needed
-from lib.metrics import NUMBERS, SIGNED
+from lib.metrics import METRICS
 from lib.runs.health import ONE_POINT
 
 
@@ -27,14 +27,14 @@ def score(value: float, metric: str) -> str:
     """A score as a sentence has it: a share in percent, another number as it is."""
     return (
         f"{value:.3g}".replace("-", "−")
-        if metric in NUMBERS or metric in SIGNED
+        if METRICS[metric].kind in ("number", "signed")
         else percent(value)
     )
 
 
 def apart(value: float, metric: str) -> str:
     """A difference of two scores."""
-    if metric in NUMBERS or metric in SIGNED:
+    if METRICS[metric].kind in ("number", "signed"):
         return f"{value:+.3f}".replace("-", "−")
     return f"{points(value)} points"
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from lib.data import Split
 from lib.errors import InputError, nearest
-from lib.ranking import hits, inverse_propensity
+from lib.metrics import hits, inverse_propensity
 from lib.runs.baselines import BASELINES
 
 HEALTH = [

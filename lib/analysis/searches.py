@@ -8,7 +8,7 @@ from lib.analysis.findings import apart, count, percent, score, titled
 from lib.analysis.predictions import Predictions
 from lib.analysis.tables import by_cell, by_group, run_scores
 from lib.analysis.verdicts import expected_best as expected_best_of
-from lib.metrics import scores
+from lib.metrics import classification_scores
 from lib.runs.baselines import NAMES
 
 
@@ -96,7 +96,9 @@ def constant(p: Predictions, *, metric: str) -> str:
     trained = [key for key, run in p.runs.items() if run["config"]["backbone"] not in NAMES]
     alone = p.keep(lambda run: run is p.runs[best.index[0]])
     labels, n = alone.groups("optimizer", split="dev")[0].labels, len(p.label_names)
-    alike = [scores(np.eye(n)[np.full(len(labels), k)], labels)[metric] for k in range(n)]
+    alike = [
+        classification_scores(np.eye(n)[np.full(len(labels), k)], labels)[metric] for k in range(n)
+    ]
     level = sum(best.get(key, 0.0) <= max(alike) for key in trained)
     return (
         f"The same class for every document scores a dev {titled(metric)} of {score(max(alike), metric)}: "

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 from scipy.stats import binomtest, chi2, t
 
-from lib.metrics import LOWER_IS_BETTER, SIGNED, number_scores, scores_from_confusion
+from lib.metrics import METRICS, confusion_scores, regression_scores
 
 RESAMPLES = 2000
 
@@ -113,8 +113,7 @@ def chance(values: np.ndarray, resampled: np.ndarray) -> float:
 
 def limits(metric: str = "") -> tuple[float, float]:
     """Where a score, or a share (""), cannot go on."""
-    low = -np.inf if metric == "r2" else -1.0 if metric in SIGNED else 0.0
-    return low, np.inf if metric in LOWER_IS_BETTER else 1.0
+    return METRICS[metric].limits if metric else (0.0, 1.0)
 
 
 def cells(
@@ -169,7 +168,7 @@ def bootstrap(
 ) -> dict[str, np.ndarray]:
     """Each metric of every run in every resample of documents (resamples, runs), from labels
     (rows,) and predictions (runs, rows)."""
-    scored = scores_from_confusion(resample_confusions(labels, predicted, num_labels, **options))
+    scored = confusion_scores(resample_confusions(labels, predicted, num_labels, **options))
     return {metric: scored[metric] for metric in metrics}
 
 
@@ -178,7 +177,7 @@ def bootstrap_numbers(labels: np.ndarray, values: np.ndarray, metrics: tuple[str
     found: dict[str, list] = {metric: [] for metric in metrics}
     for weights in draws(len(labels), **options):
         drawn = np.repeat(np.arange(len(labels)), weights)
-        scored = [number_scores(row[drawn], labels[drawn]) for row in values]
+        scored = [regression_scores(row[drawn], labels[drawn]) for row in values]
         for metric in metrics:
             found[metric].append([each[metric] for each in scored])
     return {metric: np.array(rows) for metric, rows in found.items()}

@@ -25,15 +25,17 @@ from lib.analysis.stats import (
     resample_ratios,
 )
 from lib.metrics import (
-    LOWER_IS_BETTER,
+    METRICS,
     class_scores,
+    classification_scores,
     confusion,
+    confusion_scores,
     cross_entropy,
-    number_scores,
-    scores,
-    scores_from_confusion,
+    decision_scores,
+    document_scores,
+    ranking_scores,
+    regression_scores,
 )
-from lib.ranking import document_scores, f1_at_threshold, ranking_scores
 from lib.runs.baselines import NAMES, NO_MODEL
 
 
@@ -49,12 +51,16 @@ def _sd(values) -> float:
 def run_scores(p: Predictions, group: Group) -> pd.DataFrame:
     """The scores of each run of a group, a row a run."""
     if p.task == "regression":
-        return pd.DataFrame([number_scores(values[:, 0], group.labels) for values in group.logits])
+        return pd.DataFrame(
+            [regression_scores(values[:, 0], group.labels) for values in group.logits]
+        )
     if group.ranked is None:
-        return pd.DataFrame([scores(logits, group.labels) for logits in group.logits])
+        return pd.DataFrame(
+            [classification_scores(logits, group.labels) for logits in group.logits]
+        )
     rows = []
     for ranked, logits in zip(group.ranked, group.logits, strict=True):
-        f1 = f1_at_threshold(ranked, logits > 0, group.labels, len(p.label_names))
+        f1 = decision_scores(ranked, logits > 0, group.labels, len(p.label_names))
         rows.append(ranking_scores(ranked, group.labels, p.weights) | f1)
     return pd.DataFrame(rows)
 
@@ -73,7 +79,7 @@ def _resampled(p: Predictions, group: Group, metrics: list[str]) -> dict[str, np
             found[metric] = resample_ratios(tops, bottoms)
     if missing := set(metrics) - set(found):
         f1 = [
-            f1_at_threshold(
+            decision_scores(
                 ranked, logits > 0, group.labels, len(p.label_names), draws(len(group.labels))
             )
             for ranked, logits in zip(group.ranked, group.logits, strict=True)
@@ -125,7 +131,7 @@ def by_group(
 
 def _standing(table: pd.DataFrame, pairs: pd.DataFrame, by: str, metric: str) -> int | None:
     """The row of the best score, if it stands against every other that `pairs` compares."""
-    sign = -1 if metric in LOWER_IS_BETTER else 1
+    sign = 1 if METRICS[metric].higher_is_better else -1
     named = (
         {name for compared in pairs["compared"] for name in compared.split(" − ")}
         if len(pairs)
@@ -251,7 +257,7 @@ def imbalance(p: Predictions, *, by: str, group: str, ratio: int = 10) -> pd.Dat
 
         def reweigh(counts, weights=weights):
             share = counts / np.maximum(counts.sum(-1, keepdims=True), 1)
-            return scores_from_confusion(share * weights[:, None])
+            return confusion_scores(share * weights[:, None])
 
         row = {"majority class": "none (balanced)" if majority is None else p.label_names[majority]}
         for metric in ("micro_f1", "macro_f1"):

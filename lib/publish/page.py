@@ -20,7 +20,7 @@ from lib.analysis.audit import AUDITS
 from lib.analysis.duplicates import leaked
 from lib.analysis.predictions import Predictions
 from lib.analysis.tables import best
-from lib.metrics import NUMBERS, SCORES, SIGNED
+from lib.metrics import METRICS
 from lib.runs.baselines import BASELINES
 from lib.runs.store import corpus_of, tokens_of
 
@@ -42,7 +42,7 @@ MODULES = (tables, search, calibration, decisions, students, originals)
 TABLES = {name: function for module in MODULES for name, function in module.TABLES.items()}
 FINDINGS = {n: f for module in (findings, *MODULES[1:]) for n, f in module.FINDINGS.items()}
 SHARES = {
-    *SCORES,
+    *(name for name, m in METRICS.items() if m.kind == "share" and m.functions),
     "weighted_f1",
     "ece",
     "confidence",
@@ -77,7 +77,10 @@ def cell(value, column: str, decimals: int = 0) -> str:
         return f"{value:.3f}" if value >= 0.001 else "<0.001"
     if column.split(",")[0] in SHARES:
         return f"{100 * value:.2f}"
-    if column.split(",")[0] in (*NUMBERS, *SIGNED):
+    if column.split(",")[0] in METRICS and METRICS[column.split(",")[0]].kind in (
+        "number",
+        "signed",
+    ):
         return f"{value:.3f}" if abs(value) < 100 else f"{value:,.0f}"
     if "cosine" in column or "gradient" in column:
         return f"{value:.3g}"
@@ -278,7 +281,7 @@ def show_label_errors(runs, config, *, by: str, group: str, count: int = 10) -> 
     show_text("\n".join(lines) or "None.")
 
 
-def publish(runs) -> None:
+def show_runs(runs) -> None:
     """Name the runs that a page shows, so that their predictions and histories are published
     with it."""
     _display(

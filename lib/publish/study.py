@@ -276,7 +276,7 @@ def publish(
             (part / metadata["filename"]).write_text(data["text/csv"], encoding="utf-8")
         keys += data.get(RUNS_MIME, [])
     if not keys:
-        raise InputError(f"The notebook {study} names no runs; end it with publish(runs)")
+        raise InputError(f"The notebook {study} names no runs; end it with show_runs(runs)")
     runs = Runs(load_run(key) for key in dict.fromkeys(keys))
     command = f"make {study}" + (f" PROFILE={profile}" if profile != "demo" else "")
     command += (

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from lib.backbones import EMBEDDED
 from lib.errors import explain
-from lib.metrics import METRICS
+from lib.metrics import INPUTS, metrics_of
 from lib.readers import PLAIN, Reading
 
 DATA_FIELDS = ("dataset", "text", "label", "train_rows", "dev_rows", "test_rows", "split_seed", "reading")
@@ -91,7 +91,7 @@ class RunConfig(BaseModel):
     class_weight: Literal["balanced"] | None = None  # classes count alike in the loss, however frequent
     label_smoothing: float = Field(0.0, ge=0, lt=1)  # of a target, spread over all classes
     focal_gamma: float = Field(0.0, ge=0)  # exponent of the focal loss; 0: cross-entropy
-    select_by: Literal["loss", "last", *dict.fromkeys(name for names in METRICS.values() for name in names)] = (
+    select_by: Literal["loss", "last", *dict.fromkeys(name for task in INPUTS for name in metrics_of(task))] = (
         "macro_f1"  # on dev, chooses the epoch; last: none is chosen
     )
     patience: int | None = Field(None, ge=1)  # stop after so many epochs without a better dev score; None: never

@@ -33,12 +33,12 @@ from lib.runs.frozen import embed_tokens
 from lib.runs.health import even_loss, prior_logits, prior_loss
 from lib.loaders import make_loader
 from lib.losses import Objective, make_loss
-from lib.metrics import LOWER_IS_BETTER, check_metric
+from lib.metrics import METRICS, check_metric
 from lib.models import build_model, reads_pairs, save_model
 from lib.optim import make_optimizer, plan
 from lib.fast.parallel import team
 from lib.analysis.predictions import to_frame
-from lib.ranking import top_k
+from lib.metrics import top_k
 from lib.runs.store import EVALUATION_BATCH, Run, Runs, corpus_of, environment, model_folder, store, tokens_of, write_json
 from lib.runs.tracking import check_tracker, tracking
 
@@ -328,7 +328,7 @@ def _train(
             record.history.append(row)
             _log_epoch(log, row, progress.losses, steps, per_epoch)
             record.parts.append(to_frame("dev", epoch, corpus.dev, found.logits, found.ranked))
-            score = epoch if config.select_by == "last" else -score if told in LOWER_IS_BETTER else score
+            score = epoch if config.select_by == "last" else score if METRICS[told].higher_is_better else -score
             if score > record.best:
                 record.chosen, record.best = epoch, score
                 record.weights = {name: value.detach().clone() for name, value in model.state_dict().items()}

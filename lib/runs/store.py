@@ -24,7 +24,7 @@ from lib.loaders import make_loader
 from lib.models import CLASSIFIER_FILE, load_model
 from lib.fast.parallel import team
 from lib.analysis.predictions import Predictions
-from lib.ranking import label_counts
+from lib.metrics import label_counts
 from lib.readers import Reading
 from lib.tokenization import Tokens, encode, tokenize
 

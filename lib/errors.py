@@ -19,11 +19,12 @@ class StoppedError(Exception):
 
 def nearest(name: str, choices: Iterable[str]) -> str:
     """A proposal to end a message with: " Did you mean …?", or else " Choose from …."."""
-    choices = [str(choice) for choice in choices]
-    close = difflib.get_close_matches(str(name), choices, n=1, cutoff=0.6)
-    if close:
-        return f" Did you mean {close[0] if close[0] == close[0].strip() else repr(close[0])}?"
-    return f" Choose from {', '.join(choices)}."
+    names = [str(choice) for choice in choices]
+    close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.6)
+    if not close:
+        return f" Choose from {', '.join(names)}."
+    has_blanks = close[0] != close[0].strip()
+    return f" Did you mean {repr(close[0]) if has_blanks else close[0]}?"
 
 
 def lookup(table: dict, name: str, what: str):

@@ -1,7 +1,8 @@
 """Pooling heads: hidden states (batch, tokens, size) and mask (batch, tokens) to logits (batch,
 num_labels).
 
-Every head is blind to padding. Adding one is adding a row to `HEADS`.
+Every head is blind to padding, and has a `pool`, from hidden states and mask to one vector a
+document (batch, size), and an output layer `out`. Adding one is adding a row to `HEADS`.
 """
 
 import torch
@@ -17,8 +18,8 @@ def first_token(head: nn.Module, hidden: torch.Tensor, mask: torch.Tensor) -> to
 
 def mean_of_tokens(head: nn.Module, hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """The `pool` of the heads that read the plain mean of the real tokens."""
-    kept = mask.unsqueeze(-1).to(hidden.dtype)
-    return (hidden * kept).sum(1) / kept.sum(1)
+    real = mask.unsqueeze(-1).to(hidden.dtype)
+    return (hidden * real).sum(1) / real.sum(1)
 
 
 ONE_VECTOR = (first_token, mean_of_tokens)  # the pools that have no weights
@@ -31,7 +32,8 @@ class ClsHead(nn.Module):
 
     def __init__(self, size: int, num_labels: int, dropout: float):
         super().__init__()
-        self.dense, self.out = nn.Linear(size, size), nn.Linear(size, num_labels)
+        self.dense = nn.Linear(size, size)
+        self.out = nn.Linear(size, num_labels)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -77,7 +79,8 @@ class LstmHead(ClsHead):
         packed = nn.utils.rnn.pack_padded_sequence(
             hidden, lengths, batch_first=True, enforce_sorted=False
         )
-        return self.lstm(packed)[1][0][0]
+        _, (last_state, _) = self.lstm(packed)
+        return last_state[0]
 
 
 class TransformerHead(ClsHead):
@@ -100,7 +103,8 @@ class FirstTokenHead(nn.Module):
 
     def __init__(self, size: int, num_labels: int, dropout: float):
         super().__init__()
-        self.dropout, self.out = nn.Dropout(dropout), nn.Linear(size, num_labels)
+        self.dropout = nn.Dropout(dropout)
+        self.out = nn.Linear(size, num_labels)
 
     def forward(self, hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         return self.out(self.dropout(self.pool(hidden, mask)))

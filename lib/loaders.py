@@ -1,6 +1,7 @@
 """Batches: index lists into a TensorDataset, trimmed to their longest row."""
 
 import itertools
+from collections.abc import Iterator
 
 import torch
 from torch.utils.data import DataLoader, Sampler, TensorDataset
@@ -8,7 +9,10 @@ from torch.utils.data import DataLoader, Sampler, TensorDataset
 from lib.errors import InputError, nearest
 
 BATCHING = ("random", "grouped", "packed", "grouped_packed", "sorted")
-POOL = 50  # batches that are sorted by length together when grouped: enough to leave little padding, and random still
+# Batches that are sorted by length together when grouped: enough to leave little padding, and
+# random still.
+POOL = 50
+GPU_SHARE = 0.1  # of a GPU's free memory that a split may fill
 
 
 class IndexBatches(Sampler):
@@ -23,39 +27,39 @@ class IndexBatches(Sampler):
     def __init__(self, lengths: torch.Tensor, *, batch_size: int, batching: str, seed: int = 0):
         if batching not in BATCHING:
             raise InputError(f"Unknown batching {batching!r}.{nearest(batching, BATCHING)}")
-        self.lengths, self.batch_size, self.batching, self.seed = (
-            lengths,
-            batch_size,
-            batching,
-            seed,
-        )
+        self.lengths = lengths
+        self.batch_size = batch_size
+        self.batching = batching
+        self.seed = seed
         self.set_epoch(0)
-        self.grouped = batching.startswith("grouped")
 
     def set_epoch(self, epoch: int, done: int = 0) -> None:
         """Give the batches of this epoch, without the first `done`."""
-        self.epoch, self.done = epoch, done
+        self.epoch = epoch
+        self.done = done
 
     def __len__(self) -> int:
         return -(-len(self.lengths) // self.batch_size)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[list[int]]:
         if self.batching == "sorted":
             order = torch.argsort(self.lengths, descending=True, stable=True)
             yield from (batch.tolist() for batch in order.split(self.batch_size))
             return
+        grouped = self.batching.startswith("grouped")
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
-        order = torch.randperm(len(self.lengths), generator=generator)
-        if self.grouped:
-            pools = order.split(self.batch_size * POOL)
-            order = torch.cat(
-                [pool[torch.argsort(self.lengths[pool], stable=True)] for pool in pools]
-            )
-        batches = order.split(self.batch_size)
-        shuffled = (
-            torch.randperm(len(batches), generator=generator) if self.grouped else range(len(self))
-        )
-        yield from (batches[i].tolist() for i in itertools.islice(shuffled, self.done, None))
+        rows = torch.randperm(len(self.lengths), generator=generator)
+        if grouped:
+            pools = rows.split(self.batch_size * POOL)
+            rows = torch.cat([self._by_length(pool) for pool in pools])
+        batches = rows.split(self.batch_size)
+        if grouped:
+            batches = [batches[i] for i in torch.randperm(len(batches), generator=generator)]
+        yield from (batch.tolist() for batch in itertools.islice(batches, self.done, None))
+
+    def _by_length(self, rows: torch.Tensor) -> torch.Tensor:
+        """Row numbers, the shortest document first."""
+        return rows[torch.argsort(self.lengths[rows], stable=True)]
 
 
 def trim(batch: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
@@ -83,12 +87,12 @@ def make_loader(
 def resident(loader: DataLoader, device: torch.device) -> DataLoader:
     """The loader with its rows on a GPU, where they fit into a tenth of its free memory; masks
     and labels stay on the CPU, which tells lengths and weights from them and need not wait."""
-    ids, mask, labels, *rest = tensors = loader.dataset.tensors
-    if (
-        device.type == "cpu"
-        or sum(t.nbytes for t in tensors) > torch.cuda.mem_get_info(device)[0] / 10
-    ):
+    if device.type == "cpu":
         return loader
+    free, _ = torch.cuda.mem_get_info(device)  # bytes
+    if sum(tensor.nbytes for tensor in loader.dataset.tensors) > GPU_SHARE * free:
+        return loader
+    ids, mask, labels, *rest = loader.dataset.tensors
     dataset = TensorDataset(ids.to(device), mask, labels, *(tensor.to(device) for tensor in rest))
     return DataLoader(dataset, sampler=loader.sampler, batch_size=None, collate_fn=trim)
 

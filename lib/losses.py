@@ -1,30 +1,24 @@
-"""What training minimises: cross-entropy and its relatives for the imbalanced, and squared error
-for numbers."""
+"""What training minimises: cross-entropy and its relatives, and squared error for numbers."""
 
 import dataclasses
 from collections.abc import Callable
 
 import numpy as np
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from lib.errors import InputError
-from lib.metrics import label_counts
-
-
-def targets_of(labels: torch.Tensor, num_labels: int, like: torch.Tensor) -> torch.Tensor:
-    """Zeros and ones (batch, num_labels) from id lists (batch, most) padded with −1; ids beyond
-    have no target."""
-    targets = torch.zeros_like(like)
-    rows, columns = torch.nonzero((labels >= 0) & (labels < num_labels), as_tuple=True)
-    targets[rows, labels[rows, columns].long()] = 1
-    return targets
+from lib.metrics import divide, label_counts, label_shares
 
 
 @dataclasses.dataclass(frozen=True)
 class Loss:
-    """A mean over rows, loss(logits (batch, num_labels), labels), and how much rows count: the
-    loss of a batch is the mean of its parts' losses, weighted by `weight(labels)`."""
+    """A mean over rows, and how much rows count in it.
+
+    `mean` maps logits (batch, num_labels) and labels to the loss. The loss of a batch is the mean
+    of its pieces' losses, weighted by `weight(labels)`.
+    """
 
     mean: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
     weight: Callable[[torch.Tensor], float] = len
@@ -34,22 +28,36 @@ class Loss:
 
 
 class Objective:
-    """What a step minimises: the loss of a model on rows (ids, mask, labels, and the dataset's
-    further tensors)."""
+    """What a step minimises: the loss of a model on rows of a dataset."""
 
     def __init__(self, loss: Loss):
-        self.loss, self.weight = loss, loss.weight
+        self.loss = loss
+        self.weight = loss.weight
 
     def __call__(
-        self, model, ids: torch.Tensor, mask: torch.Tensor, labels: torch.Tensor, *extra
+        self,
+        model: nn.Module,
+        ids: torch.Tensor,
+        mask: torch.Tensor,
+        labels: torch.Tensor,
+        *extra: torch.Tensor,
     ) -> torch.Tensor:
+        """The loss for token ids and mask (batch, tokens), labels, and further tensors."""
         return self.loss(model(ids, mask).float(), labels)
 
 
-def _plain(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Mean cross-entropy for classes (batch,), mean binary cross-entropy over documents and
-    labels for id lists (batch, most), mean squared error for real numbers (batch,) and
-    predictions (batch, 1)."""
+def targets_of(labels: torch.Tensor, num_labels: int, like: torch.Tensor) -> torch.Tensor:
+    """Zeros and ones (batch, num_labels) from id lists (batch, most) padded with −1.
+
+    Ids from `num_labels` on have no target.
+    """
+    targets = torch.zeros_like(like)
+    rows, columns = torch.nonzero((labels >= 0) & (labels < num_labels), as_tuple=True)
+    targets[rows, labels[rows, columns].long()] = 1
+    return targets
+
+
+def _plain_mean(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     if labels.is_floating_point():
         return F.mse_loss(logits[:, 0], labels)
     if labels.ndim == 1:
@@ -57,19 +65,35 @@ def _plain(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     return F.binary_cross_entropy_with_logits(logits, targets_of(labels, logits.shape[1], logits))
 
 
-plain_loss = Loss(_plain)
+plain_loss = Loss(_plain_mean)
+"""Mean cross-entropy for classes (batch,), mean binary cross-entropy over documents and labels for
+id lists (batch, most), mean squared error for numbers (batch,) and predictions (batch, 1)."""
 
 
 def balanced_weights(labels: np.ndarray, num_labels: int) -> torch.Tensor:
-    """Weights (num_labels,) that make all classes count alike: rows / (num_labels · count), as
-    scikit-learn has them; a class that train lacks gets 0. With several labels a document, rows
-    without a label by rows with it."""
+    """Weights (num_labels,) that make all classes count alike, as scikit-learn has them.
+
+    That is rows / (num_labels · count); a class that train lacks gets 0. With several labels a
+    document: rows without a label by rows with it.
+    """
     counts = label_counts(labels, num_labels)
     if labels.ndim == 2:
         weights = (len(labels) - counts) / np.maximum(counts, 1)
     else:
-        weights = np.where(counts, len(labels) / (num_labels * np.maximum(counts, 1)), 0.0)
+        weights = divide(np.float64(len(labels)), num_labels * counts)
     return torch.from_numpy(weights).float()
+
+
+def prior_logits(labels: np.ndarray, num_labels: int) -> np.ndarray:
+    """The logits (num_labels,) that predict each label's share of train.
+
+    Logarithms of the shares of labels (rows,); log-odds for id lists (rows, most).
+    """
+    half_a_document = 0.5 / len(labels)
+    shares = np.clip(label_shares(labels, num_labels), half_a_document, 1 - half_a_document)
+    if labels.ndim == 1:
+        return np.log(shares)
+    return np.log(shares / (1 - shares))
 
 
 def make_loss(
@@ -80,12 +104,12 @@ def make_loss(
     label_smoothing: float = 0.0,
     focal_gamma: float = 0.0,
 ) -> Loss:
-    """The training loss for train's labels. Raises InputError where an option does not fit them.
+    """The training loss for train's labels.
 
     `class_weight` balanced: see `balanced_weights`. `label_smoothing` moves so much of a target to
     all classes alike. `focal_gamma` multiplies a document's loss by (1 − p)^γ, p being the
     probability of its class (Lin et al. 2017); the three combine. For real numbers the squared
-    error is in units of train's variance.
+    error is in units of train's variance. Raises InputError where an option does not fit the task.
     """
     options = {
         "class_weight": class_weight,
@@ -93,37 +117,44 @@ def make_loss(
         "focal_gamma": focal_gamma,
     }
     if labels.dtype.kind == "f":
-        if given := [name for name, value in options.items() if value]:
-            raise InputError(
-                f"{given[0]} = {options[given[0]]!r} is for classes; the task is regression"
-            )
+        for name, value in options.items():
+            if value:
+                raise InputError(f"{name} = {value!r} is for classes; the task is regression")
         variance = float(labels.var())
-        return Loss(lambda logits, labels: _plain(logits, labels) / variance)
+        return Loss(lambda logits, labels: _plain_mean(logits, labels) / variance)
     if not any(options.values()):
         return plain_loss
-    weights = balanced_weights(labels, num_labels) if class_weight else torch.ones(num_labels)
+    weights = torch.ones(num_labels)
+    if class_weight:
+        weights = balanced_weights(labels, num_labels)
+    if labels.ndim == 2:
+        return _loss_of_lists(weights, label_smoothing, focal_gamma)
+    return _loss_of_classes(weights, label_smoothing, focal_gamma)
 
-    def classes(logits, labels):
+
+def _loss_of_classes(weights: torch.Tensor, label_smoothing: float, focal_gamma: float) -> Loss:
+    def mean(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         labels = labels.long()
-        each = F.cross_entropy(logits, labels, reduction="none", label_smoothing=label_smoothing)
+        by_row = F.cross_entropy(logits, labels, reduction="none", label_smoothing=label_smoothing)
         if focal_gamma:
-            each = (
-                each
-                * (1 - logits.log_softmax(1).gather(1, labels[:, None])[:, 0].exp()) ** focal_gamma
-            )
+            probability = logits.log_softmax(1).gather(1, labels[:, None])[:, 0].exp()
+            by_row = by_row * (1 - probability) ** focal_gamma
         weight = weights.to(logits.device)[labels]
-        return (each * weight).sum() / weight.sum()
+        return (by_row * weight).sum() / weight.sum()
 
-    def lists(logits, labels):
-        gold = targets_of(labels, num_labels, logits)
-        soft, weight = gold * (1 - label_smoothing) + label_smoothing / 2, weights.to(logits.device)
-        each = F.binary_cross_entropy_with_logits(logits, soft, pos_weight=weight, reduction="none")
+    return Loss(mean, lambda labels: float(weights[labels.long().cpu()].sum()))
+
+
+def _loss_of_lists(weights: torch.Tensor, label_smoothing: float, focal_gamma: float) -> Loss:
+    def mean(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        gold = targets_of(labels, logits.shape[1], logits)
+        smooth = gold * (1 - label_smoothing) + label_smoothing / 2
+        weight = weights.to(logits.device)
+        by_label = F.binary_cross_entropy_with_logits(
+            logits, smooth, pos_weight=weight, reduction="none"
+        )
         if focal_gamma:
-            each = each * (gold - logits.sigmoid()).abs() ** focal_gamma
-        return each.mean()
+            by_label = by_label * (gold - logits.sigmoid()).abs() ** focal_gamma
+        return by_label.mean()
 
-    return (
-        Loss(lists)
-        if labels.ndim == 2
-        else Loss(classes, lambda labels: float(weights[labels.long().cpu()].sum()))
-    )
+    return Loss(mean)

@@ -8,7 +8,7 @@ are keyed by what they are computed from:
 - `ranking`: `Ranking`, the best labels of each document, where it can have several; numerator and
   denominator by document, so that the score of a set of documents is the ratio of their sums;
 - `propensity`: the same, weighted by the labels' inverse propensities;
-- `decisions`: `Decisions`, how often each label is given and right, where a document can have several;
+- `decisions`: `Decisions`, how often each label is given and right, if a document can have several;
 - `numbers`: predicted and true real numbers (rows,).
 """
 
@@ -30,7 +30,8 @@ INPUTS = {  # what the scores of a task are computed from, without its training 
 }
 KS = (1, 2, 3, 4, 5)  # ranks after which a ranking is cut
 PROPENSITY_A, PROPENSITY_B = 0.55, 1.5  # of Jain et al. 2016, the values used for EURLex
-UNBOUNDED = float("inf")
+INFINITY = float("inf")
+SHARE, SIGNED, ERROR = (0.0, 1.0), (-1.0, 1.0), (0.0, INFINITY)  # limits
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,8 +40,8 @@ class Metric:
 
     title: str  # in sentences, headers and on axes
     kind: Literal["share", "number", "signed", "loss", "small", "p"] = "share"  # how it is shown
+    limits: tuple[float, float] = SHARE
     higher_is_better: bool = True
-    limits: tuple[float, float] = (0.0, 1.0)
     functions: Mapping[str, Callable] = dataclasses.field(default_factory=dict)  # by their input
     in_history: bool = True  # in a run's history even if it does not choose its epoch
     classes: int | None = None  # defined for so many classes only; None: for any number
@@ -165,7 +166,7 @@ def top_k(scores: np.ndarray, k: int) -> np.ndarray:
 
 
 def label_counts(labels: np.ndarray, num_labels: int) -> np.ndarray:
-    """How many documents have each label, (num_labels,), of labels (rows,) or id lists (rows, most)."""
+    """How many documents have each label, (num_labels,); of labels (rows,) or id lists."""
     return np.bincount(labels[(labels >= 0) & (labels < num_labels)], minlength=num_labels)
 
 
@@ -387,56 +388,32 @@ METRICS: dict[str, Metric] = {
         "micro F1", functions={"confusion": accuracy, "decisions": decided_micro_f1}
     ),
     "weighted_f1": Metric("weighted F1", functions={"confusion": weighted_f1}, in_history=False),
-    "mcc": Metric(
-        "MCC", "signed", limits=(-1.0, 1.0), functions={"confusion": matthews}, in_history=False
-    ),
+    "mcc": Metric("MCC", "signed", SIGNED, functions={"confusion": matthews}, in_history=False),
     "f1": Metric("F1", functions={"confusion": second_class_f1}, in_history=False, classes=2),
-    "rmse": Metric(
-        "RMSE",
-        "number",
-        higher_is_better=False,
-        limits=(0.0, UNBOUNDED),
-        functions={"numbers": root_mean_squared_error},
-    ),
-    "mae": Metric(
-        "mean absolute error",
-        "number",
-        higher_is_better=False,
-        limits=(0.0, UNBOUNDED),
-        functions={"numbers": mean_absolute_error},
-    ),
-    "r2": Metric(
-        "R²", "signed", limits=(-UNBOUNDED, 1.0), functions={"numbers": explained_variance}
-    ),
-    "pearson": Metric(
-        "Pearson correlation", "signed", limits=(-1.0, 1.0), functions={"numbers": pearson}
-    ),
-    "spearman": Metric(
-        "Spearman correlation", "signed", limits=(-1.0, 1.0), functions={"numbers": spearman}
-    ),
-    "loss": Metric("loss", "loss", higher_is_better=False, limits=(0.0, UNBOUNDED)),
+    "rmse": Metric("RMSE", "number", ERROR, False, {"numbers": root_mean_squared_error}),
+    "mae": Metric("mean absolute error", "number", ERROR, False, {"numbers": mean_absolute_error}),
+    "r2": Metric("R²", "signed", (-INFINITY, 1.0), functions={"numbers": explained_variance}),
+    "pearson": Metric("Pearson correlation", "signed", SIGNED, functions={"numbers": pearson}),
+    "spearman": Metric("Spearman correlation", "signed", SIGNED, functions={"numbers": spearman}),
+    "loss": Metric("loss", "loss", ERROR, higher_is_better=False),
+    # what tables show beside scores: no function gives them from a split's logits alone
+    "precision": Metric("precision"),
+    "recall": Metric("recall"),
+    "share": Metric("share"),  # of anything
+    "ece": Metric("ECE", higher_is_better=False),  # expected calibration error
+    "p": Metric("p", "p", higher_is_better=False),
+    "embedding_cosine": Metric("embedding cosine", "small", SIGNED),
+    "gradient_norm": Metric("gradient norm", "small", ERROR),
 }
 for _k in KS:
     METRICS[f"P@{_k}"] = Metric(f"P@{_k}", functions={"ranking": _at(precision_at, _k)})
     METRICS[f"R@{_k}"] = Metric(f"R@{_k}", functions={"ranking": _at(recall_at, _k)})
     METRICS[f"nDCG@{_k}"] = Metric(f"nDCG@{_k}", functions={"ranking": _at(ndcg_at, _k)})
 for _k in KS:
-    METRICS[f"PSP@{_k}"] = Metric(
-        f"PSP@{_k}", functions={"propensity": _at(propensity_precision_at, _k)}
-    )
-    METRICS[f"PSnDCG@{_k}"] = Metric(
-        f"PSnDCG@{_k}", functions={"propensity": _at(propensity_ndcg_at, _k)}
-    )
-
-METRICS |= {  # what tables show beside scores: no function gives them from a split's logits alone
-    "precision": Metric("precision"),
-    "recall": Metric("recall"),
-    "share": Metric("share"),  # of anything
-    "ece": Metric("ECE", higher_is_better=False),  # expected calibration error
-    "p": Metric("p", "p", higher_is_better=False),
-    "embedding_cosine": Metric("embedding cosine", "small", limits=(-1.0, 1.0)),
-    "gradient_norm": Metric("gradient norm", "small", limits=(0.0, UNBOUNDED)),
-}
+    weighted = {"propensity": _at(propensity_precision_at, _k)}
+    METRICS[f"PSP@{_k}"] = Metric(f"PSP@{_k}", functions=weighted)
+    weighted = {"propensity": _at(propensity_ndcg_at, _k)}
+    METRICS[f"PSnDCG@{_k}"] = Metric(f"PSnDCG@{_k}", functions=weighted)
 
 
 def metrics_of(task: str) -> tuple[str, ...]:
@@ -456,5 +433,6 @@ def check_metric(name: str, task: str, num_labels: int) -> None:
     wanted = METRICS[name].classes if name in METRICS else None
     if wanted not in (None, num_labels) and task == "classification":
         raise InputError(
-            f"select_by = {name!r} is for two classes, that of the second; there are {num_labels}: macro_f1?"
+            f"select_by = {name!r} is for two classes, that of the second; there are {num_labels}: "
+            "macro_f1?"
         )

@@ -20,11 +20,6 @@ OPTIMIZERS = {
 }
 
 
-def _scaled(optimizer, factor):
-    """The peak learning rate times factor(step)."""
-    return lr_scheduler.LambdaLR(optimizer, factor)
-
-
 def _warmup_then(total: int, warmup_ratio: float, after):
     if not 0 <= warmup_ratio <= 1:
         raise ValueError(
@@ -37,7 +32,7 @@ def _warmup_then(total: int, warmup_ratio: float, after):
 
 
 def constant(optimizer, total):
-    return _scaled(optimizer, lambda epoch: 1.0)
+    return lr_scheduler.LambdaLR(optimizer, lambda epoch: 1.0)
 
 
 def exponential(optimizer, total, gamma=0.9):
@@ -52,12 +47,14 @@ def multistep(optimizer, total, milestones, gamma=0.1):
 
 def linear(optimizer, total, warmup_ratio=0.1):
     """Up from zero over the first share of the steps, then down to zero."""
-    return _scaled(optimizer, _warmup_then(total, warmup_ratio, lambda x: max(0.0, 1 - x)))
+    return lr_scheduler.LambdaLR(
+        optimizer, _warmup_then(total, warmup_ratio, lambda x: max(0.0, 1 - x))
+    )
 
 
 def cosine(optimizer, total, warmup_ratio=0.1):
     """Up from zero over the first share of the steps, then down to zero along a half cosine."""
-    return _scaled(
+    return lr_scheduler.LambdaLR(
         optimizer,
         _warmup_then(total, warmup_ratio, lambda x: 0.5 * (1 + math.cos(math.pi * min(1.0, x)))),
     )
@@ -77,7 +74,7 @@ def one_cycle(optimizer, total, pct_start=0.3, div_factor=25.0, final_div_factor
     )
 
 
-# name -> (make(optimizer, total steps, **arguments), when it steps: after every "epoch" or every "step")
+# name -> (make(optimizer, total steps, **arguments), after what it steps: "epoch" or "step")
 SCHEDULES = {
     "constant": (constant, "epoch"),
     "exponential": (exponential, "epoch"),
@@ -99,7 +96,7 @@ def make_optimizer(name: str, model: nn.Module, *, learning_rate: float, weight_
     )
 
 
-def plan(
+def plan_steps(
     schedule: str,
     optimizer: str,
     *,
@@ -108,27 +105,29 @@ def plan(
     epochs: int,
     **arguments,
 ) -> list[dict]:
-    """What the optimizer's hyper-parameters are at each step: dictionaries with `lr`, and what else
-    a schedule moves.
+    """What the optimizer's settings are at each step: `lr`, and what else a schedule moves.
 
-    torch's scheduler runs once on a stand-in optimizer. A plan can be compared, cut and continued,
-    which a live scheduler cannot: two runs whose plans begin alike share that beginning. Raises
+    torch's scheduler runs once on a stand-in optimizer. A list can be compared, cut and continued,
+    which a live scheduler cannot: two runs whose lists begin alike share that beginning. Raises
     InputError for a wrong argument.
     """
-    make, when = lookup(SCHEDULES, schedule, "schedule")
-    stand_in = lookup(OPTIMIZERS, optimizer, "optimizer")(
-        [nn.Parameter(torch.zeros(1))], lr=learning_rate
-    )
+    make_schedule, steps_after = lookup(SCHEDULES, schedule, "schedule")
+    make_stand_in = lookup(OPTIMIZERS, optimizer, "optimizer")
+    stand_in = make_stand_in([nn.Parameter(torch.zeros(1))], lr=learning_rate)
+    total = steps_per_epoch * epochs
     try:
-        scheduler = make(stand_in, steps_per_epoch * epochs, **arguments)
+        scheduler = make_schedule(stand_in, total, **arguments)
     except (TypeError, ValueError) as error:
         raise InputError(
             f"The schedule {schedule} cannot be made with {arguments}: {error}"
         ) from None
-    group, steps = stand_in.param_groups[0], []
-    for step in range(1, steps_per_epoch * epochs + 1):
-        steps.append({name: group[name] for name in ("lr", "betas", "momentum") if name in group})
-        stand_in.step()  # without a gradient: nothing moves, but torch wants it before the scheduler's step
-        if step < steps_per_epoch * epochs and (when == "step" or step % steps_per_epoch == 0):
+    group = stand_in.param_groups[0]
+    moved = [name for name in ("lr", "betas", "momentum") if name in group]
+    settings_by_step = []
+    for step in range(1, total + 1):
+        settings_by_step.append({name: group[name] for name in moved})
+        stand_in.step()  # moves nothing, but torch wants it before the schedule's step
+        epoch_ends = step % steps_per_epoch == 0
+        if step < total and (steps_after == "step" or epoch_ends):
             scheduler.step()
-    return steps
+    return settings_by_step

@@ -1,10 +1,20 @@
-"""The corpora that have a name: generated ones, folders below DATA_DIR, and their twins on the
-Hugging Face Hub."""
+"""Where a corpus comes from: the table of named ones, and how each kind of source is read.
+
+A source is a generator of made-up texts, a folder with `{train,dev,test}.{parquet,csv,tsv,txt,
+json,jsonl}`, one such file, or a dataset of the Hugging Face Hub.
+"""
 
 import dataclasses
+import os
 from collections.abc import Callable
+from pathlib import Path
 
+from lib.backbones import probe_hub
 from lib.demo import ACT_LABELS, acts, news, reviews
+from lib.errors import InputError, lookup
+from lib.folders import SPLIT_NAMES, find_files, read_label_names
+from lib.formats import SUFFIXES, read_table
+from lib.readers import BadRow, Reading, Table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,31 +32,33 @@ class Dataset:
 
 
 NEWS_LABELS = ("World", "Sports", "Business", "Sci/Tech")
+REVIEW_LABELS = ("negative", "positive")
 
 DATASETS = {
     "demo_news": Dataset(
         "a made-up demo corpus of short news items, generated from a seed", NEWS_LABELS, news
     ),
     "ag_news": Dataset(
-        "AG News: 120,000 news items in four classes, with the official test set (Zhang et al. 2015)",
+        "AG News: 120,000 news items in four classes, with the official test set "
+        "(Zhang et al. 2015)",
         NEWS_LABELS,
         folder="ag_news",
         hub="fancyzhx/ag_news",
         revision="eb185aade064a813bc0b7f42de02595523103ca4",
     ),
     "ag_news_26k": Dataset(
-        "a 26,843-row sample of AG News' train set, with the official test set of 7,600 rows (Zhang et al. 2015)",
+        "a 26,843-row sample of AG News' train set, with the official test set of 7,600 rows "
+        "(Zhang et al. 2015)",
         NEWS_LABELS,
         folder="ag_news_26k",
     ),
     "demo_reviews": Dataset(
-        "a made-up demo corpus of long film reviews, generated from a seed",
-        ("negative", "positive"),
-        reviews,
+        "a made-up demo corpus of long film reviews, generated from a seed", REVIEW_LABELS, reviews
     ),
     "imdb": Dataset(
-        "IMDB: 25,000 film reviews to train on and 25,000 to test, the official split (Maas et al. 2011)",
-        ("negative", "positive"),
+        "IMDB: 25,000 film reviews to train on and 25,000 to test, the official split "
+        "(Maas et al. 2011)",
+        REVIEW_LABELS,
         folder="imdb",
         hub="stanfordnlp/imdb",
         revision="e6281661ce1c48d982bc483cf8a173c1bbeb5d31",
@@ -57,14 +69,186 @@ DATASETS = {
         acts,
     ),
     "eurlex57k": Dataset(
-        "EURLEX57K: 57,000 legal acts of the European Union with EUROVOC concepts, the official split "
-        "(Chalkidis et al. 2019)",
+        "EURLEX57K: 57,000 legal acts of the European Union with EUROVOC concepts, the official "
+        "split (Chalkidis et al. 2019)",
         folder="eurlex57k",
         label="labels",
     ),
     "eurlex4k_10k": Dataset(
-        "the 10,251 documents of EURLex-4K (Loza Mencía and Fürnkranz 2008) whose text was recovered, not its split",
+        "the 10,251 documents of EURLex-4K (Loza Mencía and Fürnkranz 2008) whose text was "
+        "recovered, not its split",
         folder="eurlex4k_10k",
         label="labels",
     ),
 }
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """What a corpus is made from: a table for each split that there is, and what is in them."""
+
+    tables: dict[str, Table]  # by split
+    text: str  # column
+    label: str  # column
+    description: str  # for the page: never a machine path
+    label_names: tuple[str, ...] | None = None  # in the order of their ids; None: those that occur
+    renamed: dict[str, str] = dataclasses.field(default_factory=dict)  # shown for a label name
+    true_label: str | None = None  # column, where a generator added label noise
+
+    @property
+    def bad_rows(self) -> tuple[BadRow, ...]:
+        return tuple(row for table in self.tables.values() for row in table.bad_rows)
+
+
+def open_source(
+    dataset: str,
+    *,
+    data_dir: str | Path | None,
+    text: str,
+    label: str,
+    label_names: tuple[str, ...] | None,
+    reading: Reading,
+) -> Source:
+    """The source of a named dataset, a folder or a file. Raises InputError.
+
+    `data_dir`: the folder of named datasets' folders; None: the environment's DATA_DIR, if it is
+    set.
+    """
+    data_dir = data_dir or os.environ.get("DATA_DIR")
+    if dataset in DATASETS:
+        entry = DATASETS[dataset]
+        if entry.make:
+            return generated_source(entry)
+        if entry.folder and (data_dir or not entry.hub):
+            return named_folder_source(dataset, data_dir, text=text, reading=reading)
+        return hub_source(entry, text=text)
+    if os.path.exists(os.path.expanduser(dataset)):
+        path = Path(dataset).expanduser()
+        return file_source(path, text=text, label=label, label_names=label_names, reading=reading)
+    if os.sep in dataset or dataset.lower().endswith(SUFFIXES):
+        raise InputError(f"There is no file or folder {dataset}")
+    return lookup(DATASETS, dataset, "dataset (nor is there such a folder or file)")
+
+
+# ---- generators
+
+
+def generated_source(entry: Dataset) -> Source:
+    """Train and test of a generator, each from a seed of its own."""
+    train_rows, test_rows = entry.make_rows
+    return Source(
+        tables={
+            "train": _generated_table(entry, train_rows, seed=1),
+            "test": _generated_table(entry, test_rows, seed=2),
+        },
+        text="text",
+        label="label",
+        description=f"{entry.about} (lib/demo)",
+        label_names=entry.label_names,
+        true_label="true_label",
+    )
+
+
+def _generated_table(entry: Dataset, rows: int, *, seed: int) -> Table:
+    texts, labels, true_labels = entry.make(rows, seed)
+    columns = {
+        "text": texts,
+        "label": _named(labels, entry.label_names),
+        "true_label": _named(true_labels, entry.label_names),
+    }
+    lines = list(range(1, rows + 1))
+    reading = Reading(labels=entry.label_names)
+    return Table(Path("generated"), columns, lines, reading=reading)
+
+
+def _named(labels: list, names: tuple[str, ...]) -> list:
+    """Names for ids, or lists of names for lists of ids."""
+    if isinstance(labels[0], list):
+        return [[names[i] for i in ids] for ids in labels]
+    return [names[i] for i in labels]
+
+
+# ---- folders and files
+
+
+def file_source(
+    path: Path,
+    *,
+    text: str,
+    label: str,
+    label_names: tuple[str, ...] | None,
+    reading: Reading,
+) -> Source:
+    """The files of a folder, or one file with those beside it. Raises InputError."""
+    files = find_files(path, reading)
+    names = ", ".join(file.name for file in files.values())
+    return Source(
+        tables={split: read_table(file, reading) for split, file in files.items()},
+        text=text,
+        label=label,
+        description=f"the file{'s' if len(files) > 1 else ''} {names}",
+        label_names=label_names,
+        renamed=read_label_names(path),
+    )
+
+
+def named_folder_source(
+    dataset: str, data_dir: str | Path | None, *, text: str, reading: Reading
+) -> Source:
+    """The folder of a named dataset below `data_dir`. Raises InputError."""
+    entry = DATASETS[dataset]
+    path = Path(data_dir or "") / entry.folder
+    if not data_dir or not path.is_dir():
+        problem = f"and {data_dir} has none." if data_dir else "which is not set."
+        raise InputError(
+            f"The dataset {dataset} is read from a folder {entry.folder!r} below DATA_DIR, "
+            f"{problem} Run with DATA_DIR=… set to the folder above it."
+        )
+    source = file_source(
+        path, text=text, label=entry.label, label_names=entry.label_names, reading=reading
+    )
+    names = ", ".join(table.path.name for table in source.tables.values())
+    description = f"{entry.about}; read from $DATA_DIR/{entry.folder}: {names}"
+    return dataclasses.replace(source, description=description)
+
+
+# ---- the Hub
+
+
+def hub_source(entry: Dataset, *, text: str) -> Source:
+    """A dataset of the Hub at its pinned revision; a clear InputError where the Hub is out of
+    reach."""
+    loaded = load_hub_dataset(entry)
+    tables = {}
+    for split, names in SPLIT_NAMES.items():
+        for name in names:
+            if name in loaded:
+                path = Path(f"{entry.hub} {name}.parquet")
+                lines = list(range(1, len(loaded[name]) + 1))
+                tables[split] = Table(path, loaded[name].to_dict(), lines)
+    return Source(
+        tables=tables,
+        text=text,
+        label=entry.label,
+        description=f"{entry.about}; {entry.hub} on the Hugging Face Hub at {entry.revision[:7]}",
+        label_names=entry.label_names,
+    )
+
+
+def load_hub_dataset(entry: Dataset):
+    """All splits of a Hub dataset, by its own names for them, from the Hub or its cache."""
+    probe_hub()
+    import datasets
+
+    print(
+        f"Reading {entry.hub} at {entry.revision[:7]} from the Hugging Face Hub or its cache",
+        flush=True,
+    )
+    try:
+        return datasets.load_dataset(entry.hub, revision=entry.revision)
+    except Exception as error:
+        raise InputError(
+            f"The dataset {entry.hub} is neither in the Hugging Face cache nor can the Hub be "
+            f"reached ({type(error).__name__}). Go online once, or set DATA_DIR to a folder that "
+            f"holds {entry.folder}/train.parquet and {entry.folder}/test.parquet."
+        ) from None

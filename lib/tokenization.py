@@ -1,20 +1,20 @@
-"""Texts to token ids: batched, never padded beyond the longest row, cached on disk by the
-content they depend on."""
+"""Texts to token ids: batched, and never padded beyond the longest row."""
 
 import dataclasses
-import hashlib
-import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch.utils.data import TensorDataset
 
-from lib.backbones import fingerprint, load_tokenizer, resolve_backbone
+from lib.backbones import load_tokenizer, resolve_backbone
 from lib.data import SPLITS, Corpus
 from lib.errors import InputError, nearest
 
 TRUNCATIONS = ("head", "tail", "head_tail")
+
+Encoded = tuple[torch.Tensor, torch.Tensor, np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,9 +25,8 @@ class Tokens:
     train: TensorDataset
     dev: TensorDataset
     test: TensorDataset
-    lengths: dict[
-        str, np.ndarray
-    ]  # by split: tokens a document has before truncation, special tokens included
+    # By split: tokens a document has before truncation, special tokens included.
+    lengths: dict[str, np.ndarray]
     max_length: int
 
     def truncated(self, split: str) -> float:
@@ -35,18 +34,9 @@ class Tokens:
         return float(np.mean(self.lengths[split] > self.max_length))
 
 
-def shorten(body: list[int], room: int, truncation: str) -> list[int]:
-    """At most `room` of a document's tokens: its head, its tail, or a quarter from its head and
-    the rest from its tail (Sun et al. 2019 keep 128 and 382 of 510)."""
-    if len(body) <= room or truncation == "head":
-        return body[:room]
-    kept = room // 4 if truncation == "head_tail" else 0
-    return body[:kept] + body[len(body) - room + kept :]
-
-
 def encode(
     texts: list, backbone: str | Path, *, max_length: int, truncation: str = "head"
-) -> tuple[torch.Tensor, torch.Tensor, np.ndarray]:
+) -> Encoded:
     """Token ids and mask (rows, longest row), int32, and each document's length in tokens before
     truncation.
 
@@ -59,74 +49,18 @@ def encode(
     tokenizer = load_tokenizer(resolve_backbone(backbone))
     if not 3 <= max_length <= tokenizer.model_max_length:
         raise InputError(
-            f"max_length is {max_length}; the backbone {backbone} reads 3 to {tokenizer.model_max_length} tokens"
+            f"max_length is {max_length}; the backbone {backbone} reads 3 to "
+            f"{tokenizer.model_max_length} tokens"
         )
-    engine = tokenizer.backend_tokenizer
-    if texts and not isinstance(texts[0], str):
-        return _encode_pairs(texts, tokenizer, max_length, truncation)
-    probe, plain = engine.encode("a").ids, engine.encode("a", add_special_tokens=False).ids
-    start = probe.index(plain[0])
-    first, last = probe[:start], probe[start + len(plain) :]
-    room = max_length - len(first) - len(last)
-    bodies = [item.ids for item in engine.encode_batch_fast(texts, add_special_tokens=False)]
-    lengths = np.array([len(body) for body in bodies]) + len(first) + len(last)
-    return *_padded(
-        [first + shorten(body, room, truncation) + last for body in bodies], tokenizer
-    ), lengths
+    encode_rows = _encode_single if is_single(texts) else _encode_pairs
+    rows, lengths = encode_rows(texts, tokenizer.backend_tokenizer, max_length, truncation)
+    ids, mask = _padded(rows, tokenizer.pad_token_id)
+    return ids, mask, lengths
 
 
-def _padded(rows: list[list[int]], tokenizer) -> tuple[torch.Tensor, torch.Tensor]:
-    kept = np.array([len(row) for row in rows], dtype=np.int64)
-    ids = np.full((len(rows), int(kept.max(initial=0))), tokenizer.pad_token_id, dtype=np.int32)
-    for row, body in enumerate(rows):
-        ids[row, : kept[row]] = body
-    mask = (np.arange(ids.shape[1]) < kept[:, None]).astype(np.int32)
-    return torch.from_numpy(ids), torch.from_numpy(mask)
-
-
-def _encode_pairs(texts: list, tokenizer, max_length: int, truncation: str):
-    """Pairs in the tokenizer's own layout, those that are too long once more with its
-    truncation."""
-    if truncation == "head_tail":
-        raise InputError(
-            "truncation = 'head_tail' is for single texts; pairs are shortened by head or tail"
-        )
-    engine = tokenizer.backend_tokenizer
-    rows = [item.ids for item in engine.encode_batch_fast(texts)]
-    lengths = np.array([len(row) for row in rows])
-    long = np.flatnonzero(lengths > max_length)
-    engine.enable_truncation(max_length, direction="right" if truncation == "head" else "left")
-    try:
-        for place, item in zip(
-            long, engine.encode_batch_fast([texts[i] for i in long]), strict=True
-        ):
-            rows[place] = item.ids
-    finally:
-        engine.no_truncation()
-    return *_padded(rows, tokenizer), lengths
-
-
-def _cached(texts: list, backbone: str, cache: Path | None, **options):
-    if cache is None:
-        return encode(texts, backbone, **options)
-    from safetensors.torch import load_file, save_file
-
-    kind = " pairs" if texts and not isinstance(texts[0], str) else ""
-    digest = hashlib.sha256(
-        f"2 {fingerprint(resolve_backbone(backbone))} {sorted(options.items())}{kind}".encode()
-    )
-    for text in texts:
-        for part in (text,) if isinstance(text, str) else text:
-            digest.update(part.encode("utf-8", "surrogatepass") + b"\0")
-    path = Path(cache) / f"{digest.hexdigest()[:32]}.safetensors"
-    if not path.exists():
-        ids, mask, lengths = encode(texts, backbone, **options)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(f".{os.getpid()}.part")
-        save_file({"ids": ids, "mask": mask, "lengths": torch.from_numpy(lengths)}, part)
-        os.replace(part, path)
-    stored = load_file(path)
-    return stored["ids"], stored["mask"], stored["lengths"].numpy()
+def is_single(texts: list) -> bool:
+    """Whether documents are single texts, not pairs of them."""
+    return not texts or isinstance(texts[0], str)
 
 
 def tokenize(
@@ -135,17 +69,81 @@ def tokenize(
     *,
     max_length: int,
     truncation: str = "head",
-    cache: Path | None = None,
+    encode_texts: Callable[..., Encoded] = encode,
 ) -> Tokens:
-    """Tokenize every split of a corpus (see `encode`); `cache` is a folder that keeps the result
-    by content."""
-    datasets, lengths = {}, {}
+    """Tokenize every split of a corpus (see `encode`).
+
+    `encode_texts` is called as `encode` is, once a split: a caller that keeps the result puts its
+    cache around it.
+    """
+    datasets = {}
+    lengths = {}
     for name in SPLITS:
         split = getattr(corpus, name)
-        options = {"max_length": max_length, "truncation": truncation}
-        ids, mask, lengths[name] = _cached(split.documents, backbone, cache, **options)
-        real = split.labels.dtype.kind == "f"
-        datasets[name] = TensorDataset(
-            ids, mask, torch.from_numpy(split.labels.astype("f4" if real else "i4"))
+        ids, mask, lengths[name] = encode_texts(
+            split.documents, backbone, max_length=max_length, truncation=truncation
         )
+        dtype = np.float32 if corpus.task == "regression" else np.int32
+        datasets[name] = TensorDataset(ids, mask, torch.from_numpy(split.labels.astype(dtype)))
     return Tokens(**datasets, lengths=lengths, max_length=max_length)
+
+
+def shorten(body: list[int], room: int, truncation: str) -> list[int]:
+    """At most `room` of a document's tokens: its head, its tail, or a quarter from its head and
+    the rest from its tail (Sun et al. 2019 keep 128 and 382 of 510)."""
+    if len(body) <= room or truncation == "head":
+        return body[:room]
+    from_head = room // 4 if truncation == "head_tail" else 0
+    from_tail = room - from_head
+    return body[:from_head] + body[len(body) - from_tail :]
+
+
+def _encode_single(
+    texts: list[str], engine, max_length: int, truncation: str
+) -> tuple[list[list[int]], np.ndarray]:
+    """Ids of single texts, shortened between the special tokens, and their lengths before."""
+    start, end = _special_tokens(engine)
+    room = max_length - len(start) - len(end)
+    bodies = [item.ids for item in engine.encode_batch_fast(texts, add_special_tokens=False)]
+    lengths = np.array([len(body) for body in bodies]) + len(start) + len(end)
+    return [start + shorten(body, room, truncation) + end for body in bodies], lengths
+
+
+def _special_tokens(engine) -> tuple[list[int], list[int]]:
+    """The ids that the tokenizer puts before and after a single text."""
+    bare = engine.encode("a", add_special_tokens=False).ids
+    framed = engine.encode("a").ids
+    start = framed.index(bare[0])
+    return framed[:start], framed[start + len(bare) :]
+
+
+def _encode_pairs(
+    pairs: list[tuple[str, str]], engine, max_length: int, truncation: str
+) -> tuple[list[list[int]], np.ndarray]:
+    """Ids of pairs in the tokenizer's own layout, those that are too long once more with its
+    truncation, and their lengths before."""
+    if truncation == "head_tail":
+        raise InputError(
+            "truncation = 'head_tail' is for single texts; pairs are shortened by head or tail"
+        )
+    rows = [item.ids for item in engine.encode_batch_fast(pairs)]
+    lengths = np.array([len(row) for row in rows])
+    too_long = np.flatnonzero(lengths > max_length)
+    engine.enable_truncation(max_length, direction="right" if truncation == "head" else "left")
+    try:
+        shortened = engine.encode_batch_fast([pairs[i] for i in too_long])
+    finally:
+        engine.no_truncation()
+    for place, item in zip(too_long, shortened, strict=True):
+        rows[place] = item.ids
+    return rows, lengths
+
+
+def _padded(rows: list[list[int]], pad_id: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Ids and mask (rows, longest row), int32."""
+    lengths = np.array([len(row) for row in rows], dtype=np.int64)
+    ids = np.full((len(rows), int(lengths.max(initial=0))), pad_id, dtype=np.int32)
+    for row, body in enumerate(rows):
+        ids[row, : lengths[row]] = body
+    mask = (np.arange(ids.shape[1]) < lengths[:, None]).astype(np.int32)
+    return torch.from_numpy(ids), torch.from_numpy(mask)

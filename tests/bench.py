@@ -28,20 +28,22 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch.optim.optimizer import register_optimizer_step_post_hook
 from torch.utils.data import DataLoader, TensorDataset
 
-from lib import training
+from lib import devices, evaluation, training
 from lib.backbones import EMBEDDED, load_tokenizer, resolve_backbone
 from lib.data import Corpus, load_corpus
 from lib.demo import news
 from lib.errors import InputError, explain
+from lib.fast.packing import pack
 from lib.loaders import IndexBatches, make_loader
 from lib.models import Classifier, build_model
-from lib.optim import make_optimizer, plan
+from lib.optim import make_optimizer, plan_steps
 from lib.runs.config import RunConfig
-from lib.runs.store import EVALUATION_BATCH, ROOT, environment, write_json
+from lib.runs.files import write_json
+from lib.runs.store import EVALUATION_BATCH, ROOT, environment
 from lib.tokenization import encode, tokenize
 from tests import bench_page
 
-DEVICE = training.default_device()
+DEVICE = devices.default_device()
 BATCHINGS = get_args(RunConfig.model_fields["batching"].annotation)
 # tokens of AG News' items at every 5 % of a 26,843-row sample, special tokens included, cut at 128
 AG_NEWS_LENGTHS = (
@@ -180,7 +182,8 @@ def corpus_of(settings: Settings) -> Corpus:
             name = next((n for n in ("ag_news", "ag_news_26k") if (Path(data) / n).is_dir()), None)
             if name is None:
                 raise InputError(
-                    f"DATA_DIR = {data} has neither ag_news nor ag_news_26k; name another one: --dataset"
+                    f"DATA_DIR = {data} has neither ag_news nor ag_news_26k; name "
+                    f"another one: --dataset"
                 )
     rows = {name: getattr(settings, name) for name in ("train_rows", "dev_rows", "test_rows")}
     return load_corpus(name, data_dir=data, **rows)
@@ -199,8 +202,10 @@ def documents_of(settings: Settings, corpus: Corpus) -> tuple[TensorDataset, str
 def new_model(
     settings: Settings, num_labels: int, seed: int = 0, batching: str = "random"
 ) -> Classifier:
-    packed = {"packed": True} if batching.endswith("packed") else {}
-    return build_model(settings.backbone, num_labels=num_labels, seed=seed, **packed).to(DEVICE)
+    model = build_model(settings.backbone, num_labels=num_labels, seed=seed)
+    if batching.endswith("packed"):
+        model = pack(model)
+    return model.to(DEVICE)
 
 
 def with_weights_of(start: Classifier, settings: Settings, batching: str) -> Classifier:
@@ -279,7 +284,7 @@ def train_ours(
         TensorDataset(*(tensor[:2] for tensor in dataset.tensors))
     )  # the loop wants a dev split
     rate = {"learning_rate": settings.learning_rate}
-    steps = plan(
+    steps = plan_steps(
         "linear", "adamw", steps_per_epoch=len(train), epochs=epochs, warmup_ratio=0.0, **rate
     )
     optimizer = make_optimizer("adamw", model, **rate)
@@ -289,8 +294,11 @@ def train_ours(
         "seed": seed,
         "device": DEVICE,
     } | options
-    found = training.train_epochs(model, optimizer, steps, train, few, **options)
-    return [loss for _, _, losses in found for loss in losses]
+    progress = training.Progress.start(len(steps))
+    options["progress"] = progress
+    for _ in training.train_epochs(model, optimizer, steps, train, few, **options):
+        pass
+    return progress.losses.tolist()
 
 
 def train_trainer(
@@ -404,8 +412,10 @@ def gate(
         worst = table.loc[table["difference"].idxmax()]
         if not worst["difference"] <= tolerance or not worst["weights_apart"] <= 0.01:
             raise NotEqualError(
-                f"Equality gate ({layout}): the losses differ by up to {worst['difference']:.1e} relatively, at step "
-                f"{worst['step']} (allowed {tolerance:.0e}), the weights by {worst['weights_apart']:.1e} of how far "
+                f"Equality gate ({layout}): the losses differ by up to "
+                f"{worst['difference']:.1e} relatively, at step "
+                f"{worst['step']} (allowed {tolerance:.0e}), the weights by "
+                f"{worst['weights_apart']:.1e} of how far "
                 "they moved (allowed 1e-02): nothing is measured"
             )
         tables.append(table)
@@ -597,7 +607,7 @@ def learn(settings: Settings, corpus: Corpus, way: Way) -> tuple[pd.DataFrame, p
 
         def scored(loader, judge=judge, weights=weights):
             judge.backbone.load_state_dict(weights)
-            return training.evaluate(judge, loader, device=DEVICE)
+            return evaluation.evaluate(judge, loader, device=DEVICE)
 
         def note(count, seed=seed, total=total, clock=clock, scored=scored):
             if count % settings.every == 0 or count == total:
@@ -698,8 +708,12 @@ GROUPS = {  # what operators do, by parts of their names; the first that fits
     "activation": r"gelu|relu|tanh",
     "gradient clipping": r"norm|_foreach",
     "embeddings and gathering": r"embedding|index|gather|scatter|::cat|pad",
-    "copies and changes of precision": r"copy_|_to_copy|contiguous|clone|::to$|zero_|fill_|empty|zeros",
-    "views and shapes": r"view|transpose|expand|slice|select|unsqueeze|::t$|as_strided|reshape|split|narrow|permute",
+    "copies and changes of precision": (
+        r"copy_|_to_copy|contiguous|clone|::to$|zero_|fill_|empty|zeros"
+    ),
+    "views and shapes": (
+        r"view|transpose|expand|slice|select|unsqueeze|::t$|as_strided|reshape|split|narrow|permute"
+    ),
     "sums, products and bias gradients": r"::add|::mul|::sum|::div|::sub",
 }
 
@@ -771,12 +785,14 @@ def run(settings: Settings, command: str) -> Path:
         settings.steps, settings.warm_up, settings.gate_steps
     ):
         raise InputError(
-            f"{len(dataset)} documents are too few for {settings.steps} steps of {settings.batch_size}"
+            f"{len(dataset)} documents are too few for {settings.steps} steps of "
+            f"{settings.batch_size}"
         )
     labels = corpus.num_labels
     start = new_model(settings, labels)
     print(
-        f"{len(every)} configurations on {environment()['device']}, {settings.threads} threads; {source}",
+        f"{len(every)} configurations on {environment()['device']}, {settings.threads} "
+        f"threads; {source}",
         flush=True,
     )
     tables = {"gate": gate(settings, start, dataset)}
@@ -784,7 +800,8 @@ def run(settings: Settings, command: str) -> Path:
         f"equality gate passed: losses within {tables['gate']['difference'].max():.1e}", flush=True
     )
     tables["rounds"] = measure(settings, start, dataset)
-    best = next(way for way in every if way.name == best_of_ours(tables["rounds"]))
+    best_name = best_of_ours(tables["rounds"])
+    best = next(way for way in every if way.name == best_name)
     tables["profile"] = profile(settings, start, dataset, best)
     if settings.accuracy:
         found = [learn(settings, corpus, way) for way in (TRAINER[-1], best)]

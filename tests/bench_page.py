@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 import plots
-from lib.analysis.stats import bootstrap, draws, interval, mcnemar
+from lib.analysis.resampling import bootstrap, draws
+from lib.analysis.stats import interval, mcnemar
 from lib.errors import InputError
 
 REFERENCES = {  # the three that others are compared with: name -> header
@@ -27,15 +28,18 @@ def quiet_rounds(rounds: pd.DataFrame) -> tuple[pd.DataFrame, list[int]]:
     noisy = (speed / speed.median() - 1).abs() > DEVIATION
     if noisy.all():
         raise InputError(
-            "The machine was too noisy: its matrix product was never the same; measure again in quiet"
+            "The machine was too noisy: its matrix product was never the same; measure "
+            "again in quiet"
         )
     return rounds[~rounds["round"].isin(speed.index[noisy])], speed.index[noisy].tolist()
 
 
 def median_interval(values: np.ndarray) -> tuple[float, float, float]:
     """The median, and the 95 % percentile interval of its bootstrap over rounds."""
-    drawn = [float(np.median(np.repeat(values, weights))) for weights in draws(len(values))]
-    return float(np.median(values)), *(float(x) for x in np.quantile(drawn, [0.025, 0.975]))
+    weights = np.stack(list(draws(len(values))))  # how often each round is drawn
+    resampled = np.repeat(np.tile(values, len(weights)), weights.ravel()).reshape(weights.shape)
+    low, high = np.quantile(np.median(resampled, axis=1), [0.025, 0.975])
+    return float(np.median(values)), float(low), float(high)
 
 
 def by_round(rounds: pd.DataFrame) -> pd.DataFrame:
@@ -206,23 +210,37 @@ def accuracy_section(folder: Path, about: dict) -> tuple[str, str]:
     points = "{:+.1f} points (95 % interval {:+.1f} to {:+.1f}, p = {:.2f})".format(
         *(100 * apart[name] for name in ("difference", "low", "high")), apart["p"]
     ).replace("-", "−")
-    verdict = f"Test accuracy differs by {points}: the difference {'stands' if stands else 'does **not** stand'}."
+    verdict = (
+        f"Test accuracy differs by {points}: the difference "
+        f"{'stands' if stands else 'does **not** stand'}."
+    )
     several = len(about["settings"]["seeds"])
     with np.errstate(invalid="ignore"):
         gain = rows[0]["seconds"] / rows[1]["seconds"]
     sooner = ""
     if not np.isnan(gain).any():
-        sooner = f" To a dev accuracy of {target:.0%} it trains {gain.mean():.1f} times as fast (mean of {several} seeds)."
+        sooner = (
+            f" To a dev accuracy of {target:.0%} it trains {gain.mean():.1f} times as fast "
+            f"(mean of {several} seeds)."
+        )
     few = ""
     if learned["train"] < 200 * about["settings"]["batch_size"]:
-        few = " On so few rows Trainer groups by length within a quarter of them, which leaves more padding than above."
+        few = (
+            " On so few rows Trainer groups by length within a quarter of them, which leaves "
+            "more padding than above."
+        )
     text = f"""
 ## Time to accuracy
 
 {verdict}
 
 {table}
-{rows[1]["configuration"]} and the best-tuned Trainer train on {learned["source"]} ({learned["train"]:,} train, {learned["dev"]:,} dev and {learned["test"]:,} test documents, fingerprint `{learned["fingerprint"][:12]}`), {about["settings"]["epochs"]} epochs, {several} seeds, the same initial weights for a seed. The target is the setting `--target`. Dev is scored every {about["settings"]["every"]} steps by the same code for both, and the clock stands still meanwhile. Intervals and the difference count seeds and documents; p is McNemar's test.{few}
+{rows[1]["configuration"]} and the best-tuned Trainer train on {learned["source"]} \
+({learned["train"]:,} train, {learned["dev"]:,} dev and {learned["test"]:,} test documents, \
+fingerprint `{learned["fingerprint"][:12]}`), {about["settings"]["epochs"]} epochs, {several} \
+seeds, the same initial weights for a seed. The target is the setting `--target`. Dev is scored \
+every {about["settings"]["every"]} steps by the same code for both, and the clock stands still \
+meanwhile. Intervals and the difference count seeds and documents; p is McNemar's test.{few}
 """
     return text, sooner
 
@@ -245,7 +263,8 @@ def tokenization_section(table: pd.DataFrame) -> str:
             few, many = part.iloc[-2], part.iloc[-1]
             grown, took = many["rows"] / few["rows"], many["seconds"] / few["seconds"]
             said.append(
-                f"from {few['rows']:,} to {many['rows']:,} rows ({grown:.3g}-fold), {by} takes {took:.1f} times as long"
+                f"from {few['rows']:,} to {many['rows']:,} rows ({grown:.3g}-fold), {by} "
+                f"takes {took:.1f} times as long"
             )
     names = [
         "by",
@@ -261,7 +280,10 @@ def tokenization_section(table: pd.DataFrame) -> str:
 {("; ".join(said) + ".").capitalize() if said else ""}
 
 {pipe(names, rows)}
-Each row is a process of its own. `datasets.map` is batched, with the fast tokenizer and without padding; it reads and writes files, `lib.tokenization` keeps the ids in memory. Peak memory includes Python, the libraries and the texts; where that was higher than what tokenizing needed, nothing is added.
+Each row is a process of its own. `datasets.map` is batched, with the fast tokenizer and without \
+padding; it reads and writes files, `lib.tokenization` keeps the ids in memory. Peak memory \
+includes Python, the libraries and the texts; where that was higher than what tokenizing needed, \
+nothing is added.
 """
 
 
@@ -294,13 +316,22 @@ def profile_section(table: pd.DataFrame) -> str:
 Of {name}, {rows[0][1]} of the operators' own time is {rows[0][0]}.
 
 {pipe(["operators", "share of self time", "ms", "calls", "the longest of them"], rows)}
-torch.profiler over {name}; an operator's self time leaves out the operators that it calls. The profiler itself slows down small operators. [profile.csv](profile.csv) has every operator.
+torch.profiler over {name}; an operator's self time leaves out the operators that it calls. The \
+profiler itself slows down small operators. [profile.csv](profile.csv) has every operator.
 
 ### What was tried
 
-Kept: bf16; batches of like length, and no padding outside attention; dropout masks from random integers; in the last layer, the first token alone; words that do not occur left out of the optimizer; queries, keys and values as one product; the fused optimizer; losses that a GPU is asked for every 16 steps only. Tests hold each against the plain computation.
+Kept: bf16; batches of like length, and no padding outside attention; dropout masks from random \
+integers; in the last layer, the first token alone; words that do not occur left out of the \
+optimizer; queries, keys and values as one product; the fused optimizer; losses that a GPU is \
+asked for every 16 steps only. Tests hold each against the plain computation.
 
-Tried on two CPU cores, and not kept: `torch.compile`, which made a step slower; larger thresholds of glibc's malloc, so that memory is not given back, which made no difference after the first steps. Seen, and left: without padding nearly every batch has another number of tokens, and oneDNN prepares its products for each anew; batches of one size, again and again, cost up to a tenth less a token. Sizes rounded up would win some of that, at the price of some padding and of other last digits.
+Tried on two CPU cores, and not kept: `torch.compile`, which made a step slower; larger \
+thresholds of glibc's malloc, so that memory is not given back, which made no difference after \
+the first steps. Seen, and left: without padding nearly every batch has another number of tokens, \
+and oneDNN prepares its products for each anew; batches of one size, again and again, cost up to \
+a tenth less a token. Sizes rounded up would win some of that, at the price of some padding and \
+of other last digits.
 """
 
 
@@ -315,7 +346,10 @@ def write(folder: Path) -> None:
     best = ours.loc[ours["samples_per_second"].idxmax()]
     name = Path(str(settings["backbone"])).name
     peak = quiet["matmul_gflops"].median()
-    title = f"{best['configuration'].capitalize()}: {best['× default script'][0]:.1f} times the default script"
+    title = (
+        f"{best['configuration'].capitalize()}: {best['× default script'][0]:.1f} times the "
+        f"default script"
+    )
     figure = plots.speeds(table, versus="× default script", title=title)
     figure.savefig(folder / "speed.png", metadata={"Software": None})
 
@@ -323,49 +357,90 @@ def write(folder: Path) -> None:
         return "{:.1f} times (95 % interval {:.1f} to {:.1f})".format(*best[header])
 
     section, sooner = accuracy_section(folder, about) if settings["accuracy"] else ("", "")
-    kept, threads = (
-        quiet["round"].nunique(),
-        f"{machine['threads']} thread{'s' * (machine['threads'] > 1)}",
-    )
+    kept = quiet["round"].nunique()
+    threads = f"{machine['threads']} thread{'s' * (machine['threads'] > 1)}"
+    accuracy_links = ""
+    if settings["accuracy"]:
+        accuracy_links = "[accuracy.csv](accuracy.csv), [predictions.csv](predictions.csv), "
     without = f"; {len(dropped)} of {len(dropped) + kept} rounds are left out" if dropped else ""
     numbers = "round " + ", ".join(map(str, dropped)) if dropped else "none"
     page = f"""# How fast is this training loop beside Hugging Face Trainer?
 
-**{best["configuration"].capitalize()}** trains on {best["samples_per_second"]:.0f} documents a second: {told("× default script")} as many as Trainer does as `run_classification.py` runs it by default, {told("× dynamic padding")} as many as with dynamic padding, and {told("× best-tuned Trainer")} as many as Trainer at its best (bf16, grouped by length). On real tokens it reaches {best["share_of_peak"]:.0%} of the measured bf16 matrix-product speed.{sooner}
+**{best["configuration"].capitalize()}** trains on {best["samples_per_second"]:.0f} documents a \
+second: {told("× default script")} as many as Trainer does as `run_classification.py` runs it by \
+default, {told("× dynamic padding")} as many as with dynamic padding, and \
+{told("× best-tuned Trainer")} as many as Trainer at its best (bf16, grouped by length). On real \
+tokens it reaches {best["share_of_peak"]:.0%} of the measured bf16 matrix-product speed.{sooner}
 
-{machine["device"]}, {threads}, torch {machine["torch"]} · model: {name} · batches of {settings["batch_size"]} · {measured["source"]}: {measured["documents"]:,}, mean {measured["mean_tokens"]:.0f} tokens, longest {measured["longest"]} · {kept} rounds of {settings["steps"]} steps a configuration{without}.
+{machine["device"]}, {threads}, torch {machine["torch"]} · model: {name} · batches of \
+{settings["batch_size"]} · {measured["source"]}: {measured["documents"]:,}, mean \
+{measured["mean_tokens"]:.0f} tokens, longest {measured["longest"]} · {kept} rounds of \
+{settings["steps"]} steps a configuration{without}.
 
 ## Speed
 
 {speed_table(table)}
-Medians over rounds; in brackets the 95 % bootstrap interval of the median of the rounds' ratios. Padding: share of the computed tokens that are none. Share of peak: floating-point operations on real tokens (see below) over those of a product of two {settings["matmul"]} × {settings["matmul"]} bf16 matrices, {peak:,.0f} GFLOP/s here. Configurations in fp32 are compared with the same bf16 product.
+Medians over rounds; in brackets the 95 % bootstrap interval of the median of the rounds' ratios. \
+Padding: share of the computed tokens that are none. Share of peak: floating-point operations on \
+real tokens (see below) over those of a product of two {settings["matmul"]} × \
+{settings["matmul"]} bf16 matrices, {peak:,.0f} GFLOP/s here. Configurations in fp32 are compared \
+with the same bf16 product.
 
 ![speed](speed.png)
 
-*Bars: documents a second, with the 95 % interval of the median over rounds; the number is the ratio to the default script. Blue: ours; orange: Trainer.*
+*Bars: documents a second, with the 95 % interval of the median over rounds; the number is the \
+ratio to the default script. Blue: ours; orange: Trainer.*
 
 ### Which part does what
 
 {parts(quiet, best["configuration"])}
-Each row changes one thing; multiplied, they are about the ratio of {best["configuration"]} to Trainer with dynamic padding.
-{section}{tokenization_section(pd.read_csv(folder / "tokenization.csv"))}{profile_section(pd.read_csv(folder / "profile.csv"))}
+Each row changes one thing; multiplied, they are about the ratio of {best["configuration"]} to \
+Trainer with dynamic padding.
+{section}\
+{tokenization_section(pd.read_csv(folder / "tokenization.csv"))}\
+{profile_section(pd.read_csv(folder / "profile.csv"))}
 ## How it was made
 
-`{about["command"]}`, {about["seconds"] / 60:.0f} minutes. Every number above is computed from the tables beside this page: [rounds.csv](rounds.csv), [gate.csv](gate.csv), {"[accuracy.csv](accuracy.csv), [predictions.csv](predictions.csv), " if settings["accuracy"] else ""}[tokenization.csv](tokenization.csv) and [profile.csv](profile.csv); `python -m tests.bench --page` and this folder's name writes it again. Settings and versions are in [environment.json](environment.json).
+`{about["command"]}`, {about["seconds"] / 60:.0f} minutes. Every number above is computed from \
+the tables beside this page: [rounds.csv](rounds.csv), [gate.csv](gate.csv), \
+{accuracy_links}[tokenization.csv](tokenization.csv) \
+and [profile.csv](profile.csv); `python -m tests.bench --page` and this folder's name writes it \
+again. Settings and versions are in [environment.json](environment.json).
 
-**The same computation.** Before anything is timed, both loops train in fp32 without dropout on the same {int(gated["step"].max())} batches from the same weights. Their losses differed by at most {gated["difference"].max():.1e} relatively (allowed: 1e-05), and the final weights by {gated["weights_apart"].max():.1e} of how far they had moved (allowed: 1e-02). Otherwise there would be no page.
+**The same computation.** Before anything is timed, both loops train in fp32 without dropout on \
+the same {int(gated["step"].max())} batches from the same weights. Their losses differed by at \
+most {gated["difference"].max():.1e} relatively (allowed: 1e-05), and the final weights by \
+{gated["weights_apart"].max():.1e} of how far they had moved (allowed: 1e-02). Otherwise there \
+would be no page.
 
-**The same work.** One process; equal initial weights, AdamW with a peak learning rate of {settings["learning_rate"]:g} that falls linearly to zero, clipping at norm 1, dropout on, {threads}. Trainer has its defaults otherwise, with progress bar, saving and reports switched off; its rows are a `datasets.Dataset` that is tokenized already.
+**The same work.** One process; equal initial weights, AdamW with a peak learning rate of \
+{settings["learning_rate"]:g} that falls linearly to zero, clipping at norm 1, dropout on, \
+{threads}. Trainer has its defaults otherwise, with progress bar, saving and reports switched \
+off; its rows are a `datasets.Dataset` that is tokenized already.
 
 <details>
 <summary>Details</summary>
 
-- **Rounds.** In each, every configuration trains from the same initial weights, in an order shuffled by the round's number: {settings["warm_up"]} warm-up steps, then {settings["steps"]} that count, from the end of one optimizer step to the end of another, so that making the batches counts, and starting up does not. An unmeasured round comes first.
-- **Documents.** A configuration makes an epoch over the pool in its own way (grouping by length needs many documents), and the steps are a stratified sample of that epoch's batches by size: the places in the strata are the same for all configurations of a round. The seconds are divided by documents.
-- **Noise.** The matrix product is timed before every turn. Rounds in which its median deviates by more than {DEVIATION:.0%} from the median over rounds are left out: {numbers}.
-- **Operations.** Forward, a token and layer: 2 (4 h² + 2 h m) for projections and feed-forward and 4 n h for attention over n tokens, and 2 h (h + labels) a document for the classifier, with hidden size h = {about["model"]["hidden_size"]} and feed-forward size m; {about["model"]["num_hidden_layers"]} layers; backward is twice the forward. Embeddings, normalisation and dropout count nothing, padding neither.
-- **Default script.** `run_classification.py` pads every document to max_seq_length = {settings["max_length"]} when it tokenizes, and trains in fp32; its batch size, 8, is {settings["batch_size"]} here. Group by length is `train_sampling_strategy="group_by_length"`.
-- **Versions.** {", ".join(f"{key} {value}" for key, value in machine.items() if key not in ("device", "threads"))}.
+- **Rounds.** In each, every configuration trains from the same initial weights, in an order \
+shuffled by the round's number: {settings["warm_up"]} warm-up steps, then {settings["steps"]} \
+that count, from the end of one optimizer step to the end of another, so that making the batches \
+counts, and starting up does not. An unmeasured round comes first.
+- **Documents.** A configuration makes an epoch over the pool in its own way (grouping by length \
+needs many documents), and the steps are a stratified sample of that epoch's batches by size: the \
+places in the strata are the same for all configurations of a round. The seconds are divided by \
+documents.
+- **Noise.** The matrix product is timed before every turn. Rounds in which its median deviates \
+by more than {DEVIATION:.0%} from the median over rounds are left out: {numbers}.
+- **Operations.** Forward, a token and layer: 2 (4 h² + 2 h m) for projections and feed-forward \
+and 4 n h for attention over n tokens, and 2 h (h + labels) a document for the classifier, with \
+hidden size h = {about["model"]["hidden_size"]} and feed-forward size m; \
+{about["model"]["num_hidden_layers"]} layers; backward is twice the forward. Embeddings, \
+normalisation and dropout count nothing, padding neither.
+- **Default script.** `run_classification.py` pads every document to max_seq_length = \
+{settings["max_length"]} when it tokenizes, and trains in fp32; its batch size, 8, is \
+{settings["batch_size"]} here. Group by length is `train_sampling_strategy="group_by_length"`.
+- **Versions.** \
+{", ".join(f"{key} {value}" for key, value in machine.items() if key not in ("device", "threads"))}.
 
 </details>
 """

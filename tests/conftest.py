@@ -1,14 +1,17 @@
-"""Shared parts: tiny real transformers and tokenizers, built here; a run store of each test's
-own; no network."""
+"""Shared parts: tiny real transformers and tokenizers, built here; a tiny finished run; a run store
+of each test's own; notebooks without a kernel's start; no network."""
 
+import hashlib
 import os
+import sys
+import traceback
 
 os.environ |= {
     "HF_HUB_OFFLINE": "1",
     "HF_DATASETS_OFFLINE": "1",
     "TQDM_DISABLE": "1",
     "TOKENIZERS_PARALLELISM": "false",
-    "OMP_NUM_THREADS": "1",  # the models are tiny: a second thread would only wait, and longer beside other work
+    "OMP_NUM_THREADS": "1",  # the models are tiny: a second thread would only wait
 }
 
 import pytest
@@ -116,3 +119,124 @@ def save_learnable(path, train: int = 60, test: int = 21):
 @pytest.fixture
 def folder(tmp_path):
     return save_learnable(tmp_path / "data")
+
+
+@pytest.fixture
+def base(tiny, folder):
+    """A configuration of a tiny run: three epochs of six steps."""
+    from lib.runs.config import RunConfig
+
+    return RunConfig(
+        dataset=str(folder),
+        backbone=tiny["bert"],
+        epochs=3,
+        max_length=16,
+        batch_size=8,
+        dev_rows=12,
+        learning_rate=1e-3,
+        precision="fp32",
+    )
+
+
+def digests(run) -> dict:
+    """The digest of each file that a run's result consists of."""
+    files = [run.folder / "predictions.parquet", *sorted((run.folder / "model").iterdir())]
+    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+def start_child(action) -> int:
+    """Do something in a copy of this process, which has imported everything; returns its id."""
+    child = os.fork()
+    if child:
+        return child
+    try:
+        action()
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+    os._exit(0)
+
+
+def exit_code(child: int) -> int:
+    """Wait for a child's end; its exit status (negative: the signal that killed it)."""
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+@pytest.fixture(scope="session")
+def trained(tiny, tmp_path_factory):
+    """A finished run of the tiny BERT on `learnable` texts (two epochs, two classes, fp32), trained
+    once for all tests that only read a run: its model, predictions, history and page material.
+
+    It stands in a store of its own and is read by its folder, whatever RUNS_DIR a test has:
+    `trained.folder`, `trained.folder / "model"`, `trained.predictions`. A test that changes files
+    copies the folder first; a test that asks the store for it (`load_run(key)`) sets RUNS_DIR to
+    `trained.folder.parent`.
+    """
+    from lib.runs.config import RunConfig
+    from lib.runs.pool import run
+
+    root = tmp_path_factory.mktemp("trained")
+    config = RunConfig(
+        dataset=str(save_learnable(root / "data")),
+        backbone=tiny["bert"],
+        max_length=16,
+        batch_size=8,
+        dev_rows=12,
+        epochs=2,
+        learning_rate=3e-3,
+        precision="fp32",
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RUNS_DIR", str(root / "runs"))
+        patch.delenv("DATA_DIR", raising=False)
+        return run(config, tracker="none")
+
+
+@pytest.fixture
+def no_kernel(monkeypatch):
+    """Meanwhile, papermill runs notebooks in this process: a kernel takes seconds to start and to
+    import what is imported here already. Parameters, cells, outputs and errors stay papermill's.
+
+    For tests of what a study computes; that a kernel does it, test_study.py tests.
+    """
+    from IPython.core.interactiveshell import InteractiveShell
+    from papermill.engines import papermill_engines
+
+    monkeypatch.setitem(papermill_engines._engines, None, in_process_engine())
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])  # a shell replaces it
+    yield
+    InteractiveShell.clear_instance()
+
+
+def in_process_engine():
+    """An engine of papermill whose kernel is this process."""
+    import nbformat
+    from IPython.core.interactiveshell import InteractiveShell
+    from IPython.utils.capture import capture_output
+    from papermill.engines import Engine
+    from traitlets.config import Config
+
+    class InProcess(Engine):
+        @classmethod
+        def execute_managed_notebook(cls, nb_man, kernel_name, **options):
+            shell = InteractiveShell.instance(config=Config(HistoryManager={"enabled": False}))
+            shell.reset()
+            for index, cell in enumerate(nb_man.nb.cells):
+                if cell.cell_type != "code":
+                    continue
+                nb_man.cell_start(cell, index)
+                with capture_output(stdout=False, stderr=False) as captured:
+                    result = shell.run_cell(cell.source)
+                cell.outputs = [
+                    nbformat.v4.new_output("display_data", data=shown.data, metadata=shown.metadata)
+                    for shown in captured.outputs
+                ]
+                error = result.error_before_exec or result.error_in_exec
+                if error is not None:
+                    raised = {"ename": type(error).__name__, "evalue": str(error), "traceback": []}
+                    cell.outputs.append(nbformat.v4.new_output("error", **raised))
+                    nb_man.cell_exception(cell, index, exception=error)
+                    return
+                nb_man.cell_complete(cell, index)
+
+    return InProcess

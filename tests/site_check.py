@@ -8,6 +8,7 @@ not show or has no alternative text, an error in the console.
 
 import base64
 import contextlib
+import itertools
 import json
 import shutil
 import subprocess
@@ -19,11 +20,23 @@ from pathlib import Path
 import websocket
 
 WIDTHS = {"desktop": (1280, 900), "phone": (390, 844)}
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--hide-scrollbars",
+    "--disable-background-networking",
+    "--remote-debugging-port=0",
+    "--remote-allow-origins=*",
+)
+LOADED = "new Promise(r => document.readyState == 'complete' ? r() : addEventListener('load', r))"
 LOOK = """(() => {
   const rgb = c => (c.match(/[\\d.]+/g) || [0, 0, 0, 0]).map(Number);
-  const light = c => { const [r, g, b] = c.map(v => (v /= 255) <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4);
+  const linear = v => (v /= 255) <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4;
+  const light = c => { const [r, g, b] = c.map(linear);
     return .2126 * r + .7152 * g + .0722 * b; };
-  const behind = e => { for (; e; e = e.parentElement) { const c = rgb(getComputedStyle(e).backgroundColor);
+  const behind = e => { for (; e; e = e.parentElement) {
+    const c = rgb(getComputedStyle(e).backgroundColor);
     if (c.length < 4 || c[3] === 1) return c; } return [255, 255, 255]; };
   const wrong = [], seen = new Set();
   const room = document.documentElement.clientWidth;
@@ -32,14 +45,15 @@ LOOK = """(() => {
     `the body is ${document.documentElement.scrollWidth} wide, the window ${room}`);
   const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   while (texts.nextNode()) {
-    const e = texts.currentNode.parentElement, s = getComputedStyle(e), size = parseFloat(s.fontSize);
-    if (!texts.currentNode.data.trim() || !e.getClientRects().length) continue;
+    const e = texts.currentNode.parentElement, s = getComputedStyle(e);
+    const size = parseFloat(s.fontSize), words = texts.currentNode.data.trim();
+    if (!words || !e.getClientRects().length) continue;
     const [a, b] = [rgb(s.color), behind(e)].map(c => light(c.slice(0, 3))).sort((x, y) => y - x);
     const ratio = (a + .05) / (b + .05);
     const at = `${e.tagName.toLowerCase()}.${e.className} ${s.color}`;
     if (ratio < (size >= 24 || size >= 18.66 && s.fontWeight >= 600 ? 3 : 4.5) && !seen.has(at)) {
       seen.add(at);
-      wrong.push(`contrast ${ratio.toFixed(1)} of ${at}: ${texts.currentNode.data.trim().slice(0, 40)}`); }
+      wrong.push(`contrast ${ratio.toFixed(1)} of ${at}: ${words.slice(0, 40)}`); }
   }
   for (const i of document.images) {
     if (!i.alt) wrong.push(`no alternative text: ${i.src}`); }
@@ -49,117 +63,117 @@ LOOK = """(() => {
 
 
 def browser() -> str | None:
-    return next(
-        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-    )
+    """The command of a Chromium, if there is one."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    return next(filter(None, map(shutil.which, names)), None)
+
+
+class Tab:
+    """A page of a browser, spoken to by the DevTools protocol over a web socket."""
+
+    def __init__(self, wire):
+        self.wire = wire
+        self.events: list[dict] = []  # that came between answers
+        self.numbers = itertools.count(1)
+        self.session: dict = {}
+
+    def send(self, method: str, **params) -> dict:
+        """The answer to a command. Raises RuntimeError."""
+        number = next(self.numbers)
+        command = {"id": number, "method": method, "params": params} | self.session
+        self.wire.send(json.dumps(command))
+        while (answer := json.loads(self.wire.recv())).get("id") != number:
+            self.events.append(answer)
+        if "error" in answer:
+            raise RuntimeError(f"{method}: {answer['error']}")
+        return answer["result"]
+
+    def evaluate(self, script: str):
+        """The value of a JavaScript expression, or what its promise gives."""
+        options = {"awaitPromise": True, "returnByValue": True}
+        return self.send("Runtime.evaluate", expression=script, **options)["result"].get("value")
 
 
 @contextlib.contextmanager
-def tab():
-    """A function that sends a command of the DevTools protocol to a page and returns the answer;
-    and the events."""
+def open_tab():
+    """A tab of a headless browser, which ends with the context."""
     with tempfile.TemporaryDirectory() as home:
-        flags = [
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--hide-scrollbars",
-            "--disable-background-networking",
-        ]
-        flags += [
-            "--remote-debugging-port=0",
-            f"--user-data-dir={home}",
-            "--remote-allow-origins=*",
-            "about:blank",
-        ]
-        chromium = subprocess.Popen(
-            [browser(), *flags], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        flags = [*FLAGS, f"--user-data-dir={home}", "about:blank"]
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        chromium = subprocess.Popen([browser(), *flags], **quiet)
         try:
-            port = Path(home, "DevToolsActivePort")
-            for _ in range(600):
-                if port.exists() and len(port.read_text().split()) == 2:
-                    break
-                time.sleep(0.1)
-            number, path = port.read_text().split()
-            wire = websocket.create_connection(f"ws://127.0.0.1:{number}{path}", timeout=60)
-            count, events, session = iter(range(1, 10**9)), [], {}
-
-            def send(method: str, **params):
-                number = next(count)
-                wire.send(json.dumps({"id": number, "method": method, "params": params} | session))
-                while (answer := json.loads(wire.recv())).get("id") != number:
-                    events.append(answer)
-                if "error" in answer:
-                    raise RuntimeError(f"{method}: {answer['error']}")
-                return answer["result"]
-
-            page = send("Target.createTarget", url="about:blank")["targetId"]
-            session["sessionId"] = send("Target.attachToTarget", targetId=page, flatten=True)[
-                "sessionId"
-            ]
+            wire = websocket.create_connection(socket_of(Path(home)), timeout=60)
+            tab = Tab(wire)
+            page = tab.send("Target.createTarget", url="about:blank")["targetId"]
+            attached = tab.send("Target.attachToTarget", targetId=page, flatten=True)
+            tab.session["sessionId"] = attached["sessionId"]
             for domain in ("Page", "Network", "Log", "Runtime"):
-                send(f"{domain}.enable")
-            yield send, events
+                tab.send(f"{domain}.enable")
+            yield tab
             wire.close()
         finally:
             chromium.kill()
             chromium.wait()
 
 
+def socket_of(home: Path) -> str:
+    """The address that a browser listens on, as soon as it says so in its folder."""
+    file = home / "DevToolsActivePort"
+    for _ in range(600):
+        if file.exists() and len(file.read_text().split()) == 2:
+            break
+        time.sleep(0.1)
+    number, path = file.read_text().split()
+    return f"ws://127.0.0.1:{number}{path}"
+
+
 def look(site: Path, pages: list[Path], shots: Path | None = None) -> list[str]:
     """What is wrong with pages (relative to `site`); a picture of each, whole, goes to the
     folder `shots`."""
     wrong = []
-    with tab() as (send, events):
-        for page in pages:
-            for width, (across, down) in WIDTHS.items():
-                for theme in ("light", "dark"):
-                    events.clear()
-                    screen = {
-                        "width": across,
-                        "height": down,
-                        "deviceScaleFactor": 1,
-                        "mobile": width == "phone",
-                    }
-                    send("Emulation.setDeviceMetricsOverride", **screen)
-                    send(
-                        "Emulation.setEmulatedMedia",
-                        features=[{"name": "prefers-color-scheme", "value": theme}],
-                    )
-                    send("Page.navigate", url=(site / page).resolve().as_uri())
-                    done = "new Promise(r => document.readyState == 'complete' ? r() : addEventListener('load', r))"
-                    send("Runtime.evaluate", expression=done, awaitPromise=True)
-                    if shots:
-                        name = f"{page.with_suffix('').as_posix().replace('/', '_')}-{width}-{theme}.png"
-                        size = send("Page.getLayoutMetrics")["cssContentSize"]
-                        clip = {
-                            "x": 0,
-                            "y": 0,
-                            "width": across,
-                            "height": min(size["height"], 12_000),
-                            "scale": 1,
-                        }
-                        picture = send(
-                            "Page.captureScreenshot", captureBeyondViewport=True, clip=clip
-                        )["data"]
-                        (shots / name).write_bytes(base64.b64decode(picture))
-                    answer = send(
-                        "Runtime.evaluate", expression=LOOK, awaitPromise=True, returnByValue=True
-                    )
-                    told = answer["result"]["value"]
-                    for event in events:
-                        method, params = event.get("method"), event.get("params", {})
-                        url = params.get("request", {}).get("url", "file:")
-                        if method == "Network.loadingFailed" and not params.get("canceled"):
-                            told.append(f"a request failed: {params['errorText']}")
-                        if method == "Network.requestWillBeSent" and not url.startswith(
-                            ("file:", "data:")
-                        ):
-                            told.append(f"a request leaves the file system: {url}")
-                        if method == "Log.entryAdded" and params["entry"]["level"] == "error":
-                            told.append(params["entry"]["text"])
-                    wrong += [f"{page}, {width}, {theme}: {line}" for line in told]
+    with open_tab() as tab:
+        for page, width, theme in itertools.product(pages, WIDTHS, ("light", "dark")):
+            show(tab, site / page, width, theme)
+            if shots:
+                name = page.with_suffix("").as_posix().replace("/", "_")
+                take_picture(tab, shots / f"{name}-{width}-{theme}.png", width)
+            lines = tab.evaluate(LOOK) + wrong_events(tab.events)
+            wrong += [f"{page}, {width}, {theme}: {line}" for line in lines]
+    return wrong
+
+
+def show(tab: Tab, page: Path, width: str, theme: str) -> None:
+    """Load a page, as wide and in the colours that are asked for."""
+    tab.events.clear()
+    across, down = WIDTHS[width]
+    screen = {"width": across, "height": down, "deviceScaleFactor": 1, "mobile": width == "phone"}
+    tab.send("Emulation.setDeviceMetricsOverride", **screen)
+    features = [{"name": "prefers-color-scheme", "value": theme}]
+    tab.send("Emulation.setEmulatedMedia", features=features)
+    tab.send("Page.navigate", url=page.resolve().as_uri())
+    tab.evaluate(LOADED)
+
+
+def take_picture(tab: Tab, file: Path, width: str) -> None:
+    """Write the whole page that is shown as a picture."""
+    height = tab.send("Page.getLayoutMetrics")["cssContentSize"]["height"]
+    clip = {"x": 0, "y": 0, "width": WIDTHS[width][0], "height": min(height, 12_000), "scale": 1}
+    picture = tab.send("Page.captureScreenshot", captureBeyondViewport=True, clip=clip)
+    file.write_bytes(base64.b64decode(picture["data"]))
+
+
+def wrong_events(events: list[dict]) -> list[str]:
+    """What a browser reports that a page must not do."""
+    wrong = []
+    for event in events:
+        method, params = event.get("method"), event.get("params", {})
+        url = params.get("request", {}).get("url", "file:")
+        if method == "Network.loadingFailed" and not params.get("canceled"):
+            wrong.append(f"a request failed: {params['errorText']}")
+        if method == "Network.requestWillBeSent" and not url.startswith(("file:", "data:")):
+            wrong.append(f"a request leaves the file system: {url}")
+        if method == "Log.entryAdded" and params["entry"]["level"] == "error":
+            wrong.append(params["entry"]["text"])
     return wrong
 
 
@@ -170,15 +184,19 @@ def chosen(site: Path) -> list[Path]:
     return [page for page in pages if page.parent.name != "runs"] + list(runs.values())
 
 
-if __name__ == "__main__":
+def main(site: Path, shots: Path | None = None) -> None:
+    """Look at a site; the status says whether anything is wrong."""
     if not browser():
         sys.exit("There is no Chromium here; on Debian or Ubuntu: apt install chromium")
-    folder, shots = Path(sys.argv[1]), Path(sys.argv[2]) if len(sys.argv) > 2 else None
     if shots:
         shots.mkdir(parents=True, exist_ok=True)
-    found = look(folder, chosen(folder), shots)
-    print("\n".join(found))
-    print(
-        f"{len(chosen(folder))} pages, {len(WIDTHS)} widths, light and dark: {len(found)} things are wrong"
-    )
-    sys.exit(bool(found))
+    pages = chosen(site)
+    wrong = look(site, pages, shots)
+    print("\n".join(wrong))
+    views = f"{len(pages)} pages, {len(WIDTHS)} widths, light and dark"
+    print(f"{views}: {len(wrong)} things are wrong")
+    sys.exit(bool(wrong))
+
+
+if __name__ == "__main__":
+    main(*map(Path, sys.argv[1:3]))

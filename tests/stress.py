@@ -13,8 +13,8 @@ from pathlib import Path
 
 import yaml
 
+from lib.runs.slots import open_storage
 from lib.runs.store import ROOT
-from lib.runs.sweep import Sweep, storage_of
 from tests.conftest import save_learnable, save_tiny
 
 ROUNDS = int(os.environ.get("ROUNDS", 20))
@@ -67,8 +67,8 @@ def one_round(number: int) -> Counter:
         victim.send_signal(signal.SIGKILL)
         for worker in workers:
             worker.wait()
-        sweep = Sweep(**spec)
-        study = optuna.load_study(study_name=f"{sweep.name}-1", storage=storage_of(sweep, None))
+        storage = open_storage("stress", None)
+        study = optuna.load_study(study_name="stress-1", storage=storage)
         done = [
             t.user_attrs["slot"]
             for t in study.get_trials(deepcopy=False)
@@ -78,7 +78,8 @@ def one_round(number: int) -> Counter:
         runs = len(list(Path(folder, "runs").glob("*/status.json")))
         codes = [worker.returncode for worker in workers if worker is not victim]
     print(
-        f"round {number}: {len(set(done))} of 36 cells finished, {len(done) - len(set(done))} twice, {runs} runs, "
+        f"round {number}: {len(set(done))} of 36 cells finished, "
+        f"{len(done) - len(set(done))} twice, {runs} runs, "
         f"{again} taken again from the dead worker, others ended with {codes}",
         flush=True,
     )

@@ -82,12 +82,14 @@ if __name__ == "__main__":
             differ = [name for name in wanted if found.get(name) != wanted[name]]
             kills, same = kills + killed, same + (not differ)
             print(
-                f"round {number}: killed {killed} times, {sum(map(len, wanted.values())):,} bytes in {len(wanted)} "
+                f"round {number}: killed {killed} times, "
+                f"{sum(map(len, wanted.values())):,} bytes in {len(wanted)} "
                 f"files compared, {', '.join(differ) or 'none'} differ",
                 flush=True,
             )
         print(
-            f"{same} of {ROUNDS} runs end with the bytes of the one that was not killed; {kills} kills survived, "
+            f"{same} of {ROUNDS} runs end with the bytes of the one that was not killed; "
+            f"{kills} kills survived, "
             f"{torn} of them while a checkpoint was written"
         )
         sys.exit(same != ROUNDS)

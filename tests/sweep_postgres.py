@@ -31,8 +31,8 @@ from pathlib import Path
 
 import yaml
 
+from lib.runs.slots import open_storage
 from lib.runs.store import ROOT
-from lib.runs.sweep import Sweep, storage_of
 from tests.stress import spec_in
 
 ROUNDS = int(os.environ.get("ROUNDS", 4))
@@ -43,7 +43,7 @@ DRIVERS = ("psycopg", "psycopg2")
 AT_ONCE = """
 import sys, time
 from pathlib import Path
-import lib.runs.sweep
+import lib.runs.search
 from lib.__main__ import main
 start = Path(sys.argv.pop(1))
 print("ready", flush=True)
@@ -239,7 +239,7 @@ def trials_of(spec: dict, url: str) -> list:
     """All trials of the sweep; leaves no connection behind."""
     import optuna
 
-    storage = storage_of(Sweep(**spec), url)
+    storage = open_storage(spec["name"], url)
     try:
         return optuna.load_study(study_name=f"{spec['name']}-1", storage=storage).get_trials()
     finally:
@@ -267,8 +267,10 @@ def one_round(number: int, address: str, apart: bool) -> list[str]:
             print("\n".join(log.read_text()[-3000:] for log in sorted(folder.glob("worker-*.log"))))
         again = sum(t.state.name == "FAIL" for t in trials)
         print(
-            f"round {number}, {'a store each' if apart else 'one store'}: {trainings(folder)} trainings for {CELLS} "
-            f"cells, {again} begun again, {'one' if victim.returncode < 0 else 'no'} worker killed, "
+            f"round {number}, {'a store each' if apart else 'one store'}: "
+            f"{trainings(folder)} trainings for {CELLS} "
+            f"cells, {again} begun again, {'one' if victim.returncode < 0 else 'no'} "
+            f"worker killed, "
             f"{time.perf_counter() - begin:.0f} s: {', '.join(found) or 'every cell once'}",
             flush=True,
         )
@@ -280,12 +282,14 @@ def main() -> int:
     programs = server_programs()
     if not programs:
         print(
-            "skipped: PostgreSQL's server programs are not installed; on Debian or Ubuntu: apt install postgresql"
+            "skipped: PostgreSQL's server programs are not installed; on Debian or "
+            "Ubuntu: apt install postgresql"
         )
         return 0
     if not driver():
         print(
-            f'skipped: no PostgreSQL driver for Python; {sys.executable} -m pip install "psycopg[binary]"'
+            f"skipped: no PostgreSQL driver for Python; {sys.executable} -m pip install "
+            f'"psycopg[binary]"'
         )
         return 0
     signal.signal(

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib.analysis import originals
+from lib.analysis import bug_claims, bug_picks, originals
 from lib.analysis.predictions import Predictions
 from lib.errors import InputError
 from lib.publish import study
@@ -32,7 +32,7 @@ FILES = {
 }
 
 
-def test_the_study_makes_its_page(tiny, folder, monkeypatch, tmp_path):
+def test_the_study_makes_its_page(tiny, folder, no_kernel, monkeypatch, tmp_path):
     monkeypatch.setattr(study, "RESULTS", tmp_path / "results")
     small = {
         "dataset": str(folder),
@@ -95,7 +95,7 @@ def predictions(*runs: tuple[dict, list, list]) -> Predictions:
         key = f"{i:016d}"
         base = {
             "backbone": "tiny",
-            "head": originals.HEAD,
+            "head": bug_picks.HEAD,
             "optimizer": "adam",
             "learning_rate": 0.1,
             "seed": 1,
@@ -142,7 +142,7 @@ def test_first_evaluation_ranks_a_fast_starter_above_the_best_cell():
         ("winner of the grid", "off"): 36,
         ("winner of the grid", "on"): 28,
     }
-    told = originals.claim(p, bug="first_evaluation")
+    told = bug_claims.claim(p, bug="first_evaluation")
     assert "adam at 1 instead of adam at 0.1 with seed 1" in told and told.endswith(
         "**changes** here."
     )
@@ -151,11 +151,11 @@ def test_first_evaluation_ranks_a_fast_starter_above_the_best_cell():
     both = predictions(
         CLS, fast, ({"learning_rate": 0.1}, [right(31), right(38)], [right(21), right(36)])
     )
-    assert originals.claim(both, bug="first_evaluation").endswith("**does not change** here.")
+    assert bug_claims.claim(both, bug="first_evaluation").endswith("**does not change** here.")
 
 
 def test_documents_that_choose_flatter_what_they_choose():
-    half = originals._half(LABELS)
+    half = bug_picks.half_of(LABELS)
     assert half.sum() == 20 and half[LABELS == 0].sum() == 10
     run = (
         {},
@@ -165,7 +165,8 @@ def test_documents_that_choose_flatter_what_they_choose():
     p = predictions(CLS, run)
     found = scores(p, "test_chooses")
     assert found["epoch", "off"] == 12 and found["epoch", "on"] == 21
-    # one half chooses epoch 1, where the other is all wrong, and that chooses epoch 3, where one of the first is right
+    # one half chooses epoch 1, where the other is all wrong, and that chooses epoch 3, where one of
+    # the first is right
     assert found["epoch", "other half chooses"] == 1
     assert originals.bug_effects(p, bug="test_chooses")["accuracy"].iloc[2] == pytest.approx(
         9 / ROWS
@@ -199,7 +200,7 @@ def test_each_default_has_its_own_factors_and_dev_chooses_among_them():
         ("Adadelta", "on"): 18,
     }
     assert scores(p, "swapped_rates")["Adadelta", "on"] == 20
-    told = originals.claim(p, bug="swapped_rates", factors=[1.0, 0.1])
+    told = bug_claims.claim(p, bug="swapped_rates", factors=[1.0, 0.1])
     assert (
         "PyTorch's default Adagrad and Adadelta train (Adagrad 72.5 % and Adadelta 82.5 %)" in told
     )
@@ -214,7 +215,7 @@ def test_each_default_has_its_own_factors_and_dev_chooses_among_them():
         majority,
     )
     assert ("Adadelta", "on") not in scores(gone, "swapped_rates")
-    assert "Adadelta without a score" in originals.claim(gone, bug="swapped_rates")
+    assert "Adadelta without a score" in bug_claims.claim(gone, bug="swapped_rates")
 
 
 def test_students_and_heads_are_told_by_their_configuration():
@@ -233,7 +234,7 @@ def test_students_and_heads_are_told_by_their_configuration():
         ("student", "off"): 33,
         ("student", "on"): 22,
     }
-    told = originals.claim(p, bug="no_square")
+    told = bug_claims.claim(p, bug="no_square")
     assert told.count("T²") >= 3 and "+30.0 points" in told and "**changes** here" in told
     heads = {"lstm": 30, "lstm_unmasked": 12, "lstm_unmasked_wrong_pad": 5, "lstm_wrong_pad": 1}
     found = [flat(accuracy, head=name) for name, accuracy in heads.items()]
@@ -242,7 +243,7 @@ def test_students_and_heads_are_told_by_their_configuration():
         flat(31),
         flat(40, optimizer="adagrad"),
         *found,
-        flat(11, head=originals.HEAD + "_unmasked"),
+        flat(11, head=bug_picks.HEAD + "_unmasked"),
     )
     assert scores(p, "padding_read") == {
         ("cls", "either"): 25,
@@ -252,7 +253,7 @@ def test_students_and_heads_are_told_by_their_configuration():
         ("LSTM", "on"): 12,
     }
     assert scores(p, "wrong_pad")["LSTM", "off"] == 12 and scores(p, "wrong_pad")["LSTM", "on"] == 5
-    told = originals.claim(p, bug="padding_read")
+    told = bug_claims.claim(p, bug="padding_read")
     assert (
         "0 of 3 with the bug off" in told
         and "2 of 3 with the bug on" in told

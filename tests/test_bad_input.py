@@ -10,8 +10,10 @@ import nbformat
 import pytest
 
 from lib import __main__
+from lib.analysis.predictions import collect
 from lib.data import load_corpus
 from lib.errors import InputError
+from lib.publish import folder as page_folder
 from lib.publish import study
 from lib.publish.settings import read_value, read_yaml, to_parameters
 from lib.readers import Reading
@@ -42,13 +44,15 @@ FILES = {
     "an unclosed quote": (
         rows(b"good,a", b'"fine,b', b"bad,a"),
         {},
-        "train.csv, line 3: a quote is opened in this row and never closed; if quotes are plain characters in this "
+        "train.csv, line 3: a quote is opened in this row and never closed; if quotes "
+        "are plain characters in this "
         "file, set quotes: false",
     ),
     "text after a quote": (
         rows(b'"good" day,a'),
         {},
-        "train.csv, line 2 cannot be read: ',' expected after '\"'; if quotes are plain characters in this file, set "
+        "train.csv, line 2 cannot be read: ',' expected after '\"'; if quotes are plain "
+        "characters in this file, set "
         "quotes: false",
     ),
     "the wrong delimiter": (
@@ -72,7 +76,8 @@ FILES = {
     "Latin-1 without saying so": (
         rows(b"good,a", b"caf\xe9,b"),
         {},
-        "train.csv, line 3 is not UTF-8 (byte 0xe9); say what it is, for example encoding: latin-1, or convert it: "
+        "train.csv, line 3 is not UTF-8 (byte 0xe9); say what it is, for example "
+        "encoding: latin-1, or convert it: "
         "iconv -f latin1 -t utf-8",
     ),
     "UTF-16": (
@@ -83,12 +88,14 @@ FILES = {
     "UTF-16 without a mark": (
         "text,label\ngood,a\n".encode("utf-16-le"),
         {},
-        "train.csv, line 1 has a NUL byte: the file is damaged or not text; if it is UTF-16, set encoding: utf-16",
+        "train.csv, line 1 has a NUL byte: the file is damaged or not text; if it is "
+        "UTF-16, set encoding: utf-16",
     ),
     "a NUL byte": (
         rows(b"good,a", b"fi\0ne,b"),
         {},
-        "train.csv, line 3 has a NUL byte: the file is damaged or not text; if it is UTF-16, set encoding: utf-16",
+        "train.csv, line 3 has a NUL byte: the file is damaged or not text; if it is "
+        "UTF-16, set encoding: utf-16",
     ),
     "an empty text": (rows(b"good,a", b" ,b"), {}, "train.csv, line 3: column 'text' is empty"),
     "a missing label": (
@@ -109,13 +116,15 @@ FILES = {
     "label -100": (
         rows(b"good,0", b"fine,-100"),
         {},
-        "train.csv, line 3: label -100 in column 'label' marks a row to leave out; remove the row, or set "
+        "train.csv, line 3: label -100 in column 'label' marks a row to leave out; "
+        "remove the row, or set "
         "on_bad_rows: quarantine",
     ),
     "fractions as classes": (
         rows(b"good,1", b"fine,3.5"),
         {},
-        "train.csv, line 3: label 3.5 in column 'label' is a fraction, not a class; set task: regression for real "
+        "train.csv, line 3: label 3.5 in column 'label' is a fraction, not a class; set "
+        "task: regression for real "
         "numbers, or list the classes with labels: […]",
     ),
     "several labels where one is wanted": (
@@ -156,7 +165,8 @@ FILES = {
     "another encoding said": (
         GOOD,
         {"encoding": "utf-16"},
-        "train.csv, line 1 is not UTF-16 (byte 0x0a); say what it is, for example encoding: latin-1, or convert it: "
+        "train.csv, line 1 is not UTF-16 (byte 0x0a); say what it is, for example "
+        "encoding: latin-1, or convert it: "
         "iconv -f latin1 -t utf-8",
     ),
     "a class listed twice": (
@@ -182,8 +192,10 @@ FILES = {
     "texts for labels": (
         rows(b"one,a", b"two,b", b"three,c"),
         {},
-        "Cannot split off 1 rows, stratified by label: there are 0 different texts in 0 classes that have more than "
-        "one text, and both sides need one of each; is it the right label column, and the right number of rows?",
+        "Cannot split off 1 rows, stratified by label: there are 0 different texts in 0 "
+        "classes that have more than "
+        "one text, and both sides need one of each; is it the right label column, and "
+        "the right number of rows?",
     ),
     "no such test file": (GOOD, {"test_file": "nowhere.csv"}, "There is no file nowhere.csv"),
 }
@@ -202,7 +214,10 @@ def test_one_class(tmp_path):
     (tmp_path / "train.csv").write_bytes(rows(b"good,a", b"fine,a"))
     with pytest.raises(InputError) as error:
         load_corpus(str(tmp_path / "train.csv"))
-    told = f"{tmp_path / 'train.csv'}: column 'label' of train has one class only (a); at least two are needed"
+    told = (
+        f"{tmp_path / 'train.csv'}: column 'label' of train has one class only (a); at least "
+        f"two are needed"
+    )
     assert str(error.value) == told
 
 
@@ -261,7 +276,10 @@ def test_json_that_is_too_much(tmp_path):
             (tmp_path / f"{name}.{suffix}").write_text(content)
             with pytest.raises(InputError) as error:
                 load_corpus(str(tmp_path / f"{name}.{suffix}"))
-            told = "is not JSON that can be read: it has a number of thousands of digits, or thousands of nested brackets"
+            told = (
+                "is not JSON that can be read: it has a number of thousands of digits, or "
+                "thousands of nested brackets"
+            )
             assert str(error.value) == f"{name}.{suffix}{place} {told}"
     (tmp_path / "object.jsonl").write_text('{"text": "good", "label": {"a": 1}}')
     with pytest.raises(
@@ -275,7 +293,8 @@ def test_json_that_is_too_much(tmp_path):
     [
         (
             "{bad",
-            "labels.json is not JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)",
+            "labels.json is not JSON: Expecting property name enclosed in double quotes: "
+            "line 1 column 2 (char 1)",
         ),
         ("3", "labels.json is neither a mapping from labels to their names nor a list of names"),
     ],
@@ -359,7 +378,7 @@ def test_bad_rows_can_be_left_out_and_are_listed(tmp_path, capsys):
         test_rows=2,
         reading=Reading(on_bad_rows="quarantine"),
     )
-    from lib.runs.store import corpus_of
+    from lib.runs.keys import corpus_of
 
     corpus = corpus_of(config)
     assert [(row.line, row.reason) for row in corpus.bad_rows] == [
@@ -368,7 +387,8 @@ def test_bad_rows_can_be_left_out_and_are_listed(tmp_path, capsys):
         (24, "column 'label' has no label"),
         (
             25,
-            "label -100 in column 'label' marks a row to leave out; remove the row, or set on_bad_rows: quarantine",
+            "label -100 in column 'label' marks a row to leave out; remove the row, or "
+            "set on_bad_rows: quarantine",
         ),
     ]
     assert sum(len(getattr(corpus, name)) for name in ("train", "dev", "test")) == 21
@@ -480,7 +500,8 @@ def test_parameters(capsys):
         (
             {"select_by": "rmse"},
             "select_by = 'rmse' is no metric of classification. Choose from accuracy, "
-            "macro_precision, macro_recall, macro_f1, micro_precision, micro_recall, micro_f1, f1, weighted_f1, mcc.",
+            "macro_precision, macro_recall, macro_f1, micro_precision, micro_recall, micro_f1, "
+            "weighted_f1, mcc, f1.",
         ),
     ],
 )
@@ -538,12 +559,13 @@ def test_a_run_of_another_version(config):
     with pytest.raises(InputError) as error:
         _ = load_run(finished.folder).config
     assert str(error.value).startswith(
-        f"The run {finished.folder} was written by another version of this code (Unknown parameter 'warp'."
+        f"The run {finished.folder} was written by another version of this code (Unknown "
+        f"parameter 'warp'."
     )
     assert str(error.value).endswith("use that version, or move the folder away and train it again")
 
 
-def test_a_full_disk_leaves_the_old_page_and_the_runs(tiny, tmp_path, monkeypatch):
+def test_a_full_disk_leaves_the_old_page_and_the_runs(tiny, no_kernel, tmp_path, monkeypatch):
     monkeypatch.setattr(study, "RESULTS", tmp_path / "results")
     sizes = {
         "train_rows": 64,
@@ -553,31 +575,34 @@ def test_a_full_disk_leaves_the_old_page_and_the_runs(tiny, tmp_path, monkeypatc
         "epochs": 1,
         "backbone": tiny["bert"],
     }
-    folder = study.run_study("your_data", overrides=sizes | {"seeds": [1]}, publish_as="tiny")
-    before = (folder / "README.md").read_bytes()
+    published = study.run_study("your_data", overrides=sizes | {"seeds": [1]}, publish_as="tiny")
+    before = (published / "README.md").read_bytes()
     executed = nbformat.read(tmp_path / "runs" / "notebooks" / "your_data-tiny.ipynb", as_version=4)
-    monkeypatch.setattr(study, "execute", lambda *_: executed)  # no need to wait for a kernel twice
-    write = study.write_json
+    monkeypatch.setattr(study, "execute", lambda *_: executed)  # once is enough
+    write = page_folder.write_json
 
     def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(study, "write_json", full)
+    monkeypatch.setattr(page_folder, "write_json", full)
     with pytest.raises(InputError) as error:
         study.run_study("your_data", overrides=sizes | {"seeds": [1]}, publish_as="tiny")
     assert str(error.value) == (
-        f"The page could not be written to {folder} (no space left on device); the old one stands, and the runs are "
+        f"The page could not be written to {published} (no space left on device); the old "
+        f"one stands, and the runs are "
         "kept: make room, and start the study again"
     )
-    assert (folder / "README.md").read_bytes() == before and [
-        f.name for f in folder.parent.iterdir()
+    assert (published / "README.md").read_bytes() == before and [
+        f.name for f in published.parent.iterdir()
     ] == ["tiny"]
-    monkeypatch.setattr(study, "write_json", write)
+    monkeypatch.setattr(page_folder, "write_json", write)
     study.run_study("your_data", overrides=sizes | {"seeds": [1]}, publish_as="tiny")
-    assert (folder / "README.md").read_bytes() == before and (folder / "environment.json").is_file()
+    assert (published / "README.md").read_bytes() == before and (
+        published / "environment.json"
+    ).is_file()
 
 
-def test_the_command_line_says_it_in_one_line(tmp_path, monkeypatch, capsys):
+def test_the_command_line_says_it_in_one_line(no_kernel, tmp_path, monkeypatch):
     (tmp_path / "train.csv").write_bytes(rows(b"good,a", b"fine"))
     words = ["study", "your_data", f"dataset={tmp_path / 'train.csv'}", "text=text", "label=label"]
     monkeypatch.setattr(sys, "argv", ["lib", *words])
@@ -603,7 +628,7 @@ def test_a_full_disk_is_one_line(monkeypatch, tmp_path):
 
 def test_all_runs_have_no_predictions(config):
     with pytest.raises(InputError) as error:
-        _ = run_all([config.with_(optimizer="sgd", learning_rate=1e30)], "none").predictions
+        collect(run_all([config.with_(optimizer="sgd", learning_rate=1e30)], "none"))
     assert (
         str(error.value) == "None of these runs has predictions: all diverged in their first epoch"
     )

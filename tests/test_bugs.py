@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from lib import heads
 from lib.analysis import bugs
 from lib.errors import InputError
+from lib.fast.packing import pack
 from lib.models import build_model, load_model, save_model
 from tests.test_models import batch
 
@@ -121,7 +122,7 @@ def test_a_faulty_head_starts_like_the_clean_one_is_saved_and_wants_padding(
     with torch.inference_mode():
         assert torch.equal(load_model(tmp_path)[0](ids, mask), other.eval()(ids, mask))
     with pytest.raises(InputError, match="leaves no padding to read; choose grouped or random"):
-        build_model(tiny["bert"], head="lstm_unmasked", num_labels=3, packed=True)(ids, mask)
+        pack(build_model(tiny["bert"], head="lstm_unmasked", num_labels=3))(ids, mask)
     monkeypatch.delitem(heads.HEADS, "lstm_unmasked")
     with pytest.raises(InputError, match="Unknown head 'lstm_unmasked'. Did you mean"):
         load_model(tmp_path)

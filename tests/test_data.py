@@ -1,177 +1,166 @@
-"""Corpora: the demo's promises, splits, and one sentence for each kind of bad file."""
+"""Corpora: their splits, what is carved from train, and their fingerprint."""
 
-import hashlib
-import json
+import dataclasses
+import gzip
 from collections import Counter
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from lib import data
-from lib.demo.grammar import read_grammar
-from lib.demo.news import LABEL_NOISE, LABELS, PREFIXES, news
+from lib.data import SPLITS, Split, carve, load_corpus
 from lib.errors import InputError
-from lib.runs.store import ROOT
-
-NEWS_SHA256 = "8a8c708523d55192004ed6314154bc66688ce4ef78963c1b209824107a3c4f2c"
+from lib.readers import Reading
 
 
-def test_demo_news_is_the_same_bytes_everywhere():
-    texts, labels, true = news(400, 0)
-    assert hashlib.sha256(json.dumps([texts, labels, true]).encode()).hexdigest() == NEWS_SHA256
-
-
-def test_demo_news_keeps_its_promises():
-    texts, labels, true = news(2000, 3)
-    assert len(set(texts)) == 2000
-    assert all(20 <= len(text.split()) <= 60 for text in texts)
-    assert np.mean(np.array(labels) != np.array(true)) == pytest.approx(LABEL_NOISE, abs=0.001)
-    assert max(Counter(true).values()) - min(Counter(true).values()) <= 1
-    grammar = read_grammar(ROOT / "lib" / "demo" / "news.txt")
-    assert all(len(grammar[f"{prefix}_lead"]) >= 30 for prefix in PREFIXES)
-    assert len(LABELS) == 4
+def save(path, rows: list[tuple], names=("text", "label")) -> str:
+    pd.DataFrame(rows, columns=names).to_csv(path, index=False)
+    return str(path)
 
 
 def test_dev_is_carved_from_train_stratified_and_seeded(folder):
-    corpus = data.load_corpus(str(folder), dev_rows=12)
-    again, other = (
-        data.load_corpus(str(folder), dev_rows=12),
-        data.load_corpus(str(folder), dev_rows=12, split_seed=1),
-    )
+    corpus = load_corpus(str(folder), dev_rows=12)
+    again = load_corpus(str(folder), dev_rows=12)
+    other = load_corpus(str(folder), dev_rows=12, split_seed=1)
     assert corpus.fingerprint == again.fingerprint != other.fingerprint
     assert Counter(corpus.dev.labels.tolist()) == {0: 6, 1: 6}
     assert sorted([*corpus.train.rows, *corpus.dev.rows]) == list(range(60))
     assert (len(corpus.train), len(corpus.dev), len(corpus.test)) == (48, 12, 21)
     assert corpus.label_names == ("no", "yes")
+    assert corpus.train.lines.tolist() == (corpus.train.rows + 2).tolist()
+    # The keys of runs depend on it.
+    assert corpus.fingerprint[:16] == "452daf8cf0a1f55b"
+
+
+def test_sizes_that_are_not_said(tmp_path, folder):
+    rows = [(f"text {i}", i % 2) for i in range(400)]
+    corpus = load_corpus(save(tmp_path / "many.csv", rows))
+    assert [len(getattr(corpus, name)) for name in SPLITS] == [288, 32, 80]
+    corpus = load_corpus(str(tmp_path / "many.csv"), train_rows=100)
+    assert [len(getattr(corpus, name)) for name in SPLITS] == [100, 10, 80]
+    corpus = load_corpus(str(folder), train_rows=20, test_rows=8)
+    assert [len(getattr(corpus, name)) for name in SPLITS] == [20, 2, 8]
+    corpus = load_corpus(str(folder), train_rows=100, dev_rows=6, test_rows=21)  # no fewer
+    assert [len(getattr(corpus, name)) for name in SPLITS] == [54, 6, 21]
 
 
 def test_rows_limits_and_equal_texts_stay_on_one_side(tmp_path):
-    texts = [f"text {i // 2}" for i in range(80)]
-    pd.DataFrame({"text": texts, "label": [i // 2 % 2 for i in range(80)]}).to_parquet(
-        tmp_path / "train.parquet"
-    )
-    corpus = data.load_corpus(
-        str(tmp_path / "train.parquet"), dev_rows=8, test_rows=8, train_rows=12
-    )
-    parts = [set(getattr(corpus, name).texts) for name in data.SPLITS]
-    assert not (parts[0] & parts[1] or parts[0] & parts[2] or parts[1] & parts[2])
+    rows = [(f"text {i // 2}", i // 2 % 2) for i in range(80)]
+    path = save(tmp_path / "train.csv", rows)
+    corpus = load_corpus(path, dev_rows=8, test_rows=8, train_rows=12)
+    texts = [set(getattr(corpus, name).texts) for name in SPLITS]
+    assert all(texts) and not (texts[0] & texts[1] or texts[0] & texts[2] or texts[1] & texts[2])
     assert corpus.label_names == ("0", "1")
 
 
-@pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl", "parquet"])
-def test_every_format_gives_the_same_corpus(folder, tmp_path, kind):
-    frame = pd.read_csv(folder / "train.csv")
-    wanted = data.load_corpus(str(folder / "train.csv")).fingerprint
-    path = tmp_path / f"train.{kind}"
-    if kind == "parquet":
-        frame.to_parquet(path)
-    elif kind == "jsonl":
-        frame.to_json(path, orient="records", lines=True)
-    else:
-        frame.to_csv(path, index=False, sep="\t" if kind == "tsv" else ",")
-    assert data.load_corpus(str(path)).fingerprint == wanted
+def test_a_class_with_one_text_stays_in_train(tmp_path):
+    rows = [(f"text {i}", "ab"[i % 2]) for i in range(40)] + [("rare", "c")]
+    corpus = load_corpus(save(tmp_path / "train.csv", rows), dev_rows=6, test_rows=6)
+    assert "rare" in corpus.train.texts and corpus.num_labels == 3
 
 
-def test_hub_datasets_are_read_at_their_revision(folder, monkeypatch):
-    entry = data.Dataset("a test", ("no", "yes"), folder="x", hub=str(folder), revision="main")
-    monkeypatch.setitem(data.DATASETS, "from_hub", entry)
-    corpus = data.load_corpus("from_hub")
-    assert len(corpus.test) == 21 and len(corpus.train) + len(corpus.dev) == 60
-
-
-def test_no_hub_and_no_folder_is_one_clear_sentence(tmp_path):
+def test_carving_says_what_it_cannot_do():
+    labels = np.array([0, 0, 1, 1])
+    split = Split(["a", "b", "c", "d"], labels, np.arange(4))
+    left, taken = carve(split, 2, 0)
+    assert sorted(taken.labels) == [0, 1] and sorted([*left.texts, *taken.texts]) == split.texts
+    assert len(carve(split, 0, 0, one_of_each=True)[1]) == 2
     with pytest.raises(
-        InputError, match="fancyzhx/ag_news is neither in the.*Go online once, or set DATA_DIR"
+        InputError, match=r"^Cannot split off 3 rows.* 4 different texts in 2 class"
     ):
-        data.load_corpus("ag_news")
-    with pytest.raises(
-        InputError, match="read from a folder 'ag_news' below DATA_DIR, and .* has none"
-    ):
-        data.load_corpus("ag_news", data_dir=tmp_path)
-    with pytest.raises(InputError, match="'ag_news_26k' below DATA_DIR, which is not set"):
-        data.load_corpus("ag_news_26k")
+        carve(split, 3, 0)
+    with_numbers = dataclasses.replace(split, labels=np.array([0.5, 1, 2, 3]))
+    assert len(carve(with_numbers, 3, 0)[1]) == 3
+    with pytest.raises(InputError, match="there are 4 different texts, and both sides need one"):
+        carve(with_numbers, 4, 0)
 
 
-ROWS = "good,a\nfine,b\nbad,a\nworse,b\n"
-BAD_FILES = {
-    "a missing column": (
-        b"txt,label\ngood,a\n",
-        r"train.csv has no column 'text'\. Did you mean txt\?",
-    ),
-    "an empty text": (
-        f"text,label\n{ROWS} ,a\n".encode(),
-        "train.csv, line 6: column 'text' is empty",
-    ),
-    "one class": (b"text,label\ngood,a\nfine,a\n", "one class only"),
-    "latin-1": (
-        "text,label\ngood,a\ncaf\xe9,b\n".encode("latin-1"),
-        r"train.csv, line 3 is not UTF-8 \(byte 0xe9\)",
-    ),
-    "a ragged row": (
-        b"text,label\ngood,a\nfine\n",
-        "train.csv, line 3 has 1 fields; the header has 2",
-    ),
-    "an open quote": (
-        b'text,label\n"good,a\nfine,b\n',
-        "train.csv, line 2: a quote is opened in this row",
-    ),
-    "a missing label": (
-        b"text,label\ngood,a\nfine,\n",
-        "train.csv, line 3: column 'label' has no label",
-    ),
-    "a NUL byte": (
-        f"text,label\n{ROWS}a\0b,a\n".encode(),
-        "train.csv, line 6 has a NUL byte: the file is damaged",
-    ),
-}
+def test_a_part_of_a_split_has_all_its_fields():
+    split = Split(
+        ["a", "b", "c"],
+        np.array([0, 1, 0]),
+        np.arange(3),
+        true_labels=np.array([1, 1, 0]),
+        pairs=["x", "y", "z"],
+        lines=np.array([2, 4, 5]),
+    )
+    taken = split.take(np.array([2, 0]))
+    assert taken.documents == [("c", "z"), ("a", "x")] and taken.whole_texts == ["c\nz", "a\nx"]
+    assert taken.labels.tolist() == [0, 0] and taken.true_labels.tolist() == [0, 1]
+    assert taken.rows.tolist() == [2, 0] and taken.lines.tolist() == [5, 2]
+    single = dataclasses.replace(split, pairs=None)
+    assert single.documents == single.whole_texts == ["a", "b", "c"]
 
 
-@pytest.mark.parametrize("case", BAD_FILES)
-def test_bad_files_are_one_sentence(tmp_path, case):
-    content, message = BAD_FILES[case]
-    (tmp_path / "train.csv").write_bytes(content)
-    with pytest.raises(InputError, match=message):
-        data.load_corpus(str(tmp_path))
+def test_the_task_and_its_metric(tmp_path):
+    def load(labels: list, **reading):
+        rows = [(f"text {i}", f"pair {i}", label) for i, label in enumerate(labels)]
+        path = save(tmp_path / "train.csv", rows, ("text", "other", "label"))
+        return load_corpus(path, reading=Reading(**reading))
+
+    def task(*arguments, **reading):
+        corpus = load(*arguments, **reading)
+        return corpus.task, corpus.metric, corpus.label_names
+
+    assert task(["a", "b"] * 20) == ("classification", "f1", ("a", "b"))
+    assert task(["a", "b", "c"] * 20) == ("classification", "macro_f1", ("a", "b", "c"))
+    several = task(["a|b", "b"] * 20, label_separator="|")
+    assert several == ("multilabel", "micro_f1", ("a", "b"))
+    assert task([1.5, 2, 3] * 20, task="regression") == ("regression", "spearman", ("label",))
+    plain, pairs = load(["a", "b"] * 20), load(["a", "b"] * 20, text_pair="other")
+    assert plain.train.texts == pairs.train.texts and plain.fingerprint != pairs.fingerprint
+    assert pairs.train.documents[0] == (pairs.train.texts[0], pairs.train.pairs[0])
 
 
-def test_bad_json_lines_and_parquet(tmp_path):
-    path = tmp_path / "train.jsonl"
-    path.write_text('{"text": "good\u2028day", "label": "a"}\n{"text": "fine"}\n', encoding="utf-8")
-    with pytest.raises(InputError, match="train.jsonl, line 2: column 'label' has no label"):
-        data.load_corpus(str(path))
-    path.write_text('{"text": "good", "label": "a"}\n[1]\n')
-    with pytest.raises(
-        InputError, match="train.jsonl, line 2 is no JSON object with a name for each column"
-    ):
-        data.load_corpus(str(path))
-    (tmp_path / "train.parquet").write_text("version https://git-lfs.github.com/spec/v1\n")
-    with pytest.raises(InputError, match="train.parquet cannot be read as Parquet"):
-        data.load_corpus(str(tmp_path / "train.parquet"))
-    (tmp_path / "train.doc").write_text("x")
-    with pytest.raises(
-        InputError, match=r"train.doc is none of the formats that are read: \.parquet, \.csv"
-    ):
-        data.load_corpus(str(tmp_path / "train.doc"))
+def test_columns_by_number_and_a_fixed_order_of_labels(tmp_path):
+    with gzip.open(tmp_path / "plain.csv.gz", "wt", encoding="latin-1") as file:
+        file.writelines(f"{i};text {i} café;{'yes' if i % 2 else 'no'}\n" for i in range(60))
+    path = str(tmp_path / "plain.csv.gz")
+    how = {"labels": ["yes", "no"], "delimiter": ";", "encoding": "latin-1", "header": False}
+    corpus = load_corpus(path, text="2", label="3", reading=Reading(**how))
+    assert corpus.label_names == ("yes", "no") and corpus.metric == "f1"
+    assert all(text.endswith(" café") for text in corpus.test.texts)
+    assert corpus.train.labels.tolist() == [0 if row % 2 else 1 for row in corpus.train.rows]
+    with pytest.raises(InputError, match=r"plain.csv.gz has no column '4'\. Choose from 1, 2, 3\."):
+        load_corpus(path, text="4", label="3", reading=Reading(**how))
+    rows = [(i, f"text {i}", i % 2) for i in range(40)]
+    path = save(tmp_path / "named.csv", rows, ("id", "text", "label"))
+    corpus = load_corpus(path, text="2", label="3")
+    assert corpus.label_names == ("0", "1") and corpus.train.texts[0].startswith("text ")
 
 
-def test_bad_folders_and_names(tmp_path, folder):
-    with pytest.raises(InputError, match="has no train file"):
-        data.load_corpus(str(tmp_path))
-    with pytest.raises(InputError, match="Unknown dataset .* 'demo_newz'. Did you mean demo_news"):
-        data.load_corpus("demo_newz")
+def test_names_that_are_given(folder):
     (folder / "test.csv").write_text("text,label\ngood,no\nfine,maybe\n")
     with pytest.raises(
         InputError,
         match="test.csv, line 3: unknown label 'maybe' in column 'label'; the labels are no, yes",
     ):
-        data.load_corpus(str(folder), label_names=("no", "yes"))
-    (folder / "train.tsv").write_text("")
-    with pytest.raises(InputError, match="several files for train: train.csv, train.tsv"):
-        data.load_corpus(str(folder))
+        load_corpus(str(folder), label_names=("no", "yes"))
+    corpus = load_corpus(str(folder), label_names=("yes", "maybe", "no"))
+    assert corpus.label_names == ("yes", "maybe", "no") and corpus.test.labels.tolist() == [2, 1]
 
 
-def test_quoted_newlines_keep_their_line_numbers(tmp_path):
-    (tmp_path / "train.csv").write_text('text,label\n"two\nlines",a\nok,b\n ,a\n')
-    with pytest.raises(InputError, match="line 5: column 'text' is empty"):
-        data.load_corpus(str(tmp_path))
+def test_names_to_show_come_from_labels_json(folder):
+    (folder / "labels.json").write_text('{"no": "nein"}', encoding="utf-8")
+    assert load_corpus(str(folder)).label_names == ("nein", "yes")
+
+
+def test_train_with_one_class(tmp_path):
+    path = save(tmp_path / "train.csv", [("good", "a"), ("fine", "a")])
+    with pytest.raises(InputError, match=r"of train has one class only \(a\); at least two"):
+        load_corpus(path)
+
+
+def test_rows_that_are_refused_are_in_no_split(tmp_path):
+    rows = [(f"text {i}", "ab"[i % 2]) for i in range(40)]
+    rows[7], rows[20] = (" ", "a"), ("fine", "")
+    path = save(tmp_path / "train.csv", rows)
+    corpus = load_corpus(path, reading=Reading(on_bad_rows="quarantine"))
+    lines = np.concatenate([getattr(corpus, name).lines for name in SPLITS])
+    assert sorted(lines) == [line for line in range(2, 42) if line not in (9, 22)]
+    assert [(row.file, row.line) for row in corpus.bad_rows] == [
+        ("train.csv", 9),
+        ("train.csv", 22),
+    ]
+    with pytest.raises(InputError, match="train.csv, line 9: column 'text' is empty"):
+        load_corpus(path)

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib.analysis import students
+from lib.analysis import student_findings, students
 from lib.analysis.predictions import Predictions
 from lib.publish import study
 from lib.publish.verify import verify
@@ -27,7 +27,7 @@ FILES = {
 
 
 def test_distillation_makes_its_page_and_a_rerun_changes_nothing(
-    tiny, folder, monkeypatch, tmp_path, capsys
+    tiny, folder, no_kernel, monkeypatch, tmp_path, capsys
 ):
     monkeypatch.setattr(study, "RESULTS", tmp_path / "results")
     small = {
@@ -104,6 +104,6 @@ def test_distillation_makes_its_page_and_a_rerun_changes_nothing(
     assert {"dev_soft", "dev_hidden", "dev_attentions"} <= set(history)
     speed = pd.read_csv(page_folder / "speed.csv")
     assert set(speed["model"]) == {"teacher", "1 layer", "2 layers"} and len(speed) == 14
-    assert np.isfinite(speed["texts per second"]).all() and students.faster(speed, 2).startswith(
-        "It labels **"
-    )
+    assert np.isfinite(speed["texts per second"]).all() and student_findings.faster(
+        speed, 2
+    ).startswith("It labels **")

@@ -9,11 +9,12 @@ import pandas as pd
 import pytest
 
 from lib.analysis import audit, duplicates, tables
+from lib.analysis.predictions import collect
 from lib.data import load_corpus
 from lib.demo import news
 from lib.runs.config import RunConfig
+from lib.runs.keys import corpus_of, tokens_of
 from lib.runs.pool import run_all
-from lib.runs.store import corpus_of, tokens_of
 from tests.conftest import WORDS, learnable
 
 
@@ -112,7 +113,7 @@ def test_a_leaked_test_row_is_named(leaky, tiny):
 
 def test_the_effect_of_leaks_on_a_score(folder):
     base = RunConfig(dataset=str(folder), dev_rows=12)
-    p = run_all([base.baseline(name) for name in ("tfidf_linear", "majority")]).predictions
+    p = collect(run_all([base.baseline(name) for name in ("tfidf_linear", "majority")]))
     rows = [0, 2, 4]
     table = tables.without_rows(p, by="head", metrics=["accuracy"], rows=rows).set_index("head")
     group = next(g for g in p.groups("head") if g.name == "tfidf_linear")

@@ -7,12 +7,13 @@ import torch
 
 from lib.optim import OPTIMIZERS
 from lib.runs.config import RunConfig
-from lib.runs.health import (
+from lib.runs.health import embedding_health
+from lib.runs.keys import prefix_hashes, prepare
+from lib.runs.outcomes import (
     AT_PRIOR,
     COLLAPSED,
     DIVERGED,
     LEARNED,
-    embedding_health,
     judge,
     outcome,
     prior_loss,
@@ -101,8 +102,6 @@ def test_published_slow_starters_are_not_called_collapsed():
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "amsgrad", "adagrad", "adadelta", "sgd"])
 def test_every_optimizer_runs_and_resumes(tiny, folder, optimizer, tmp_path, monkeypatch):
-    from lib.runs.pool import beginnings
-
     assert optimizer in OPTIMIZERS
     config = RunConfig(
         dataset=str(folder),
@@ -121,5 +120,5 @@ def test_every_optimizer_runs_and_resumes(tiny, folder, optimizer, tmp_path, mon
     assert straight.verdict["outcome"] in (LEARNED, AT_PRIOR, COLLAPSED)
     assert {"embedding_cosine", "embedding_rank", "top_label_share"} <= set(straight.history)
     monkeypatch.setenv("RUNS_DIR", str(tmp_path / "other"))
-    run(config.with_(epochs=1), keep=beginnings(config)[:1])
+    run(config.with_(epochs=1), keep=prefix_hashes(prepare(config))[:1])
     assert straight.predictions.equals(run(config).predictions)

@@ -1,13 +1,14 @@
-"""Scores against scikit-learn, scipy and by hand."""
+"""Scores against scikit-learn, a brute-force oracle and by hand."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats as oracle
 from sklearn import metrics as sk
 
 from lib import metrics
-from lib.analysis import stats
+from lib.metrics import classification_scores, regression_scores
 
 
 @given(st.integers(2, 6), st.integers(1, 60), st.integers(0, 10_000))
@@ -33,7 +34,7 @@ def test_scores_equal_scikit_learn(num_labels, rows, seed):
 
 
 def test_scores_by_hand():
-    # gold 0 0 1 1, predicted 0 1 1 1: class 0 has precision 1, recall 1/2; class 1 precision 2/3, recall 1
+    # gold 0 0 1 1, predicted 0 1 1 1: class 0 has precision 1 and recall 1/2, class 1 2/3 and 1
     found = metrics.classification_scores(
         np.array([[2, 1], [1, 2], [0, 3], [0, 1.0]]), np.array([0, 0, 1, 1])
     )
@@ -49,78 +50,132 @@ def test_ties_go_to_the_lower_label():
     ] == pytest.approx(2 / 3)
 
 
-def test_the_interval_of_one_run_agrees_with_scipy():
-    from scipy.stats import bootstrap
-
-    rng = np.random.default_rng(3)
-    labels = rng.integers(3, size=300)
-    predicted = np.where(rng.random(300) < 0.8, labels, (labels + 1) % 3)
-    resampled = stats.bootstrap(labels, predicted[None], 3, ("accuracy",), resamples=4000)[
-        "accuracy"
-    ]
-    hits = (labels == predicted).astype(float)
-    theirs = bootstrap(
-        (hits,), np.mean, n_resamples=4000, method="percentile", rng=1
-    ).confidence_interval
-    assert stats.interval(np.array([hits.mean()]), resampled) == pytest.approx(
-        (theirs.low, theirs.high), abs=0.006
-    )
+def sparse_case(rng, rows, labels, most, unseen=True):
+    """Scores full of ties, and padded gold labels of which some are unseen in train."""
+    scores = rng.integers(0, 4, size=(rows, labels)).astype(float)
+    gold = np.full((rows, most), -1)
+    for row in gold:
+        size = rng.integers(0, most + 1)
+        row[:size] = rng.permutation(labels + 2 * unseen)[:size]
+    return scores, gold
 
 
-@pytest.mark.parametrize(("spread", "documents"), [(0.02, 4000), (0.0, 400), (0.01, 1000)])
-def test_the_interval_over_three_seeds_covers(spread, documents):
-    """The truth is a mean accuracy of 0.9; runs differ by their seed, and share their documents."""
-    rng, covered = np.random.default_rng(0), []
-    for _ in range(400):
-        ability = 0.9 + spread * rng.normal(size=3)
-        hits = rng.random((3, documents)) < ability[:, None]
-        draws = rng.integers(documents, size=(200, documents))
-        resampled = hits[:, draws].mean(-1).T
-        low, high = stats.interval(hits.mean(1), resampled)
-        covered.append(low <= 0.9 <= high)
-    assert 0.92 <= np.mean(covered) <= 0.99
+def ranking_oracle(scores, gold, weights, k):
+    """The definitions, document by document, with sets and loops."""
+    labels = scores.shape[1]
+    p, r, n, top, best, dtop, dbest = [], [], [], 0.0, 0.0, 0.0, 0.0
+    for s, g in zip(scores, gold, strict=True):
+        wanted = {int(x) for x in g if x >= 0}
+        ranked = sorted(range(labels), key=lambda i: (-s[i], i))[:k]
+        gains = [i in wanted for i in ranked]
+        p.append(sum(gains) / k)
+        if wanted:
+            r.append(sum(gains) / len(wanted))
+            ideal = sum(1 / np.log2(i + 2) for i in range(min(k, len(wanted))))
+            n.append(sum(1 / np.log2(i + 2) for i, gain in enumerate(gains) if gain) / ideal)
+        worth = sorted((weights[min(x, labels)] for x in wanted), reverse=True)[:k]
+        top += sum(weights[i] for i, gain in zip(ranked, gains, strict=True) if gain)
+        best += sum(worth)
+        dtop += sum(
+            weights[x] / np.log2(i + 2)
+            for i, (x, gain) in enumerate(zip(ranked, gains, strict=True))
+            if gain
+        )
+        dbest += sum(w / np.log2(i + 2) for i, w in enumerate(worth))
+    return {
+        "P": np.mean(p),
+        "R": np.mean(r),
+        "nDCG": np.mean(n),
+        "PSP": top / best,
+        "PSnDCG": dtop / dbest,
+    }
 
 
-def test_bootstrap_draws_the_same_documents_for_all_runs():
+def test_thousands_of_random_cases_equal_the_oracle():
     rng = np.random.default_rng(0)
-    labels = rng.integers(2, size=50)
-    predicted = np.stack([labels, labels ^ (rng.random(50) < 0.3)])
-    counts = stats.resample_confusions(labels, predicted, 2, resamples=20)
-    assert (counts.sum((-2, -1)) == 50).all()
-    assert (
-        counts.sum(-1)[:, 0] == counts.sum(-1)[:, 1]
-    ).all()  # equal gold counts in every resample
+    for _ in range(2000):
+        labels, rows = int(rng.integers(5, 12)), int(rng.integers(1, 6))
+        scores, gold = sparse_case(rng, rows, labels, int(rng.integers(1, 5)))
+        gold[0, 0] = 0 if (gold[0] < 0).all() else gold[0, 0]
+        weights = metrics.inverse_propensity(
+            metrics.label_counts(rng.integers(-1, labels, size=(30, 3)), labels), 30
+        )
+        found = metrics.ranking_scores(metrics.top_k(scores, 5), gold, weights)
+        for k in (1, 3, 5):
+            for name, value in ranking_oracle(scores, gold, weights, k).items():
+                assert found[f"{name}@{k}"] == pytest.approx(value), (name, k)
 
 
-def test_more_seeds_narrow_the_interval_of_their_mean():
+@given(st.integers(0, 10_000))
+@settings(max_examples=50, deadline=None)
+def test_the_order_of_rows_does_not_matter_and_ndcg_is_scikit_learns(seed):
+    rng = np.random.default_rng(seed)
+    scores, gold = sparse_case(rng, 20, 9, 4, unseen=False)
+    scores = scores + rng.permuted(
+        np.tile(np.arange(9) / 100, (20, 1)), axis=1
+    )  # scikit-learn has no rule for ties
+    gold[(gold < 0).all(1), 0] = 3
+    weights = metrics.inverse_propensity(metrics.label_counts(gold, 9), 20)
+    found = metrics.ranking_scores(metrics.top_k(scores, 5), gold, weights)
+    turned = rng.permutation(20)
+    again = metrics.ranking_scores(metrics.top_k(scores[turned], 5), gold[turned], weights)
+    assert again == pytest.approx(found)
+    dense = np.zeros((20, 10))
+    np.put_along_axis(dense, gold % 10, 1, axis=1)
+    for k in (1, 3, 5):
+        assert found[f"nDCG@{k}"] == pytest.approx(sk.ndcg_score(dense[:, :9], scores, k=k))
+    ranked = metrics.top_k(scores, 9)
+    chosen = np.take_along_axis(scores, ranked, axis=1) > 2
+    ours = metrics.decision_scores(ranked, chosen, gold, 9)
+    for average in ("micro", "macro"):
+        assert ours[f"{average}_f1"] == pytest.approx(
+            sk.f1_score(dense[:, :9], scores > 2, average=average, zero_division=0)
+        )
+
+
+def test_propensity_by_hand():
+    train = np.array([[0, 1], [0, -1], [0, -1], [1, -1]])
+    c = (np.log(4) - 1) * 2.5**0.55
+    wanted = [1 + c * (n + 1.5) ** -0.55 for n in (3, 2, 0, 0)]
+    assert metrics.inverse_propensity(metrics.label_counts(train, 3), 4) == pytest.approx(wanted)
+
+
+def test_ties_of_a_ranking_go_by_label_index():
+    scores = np.array([[1.0, 2, 2, 2, 0], [0, 0, 0, 0, 0]])
+    assert metrics.top_k(scores, 2).tolist() == [[1, 2], [0, 1]]
+
+
+def test_a_large_label_space_needs_no_dense_matrix():
     rng = np.random.default_rng(0)
-    values = rng.normal(size=12) * 0.01 + 0.9
-    resampled = values + rng.normal(size=(500, 1)) * 0.001
-    wide, narrow = stats.interval(values[:3], resampled[:, :3]), stats.interval(values, resampled)
-    assert narrow[1] - narrow[0] < wide[1] - wide[0]
+    gold = np.stack([np.sort(rng.choice(4000, 5, replace=False)) for _ in range(500)])
+    ranked = np.where(rng.random((500, 5)) < 0.3, gold, rng.integers(0, 4000, size=(500, 5)))
+    weights = metrics.inverse_propensity(metrics.label_counts(gold, 4000), 500)
+    once = metrics.ranking_scores(ranked, gold, weights)
+    tiled = metrics.ranking_scores(np.tile(ranked, (200, 1)), np.tile(gold, (200, 1)), weights)
+    assert tiled == pytest.approx(once) and 0.25 < once["P@5"] < 0.35
 
 
-def test_mcnemar_and_holm_by_hand():
-    from scipy.stats import binomtest
-
-    one, other = np.ones((1, 20), dtype=bool), np.ones((1, 20), dtype=bool)
-    other[0, :9], one[0, 9] = (
-        False,
-        False,
-    )  # nine documents that only the first gets right, one only the second
-    assert stats.mcnemar(one, other) == pytest.approx(binomtest(9, 10).pvalue)
-    assert stats.mcnemar(one, one) == 1
-    assert stats.mcnemar(np.repeat(one, 3, 0), other) == pytest.approx(2 * binomtest(9, 10).pvalue)
-    assert stats.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-    assert stats.holm([0.9, 0.8]) == [1.0, 1.0]
+@pytest.mark.parametrize("classes", [2, 4])
+def test_metrics_by_name(classes):
+    rng = np.random.default_rng(classes)
+    labels, logits = rng.integers(classes, size=60), rng.normal(size=(60, classes))
+    own, predicted = classification_scores(logits, labels), logits.argmax(1)
+    assert own["mcc"] == pytest.approx(sk.matthews_corrcoef(labels, predicted))
+    assert own["weighted_f1"] == pytest.approx(sk.f1_score(labels, predicted, average="weighted"))
+    assert ("f1" in own) == (classes == 2)
+    if classes == 2:
+        assert own["f1"] == pytest.approx(sk.f1_score(labels, predicted))
+    assert classification_scores(np.zeros((5, classes)), np.zeros(5, int))["mcc"] == 0
 
 
-def test_ratios_are_resampled_like_confusions():
-    rng = np.random.default_rng(1)
-    labels = rng.integers(2, size=80)
-    predicted = np.stack([labels ^ (rng.random(80) < 0.2), labels ^ (rng.random(80) < 0.4)])
-    counts = stats.resample_confusions(labels, predicted, 2, resamples=30)
-    ratios = stats.resample_ratios(
-        (predicted == labels).astype(float), np.ones((2, 80)), resamples=30
-    )
-    assert ratios == pytest.approx(metrics.confusion_scores(counts)["accuracy"])
+def test_numbers_scores():
+    rng = np.random.default_rng(0)
+    labels = rng.normal(size=50).round(1)
+    values = labels + rng.normal(size=50)
+    own = regression_scores(values, labels)
+    assert own["pearson"] == pytest.approx(oracle.pearsonr(values, labels)[0])
+    assert own["spearman"] == pytest.approx(oracle.spearmanr(values, labels)[0])
+    assert own["r2"] == pytest.approx(sk.r2_score(labels, values))
+    assert own["loss"] == pytest.approx(sk.mean_squared_error(labels, values))
+    assert own["rmse"] ** 2 == pytest.approx(own["loss"])
+    assert regression_scores(np.ones(50), labels)["pearson"] == 0

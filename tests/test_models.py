@@ -1,18 +1,15 @@
-"""Classifiers: what must not matter to a logit, and what dropout must do."""
+"""Classifiers: what they are built from, what they give, and that they come back from disk."""
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from torch import nn
 
-from lib import backbones
-from lib.attention import fast_dropout
 from lib.errors import InputError
-from lib.heads import HEADS
-from lib.models import build_model
+from lib.models import build_model, load_model, reads_pairs, save_model
 
 
 def batch(lengths, vocabulary=40, pad=0, width=None, seed=0):
+    """Random token ids and their mask, (documents, width), for documents of these lengths."""
     generator = torch.Generator().manual_seed(seed)
     width = width or max(lengths)
     ids = torch.randint(
@@ -20,76 +17,6 @@ def batch(lengths, vocabulary=40, pad=0, width=None, seed=0):
     )
     mask = (torch.arange(width) < torch.tensor(lengths)[:, None]).int()
     return torch.where(mask.bool(), ids, pad), mask
-
-
-@pytest.mark.parametrize("kind", ["bert", "roberta", "distilbert"])
-@pytest.mark.parametrize("head", ["native", *HEADS])
-def test_padding_order_and_batch_size_change_no_logit(tiny, kind, head):
-    model = build_model(tiny[kind], head=head, num_labels=3, seed=1).eval()
-    pad = model.backbone.config.pad_token_id
-
-    @given(
-        st.lists(st.integers(1, 20), min_size=1, max_size=5), st.integers(0, 12), st.integers(0, 99)
-    )
-    @settings(max_examples=8, deadline=None)
-    def check(lengths, more, seed):
-        ids, mask = batch(lengths, pad=pad, seed=seed)
-        with torch.inference_mode():
-            logits = model(ids, mask)
-            padded = model(
-                torch.nn.functional.pad(ids, (0, more), value=pad),
-                torch.nn.functional.pad(mask, (0, more)),
-            )
-            turned = model(ids.flip(0), mask.flip(0)).flip(0)
-            single = torch.cat(
-                [model(ids[i : i + 1, :n], mask[i : i + 1, :n]) for i, n in enumerate(lengths)]
-            )
-        assert logits.shape == (len(lengths), 3)
-        for other in (padded, turned, single):
-            assert (logits - other).abs().max() <= 1e-5
-
-    check()
-
-
-@pytest.mark.parametrize("kind", ["bert", "roberta", "distilbert"])
-def test_our_attention_is_the_eager_one(tiny, kind):
-    from transformers import AutoModelForSequenceClassification
-
-    model = build_model(tiny[kind], num_labels=3, seed=1)
-    eager = AutoModelForSequenceClassification.from_pretrained(
-        tiny[kind], num_labels=3, attn_implementation="eager"
-    )
-    eager.load_state_dict(model.backbone.state_dict())
-    ids, mask = batch([3, 9, 5], pad=model.backbone.config.pad_token_id)
-    with torch.inference_mode():
-        wanted = eager.eval()(input_ids=ids, attention_mask=mask).logits
-        assert (model.eval()(ids, mask) - wanted).abs().max() <= 1e-5
-        tiny_rate = model.train()
-        for module in tiny_rate.modules():  # the branch with dropout, at a rate that drops nothing
-            if hasattr(module, "p"):
-                module.p = 1e-9
-        assert (tiny_rate(ids, mask) - wanted).abs().max() <= 1e-5
-
-
-def test_fast_dropout_has_its_rate_scale_and_seed():
-    x = torch.ones(1000, 1003)
-    torch.manual_seed(5)
-    first = fast_dropout(x, 0.1)
-    share = float((first == 0).double().mean())
-    assert abs(share - 0.1) < 5 * (0.09 / x.numel()) ** 0.5
-    assert first.unique().tolist() == pytest.approx([0, 1 / (1 - round(0.1 * 65536) / 65536)])
-    second = fast_dropout(x, 0.1)
-    torch.manual_seed(5)
-    assert torch.equal(first, fast_dropout(x, 0.1)) and not torch.equal(first, second)
-    both = float(
-        ((first == 0) & (second == 0)).double().mean()
-    )  # independent draws meet with probability 0.01
-    assert abs(both - share * float((second == 0).double().mean())) < 5 * (0.01 / x.numel()) ** 0.5
-    beside = (first[:, 1:] == 0) & (
-        first[:, :-1] == 0
-    )  # so do neighbours, which share a 64-bit integer
-    assert abs(float(beside.double().mean()) - 0.01) < 5 * (0.01 / x.numel()) ** 0.5
-    assert torch.equal(fast_dropout(x, 0.1, training=False), x)
 
 
 def test_build_is_seeded(tiny):
@@ -104,60 +31,94 @@ def test_build_is_seeded(tiny):
     )
 
 
-def test_embedded_backbone_is_the_published_one(monkeypatch):
-    assert (backbones.resolve_backbone(backbones.EMBEDDED) / "config.json").is_file()
-    monkeypatch.setattr(backbones, "EMBEDDED_SHA256", "0" * 64)
-    with pytest.raises(InputError, match="not the published ones; reinstall"):
-        backbones.resolve_backbone.__wrapped__(backbones.EMBEDDED)
+@pytest.mark.parametrize("head", ["native", "cls"])
+def test_fewer_layers_are_the_lowest(tiny, head):
+    deep, shallow = (
+        build_model(tiny["bert"], head=head, num_labels=2, layers=layers).state_dict()
+        for layers in (None, 1)
+    )
+    assert shallow.keys() == {name for name in deep if "layer.1." not in name}
+    assert all(torch.equal(shallow[name], deep[name]) for name in shallow if "layer.0." in name)
+    with pytest.raises(InputError, match=r"^layers is 3; the backbone .*bert has 2$"):
+        build_model(tiny["bert"], head=head, num_labels=2, layers=3)
 
 
-def test_backbone_from_the_hub_cache_and_without_a_hub(tiny, tmp_path, monkeypatch):
-    import shutil
-
-    from huggingface_hub import constants
-
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(
-        InputError, match="The backbone nobody/nothing is not a folder.*Go online once, or"
-    ):
-        backbones.resolve_backbone("nobody/nothing")
-    repository = tmp_path / "models--nobody--tiny"
-    shutil.copytree(tiny["bert"], repository / "snapshots" / ("a" * 40))
-    (repository / "refs").mkdir()
-    (repository / "refs" / "main").write_text("a" * 40)
-    assert backbones.fingerprint(
-        backbones.resolve_backbone("nobody/tiny")
-    ) == backbones.fingerprint(backbones.resolve_backbone(tiny["bert"]))
+def test_no_layer_is_there_that_nothing_reads(tiny):
+    model = build_model(tiny["bert"], head="mean", num_labels=2)
+    model(*batch([4, 2])).sum().backward()
+    assert [name for name, weight in model.named_parameters() if weight.grad is None] == []
 
 
-def test_pickled_weights_are_refused(tiny, tmp_path):
-    (tmp_path / "config.json").write_text("{}")
-    (tmp_path / "pytorch_model.bin").write_bytes(b"x")
-    with pytest.raises(InputError, match=r"has no model.safetensors"):
-        backbones.resolve_backbone(str(tmp_path))
+@pytest.mark.parametrize("head", ["native", "mean"])
+def test_states_are_those_of_every_layer(tiny, head):
+    model = build_model(tiny["bert"], head=head, num_labels=3).eval()
+    ids, mask = batch([3, 9])
+    with torch.inference_mode():
+        logits, hidden, attentions = model(ids, mask, with_states=True)
+        assert torch.equal(logits, model(ids, mask))
+        encoder = model.backbone.base_model
+        wanted = encoder(input_ids=ids, attention_mask=mask, output_hidden_states=True)
+    assert attentions is None or not any(torch.is_tensor(weights) for weights in attentions)
+    assert len(hidden) == 3
+    for states, wanted_states in zip(hidden, wanted.hidden_states, strict=True):
+        assert torch.equal(states, wanted_states)
+    with torch.inference_mode():
+        embedding = model.embed(ids, mask)
+    assert embedding.shape == (2, 32)
+    if head == "native":
+        assert torch.equal(embedding, hidden[-1][:, 0])
 
 
-def test_unknown_head(tiny):
-    with pytest.raises(InputError, match="Unknown head 'cl'. Did you mean cls"):
-        build_model(tiny["bert"], head="cl", num_labels=2)
+def test_the_output_layer_starts_where_it_is_told(tiny):
+    model = build_model(tiny["bert"], head="cls", num_labels=3)
+    model.start_at([1.0, -2.0, 0.5])
+    assert model.head.out.bias.tolist() == [1.0, -2.0, 0.5]
+    with pytest.raises(InputError, match="prior_bias needs a head of first_token, mean_linear"):
+        build_model(tiny["bert"], num_labels=3).start_at([0.0, 0.0, 0.0])
 
 
-def test_fast_dropout_is_independent_within_and_between_steps():
-    """Any two lanes of a 64-bit integer, and the same place at neighbouring steps and seeds,
-    meet with p²."""
-    from lib.training import seed_step
+@pytest.mark.parametrize("head", ["native", "cls"])
+def test_a_saved_model_gives_the_same(tiny, tmp_path, head):
+    labels = ["a", "ä", "c"]
+    model = build_model(tiny["bert"], head=head, num_labels=3, label_names=labels, seed=4)
+    reads_pairs(model, tiny["bert"])
+    options = {"head": head, "dropout": 0.1, "label_names": labels, "backbone": tiny["bert"]}
+    save_model(model, tmp_path / "m", **options, max_length=12, truncation="tail")
+    stored, description = load_model(tmp_path / "m")
+    ids, mask = batch([3, 9, 5])
+    with torch.inference_mode():
+        assert torch.equal(stored(ids, mask), model.eval()(ids, mask))
+    assert not stored.training
+    assert stored.separator == 3
+    wanted = {"head": head, "dropout": 0.1, "task": "classification", "label_names": labels}
+    assert description == wanted | {"max_length": 12, "truncation": "tail", "separator": 3}
+    if head == "native":
+        from transformers import pipeline
 
-    drawn = {}
-    for seed, step in ((3, 7), (3, 8), (4, 7)):
-        seed_step(seed, step)
-        drawn[seed, step] = fast_dropout(torch.ones(1_000_000), 0.1) == 0
-    first = drawn.pop((3, 7))
-    pairs = [(first[distance:], first[:-distance]) for distance in (1, 2, 3, 4)]
-    lanes = first.view(-1, 4)
-    assert (
-        (lanes.double().mean(0) - 0.1).abs() < 5 * (0.09 / len(lanes)) ** 0.5
-    ).all()  # no lane drops more
-    for one, other in [*pairs, *((first, other) for other in drawn.values())]:
-        assert (
-            abs(float((one & other).double().mean()) - 0.01) < 5 * (0.01 * 0.99 / len(one)) ** 0.5
-        )
+        classify = pipeline("text-classification", model=str(tmp_path / "m"))
+        assert classify.tokenizer.model_max_length == 12
+        (answer,) = classify("kana lobe " * 30, truncation=True)
+        assert answer["label"] in labels
+
+
+@pytest.mark.parametrize("head", ["native", "mean"])
+def test_a_regressions_unit_is_beside_the_weights_until_they_are_saved(tiny, head):
+    model = build_model(tiny["bert"], head=head, num_labels=1).eval()
+    ids, mask = batch([3, 9])
+    with torch.inference_mode():
+        plain = model(ids, mask)
+        model.unit = (200.0, 30.0)
+        wanted = model(ids, mask)
+        assert torch.equal(wanted, plain * 30 + 200)
+        assert torch.equal(model(ids, mask, with_states=True)[0], wanted)
+        model.finish()
+        assert model.unit is None
+        assert torch.allclose(model(ids, mask), wanted, rtol=1e-5)
+        model.scale_output(-200 / 30, 1 / 30)
+        assert torch.allclose(model(ids, mask), plain, atol=1e-5)
+
+
+def test_dropout_is_the_fast_one_everywhere(tiny):
+    model = build_model(tiny["bert"], head="cls", num_labels=2, dropout=0.25)
+    assert not [m for m in model.modules() if isinstance(m, nn.Dropout)]
+    assert model.head.dropout.p == 0.25

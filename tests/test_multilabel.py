@@ -11,13 +11,13 @@ import torch
 
 from lib import metrics as ranking
 from lib.analysis import tables
+from lib.analysis.predictions import Predictions, collect
 from lib.data import load_corpus
 from lib.demo import ACT_LABELS, acts
 from lib.losses import plain_loss
 from lib.runs.config import RunConfig
 from lib.runs.pool import run, run_all
 from lib.runs.store import ROOT
-from lib.tokenization import encode, shorten
 from tests.conftest import WORDS
 
 
@@ -75,27 +75,27 @@ def test_a_run_learns_and_its_scores_are_those_of_its_predictions(many, tiny, tm
         **shared,
     )
     runs = run_all([config, config.baseline("tfidf_linear"), config.baseline("majority")])
-    groups = {group.name: group for group in runs.predictions.groups("optimizer")}
+    groups = {group.name: group for group in collect(runs).groups("optimizer")}
     scored = {
         name: ranking.ranking_scores(g.ranked[0], g.labels)["nDCG@5"] for name, g in groups.items()
     }
     assert scored["adamw"] > 0.85 and scored["tfidf_linear"] > 0.85 > scored["majority"]
-    dev = runs.predictions.groups("optimizer", split="dev")[0]
+    dev = collect(runs).groups("optimizer", split="dev")[0]
     chosen = runs[0].status["chosen_epoch"]
     assert (
         ranking.ranking_scores(dev.ranked[0], dev.labels)["nDCG@5"]
         == runs[0].history["dev_nDCG@5"][chosen - 1]
     )
     assert run(config).folder == runs[0].folder
-    table = tables.by_group(runs.predictions, by="optimizer", metrics=["P@1", "PSP@5"]).set_index(
+    table = tables.by_group(collect(runs), by="optimizer", metrics=["P@1", "PSP@5"]).set_index(
         "optimizer"
     )
     assert (
         table.loc["adamw", "P@1_low"] <= table.loc["adamw", "P@1"] <= table.loc["adamw", "P@1_high"]
     )
     assert table.loc["adamw", "PSP@5"] > table.loc["majority class", "PSP@5"]
-    runs.predictions.write(tmp_path / "predictions.parquet")
-    stored = type(runs.predictions).read(tmp_path / "predictions.parquet")
+    collect(runs).write(tmp_path / "predictions.parquet")
+    stored = Predictions.read(tmp_path / "predictions.parquet")
     assert (
         tables.by_group(stored, by="optimizer", metrics=["P@1", "PSP@5"])
         .set_index("optimizer")
@@ -114,19 +114,6 @@ def test_demo_acts_are_seeded_and_many_labelled():
     )
 
 
-def test_truncation_keeps_the_right_end(tiny):
-    body = list(range(20))
-    assert shorten(body, 8, "head") == body[:8] and shorten(body, 8, "tail") == body[-8:]
-    assert shorten(body, 8, "head_tail") == [0, 1, *range(14, 20)]
-    assert all(shorten(body, 30, way) == body for way in ("head", "tail", "head_tail"))
-    text = " ".join(WORDS[:20])
-    head, tail = (
-        encode([text], tiny["bert"], max_length=8, truncation=way)[0][0].tolist()
-        for way in ("head", "tail")
-    )
-    assert head[0] == tail[0] and head[-1] == tail[-1] and head[1] != tail[1] and len(tail) == 8
-
-
 def test_tables_by_cell_and_by_label_frequency(many, tiny):
     shared = {
         "head": "first_token",
@@ -140,14 +127,14 @@ def test_tables_by_cell_and_by_label_frequency(many, tiny):
     runs = run_all(
         [base, base.with_(optimizer="sgd", learning_rate=1e30), base.baseline("tfidf_linear")]
     )
-    cells = tables.by_cell(runs.predictions, by=["optimizer", "learning_rate"], metrics=["P@1"])
+    cells = tables.by_cell(collect(runs), by=["optimizer", "learning_rate"], metrics=["P@1"])
     assert cells["outcome"].tolist()[1] == "diverged" and cells["P@1"].isna().tolist() == [
         False,
         True,
     ]
     assert cells["learning_rate"].tolist() == ["0.0001", "1e+30"]
-    bins = tables.by_frequency(runs.predictions, by="optimizer", edges=[0, 1, 20])
-    gold = runs.predictions.groups("optimizer")[0].labels
+    bins = tables.by_frequency(collect(runs), by="optimizer", edges=[0, 1, 20])
+    gold = collect(runs).groups("optimizer")[0].labels
     assert bins[bins["optimizer"] == "adamw"]["times gold"].sum() == (gold >= 0).sum()
     assert (
         bins[bins["train documents"] == "0–0"]["R@5"].isna().all()
@@ -167,7 +154,8 @@ for name, rows in (("train", 45_000), ("dev", 500), ("test", 500)):
     with open(f"{folder}/{name}.jsonl", "w") as file:
         for row in range(rows):
             labels = {f"c{row % 4271}", *(f"c{i}" for i in rng.integers(4271, size=4))}
-            file.write(json.dumps({"text": " ".join(rng.choice(words, 20)), "label": sorted(labels)}) + "\\n")
+            line = {"text": " ".join(rng.choice(words, 20)), "label": sorted(labels)}
+            file.write(json.dumps(line) + "\\n")
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 corpus = load_corpus(folder)
 tokens = tokenize(corpus, backbone, max_length=32)

@@ -15,7 +15,7 @@ def rates(schedule, steps_per_epoch=4, epochs=5, optimizer="sgd", **arguments):
     steps = {"steps_per_epoch": steps_per_epoch, "epochs": epochs}
     return [
         step["lr"]
-        for step in optim.plan(schedule, optimizer, learning_rate=0.1, **steps, **arguments)
+        for step in optim.plan_steps(schedule, optimizer, learning_rate=0.1, **steps, **arguments)
     ]
 
 
@@ -43,7 +43,7 @@ def test_one_cycle_is_torchs(optimizer):
     scheduler = lr_scheduler.OneCycleLR(
         live, 0.1, total_steps=20, pct_start=0.3, cycle_momentum=optimizer == "adam"
     )
-    steps = optim.plan(
+    steps = optim.plan_steps(
         "one_cycle", optimizer, learning_rate=0.1, steps_per_epoch=4, epochs=5, pct_start=0.3
     )
     for planned in steps:
@@ -63,7 +63,9 @@ def test_wrong_names_and_arguments():
     with pytest.raises(
         InputError, match="warmup_ratio is 2; it is a share of the steps, from 0 to 1"
     ):
-        optim.plan("linear", "adam", learning_rate=1.0, steps_per_epoch=2, epochs=2, warmup_ratio=2)
+        optim.plan_steps(
+            "linear", "adam", learning_rate=1.0, steps_per_epoch=2, epochs=2, warmup_ratio=2
+        )
     with pytest.raises(InputError, match="multistep cannot be made with"):
         rates("multistep", gama=1)
     with pytest.raises(InputError, match="Unknown optimizer 'adamax'"):
@@ -75,5 +77,5 @@ def test_a_row_adds_an_optimizer(monkeypatch):
     monkeypatch.setitem(
         optim.SCHEDULES, "halves", (lambda o, t: lr_scheduler.StepLR(o, 1, 0.5), "epoch")
     )
-    steps = optim.plan("halves", "rprop", learning_rate=1.0, steps_per_epoch=1, epochs=3)
+    steps = optim.plan_steps("halves", "rprop", learning_rate=1.0, steps_per_epoch=1, epochs=3)
     assert [step["lr"] for step in steps] == [1.0, 0.5, 0.25]

@@ -8,14 +8,17 @@ import numpy as np
 import pytest
 import torch
 
-from lib.analysis import findings, tables
+from lib.analysis import cells as grid_cells
+from lib.analysis import claims, classes, display, tables
+from lib.analysis.attention import attention_maps
+from lib.analysis.predictions import collect
 from lib.errors import InputError
 from lib.heads import HEADS
+from lib.losses import prior_logits
 from lib.models import build_model, load_model
 from lib.optim import OPTIMIZERS
 from lib.publish.page import compute
 from lib.runs.config import RunConfig
-from lib.runs.health import attention_maps, prior_logits
 from lib.runs.pool import run, run_all
 from tests.test_multilabel import many  # noqa: F401
 from tests.test_readme import code
@@ -61,12 +64,14 @@ def test_a_grid_of_cells_its_best_ones_and_the_claims(base):
             base.baseline("majority"),
         ]
     )
-    p = runs.predictions
+    p = collect(runs)
     slow, fast = (run.history["dev_P@1"].iloc[-1] for run in runs[:2])
     assert fast > slow
-    best = tables.best(p)
+    best = grid_cells.best(p)
     kept = {
-        tables.cell_of(run) for run in best.runs.values() if run["config"]["backbone"] != "majority"
+        grid_cells.cell_of(run)
+        for run in best.runs.values()
+        if run["config"]["backbone"] != "majority"
     }
     assert ("adam", 1e-4, 0.0) not in kept and ("adamw", good, 0.1) in kept and len(kept) == 3
     assert sum(run["config"]["backbone"] == "majority" for run in best.runs.values()) == 1
@@ -95,21 +100,21 @@ def test_a_grid_of_cells_its_best_ones_and_the_claims(base):
     assert cells.loc[("adamw", "10", "0"), "outcome"] == "diverged"
     assert cells.loc[("adam", "0.003", "0"), "outcome"] == "learned (2)"
     assert cells.loc[("adagrad", "1000", "0"), "outcome"] == "diverged"
-    text = findings.sweet_spot(p)
+    text = claims.sweet_spot(p)
     assert "**does not hold**" in text and "0.003 for adam and 0.003 for adamw" in text
-    assert "**holds**: none of their 1 runs learned (1 diverged)" in findings.failing(p)
-    assert "**does not hold**: 1 of their 1 runs learned (adagrad at 1)" in findings.failing(
+    assert "**holds**: none of their 1 runs learned (1 diverged)" in claims.failing(p)
+    assert "**does not hold**: 1 of their 1 runs learned (adagrad at 1)" in claims.failing(
         _learned(p, "adagrad", 1.0)
     )
     failed = [run for run in p.runs.values() if run.get("outcome", "learned") != "learned"]
-    assert f"of the {len(failed)} runs that did not learn" in findings.collapse(p)
-    text = findings.decoupled(p.where(learning_rate=good))
+    assert f"of the {len(failed)} runs that did not learn" in claims.collapse(p)
+    text = claims.decoupled(p.where(learning_rate=good))
     gap = tables.differences(
         p.where(learning_rate=good, weight_decay=0.1), by="optimizer", metric="P@1"
     ).iloc[0]
     assert (
         gap["compared"] == "adam − adamw"
-        and f"with 0.1 it is {findings.points(-gap['P@1'])} points" in text
+        and f"with 0.1 it is {display.points(-gap['P@1'])} points" in text
     )
     reason = runs[3].verdict["reason"]
     assert (
@@ -139,7 +144,7 @@ def test_a_start_at_the_label_shares_is_the_prior(base):
     assert np.exp(single) == pytest.approx([0.75, 0.25])
     runs = run_all([base.with_(prior_bias=start, epochs=1) for start in (True, False)])
     ends = {each.config.prior_bias: each.verdict["outcome"] for each in runs}
-    text = findings.start(runs.predictions)
+    text = claims.start(collect(runs))
     assert f"ended {ends[True]} from the label shares and {ends[False]} from even guesses" in text
     assert f"**{int(ends[True] != ends[False])} of 1**" in text
     still = run(base.with_(learning_rate=1e-9, optimizer="sgd", epochs=1))
@@ -167,7 +172,7 @@ def test_attention_maps_are_those_of_each_layer(base):
 
 
 def test_label_frequencies_have_both_scores(base):
-    p = run_all([base.with_(learning_rate=3e-2, epochs=4)]).predictions
+    p = collect(run_all([base.with_(learning_rate=3e-2, epochs=4)]))
     table = tables.by_frequency(p, by="optimizer", edges=[1, 20])
     group = p.groups("optimizer")[0]
     often = p.train_counts[group.ranked[0][:, 0]] >= 20
@@ -175,7 +180,7 @@ def test_label_frequencies_have_both_scores(base):
         table["times first"].sum() == len(group.labels)
         and table.loc[1, "times first"] == often.sum()
     )
-    if often.sum() >= tables.FEWEST:
+    if often.sum() >= classes.FEWEST:
         assert table.loc[1, "P@1"] == pytest.approx(group.right[0][often].mean())
     common = table.loc[1]
     assert common["R@5_low"] <= common["R@5"] <= common["R@5_high"] and np.isnan(

@@ -1,21 +1,19 @@
-"""Two processes train what one does: losses, predictions, checkpoints; and what is said when one
-fails."""
+"""Two processes compute what one does: steps, evaluations, states, runs."""
 
 import json
-import os
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
 import torch
 
-from lib.errors import InputError
-from lib.fast import launch, parallel
-from lib.runs import store
+from lib.fast.launch import launch
+from lib.fast.parallel import Processes, processes
+from lib.runs import single, store
 from lib.runs.config import RunConfig
 from lib.runs.pool import run, run_all
+from tests import parallel_workers
 from tests.test_resume import killed_at
 
 FIXED = {
@@ -45,6 +43,67 @@ def tiny_still(tmp_path_factory):
     config |= {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
     (path / "config.json").write_text(json.dumps(config))
     return str(path)
+
+
+@pytest.fixture(scope="session")
+def one(tiny_still):
+    """What `parallel_workers.study` finds in one process."""
+    return parallel_workers.study(tiny_still)
+
+
+@pytest.fixture(scope="session", params=["ddp", "fsdp"])
+def two(one, tiny_still, request, tmp_path_factory):
+    """What both of two processes find, started once for all that is asked of them below."""
+    folder = tmp_path_factory.mktemp(request.param)
+    torch.save(one, folder / "one")
+    arguments = {"backbone": tiny_still, "start": f"{folder / 'one'}", "out": f"{folder / 'two'}"}
+    sharded = request.param == "fsdp"
+    launch(parallel_workers.study_together, arguments, processes=2, sharded=sharded)
+    return request.param, [torch.load(folder / f"two-{rank}") for rank in (0, 1)]
+
+
+def close(value: torch.Tensor, other: torch.Tensor) -> bool:
+    return torch.allclose(value, other, rtol=1e-6, atol=1e-6)
+
+
+def test_steps_and_evaluations_are_those_of_one_process(one, two):
+    for found in two[1]:
+        for name in ("steps", "middle", "logits"):
+            assert close(found[name], one[name]), name
+        assert found["names"] == one["names"]
+        assert found["threads"] == 1
+
+
+def test_states_are_those_of_one_process(one, two, tiny_still):
+    backend, (leader, other) = two
+    assert list(leader["weights"]) == list(one["weights"])
+    for name, tensor in one["weights"].items():
+        assert close(leader["weights"][name], tensor), name
+        assert close(leader["saved"][name], tensor), name
+    assert list(leader["moments"]) == list(one["moments"])
+    for number, state in one["moments"].items():
+        for field, tensor in state.items():
+            assert close(leader["moments"][number][field], tensor), (number, field)
+    assert bool(other["weights"]) == bool(other["moments"]) == (backend == "ddp")
+    assert close(parallel_workers.go_on(tiny_still, leader)["steps"], one["steps"][6:])
+
+
+def test_two_processes_go_on_from_a_state(one, two):
+    for found in two[1]:
+        assert close(found["again"], one["middle"])  # the leading process's weights, put back
+        assert close(found["went_on"]["steps"], one["steps"][6:])
+
+
+def test_fsdp_leaves_each_process_half_of_weights_and_moments(one, two):
+    backend, results = two
+    share = 0.51 if backend == "fsdp" else 1.0  # a row more where they are odd
+    for found in results:
+        assert share - 0.02 < found["held"] / one["held"] <= share
+        assert share - 0.02 < found["went_on"]["held"] / one["held"] <= share
+
+
+def test_the_leading_process_decides(two):
+    assert [found["agreed"] for found in two[1]] == [[True, False]] * 2
 
 
 @pytest.mark.parametrize("backend", ["ddp", "fsdp"])
@@ -84,7 +143,7 @@ def test_checkpoints_move_between_one_and_two_processes(base, first, backend, mo
         if first == 1:
             killed_at(patch, config, 9, checkpoint_every="1 step")
         else:
-            stop_two_after(config, 9, patch, backend)
+            killed_at_nine(patch, config, backend)
     capfd.readouterr()
     how = {"backend": backend, "processes": 2} if first == 1 else {}
     again = run(config, tracker="none", **how)
@@ -111,91 +170,47 @@ def shutil_rename(finished) -> None:
     finished.folder.rename(finished.folder.with_name("kept"))
 
 
-def stop_two_after(config, step: int, patch, backend: str) -> None:
-    """Train on two processes; kill them all after a step."""
-    patch.setenv("DIE_AFTER", str(step))
-    with pytest.raises(ChildProcessError):
-        start(config, "killed", backend, checkpoint_every="1 step")
+def killed_at_nine(patch, config, backend: str) -> None:
+    """Train on two processes, of which one is killed after nine steps."""
+
+    def launch_dying(function, arguments, **options):
+        name = f"{function.__module__}:{function.__qualname__}"
+        launch(parallel_workers.die_at_nine, {"name": name, "arguments": arguments}, **options)
+
+    patch.setattr(single, "launch", launch_dying)
+    with pytest.raises(ChildProcessError, match="goes on from the last checkpoint"):
+        run(config, tracker="none", backend=backend, processes=2, checkpoint_every="1 step")
+    checkpoints = list(store.store().glob("*/checkpoint"))
+    assert [bool(list(folder.glob("step-*"))) for folder in checkpoints] == [True]
+    assert not (checkpoints[0].parent / "status.json").exists()
 
 
-def start(config, how: str, backend: str = "ddp", **options):
-    """Start two processes that misbehave by `how` (see tests/misbehave.py)."""
-    original = subprocess.Popen
-
-    def popen(command, **kwargs):
-        place = len(command) - 2
-        return original(
-            [*command[:place], "tests.misbehave", *command[place + 1 :]], cwd=store.ROOT, **kwargs
-        )
-
-    os.environ["MISBEHAVE"] = how
-    try:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(launch.subprocess, "Popen", popen)
-            return run(config, tracker="none", backend=backend, processes=2, **options)
-    finally:
-        del os.environ["MISBEHAVE"]
-
-
-def test_a_killed_process_ends_the_run_with_its_checkpoint(base, capfd):
-    with pytest.raises(ChildProcessError) as error:
-        start(base, "killed", checkpoint_every="1 step")
-    assert "Training on 2 processes failed" in str(
-        error.value
-    ) and "goes on from the last checkpoint" in str(error.value)
-    assert list(store.store().glob("*/checkpoint/step-*"))
-    assert not list(store.store().glob("*/status.json"))
-    run(base, tracker="none")
-    assert "goes on after step 9 of 56" in capfd.readouterr().out
-
-
-def test_a_hung_process_ends_the_run_in_time(base, monkeypatch):
-    monkeypatch.setenv("PROCESS_TIMEOUT", "12")
-    began = time.monotonic()
-    with pytest.raises(ChildProcessError, match="Training on 2 processes failed"):
-        start(base, "hung", checkpoint_every="1 step")
-    assert time.monotonic() - began < 100
-    assert list(store.store().glob("*/checkpoint/step-000000009"))
-
-
-def test_an_error_of_any_process_comes_back_whole(base):
-    with pytest.raises(
-        ChildProcessError, match=r"(?s)process 1: Traceback.*in misbehave.*ValueError: of process 1"
-    ):
-        start(base, "fails")
-    with pytest.raises(InputError, match="^what process 1 has to say$"):
-        start(base, "refuses")
-
-
-def test_backends_are_names_for_precision_and_processes(base):
-    assert launch.settle(base.with_(precision="bf16"), None, None) == (
-        base.with_(precision="bf16"),
-        1,
-    )
-    assert launch.settle(base, "sp-amp", None)[0].precision == "auto"
-    assert launch.settle(base, "ddp", 3) == (base, 3)
-    for backend, processes, told in (
-        ("dpp", None, "Unknown backend 'dpp'. Did you mean ddp"),
-        (None, 2, "processes = 2 needs a backend of several: ddp, ddp-amp, fsdp, fsdp-amp"),
-        ("sp", 2, r"processes = 2 needs a backend of several \(ddp, .*\); sp has one"),
-        ("ddp", 8, r"processes = 8 is more than the batch has documents \(7\)"),
-    ):
-        with pytest.raises(InputError, match=told):
-            launch.settle(base, backend, processes)
+def test_alone_there_are_no_processes():
+    assert processes() is None
 
 
 def test_shares_of_a_batch_are_the_batch():
     batch = torch.arange(5), torch.arange(5) * 10
-    shares = [parallel.Team(rank, 2).share(batch) for rank in (0, 1)]
+    shares = [Processes(rank, 2).share(batch) for rank in (0, 1)]
     assert [rows[0].tolist() for rows, _ in shares] == [[0, 2, 4], [1, 3]]
-    one = tuple(t[:1] for t in batch)
-    assert [
-        (rows[1].tolist(), counts)
-        for rows, counts in (parallel.Team(r, 2).share(one) for r in (0, 1))
-    ] == [
-        ([0], 1.0),
-        ([0], 0.0),
+    assert [counts for _, counts in shares] == [1.0, 1.0]
+    single = tuple(tensor[:1] for tensor in batch)
+    shares = [Processes(rank, 2).share(single) for rank in (0, 1)]
+    assert [(rows[1].tolist(), counts) for rows, counts in shares] == [([0], 1.0), ([0], 0.0)]
+
+
+def test_evaluation_batches_are_shared_and_sharded_ones_equally_many():
+    batches = ["a", "b", "c"]
+    assert [Processes(rank, 2).evaluation_batches(batches) for rank in (0, 1)] == [
+        ["a", "c"],
+        ["b"],
     ]
+    assert [Processes(rank, 2, True).evaluation_batches(batches) for rank in (0, 1)] == [
+        ["a", "c"],
+        ["b", "c"],
+    ]
+    assert Processes(2, 4, True).evaluation_batches(["a"]) == ["a"]
+    assert Processes(2, 4).evaluation_batches(["a"]) == []
 
 
 def torchrun(port: int, rank: int) -> list[str]:

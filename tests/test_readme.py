@@ -1,4 +1,4 @@
-"""The README's examples run, and its findings are those of the pages."""
+"""The examples of the README and docs/ run, and the README's findings are those of the pages."""
 
 import os
 import re
@@ -9,24 +9,43 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from lib.backbones import EMBEDDED
 from lib.publish.page import SPEC
 from lib.runs.store import ROOT
 
 STUDIES = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
-README = (ROOT / "README.md").read_text()
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PROSE = {"README.md": README} | {
+    f"docs/{path.name}": path.read_text(encoding="utf-8")
+    for path in sorted((ROOT / "docs").glob("*.md"))
+}
 
 
 def code(language: str, containing: str) -> str:
-    found = [
+    """The one block of code of README.md and docs/ that contains something."""
+    blocks = [
         block
-        for block in re.findall(rf"```{language}\n(.*?)\n *```", README, flags=re.S)
+        for text in PROSE.values()
+        for block in re.findall(rf"```{language}\n(.*?)\n *```", text, flags=re.S)
         if containing in block
     ]
-    assert len(found) == 1
-    return found[0]
+    assert len(blocks) == 1
+    return blocks[0]
 
 
-def test_the_script_on_a_file_of_ones_own(tmp_path, monkeypatch, capsys):
+def run_script(script: str, backbone: str) -> None:
+    """Run a script as it stands, but for the backbone, which is tiny: that the embedded one can be
+    named so is in the shell's example."""
+    script = script.replace(f'"{EMBEDDED}"', repr(backbone)).replace(
+        "max_length=128", "max_length=48"
+    )
+    if "backbone=" not in script and repr(backbone) not in script:
+        assert "RunConfig(" in script
+        script = script.replace("RunConfig(", f"RunConfig(backbone={backbone!r}, ", 1)
+    exec(compile(script, "README.md", "exec"), {})
+
+
+def test_the_script_on_a_file_of_ones_own(tiny, tmp_path, monkeypatch, capsys):
     from lib.demo import news
 
     texts, labels, _ = news(120, 7)
@@ -34,12 +53,12 @@ def test_the_script_on_a_file_of_ones_own(tmp_path, monkeypatch, capsys):
         tmp_path / "reviews.csv", index=False
     )
     monkeypatch.chdir(tmp_path)
-    exec(compile(code("python", "reviews.csv"), "README.md", "exec"), {})
+    run_script(code("python", "reviews.csv"), tiny["bert"])
     assert "'accuracy': " in capsys.readouterr().out
 
 
-def test_the_script_with_the_store(capsys):
-    exec(compile(code("python", "run_all"), "README.md", "exec"), {})
+def test_the_script_with_the_store(tiny, capsys):
+    run_script(code("python", "run_all"), tiny["bert"])
     out = capsys.readouterr().out
     assert "3 runs: 3 trained" in out and "TF-IDF" in out
 
@@ -60,9 +79,10 @@ def test_the_shell_example(tmp_path):
 
 
 def test_every_make_target_named_is_there():
-    makefile = (ROOT / "Makefile").read_text()
-    for target in set(re.findall(r"(?:^|`)make ([a-z_-]+)", README, flags=re.M)):
-        assert target in STUDIES or f"\n{target}:" in makefile
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for text in PROSE.values():
+        for target in set(re.findall(r"(?:^|`)make ([a-z_-]+)", text, flags=re.M)):
+            assert target in STUDIES or f"\n{target}:" in makefile, target
 
 
 PAGES = [
@@ -82,6 +102,8 @@ def test_findings_are_the_pages_own(page: Path):
     assert first in README
 
 
-def test_links_lead_somewhere():
-    for target in re.findall(r"\]\(([^)#]+)\)", README):
-        assert target.startswith("https://") or (ROOT / target).exists(), target
+@pytest.mark.parametrize("file", PROSE)
+def test_links_lead_somewhere(file):
+    folder = (ROOT / file).parent
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", PROSE[file]):
+        assert target.startswith("https://") or (folder / target).exists(), target

@@ -9,13 +9,15 @@ import sys
 import pytest
 import torch
 
-from lib import training
+from lib import evaluation, training
+from lib.devices import ONE_PROCESS
 from lib.errors import InputError, StoppedError
-from lib.runs import checkpoints, store
-from lib.runs import pool as runs
+from lib.runs import artifacts, checkpoints, session, store
+from lib.runs.building import build
 from lib.runs.config import RunConfig
+from lib.runs.keys import prepare
 from lib.runs.pool import run
-from tests.test_runs import digests
+from tests.conftest import digests, exit_code, save_learnable, start_child
 
 FIXED = {
     "max_length": 16,
@@ -28,23 +30,18 @@ FIXED = {
 STEPS = 6  # 48 rows, batches of 16, two epochs
 
 
-@pytest.fixture
-def base(tiny, folder):
-    return RunConfig(dataset=str(folder), backbone=tiny["bert"], accumulation=2, **FIXED)
+@pytest.fixture(scope="module")
+def base(tiny, tmp_path_factory):
+    data = save_learnable(tmp_path_factory.mktemp("resume") / "data")
+    return RunConfig(dataset=str(data), backbone=tiny["bert"], accumulation=2, **FIXED)
 
 
-def in_child(action) -> int:
-    """Do something in a process of its own; returns its exit status (negative: the signal that
-    killed it)."""
-    pid = os.fork()
-    if pid == 0:
-        try:
-            action()
-        except BaseException:
-            os._exit(1)
-        os._exit(0)
-    status = os.waitpid(pid, 0)[1]
-    return os.waitstatus_to_exitcode(status)
+@pytest.fixture(scope="module")
+def whole(base, tmp_path_factory):
+    """The run of `base` that nothing disturbed, in a store of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RUNS_DIR", str(tmp_path_factory.mktemp("whole")))
+        return run(base, tracker="none")
 
 
 def killed_at(monkeypatch, config, step: int, when: str = "after", **options) -> None:
@@ -64,21 +61,21 @@ def killed_at(monkeypatch, config, step: int, when: str = "after", **options) ->
                 file.truncate(os.path.getsize(path) // 2)
             os.kill(os.getpid(), signal.SIGKILL)
 
+    def train():
+        run(config, tracker="none", **options)
+
     with monkeypatch.context() as patch:
         if when == "writing":
             patch.setattr(checkpoints, "save_file", dies_writing)
         else:
             patch.setattr(training, "seed_step", dies)
-        assert in_child(lambda: run(config, tracker="none", **options)) == -signal.SIGKILL
+        assert exit_code(start_child(train)) == -signal.SIGKILL
 
 
 def same(one, other) -> None:
     assert digests(one) == digests(other)
     timeless = [name for name in one.history if "second" not in name]
     assert one.history[timeless].equals(other.history[timeless])
-    assert (one.folder / "test_predictions.txt").read_bytes() == (
-        other.folder / "test_predictions.txt"
-    ).read_bytes()
 
 
 @pytest.mark.parametrize("batching", ["grouped", "random"])
@@ -103,8 +100,7 @@ def test_killed_at_every_step_it_ends_with_the_same_bytes(
     assert f"goes on after step {STEPS - 1} of {STEPS}" in capfd.readouterr().out
 
 
-def test_killed_while_a_checkpoint_is_written(base, monkeypatch, tmp_path):
-    whole = run(base)
+def test_killed_while_a_checkpoint_is_written(base, whole, monkeypatch, tmp_path):
     monkeypatch.setenv("RUNS_DIR", str(tmp_path / "ein Ort mit Leerzeichen und Ümläuten"))
     for step in range(1, STEPS):
         killed_at(monkeypatch, base, step, "writing", checkpoint_every="1 step")
@@ -132,12 +128,8 @@ DAMAGE = {
 @pytest.mark.parametrize("file", ["state.safetensors", "progress.json", "manifest.json"])
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(
-    base, file, damage, monkeypatch, capfd
+    base, whole, file, damage, monkeypatch, capfd
 ):
-    whole = run(base)
-    shutil.rmtree(whole.folder.with_name("kept"), ignore_errors=True)
-    whole.folder.rename(whole.folder.with_name("kept"))
-    whole = store.Run(whole.folder.with_name("kept"))
     killed_at(monkeypatch, base, 4, checkpoint_every="1 step")
     newest = sorted(next(store.store().glob("*/checkpoint")).iterdir())[-1]
     DAMAGE[damage](newest / file)
@@ -152,19 +144,18 @@ def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(
 
 def test_another_machine_or_version_is_said(base, monkeypatch, capfd):
     killed_at(monkeypatch, base, 2, checkpoint_every="1 step")
-    here = runs.environment()
-    monkeypatch.setattr(runs, "environment", lambda: here | {"threads": 7, "torch": "3.0"})
+    here = store.environment()
+    monkeypatch.setattr(session, "environment", lambda _: here | {"threads": 7, "torch": "3.0"})
     capfd.readouterr()
     run(base, tracker="none")
     threads = f"threads {here['threads']} (now 7)"
-    told = f"the checkpoint was made with {threads}, torch {here['torch']} (now 3.0): the result may differ"
-    assert told in capfd.readouterr().out
+    versions = f"{threads}, torch {here['torch']} (now 3.0)"
+    message = f"the checkpoint was made with {versions}: the result may differ"
+    assert message in capfd.readouterr().out
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_stops_after_the_step(base, number, monkeypatch, capfd, tmp_path):
-    whole = run(base)
-    monkeypatch.setenv("RUNS_DIR", str(tmp_path / "stopped"))
+def test_a_signal_stops_after_the_step(base, whole, number, monkeypatch, capfd):
     seed_step, handler = training.seed_step, signal.getsignal(number)
     with monkeypatch.context() as patch:
         patch.setattr(
@@ -187,13 +178,14 @@ def test_memory_that_is_too_small_halves_the_pieces_and_is_recorded(
     config = base.with_(accumulation=1)
     forward, sizes = training.backward, []
 
-    def small(model, objective, batch, parts, *rest):
+    def small(model, batch, parts, how):
         sizes.append((len(batch[0]), parts))
         if len(batch[0]) / parts > 4:
             raise RuntimeError(
-                "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"
+                "[enforce fail] DefaultCPUAllocator: can't allocate memory: "
+                "you tried to allocate 9 bytes"
             )
-        return forward(model, objective, batch, parts, *rest)
+        return forward(model, batch, parts, how)
 
     monkeypatch.setattr(training, "backward", small)
     finished = run(config, tracker="none", checkpoint_every="1 step")
@@ -215,7 +207,6 @@ def test_memory_that_is_too_small_halves_the_pieces_and_is_recorded(
     "options", [{}, {"class_weight": "balanced"}, {"focal_gamma": 1.0, "class_weight": "balanced"}]
 )
 def test_pieces_give_the_gradient_of_the_whole_batch(tiny, folder, options):
-    from lib.fast.parallel import Team
     from lib.losses import Objective, make_loss
     from lib.models import build_model
 
@@ -228,12 +219,11 @@ def test_pieces_give_the_gradient_of_the_whole_batch(tiny, folder, options):
     mask[2:4, 5:] = 0
     batch = ids, mask, torch.tensor([0, 1, 2, 0, 0, 1, 0], dtype=torch.int32)
     objective = Objective(make_loss(batch[2].numpy(), 3, **options))
+    how = training.Computation(objective, "fp32", 1, torch.device("cpu"), ONE_PROCESS)
     found = {}
     for parts in (1, 2, 3, 7):
         model.zero_grad()
-        loss = training.backward(
-            model, objective, batch, parts, Team(), "fp32", torch.device("cpu")
-        )
+        loss = training.backward(model, batch, parts, how)
         found[parts] = (
             loss,
             torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]),
@@ -258,10 +248,7 @@ def test_a_loss_that_is_not_finite_stops_before_it_changes_a_weight(base, monkey
     assert "the last good checkpoint is" in capfd.readouterr().out
 
 
-def test_a_disk_that_is_full_does_not_end_a_run(base, monkeypatch, capfd):
-    whole = run(base)
-    shutil.rmtree(whole.folder.with_name("kept"), ignore_errors=True)
-    whole.folder.rename(whole.folder.with_name("kept"))
+def test_a_disk_that_is_full_does_not_end_a_run(base, whole, monkeypatch, capfd):
     monkeypatch.setattr(
         checkpoints,
         "save_file",
@@ -273,15 +260,18 @@ def test_a_disk_that_is_full_does_not_end_a_run(base, monkeypatch, capfd):
         out.count("the checkpoint could not be written to") == 1
         and "no space left on device" in out
     )
-    same(again, store.Run(whole.folder.with_name("kept")))
+    same(again, whole)
 
 
 def test_a_disk_that_is_full_at_the_end_keeps_the_checkpoint(base, monkeypatch, capfd):
     full = OSError(28, "No space left on device")
     with monkeypatch.context() as patch:
-        patch.setattr(runs, "save_model", lambda *a, **k: (_ for _ in ()).throw(full))
-        told = "could not be kept in .* (no space left on device).*same command goes on from its last checkpoint"
-        with pytest.raises(InputError, match=told.replace("(", r"\(").replace(")", r"\)")):
+        patch.setattr(artifacts, "save_model", lambda *a, **k: (_ for _ in ()).throw(full))
+        message = (
+            r"could not be kept in .* \(no space left on device\)"
+            ".*same command goes on from its last checkpoint"
+        )
+        with pytest.raises(InputError, match=message):
             run(base, tracker="none", checkpoint_every="5 steps")
     run(base, tracker="none")
     assert "goes on after step 5 of 6" in capfd.readouterr().out
@@ -295,8 +285,12 @@ def test_a_store_that_cannot_be_written_is_one_sentence(base, monkeypatch, tmp_p
 
 
 def test_evaluation_computes_in_halves_what_does_not_fit(base, monkeypatch):
-    model, *_, dev, _ = runs._prepare(base, store.corpus_of(base))
-    whole, forward, sizes = training.evaluate(model, dev, precision="fp32"), type(model).forward, []
+    trained = build(prepare(base))
+    model = trained.model
+    dev = trained.dev
+    whole = evaluation.evaluate(model, dev, precision="fp32")
+    forward = type(model).forward
+    sizes = []
 
     def small(self, ids, mask):
         sizes.append(len(ids))
@@ -305,43 +299,13 @@ def test_evaluation_computes_in_halves_what_does_not_fit(base, monkeypatch):
         return forward(self, ids, mask)
 
     monkeypatch.setattr(type(model), "forward", small)
-    halves = training.evaluate(model, dev, precision="fp32")
+    halves = evaluation.evaluate(model, dev, precision="fp32")
     assert sizes == [12, 6, 3, 3, 6, 3, 3]
     assert abs(halves.logits.astype(float) - whole.logits.astype(float)).max() < 2e-3
 
 
-def test_when_a_checkpoint_is_due(monkeypatch):
-    now = [0.0]
-    monkeypatch.setattr(checkpoints.time, "monotonic", lambda: now[0])
-
-    def told(every, times):
-        due, steps = checkpoints.Due(every), []
-        for step, seconds in enumerate(times, 1):
-            now[0] += seconds
-            if due(step, 10):
-                steps.append(step)
-                due.written()
-        return steps
-
-    assert told("7 steps", [1] * 30) == [7, 14, 21, 28]
-    assert told("2 epochs", [1] * 45) == [20, 40]
-    assert told("1.5 minutes", [10] * 20) == [9, 18]
-    assert told("never", [1000] * 5) == []
-    assert told(checkpoints.OFTEN, [1] * 45) == [30]  # epochs of ten seconds
-    assert told(checkpoints.OFTEN, [40] * 20) == [
-        8,
-        10,
-        18,
-        20,
-    ]  # 320 seconds, then the epoch's end
-    with pytest.raises(
-        InputError, match="checkpoint_every is 'often'; it wants '1 epoch', '100 steps'"
-    ):
-        checkpoints.Due("often")
-
-
-def test_ctrl_c_at_a_terminal_goes_on_with_the_same_command(base, tmp_path):
-    """The command says where it stopped, and once more it ends with the same bytes."""
+def test_ctrl_c_at_a_terminal_goes_on_with_the_same_command(base, monkeypatch, capfd, tmp_path):
+    """The command says where it stopped, and the same run ends with the same bytes."""
     spec = tmp_path / "run.yaml"
     long = base.with_(epochs=40)
     spec.write_text(long.model_dump_json(exclude={"reading", "schedule_args"}))
@@ -356,13 +320,12 @@ def test_ctrl_c_at_a_terminal_goes_on_with_the_same_command(base, tmp_path):
     errors = process.communicate(timeout=60)[1]
     assert process.returncode == 130 and "Traceback" not in errors
     assert "Stopped: after step" in errors and "the same command goes on from step" in errors
-    again = subprocess.run(command, cwd=store.ROOT, capture_output=True, text=True)
-    assert again.returncode == 0 and "goes on after step" in again.stdout
-    stopped = run(long)
-    os.environ["RUNS_DIR"] = str(tmp_path / "other")
-    same(stopped, run(long))
+    stopped = run(long, tracker="none")
+    assert "goes on after step" in capfd.readouterr().out
+    monkeypatch.setenv("RUNS_DIR", str(tmp_path / "other"))
+    same(stopped, run(long, tracker="none"))
 
 
 def test_stale_parts_of_living_processes_stay(tmp_path):
     living, dead = tmp_path / f"step-1.{os.getpid()}.part", tmp_path / "step-1.999999999.part"
-    assert checkpoints._alive(living) and not checkpoints._alive(dead)
+    assert checkpoints._is_alive(living) and not checkpoints._is_alive(dead)

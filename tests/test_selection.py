@@ -7,14 +7,14 @@ import json
 import numpy as np
 import pytest
 
-from lib.analysis import calibration, decisions, findings
+from lib.analysis import calibration, decisions, findings, label_errors
 from lib.analysis import searches as search
-from lib.analysis.predictions import Predictions
-from lib.runs import pool as runs
+from lib.analysis.predictions import Predictions, collect
+from lib.runs import building
 from lib.runs.config import RunConfig
+from lib.runs.keys import tokens_of
 from lib.runs.pool import run_all
-from lib.runs.store import Runs, tokens_of
-from lib.runs.sweep import Sweep, sweep
+from lib.runs.search import Sweep, sweep
 from tests.conftest import WORDS, learnable
 
 
@@ -74,7 +74,7 @@ def chosen(data: str, backbone: str) -> dict[str, str]:
     }
     space = {"batch_size": [8, 16], "learning_rate": [3e-3, 1e-3]}
     found = sweep(Sweep(name="sealed", base=base | {"patience": 2}, space=space, tracker="none"))
-    best, p = found[0], Runs(found).predictions
+    best, p = found[0], collect(found)
     one = p.where(batch_size=best.config.batch_size)
     told = {"cells": str([(r.config.batch_size, r.config.learning_rate) for r in found])}
     told |= {
@@ -92,7 +92,7 @@ def fitted(p: Predictions, group: str) -> dict[str, str]:
     told = {"temperature": str([temperature(g, 0) for g in p.groups("learning_rate", split="dev")])}
     table = calibration.calibration(p, by="learning_rate", group=group)
     told["temperature told"] = str(table["temperature"].tolist())
-    suspects = decisions.label_errors(p, by="learning_rate", group=group)
+    suspects = label_errors.label_errors(p, by="learning_rate", group=group)
     return told | {"label errors": suspects.to_json()}
 
 
@@ -112,7 +112,7 @@ def several(data: str, backbone: str) -> dict[str, str]:
         dev_rows=30,
     )
     done = run_all([config], "none")
-    return trained(done[0]) | thresholds(done.predictions)
+    return trained(done[0]) | thresholds(collect(done))
 
 
 def thresholds(p: Predictions) -> dict[str, str]:
@@ -176,7 +176,7 @@ def test_an_epoch_and_a_temperature_that_read_test_are_named(store_of, tiny, mon
             learning_rate=3e-3,
         )
         done = run_all([config], "none")
-        return trained(done[0]) | fitted(done.predictions, "0.003")
+        return trained(done[0]) | fitted(collect(done), "0.003")
 
     own = Predictions.groups
     with monkeypatch.context() as patch:
@@ -191,6 +191,6 @@ def test_an_epoch_and_a_temperature_that_read_test_are_named(store_of, tiny, mon
         and "temperature told" in found
         and not {"epoch", "dev scores", "weights"} & found
     )
-    monkeypatch.setattr(runs, "tokens_of", lambda config: Leaking(tokens_of(config)))
+    monkeypatch.setattr(building, "tokens_of", lambda config: Leaking(tokens_of(config)))
     found = differing(*(one(store_of(poison, name="planted-")) for poison in (False, True)))
     assert "dev scores" in found

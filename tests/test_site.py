@@ -79,14 +79,15 @@ def test_each_number_leads_to_its_runs(page, site):
                 link.startswith("runs/") for link in links
             ), name
     for path in (site / page / "runs").iterdir():
-        record = path.read_text(encoding="utf-8")
-        assert 'id="configuration"' in record and 'href="../predictions.parquet"' in record
+        text = path.read_text(encoding="utf-8")
+        assert 'id="configuration"' in text and 'href="../predictions.parquet"' in text
 
 
 def test_a_table_names_the_runs_it_shows_and_no_others(site):
     read = soup(site / "results/ag_news/small/index.html")
     runs = Predictions.read(ROOT / "results/ag_news/small/predictions.parquet").runs
-    named = {Path(a["href"]).stem for a in read.find(id="table-confusion").select(".from li a")}
+    links = read.find(id="table-confusion").select(".from li a")
+    named = {Path(link["href"]).stem for link in links}
     page = (ROOT / "results/ag_news/small/README.md").read_text()
     group = re.search(r'table confusion = confusion_table .*"group": "(\w+)"', page)[1]
     assert named == {key for key, run in runs.items() if run["config"]["schedule"] == group}
@@ -147,8 +148,8 @@ def test_the_browser_check_finds_what_is_wrong(tmp_path):
     if not site_check.browser():
         pytest.skip("there is no Chromium here (Debian: apt install chromium)")
     (tmp_path / "bad.html").write_text(
-        '<!DOCTYPE html><body style="background: #fff; color: #aaa"><p>pale</p><div style="width: 2000px">wide</div>'
-        '<img src="gone.png"></body>'
+        '<!DOCTYPE html><body style="background: #fff; color: #aaa"><p>pale</p>'
+        '<div style="width: 2000px">wide</div><img src="gone.png"></body>'
     )
     told = "\n".join(site_check.look(tmp_path, [Path("bad.html")]))
     for wrong in (

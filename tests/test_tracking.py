@@ -149,7 +149,10 @@ def test_a_tracker_that_fails_warns_once_and_costs_no_run(home, broken, monkeypa
         raise OSError("No space left on device")
 
     monkeypatch.setattr(TensorBoardTracker, broken, fail)
-    told = "The tracker tensorboard failed, and run is not tracked any further: OSError: No space left on device"
+    told = (
+        "The tracker tensorboard failed, and run is not tracked any further: OSError: No "
+        "space left on device"
+    )
     with (
         pytest.warns(RuntimeWarning) as warned,
         tracking("tensorboard", home, run="run", config=CONFIG) as log,
@@ -189,7 +192,10 @@ def test_only_known_and_installed_trackers_pass(monkeypatch, tmp_path):
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name: None if name == "aim" else find(name)
     )
-    told = "The tracker aim needs the package aim, which is not installed: pip install aim, or go without (tracker: none)."
+    told = (
+        "The tracker aim needs the package aim, which is not installed: pip install aim, or "
+        "go without (tracker: none)."
+    )
     with (
         pytest.raises(InputError) as caught,
         tracking("aim", tmp_path / "run", run="run", config={}),

@@ -7,82 +7,17 @@ import pytest
 import torch
 from torch.utils.data import TensorDataset
 
-from lib import optim, training
+from lib import devices, evaluation, optim, progress, training
 from lib.data import load_corpus
 from lib.errors import InputError
-from lib.loaders import IndexBatches, make_loader
+from lib.loaders import make_loader
 from lib.models import build_model
-from lib.tokenization import encode, tokenize
+from lib.tokenization import tokenize
 
 
 @pytest.fixture
 def tokens(tiny, folder):
     return tokenize(load_corpus(str(folder), dev_rows=12), tiny["bert"], max_length=16)
-
-
-@pytest.mark.parametrize("batching", ["random", "grouped", "sorted"])
-def test_sampler_gives_each_row_once_an_epoch(batching):
-    lengths = torch.randint(1, 50, (1003,), generator=torch.Generator().manual_seed(1))
-    sampler = IndexBatches(lengths, batch_size=8, batching=batching, seed=3)
-    epochs = []
-    for epoch in range(2):
-        sampler.set_epoch(epoch)
-        epochs.append(list(sampler))
-        assert sorted(row for batch in epochs[-1] for row in batch) == list(range(1003))
-        assert len(epochs[-1]) == len(sampler) == 126
-    sampler.set_epoch(0)
-    assert list(sampler) == epochs[0]
-    assert (epochs[0] == epochs[1]) == (batching == "sorted")
-
-
-def test_grouped_batches_waste_less_than_random_ones():
-    lengths = torch.randint(1, 50, (2000,), generator=torch.Generator().manual_seed(1))
-
-    def waste(batching):
-        sampler = IndexBatches(lengths, batch_size=16, batching=batching, seed=3)
-        return sum(int(lengths[b].max()) * len(b) - int(lengths[b].sum()) for b in sampler)
-
-    assert waste("grouped") < 0.2 * waste("random")
-    with pytest.raises(InputError, match="Unknown batching 'group'. Did you mean grouped"):
-        IndexBatches(lengths, batch_size=1, batching="group")
-
-
-def test_batches_are_trimmed_to_their_longest_row(tokens):
-    ids, mask, labels = next(iter(make_loader(tokens.train, batch_size=4, seed=1)))
-    assert ids.dtype == mask.dtype == labels.dtype == torch.int32
-    assert ids.shape == mask.shape == (4, int(mask.sum(1).max()))
-
-
-def test_encoding_is_the_tokenizers_own(tiny):
-    from transformers import AutoTokenizer
-
-    texts = ["kana", "kana kabe nuna " * 20, "unknown words here"]
-    for backbone in ("all-MiniLM-L6-v2", tiny["roberta"]):
-        ids, mask, lengths = encode(texts, backbone, max_length=12)
-        from lib.backbones import resolve_backbone
-
-        tokenizer = AutoTokenizer.from_pretrained(resolve_backbone(backbone))
-        wanted = tokenizer(texts, truncation=True, max_length=12)["input_ids"]
-        assert [row[m.bool()].tolist() for row, m in zip(ids, mask, strict=True)] == wanted
-        assert (ids[mask == 0] == tokenizer.pad_token_id).all()
-        assert lengths.tolist() == [len(tokenizer(text)["input_ids"]) for text in texts]
-    with pytest.raises(InputError, match="max_length is 100; the backbone .* reads 3 to 64 tokens"):
-        encode(texts, tiny["bert"], max_length=100)
-
-
-def test_tokens_are_cached_by_content(tiny, folder, tmp_path):
-    corpus = load_corpus(str(folder), dev_rows=12)
-    first = tokenize(corpus, tiny["bert"], max_length=16, cache=tmp_path / "c")
-    files = {file: file.stat().st_mtime_ns for file in (tmp_path / "c").iterdir()}
-    second = tokenize(corpus, tiny["bert"], max_length=16, cache=tmp_path / "c")
-    assert {file: file.stat().st_mtime_ns for file in (tmp_path / "c").iterdir()} == files and len(
-        files
-    ) == 3
-    assert all(
-        torch.equal(a, b) for a, b in zip(first.train.tensors, second.train.tensors, strict=True)
-    )
-    tokenize(corpus, tiny["bert"], max_length=8, cache=tmp_path / "c")
-    assert len(list((tmp_path / "c").iterdir())) == 6
 
 
 class Recording(torch.optim.SGD):
@@ -145,8 +80,8 @@ def test_same_seed_same_weights_to_the_bit(tiny, tokens, precision):
 
 def test_evaluation_keeps_the_order_of_rows(tiny, tokens):
     model = build_model(tiny["bert"], num_labels=2)
-    sorted_ = training.evaluate(model, make_loader(tokens.test, batch_size=4), precision="fp32")
-    single = training.evaluate(model, make_loader(tokens.test, batch_size=1), precision="fp32")
+    sorted_ = evaluation.evaluate(model, make_loader(tokens.test, batch_size=4), precision="fp32")
+    single = evaluation.evaluate(model, make_loader(tokens.test, batch_size=1), precision="fp32")
     assert (
         np.abs(sorted_.logits.astype(float) - single.logits.astype(float)).max() < 2e-3
     )  # 16 bits
@@ -162,10 +97,10 @@ def test_every_batch_is_evaluated_in_the_precision_asked_for(tiny, tokens):
             .float()
             .half()
         )
-    found = training.evaluate(
+    found = evaluation.evaluate(
         model, make_loader(tokens.test, batch_size=1), precision="bf16"
     ).logits
-    exact = training.evaluate(
+    exact = evaluation.evaluate(
         model, make_loader(tokens.test, batch_size=1), precision="fp32"
     ).logits
     near = np.abs(found.astype(float) - wanted.numpy().astype(float)).max(1)
@@ -182,11 +117,13 @@ def test_history_has_its_columns_and_divergence_its_step(tiny, tokens):
     )
     steps = []
     for _ in range(2):
-        row, *_ = next(
+        row, _ = next(
             training.train_epochs(
                 model,
                 optim.make_optimizer("adam", model, learning_rate=1e-3),
-                optim.plan("constant", "adam", learning_rate=1e-3, steps_per_epoch=6, epochs=1),
+                optim.plan_steps(
+                    "constant", "adam", learning_rate=1e-3, steps_per_epoch=6, epochs=1
+                ),
                 loader,
                 make_loader(tokens.dev),
             )
@@ -212,8 +149,8 @@ def test_history_has_its_columns_and_divergence_its_step(tiny, tokens):
 
 def test_a_log_has_plain_lines_within_an_epoch(monkeypatch, capsys):
     clock = iter(range(0, 1000, 25))
-    monkeypatch.setattr(training.time, "monotonic", lambda: next(clock))
-    assert list(training.bar(range(8), "epoch 1/2", 2)) == [*range(8)]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    assert list(progress.progress_bar(range(8), "epoch 1/2", 2)) == [*range(8)]
     lines = capsys.readouterr().out.splitlines()
     assert lines == [
         "    epoch 1/2: step 5 of 8, about 1.2 min to go",
@@ -222,6 +159,6 @@ def test_a_log_has_plain_lines_within_an_epoch(monkeypatch, capsys):
 
 
 def test_precision():
-    assert training.resolve_precision("auto") in ("fp32", "bf16")
+    assert devices.resolve_precision("auto") in ("fp32", "bf16")
     with pytest.raises(InputError, match="Unknown precision 'bf61'. Did you mean bf16"):
-        training.resolve_precision("bf61")
+        devices.resolve_precision("bf61")

@@ -7,9 +7,8 @@ import numpy as np
 import pandas as pd
 
 from lib.analysis.duplicates import across
-from lib.data import SPLITS, Corpus
-from lib.metrics import label_counts
-from lib.runs.health import label_shares
+from lib.data import SPLITS, Corpus, Split
+from lib.metrics import label_counts, label_shares
 from lib.tokenization import Tokens
 
 
@@ -27,50 +26,19 @@ def audit(corpus: Corpus, tokens: Tokens) -> pd.DataFrame:
     how many labels the split has, how many a document, and the share of its gold labels that train
     never has.
     """
-    rows, train, classes_of_train = [], {}, set(corpus.train.labels.ravel().tolist())
+    rows = []
+    train: dict[str, int | list[int]] = {}  # normalised text -> label
     for name in SPLITS:
-        split, seen = getattr(corpus, name), {}
-        duplicates = leaks = conflicts = 0
-        for text, label in zip(
-            map(normalise, split.whole_texts), split.labels.tolist(), strict=True
-        ):
-            duplicates += text in seen
-            leaks += name != "train" and text in train
-            conflicts += seen.get(text, train.get(text, label)) != label
-            seen.setdefault(text, label)
-        train = train or seen
-        if corpus.task == "regression":
-            low, middle, high = np.quantile(split.labels, [0, 0.5, 1])
-            classes = {"lowest": f"{low:g}", "median": f"{middle:g}", "highest": f"{high:g}"}
-        else:
-            share = label_shares(split.labels, corpus.num_labels)
-            classes = {
-                "smallest class": f"{share.min():.1%}",
-                "largest class": f"{share.max():.1%}",
-            }
-        if corpus.task == "classification" and (
-            strange := set(split.labels.tolist()) - classes_of_train
-        ):
-            classes["rows of classes not in train"] = int(
-                np.isin(split.labels, list(strange)).sum()
-            )
-        if corpus.multilabel:
-            gold = split.labels[split.labels >= 0]
-            classes = {
-                "labels": int((share > 0).sum()),
-                "labels a document": f"{len(gold) / len(split):.2f}",
-                "most frequent label": f"{share.max():.1%}",
-                "gold labels not in train": f"{(gold >= corpus.num_labels).mean():.1%}",
-            }
+        split = getattr(corpus, name)
         lengths = tokens.lengths[name]
+        duplicates, seen = _duplicates(split, train)
+        train = train or seen
         rows.append(
             {
                 "split": name,
                 "rows": len(split),
-                **classes,
-                "duplicates": duplicates,
-                "also in train": leaks,
-                "conflicting labels": conflicts,
+                **_labels(corpus, split),
+                **duplicates,
                 "tokens, median": int(np.median(lengths)),
                 "tokens, 95 %": int(np.quantile(lengths, 0.95)),
                 "tokens, longest": int(lengths.max()),
@@ -79,6 +47,41 @@ def audit(corpus: Corpus, tokens: Tokens) -> pd.DataFrame:
         )
     table = pd.DataFrame(rows)
     return table.fillna({name: 0 for name in table if table[name].isna().any()})
+
+
+def _duplicates(split: Split, train: dict) -> tuple[dict[str, int], dict]:
+    """How many documents of a split equal an earlier one, or one of `train` (empty for train
+    itself), and how many of these have another label; and the label of each text."""
+    duplicates = leaks = conflicts = 0
+    seen: dict = {}
+    for text, label in zip(map(normalise, split.whole_texts), split.labels.tolist(), strict=True):
+        duplicates += text in seen
+        leaks += text in train
+        conflicts += seen.get(text, train.get(text, label)) != label
+        seen.setdefault(text, label)
+    counts = {"duplicates": duplicates, "also in train": leaks, "conflicting labels": conflicts}
+    return counts, seen
+
+
+def _labels(corpus: Corpus, split: Split) -> dict[str, str | int]:
+    """How the labels of a split are distributed."""
+    if corpus.task == "regression":
+        low, middle, high = np.quantile(split.labels, [0, 0.5, 1])
+        return {"lowest": f"{low:g}", "median": f"{middle:g}", "highest": f"{high:g}"}
+    shares = label_shares(split.labels, corpus.num_labels)
+    if corpus.multilabel:
+        gold = split.labels[split.labels >= 0]
+        return {
+            "labels": int((shares > 0).sum()),
+            "labels a document": f"{len(gold) / len(split):.2f}",
+            "most frequent label": f"{shares.max():.1%}",
+            "gold labels not in train": f"{(gold >= corpus.num_labels).mean():.1%}",
+        }
+    row = {"smallest class": f"{shares.min():.1%}", "largest class": f"{shares.max():.1%}"}
+    unseen = ~np.isin(split.labels, corpus.train.labels)
+    if unseen.any():
+        row["rows of classes not in train"] = int(unseen.sum())
+    return row
 
 
 def balance(corpus: Corpus, tokens: Tokens, most: int = 50) -> pd.DataFrame:
@@ -91,70 +94,65 @@ def balance(corpus: Corpus, tokens: Tokens, most: int = 50) -> pd.DataFrame:
     table = pd.DataFrame({"class": [corpus.label_names[i] for i in order]})
     for name in SPLITS:
         table[name] = counts[name][order]
-    return table.assign(
-        **{"share of train": [f"{n / len(corpus.train):.1%}" for n in counts["train"][order]]}
-    )
+    shares = counts["train"][order] / len(corpus.train)
+    return table.assign(**{"share of train": [f"{share:.1%}" for share in shares]})
 
 
 STRANGE = {  # what -> whether a text has it
-    "a character that could not be decoded (�)": lambda text: "\ufffd" in text,
+    "a character that could not be decoded (�)": re.compile("\ufffd").search,
     "UTF-8 read as Latin-1 (such as Ã©)": re.compile("Ã[\u0080-\u00bf]|â€").search,
     "control characters": re.compile("[\x01-\x08\x0b\x0c\x0e-\x1f\x7f]").search,
     "markup": re.compile(
         r"</?(br|p|div|a|span|b|i)\b[^>]*>|&(amp|quot|lt|gt|nbsp|#\d+);", re.I
     ).search,
-    "a single word": lambda text: len(text.split()) == 1,
+    "a single word": re.compile(r"^\s*\S+\s*$").search,
     "no letter": lambda text: not any(char.isalpha() for char in text),
 }
+RELABELLED = "the same text with another label"
+LONG = "over ten times the median"
 
 
 def suspicious(corpus: Corpus, tokens: Tokens) -> pd.DataFrame:
     """Documents worth a look, by what is strange in them: how many there are in each split, and
     the first ones' lines in their file (or rows, where they come from none)."""
-    found: dict[str, dict[str, list]] = {what: {name: [] for name in SPLITS} for what in STRANGE}
-    found |= {
-        "the same text with another label": {name: [] for name in SPLITS},
-        "over ten times the median": {},
-    }
-    median, seen = np.median(tokens.lengths["train"]), {}
+    places = {what: {name: [] for name in SPLITS} for what in (*STRANGE, RELABELLED, LONG)}
+    median = np.median(tokens.lengths["train"])
+    seen: dict = {}  # normalised text -> label
     for name in SPLITS:
         split = getattr(corpus, name)
-        places = split.rows if split.lines is None else split.lines
+        at = split.rows if split.lines is None else split.lines
         for text, label, place in zip(
-            split.whole_texts, split.labels.tolist(), places.tolist(), strict=True
+            split.whole_texts, split.labels.tolist(), at.tolist(), strict=True
         ):
             for what, has in STRANGE.items():
                 if has(text):
-                    found[what][name].append(place)
+                    places[what][name].append(place)
             if seen.setdefault(normalise(text), label) != label:
-                found["the same text with another label"][name].append(place)
-        long = np.asarray(tokens.lengths[name]) > 10 * median
-        found["over ten times the median"][name] = places[long].tolist()
-    rows = []
-    for what, splits in found.items():
-        if not any(splits.values()):
-            continue
-        first = [f"{name} {place}" for name, places in splits.items() for place in places][:5]
-        rows.append(
-            {
-                "what": what,
-                **{n: len(places) for n, places in splits.items()},
-                "first": ", ".join(first),
-            }
-        )
+                places[RELABELLED][name].append(place)
+        is_long = np.asarray(tokens.lengths[name]) > 10 * median
+        places[LONG][name] = at[is_long].tolist()
+    rows = [_places_row(what, by_split) for what, by_split in places.items()]
+    rows = [row for row in rows if any(row[name] for name in SPLITS)]
     bad = [f"{row.file} {row.line}: {row.reason}" for row in corpus.bad_rows]
-    left = {"what": "left out as unusable, of all files", "train": len(bad), "dev": 0, "test": 0}
-    rows += [left | {"first": "; ".join(bad[:2])}] if bad else []
-    return pd.DataFrame(
-        rows or [{"what": "nothing of what is looked for", **dict.fromkeys(SPLITS, 0), "first": ""}]
-    )
+    if bad:
+        counts = {"train": len(bad), "dev": 0, "test": 0}
+        what = "left out as unusable, of all files"
+        rows.append({"what": what, **counts, "first": "; ".join(bad[:2])})
+    nothing = {"what": "nothing of what is looked for", **dict.fromkeys(SPLITS, 0), "first": ""}
+    return pd.DataFrame(rows or [nothing])
+
+
+def _places_row(what: str, by_split: dict[str, list[int]]) -> dict:
+    first = [f"{name} {place}" for name, places in by_split.items() for place in places][:5]
+    counts = {name: len(places) for name, places in by_split.items()}
+    return {"what": what, **counts, "first": ", ".join(first)}
 
 
 def leaks(corpus: Corpus, tokens: Tokens, most: int = 5) -> pd.DataFrame:
     """Near-duplicates (`lib.analysis.duplicates`) within each split and across: how many
     documents of a split have one before them in it, how many have one in train or dev, how many
     of these have another label, and the rows of the first."""
-    pairs, _, split = across(corpus)
+    pairs, _, split_of = across(corpus)
     labels = [
         set(np.atleast_1d(row).tolist()) - {-1}
         for name in SPLITS
@@ -163,22 +161,24 @@ def leaks(corpus: Corpus, tokens: Tokens, most: int = 5) -> pd.DataFrame:
     rows = np.concatenate([getattr(corpus, name).rows for name in SPLITS])
     table = []
     for i, name in enumerate(SPLITS):
-        own = pairs[split[pairs[:, 1]] == i]
-        inside, outside = own[split[own[:, 0]] == i], own[split[own[:, 0]] != i]
-        apart = np.array([labels[a] != labels[b] for a, b in outside.tolist()], bool)
+        of_split = pairs[split_of[pairs[:, 1]] == i]
+        is_inside = split_of[of_split[:, 0]] == i
+        inside = of_split[is_inside]
+        outside = of_split[~is_inside]
+        relabelled = np.array([labels[a] != labels[b] for a, b in outside.tolist()], bool)
         _, first = np.unique(outside[:, 1], return_index=True)
-        told = [
-            f"{name} {rows[b]} ~ {SPLITS[split[a]]} {rows[a]}"
+        examples = [
+            f"{name} {rows[b]} ~ {SPLITS[split_of[a]]} {rows[a]}"
             for a, b in outside[first[:most]].tolist()
         ]
         table.append(
             {
                 "split": name,
-                "rows": int((split == i).sum()),
+                "rows": int((split_of == i).sum()),
                 "near-duplicates within": len(np.unique(inside[:, 1])),
                 "near-duplicates of an earlier split": len(np.unique(outside[:, 1])),
-                "of these, with another label": len(np.unique(outside[apart, 1])),
-                "first": ", ".join(told),
+                "of these, with another label": len(np.unique(outside[relabelled, 1])),
+                "first": ", ".join(examples),
             }
         )
     return pd.DataFrame(table)

@@ -21,29 +21,27 @@ class Padded:
 
     max_length: int
     unmasked: bool  # the head reads padding as if it were text
-    wrong_pad: bool  # padded with each document's first token (<s>, whose id RoBERTa's tokenizer has at 0), not [PAD]
+    # padded with each document's first token (<s>, whose id is 0 in RoBERTa's tokenizer), not [PAD]
+    wrong_pad: bool
 
     def attach(self, backbone: torch.nn.Module) -> None:
         """Pad what the backbone reads from here on; `lib.models.Classifier` calls this."""
         backbone.register_forward_pre_hook(self._widen, with_kwargs=True)
 
     def _widen(self, backbone, arguments, inputs: dict):
-        ids, mask = inputs["input_ids"], inputs.get("attention_mask")
+        ids = inputs["input_ids"]
+        mask = inputs.get("attention_mask")
         if mask is None:
             raise InputError(
                 "batching = 'packed' leaves no padding to read; choose grouped or random"
             )
         more = self.max_length - ids.shape[1]
-        pad = (
-            ids[:, :1]
-            if self.wrong_pad
-            else torch.full_like(ids[:, :1], backbone.config.pad_token_id)
-        )
-        ids, mask = F.pad(ids, (0, more)), F.pad(mask, (0, more))
-        return arguments, inputs | {
-            "input_ids": torch.where(mask.bool(), ids, pad),
-            "attention_mask": mask,
-        }
+        pad = ids[:, :1]
+        if not self.wrong_pad:
+            pad = torch.full_like(pad, backbone.config.pad_token_id)
+        mask = F.pad(mask, (0, more))
+        ids = torch.where(mask.bool(), F.pad(ids, (0, more)), pad)
+        return arguments, inputs | {"input_ids": ids, "attention_mask": mask}
 
     def pool(self, hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         mask = F.pad(mask, (0, hidden.shape[1] - mask.shape[1]))
@@ -54,10 +52,10 @@ def heads(max_length: int) -> dict[str, type]:
     """Faulty heads by name: `lstm_unmasked`, `lstm_wrong_pad`, `lstm_unmasked_wrong_pad`, and
     the same of the weighted average; made and started like the clean ones. Only the unmasked
     ones can tell what a document is padded with."""
-    found = {}
+    faulty = {}
     for name, clean in (("weighted_average", WeightedAverageHead), ("lstm", LstmHead)):
         for unmasked, wrong_pad in ((True, False), (False, True), (True, True)):
             fault = {"max_length": max_length, "unmasked": unmasked, "wrong_pad": wrong_pad}
             ends = UNMASKED * unmasked + WRONG_PAD * wrong_pad
-            found[name + ends] = type(f"Padded{clean.__name__}", (Padded, clean), fault)
-    return found
+            faulty[name + ends] = type(f"Padded{clean.__name__}", (Padded, clean), fault)
+    return faulty

@@ -6,9 +6,12 @@ import pandas as pd
 from scipy.optimize import minimize_scalar
 from scipy.special import expit, log_softmax
 
-from lib.analysis.predictions import Group, Predictions
-from lib.analysis.stats import cells, draws, limits
-from lib.metrics import hits
+from lib.analysis.display import percent, with_metrics
+from lib.analysis.groups import Group
+from lib.analysis.predictions import Predictions, group_of
+from lib.analysis.resampling import draws
+from lib.analysis.stats import mean_and_interval
+from lib.metrics import METRICS, hits
 
 BINS = 15  # of equal width, as in Guo et al. 2017
 WAYS = ("as trained", "scaled by a temperature")
@@ -25,16 +28,15 @@ def confidences(
     """
     logits = group.logits[run] / temperature
     if group.ranked is None:
-        chance = np.exp(log_softmax(logits, axis=1)).max(1)
-        return chance, logits.argmax(1) == group.labels, np.arange(len(logits))
+        confidence = np.exp(log_softmax(logits, axis=1)).max(1)
+        return confidence, logits.argmax(1) == group.labels, np.arange(len(logits))
     right = hits(group.ranked[run], group.labels)
     documents = np.broadcast_to(np.arange(len(logits))[:, None], logits.shape)
     return expit(logits).ravel(), right.ravel(), documents.ravel()
 
 
-def likelihood(group: Group, run: int, temperature: float = 1.0) -> np.ndarray:
-    """The negative log-likelihood of each document (rows,), in nats; with several labels, the
-    mean over those kept."""
+def negative_log_likelihood(group: Group, run: int, temperature: float = 1.0) -> np.ndarray:
+    """Of each document (rows,), in nats; with several labels, the mean over those kept."""
     logits = group.logits[run].astype(np.float64) / temperature
     if group.ranked is None:
         return -log_softmax(logits, axis=1)[np.arange(len(logits)), group.labels]
@@ -45,100 +47,101 @@ def likelihood(group: Group, run: int, temperature: float = 1.0) -> np.ndarray:
 def fit_temperature(group: Group, run: int) -> float:
     """The temperature that makes the group's labels most likely (Guo et al. 2017), between 1/20
     and 20."""
-    found = minimize_scalar(
-        lambda log: likelihood(group, run, np.exp(log)).mean(), bounds=(-3, 3), method="bounded"
+    fitted = minimize_scalar(
+        lambda log: negative_log_likelihood(group, run, np.exp(log)).mean(),
+        bounds=(-3, 3),
+        method="bounded",
     )
-    return float(np.exp(found.x))
+    return float(np.exp(fitted.x))
 
 
 def ece(
     confidence: np.ndarray, right: np.ndarray, weights: np.ndarray | None = None, bins: int = BINS
 ) -> float:
-    """Expected calibration error: the mean distance of confidence and share right over `bins`
-    bins of equal width, weighted by their decisions."""
-    place = np.minimum((confidence * bins).astype(int), bins - 1)
-    weights = np.ones(len(place)) if weights is None else weights
-    gap = np.bincount(place, weights * (confidence - right), minlength=bins)
+    """The mean distance of confidence and share right over `bins` bins of equal width, weighted by
+    their decisions (or by `weights` of each decision)."""
+    bin_of = np.minimum((confidence * bins).astype(int), bins - 1)
+    weights = np.ones(len(bin_of)) if weights is None else weights
+    gap = np.bincount(bin_of, weights * (confidence - right), minlength=bins)
     return float(np.abs(gap).sum() / weights.sum())
 
 
-def _pairs(p: Predictions, by: str, group: str) -> tuple[Group, list[dict[str, float]]]:
-    """A group on test, and the temperatures of its runs, each from its own dev predictions."""
-    dev = next(g for g in p.groups(by, split="dev") if g.name == group)
-    test = next(g for g in p.groups(by) if g.name == group)
-    ways = [
-        dict(zip(WAYS, (1.0, fit_temperature(dev, run)), strict=True))
-        for run in range(len(dev.runs))
-    ]
-    return test, ways
+def _temperatures(p: Predictions, by: str, group: str) -> dict[str, list[float]]:
+    """The temperature of each run before and after scaling, which its own dev predictions
+    choose."""
+    dev = group_of(p, by, group, "dev")
+    fitted = [fit_temperature(dev, run) for run in range(len(dev.runs))]
+    return dict(zip(WAYS, ([1.0] * len(fitted), fitted), strict=True))
 
 
 def calibration(p: Predictions, *, by: str, group: str) -> pd.DataFrame:
     """ECE and likelihood on test, before and after temperature scaling on dev: mean over seeds,
     with 95 % intervals."""
-    test, ways = _pairs(p, by, group)
+    test = group_of(p, by, group)
     rows = []
-    for way in WAYS:
-        told = [confidences(test, run, temperatures[way]) for run, temperatures in enumerate(ways)]
-        values = np.array([ece(chance, right) for chance, right, _ in told])
-        resampled = np.array(
-            [
-                [ece(chance, right, w[documents]) for chance, right, documents in told]
-                for w in draws(len(test.labels))
-            ]
-        )
-        nll = [
-            likelihood(test, run, temperatures[way]).mean() for run, temperatures in enumerate(ways)
+    for way, temperatures in _temperatures(p, by, group).items():
+        decisions = [confidences(test, run, value) for run, value in enumerate(temperatures)]
+        values = [ece(sure, right) for sure, right, _ in decisions]
+        resampled = [
+            [ece(sure, right, weights[documents]) for sure, right, documents in decisions]
+            for weights in draws(len(test.labels))
+        ]
+        losses = [
+            negative_log_likelihood(test, run, value).mean()
+            for run, value in enumerate(temperatures)
         ]
         row = {
             "probabilities": way,
-            "temperature": f"{np.mean([t[way] for t in ways]):.2f}",
-            "seeds": len(ways),
+            "temperature": f"{np.mean(temperatures):.2f}",
+            "seeds": len(temperatures),
         }
-        row |= cells("ece", values, resampled, *limits()) | {"test loss": float(np.mean(nll))}
-        row |= {
-            "confidence": np.mean([c.mean() for c, _, _ in told]),
-            "right": np.mean([r.mean() for _, r, _ in told]),
-        }
+        row |= mean_and_interval("ece", values, np.array(resampled), METRICS["ece"].limits)
+        row["test loss"] = float(np.mean(losses))
+        row["confidence"] = np.mean([sure.mean() for sure, _, _ in decisions])
+        row["right"] = np.mean([right.mean() for _, right, _ in decisions])
         rows.append(row)
-    return pd.DataFrame(rows)
+    metrics = {"ece": "ece", "test loss": "loss", "confidence": "share", "right": "share"}
+    return with_metrics(pd.DataFrame(rows), metrics)
 
 
 def reliability(p: Predictions, *, by: str, group: str, bins: int = 10) -> pd.DataFrame:
     """The calibration curve on test, seeds pooled: mean confidence and share right of the
     decisions in each bin."""
-    test, ways = _pairs(p, by, group)
+    test = group_of(p, by, group)
     rows = []
-    for way in WAYS:
-        parts = [
-            confidences(test, run, temperatures[way])[:2] for run, temperatures in enumerate(ways)
-        ]
-        chance, right = (np.concatenate(values) for values in zip(*parts, strict=True))
-        place = np.minimum((chance * bins).astype(int), bins - 1)
-        for i in np.unique(place):
-            at, name = place == i, f"{i / bins:.0%} to {(i + 1) / bins:.0%}"
-            row = {
-                "probabilities": way,
-                "confidence in": name,
-                "decisions": round(at.sum() / len(ways)),
-            }
-            rows.append(row | {"confidence": chance[at].mean(), "right": right[at].mean()})
-    return pd.DataFrame(rows)
+    for way, temperatures in _temperatures(p, by, group).items():
+        decisions = [confidences(test, run, value) for run, value in enumerate(temperatures)]
+        confidence = np.concatenate([sure for sure, _, _ in decisions])
+        right = np.concatenate([right for _, right, _ in decisions])
+        bin_of = np.minimum((confidence * bins).astype(int), bins - 1)
+        for i in np.unique(bin_of):
+            inside = bin_of == i
+            rows.append(
+                {
+                    "probabilities": way,
+                    "confidence in": f"{i / bins:.0%} to {(i + 1) / bins:.0%}",
+                    "decisions": round(inside.sum() / len(temperatures)),
+                    "confidence": confidence[inside].mean(),
+                    "right": right[inside].mean(),
+                }
+            )
+    return with_metrics(pd.DataFrame(rows), {"confidence": "share", "right": "share"})
 
 
 def calibrated(p: Predictions, *, by: str, group: str) -> str:
     """What a temperature learned on dev does to the calibration on test."""
     before, after = calibration(p, by=by, group=group).to_dict("records")
-    change = f"from {100 * before['ece']:.1f} to {100 * after['ece']:.1f} points"
-    apart = after["ece"] - before["ece"]
-    verdict = (
-        "changes it little" if abs(apart) < 0.005 else "mends it" if apart < 0 else "makes it worse"
-    )
+    change = after["ece"] - before["ece"]
+    if abs(change) < 0.005:
+        verdict = "changes it little"
+    else:
+        verdict = "mends it" if change < 0 else "makes it worse"
     sure = "overconfident" if before["confidence"] > before["right"] else "underconfident"
     return (
-        f"As trained, the model is {sure}: mean confidence {100 * before['confidence']:.1f} %, right "
-        f"{100 * before['right']:.1f} %. A temperature of {after['temperature']}, learned on dev, {verdict}: the "
-        f"expected calibration error on test goes {change}."
+        f"As trained, the model is {sure}: mean confidence {percent(before['confidence'])}, right "
+        f"{percent(before['right'])}. A temperature of {after['temperature']}, learned on dev, "
+        f"{verdict}: the expected calibration error on test goes "
+        f"from {100 * before['ece']:.1f} to {100 * after['ece']:.1f} points."
     )
 
 

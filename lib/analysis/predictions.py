@@ -3,93 +3,27 @@
 import dataclasses
 import json
 from collections.abc import Callable, Iterable, Iterator
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from lib.data import Split
+from lib.analysis.groups import Group
 from lib.errors import InputError, nearest
-from lib.metrics import hits, inverse_propensity
+from lib.metrics import inverse_propensity, label_counts
 from lib.runs.baselines import BASELINES
+from lib.runs.keys import corpus_of, tokens_of
+from lib.runs.store import Run
 
-HEALTH = [
+HEALTH = [  # of the last epoch
     "dev_loss",
     "embedding_cosine",
     "embedding_rank",
     "top_label_share",
     "gradient_norm",
-]  # of the last epoch
-
-
-def to_frame(
-    split_name: str, epoch: int, split: Split, logits: np.ndarray, ranked: np.ndarray | None = None
-) -> pd.DataFrame:
-    """Predictions of one split after one epoch: split, epoch, row, label and a 16-bit column for
-    each logit (of real numbers, label and logit_0 are float32).
-
-    With several labels a document: gold_0… (padded with −1) and top_0… of label ids, and the logits
-    of the latter.
-    """
-    frame = pd.DataFrame(
-        {"split": split_name, "epoch": np.int16(epoch), "row": split.rows.astype(np.int32)}
-    )
-    frame["split"] = frame["split"].astype(pd.CategoricalDtype(["dev", "test"]))
-    if ranked is None:
-        ids = {"label": split.labels}
-    else:
-        ids = {f"gold_{i}": column for i, column in enumerate(split.labels.T)}
-        ids |= {f"top_{i}": column for i, column in enumerate(ranked.T)}
-    real = split.labels.dtype.kind == "f"
-    for name, values in ids.items():
-        frame[name] = values.astype(np.float32 if real else np.int16)
-    for i in range(logits.shape[1]):
-        frame[f"logit_{i}"] = logits[:, i].astype(np.float32 if real else np.float16)
-    return frame
-
-
-def _ids(frame: pd.DataFrame, kind: str) -> np.ndarray:
-    return frame.filter(regex=rf"^{kind}_\d+$").to_numpy().astype(np.int64)
-
-
-def _labels(frame: pd.DataFrame) -> np.ndarray:
-    if "label" not in frame:
-        return _ids(frame, "gold")
-    return (
-        frame["label"]
-        .to_numpy()
-        .astype(np.float32 if frame["label"].dtype.kind == "f" else np.int64)
-    )
-
-
-@dataclasses.dataclass(frozen=True)
-class Group:
-    """Runs that share what a table compares them by; `seeds` gives each run's seed.
-
-    With several labels a document, labels are (rows, most) and logits those of the labels in
-    `ranked`.
-    """
-
-    name: str
-    runs: list[str]  # keys
-    seeds: list[int]
-    labels: np.ndarray  # (rows,) int64, or float32 of real numbers
-    logits: np.ndarray  # (runs, rows, num_labels), float32
-    ranked: np.ndarray | None = None  # (runs, rows, k) label ids, best first
-    tokens: np.ndarray | None = None  # (rows,) lengths before truncation
-
-    @property
-    def predicted(self) -> np.ndarray:
-        """Label ids (runs, rows); ties go to the lower one."""
-        return self.logits.argmax(-1)
-
-    @property
-    def right(self) -> np.ndarray:
-        """Whether the first label of each document is a gold one: booleans (runs, rows)."""
-        if self.ranked is None:
-            return self.predicted == self.labels
-        return np.stack([hits(ranked[:, :1], self.labels)[:, 0] for ranked in self.ranked])
+]
+STATUS_FIELDS = ("chosen_epoch", "last_epoch", "reason", "prior_loss")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,7 +35,7 @@ class Predictions:
     label_names: tuple[str, ...]
     train_rows: int = 0
     train_counts: np.ndarray | None = (
-        None  # (num_labels,) train documents of each label, where a document has several
+        None  # (num_labels,) train documents of each label, if several
     )
 
     @property
@@ -111,54 +45,30 @@ class Predictions:
             return "multilabel"
         return "regression" if self.frame["label"].dtype.kind == "f" else "classification"
 
+    @property
+    def trained(self) -> dict[str, dict]:
+        """The runs that are no baselines."""
+        return {
+            key: run for key, run in self.runs.items() if run["config"]["backbone"] not in BASELINES
+        }
+
     @cached_property
     def weights(self) -> np.ndarray | None:
         """Inverse propensities (num_labels + 1,), with several labels a document."""
-        return (
-            None
-            if self.train_counts is None
-            else inverse_propensity(self.train_counts, self.train_rows)
-        )
-
-    @classmethod
-    def collect(cls, runs: Iterable, lengths: dict[str, pd.Series], *train) -> "Predictions":
-        """Gather the predictions of runs from the store; `lengths` are tokens before truncation,
-        by split and row."""
-        frames, about, names = [], {}, ()
-        for run in runs:
-            status, key = run.status, run.key[:16]
-            names = tuple(status["label_names"])
-            about[key] = {"config": run.config.model_dump(), "status": status["status"]}
-            told = ("chosen_epoch", "last_epoch", "reason", "prior_loss")
-            about[key] |= {name: status[name] for name in told if name in status}
-            about[key] |= run.verdict
-            if run.verdict and len(run.history):
-                about[key]["health"] = run.history[HEALTH].iloc[-1].to_dict()
-            if status["chosen_epoch"]:
-                frame = run.predictions
-                frame.insert(0, "run", key)
-                frames.append(frame)
-        if not frames:
-            raise InputError(
-                "None of these runs has predictions: all diverged in their first epoch"
-            )
-        frame = pd.concat(frames, ignore_index=True)
-        frame["tokens"] = np.int32(0)
-        for split, tokens in lengths.items():
-            at = frame["split"] == split
-            frame.loc[at, "tokens"] = tokens.loc[frame.loc[at, "row"]].to_numpy().astype(np.int32)
-        frame["run"] = frame["run"].astype(pd.CategoricalDtype(list(about)))
-        return cls(frame, about, names, *train)
+        if self.train_counts is None:
+            return None
+        return inverse_propensity(self.train_counts, self.train_rows)
 
     def write(self, path: Path) -> None:
         """Write one Parquet file, what the runs were in its schema's metadata."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
+        study = {"runs": self.runs, "label_names": self.label_names, "train_rows": self.train_rows}
+        if self.train_counts is not None:
+            study["train_counts"] = self.train_counts.tolist()
         table = pa.Table.from_pandas(self.frame, preserve_index=False)
-        about = {"runs": self.runs, "label_names": self.label_names, "train_rows": self.train_rows}
-        about |= {} if self.train_counts is None else {"train_counts": self.train_counts.tolist()}
-        table = table.replace_schema_metadata({"study": json.dumps(about)})
+        table = table.replace_schema_metadata({"study": json.dumps(study)})
         pq.write_table(table, path, compression="zstd", compression_level=19)
 
     @classmethod
@@ -166,15 +76,10 @@ class Predictions:
         import pyarrow.parquet as pq
 
         table = pq.read_table(path)
-        about = json.loads(table.schema.metadata[b"study"])
-        counts = np.array(about["train_counts"]) if "train_counts" in about else None
-        return cls(
-            table.to_pandas(),
-            about["runs"],
-            tuple(about["label_names"]),
-            about["train_rows"],
-            counts,
-        )
+        study = json.loads(table.schema.metadata[b"study"])
+        counts = np.array(study["train_counts"]) if "train_counts" in study else None
+        names = tuple(study["label_names"])
+        return cls(table.to_pandas(), study["runs"], names, study["train_rows"], counts)
 
     def where(self, **fields) -> "Predictions":
         """The runs whose configuration has these values (a list: one of them), and all
@@ -188,30 +93,25 @@ class Predictions:
 
     def keep(self, wanted: Callable[[dict], bool]) -> "Predictions":
         """The runs that are wanted, and all baselines."""
-        kept = {
-            k: run
-            for k, run in self.runs.items()
-            if run["config"]["backbone"] in BASELINES or wanted(run)
-        }
-        return dataclasses.replace(
-            self, frame=self.frame[self.frame["run"].isin(list(kept))], runs=kept
+        return self.only(
+            {
+                key: run
+                for key, run in self.runs.items()
+                if run["config"]["backbone"] in BASELINES or wanted(run)
+            }
         )
+
+    def only(self, runs: dict[str, dict]) -> "Predictions":
+        """The predictions of `runs`, which may differ from what these say of them."""
+        frame = self.frame[self.frame["run"].isin(list(runs))]
+        return dataclasses.replace(self, frame=frame, runs=runs)
 
     def single(self, split: str) -> Iterator[tuple[str, int, Group]]:
         """Each run alone after each epoch that was kept of a split: its key, the epoch, a group
         of one."""
-        part = self.frame[self.frame["split"] == split]
-        for (epoch, key), rows in part.groupby(["epoch", "run"], observed=True):
-            logits = rows.filter(regex=r"^logit_\d+$").to_numpy().astype(np.float32)
-            top = _ids(rows, "top")[None] if "top_0" in rows else None
-            seed = self.runs[key]["config"]["seed"]
-            yield (
-                key,
-                epoch,
-                Group(
-                    key, [key], [seed], _labels(rows), logits[None], top, rows["tokens"].to_numpy()
-                ),
-            )
+        of_split = self.frame[self.frame["split"] == split]
+        for (epoch, key), rows in of_split.groupby(["epoch", "run"], observed=True):
+            yield key, epoch, Group.of(key, [key], [self.runs[key]["config"]["seed"]], [rows])
 
     def groups(self, by: str, *, split: str = "test", epoch: str | int = "chosen") -> list[Group]:
         """The runs grouped by a field of their configuration, in order of appearance; baselines by
@@ -220,42 +120,98 @@ class Predictions:
         `epoch` is `chosen` (on dev), `last`, or a number; runs that have no such predictions are
         left out.
         """
+        of_split = self.frame[self.frame["split"] == split]
+        by_run = dict(tuple(of_split.groupby("run", observed=True)))
+        groups = []
+        for name, keys in self._keys_by(by).items():
+            frames = {}
+            for key in keys:
+                rows = by_run.get(key, of_split.iloc[:0])
+                rows = rows[rows["epoch"] == self._epoch(key, epoch)]
+                if len(rows):
+                    frames[key] = rows
+            if not frames:
+                continue
+            seeds = [self.runs[key]["config"]["seed"] for key in frames]
+            for seed in seeds:
+                if seeds.count(seed) > 1:
+                    raise InputError(
+                        f"{by} {name}: several runs with seed {seed}; narrow them with where=…"
+                    )
+            groups.append(Group.of(name, list(frames), seeds, list(frames.values())))
+        return groups
+
+    def _keys_by(self, by: str) -> dict[str, list[str]]:
+        """The keys of the runs by the value of a field, baselines by their name and last."""
         keys: dict[str, list[str]] = {}
         for key, run in self.runs.items():
             if by not in run["config"]:
                 raise InputError(f"Runs have no field {by!r}.{nearest(by, run['config'])}")
             backbone = run["config"]["backbone"]
-            keys.setdefault(
-                backbone if backbone in BASELINES else str(run["config"][by]), []
-            ).append(key)
-        part = self.frame[self.frame["split"] == split]
-        by_run = dict(tuple(part.groupby("run", observed=True)))
-        groups = []
-        for name in sorted(keys, key=lambda name: name in BASELINES):
-            found, seeds, logits, ranked, labels, tokens = [], [], [], [], None, None
-            for key in keys[name]:
-                run = self.runs[key]
-                wanted = (
-                    run[f"{epoch}_epoch"]
-                    if isinstance(epoch, str)
-                    else 1
-                    if name in BASELINES
-                    else epoch
-                )
-                rows = by_run.get(key, part.iloc[:0])
-                rows = rows[rows["epoch"] == wanted]
-                if len(rows):
-                    if run["config"]["seed"] in seeds:
-                        raise InputError(
-                            f"{by} {name}: several runs with seed {seeds[-1]}; narrow them with where=…"
-                        )
-                    found.append(key)
-                    seeds.append(run["config"]["seed"])
-                    labels = _labels(rows)
-                    tokens = rows["tokens"].to_numpy()
-                    logits.append(rows.filter(regex=r"^logit_\d+$").to_numpy().astype(np.float32))
-                    ranked += [_ids(rows, "top")] if "top_0" in rows else []
-            if logits:
-                top = np.stack(ranked) if ranked else None
-                groups.append(Group(name, found, seeds, labels, np.stack(logits), top, tokens))
-        return groups
+            name = backbone if backbone in BASELINES else str(run["config"][by])
+            keys.setdefault(name, []).append(key)
+        return {name: keys[name] for name in sorted(keys, key=lambda name: name in BASELINES)}
+
+    def _epoch(self, key: str, epoch: str | int) -> int | None:
+        run = self.runs[key]
+        if isinstance(epoch, str):
+            return run[f"{epoch}_epoch"]
+        return 1 if run["config"]["backbone"] in BASELINES else epoch
+
+
+def group_of(p: Predictions, by: str, group: str, split: str = "test") -> Group:
+    """The group of one name. Raises InputError."""
+    groups = {each.name: each for each in p.groups(by, split=split)}
+    if group not in groups:
+        raise InputError(f"No runs have {by} {group!r}.{nearest(group, groups)}")
+    return groups[group]
+
+
+def collect(runs: Iterable[Run] | Predictions) -> Predictions:
+    """The predictions of runs of the store, as they are published; made once for the same runs.
+
+    Raises InputError where no run has any.
+    """
+    if isinstance(runs, Predictions):
+        return runs
+    return _collect(tuple(run.folder for run in runs))
+
+
+@lru_cache(maxsize=4)
+def _collect(folders: tuple[Path, ...]) -> Predictions:
+    runs = [Run(folder) for folder in folders]
+    facts = {run.key[:16]: _facts_of(run) for run in runs}
+    frames = []
+    for run in runs:
+        if run.status["chosen_epoch"]:
+            frames.append(run.predictions.assign(run=run.key[:16]))
+    if not frames:
+        raise InputError("None of these runs has predictions: all diverged in their first epoch")
+    frame = pd.concat(frames, ignore_index=True)
+    frame.insert(0, "run", frame.pop("run").astype(pd.CategoricalDtype(list(facts))))
+    names = tuple(runs[-1].status["label_names"])
+    frame["tokens"] = np.int32(0)
+    config = next((run.config for run in runs if run.config.backbone not in BASELINES), None)
+    if config is None:
+        return Predictions(frame, facts, names)
+    corpus = corpus_of(config)
+    tokens = tokens_of(config)
+    for split in ("dev", "test"):
+        lengths = pd.Series(tokens.lengths[split], index=getattr(corpus, split).rows)
+        places = frame["split"] == split
+        rows = frame.loc[places, "row"]
+        frame.loc[places, "tokens"] = lengths.loc[rows].to_numpy().astype(np.int32)
+    counts = label_counts(corpus.train.labels, corpus.num_labels) if corpus.multilabel else None
+    return Predictions(frame, facts, names, len(corpus.train), counts)
+
+
+def _facts_of(run: Run) -> dict:
+    """What a run was and how it ended."""
+    status = run.status
+    facts = {"config": run.config.model_dump(), "status": status["status"]}
+    facts |= {name: status[name] for name in STATUS_FIELDS if name in status}
+    facts |= run.verdict
+    history = run.history
+    if run.verdict and len(history):
+        facts["health"] = history[HEALTH].iloc[-1].to_dict()
+    return facts

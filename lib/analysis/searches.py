@@ -1,162 +1,186 @@
-"""Tables of a search: what its cells scored on dev, and what another search would have found
-among them."""
+"""Tables and sentences of a search: what its cells scored on dev, and what another search would
+have found among them."""
+
+import math
 
 import numpy as np
 import pandas as pd
 
-from lib.analysis.findings import apart, count, percent, score, titled
+from lib.analysis.cells import by_cell
+from lib.analysis.display import (
+    count,
+    difference,
+    percent,
+    score,
+    score_interval,
+    title,
+    with_metrics,
+    words,
+)
 from lib.analysis.predictions import Predictions
-from lib.analysis.tables import by_cell, by_group, run_scores
-from lib.analysis.verdicts import expected_best as expected_best_of
+from lib.analysis.scores import run_scores
+from lib.analysis.tables import by_group
 from lib.metrics import classification_scores
-from lib.runs.baselines import NAMES
+
+SEARCHES = {
+    "random": "Random search",
+    "tpe": "The TPE sampler",
+    "halving": "Successive halving",
+}
 
 
 def dev_scores(p: Predictions, metric: str) -> pd.DataFrame:
     """The dev score of every trained run after every epoch: its key, the epoch, the score."""
+    trained = p.trained
     rows = [
         {"run": key, "epoch": epoch, metric: run_scores(p, group)[metric][0]}
         for key, epoch, group in p.single("dev")
-        if p.runs[key]["config"]["backbone"] not in NAMES
+        if key in trained
     ]
     return pd.DataFrame(rows, columns=["run", "epoch", metric])
 
 
+def best_scores(p: Predictions, metric: str) -> dict[str, float]:
+    """The best dev score of every trained run by its key; 0 for one without a score."""
+    best = dev_scores(p, metric).groupby("run")[metric].max()
+    return {key: best.get(key, 0.0) for key in p.trained}
+
+
+def expected_best_of(values) -> list[float]:
+    """The expected best of 1, 2, … of these scores (runs,), drawn without replacement: the mean of
+    the best over all subsets (Tang et al. 2020)."""
+    values = np.sort(values)
+    size = len(values)
+    expected = []
+    for n in range(1, size + 1):
+        is_best = [math.comb(i, n - 1) / math.comb(size, n) for i in range(size)]
+        expected.append(float(np.array(is_best) @ values))
+    return expected
+
+
 def expected_best(p: Predictions, *, metric: str) -> pd.DataFrame:
     """The expected best dev score after n trials, drawn without replacement from the runs, and the
-    epochs they train.
-
-    The unbiased estimator of Tang et al. 2020: the mean of the best over all subsets of n runs. A
-    run without a score counts as 0.
-    """
-    best = dev_scores(p, metric).groupby("run")[metric].max()
-    trained = {key: run for key, run in p.runs.items() if run["config"]["backbone"] not in NAMES}
-    values, epochs = (
-        [best.get(key, 0.0) for key in trained],
-        [run["last_epoch"] for run in trained.values()],
-    )
+    epochs they train (`expected_best_of`). A run without a score counts as 0."""
+    epochs = float(np.mean([run["last_epoch"] for run in p.trained.values()]))
+    values = expected_best_of(list(best_scores(p, metric).values()))
     rows = [
-        {"trials": n, metric: value, "epochs trained": n * float(np.mean(epochs))}
-        for n, value in enumerate(expected_best_of(values), 1)
+        {"trials": n, metric: value, "epochs trained": n * epochs}
+        for n, value in enumerate(values, 1)
     ]
-    return pd.DataFrame(rows)
+    return with_metrics(pd.DataFrame(rows), {metric: metric})
 
 
 def halving(p: Predictions, *, metric: str, eta: int = 3, start: int = 1) -> pd.DataFrame:
     """What successive halving would have done with these runs: after `start` epochs one cell in
     `eta` goes on, for `eta` times the epochs, and so on. Since it continues runs to the same
     bits, their own dev scores tell."""
-    table, alive = (
-        dev_scores(p, metric),
-        [k for k, run in p.runs.items() if run["config"]["backbone"] not in NAMES],
-    )
-    last, rows, before, cost = int(table["epoch"].max()), [], 0, 0
-    everything = sum(p.runs[key]["last_epoch"] for key in alive)
+    scores = dev_scores(p, metric)
+    alive = list(p.trained)
+    last = int(scores["epoch"].max())
+    epochs_of = {key: run["last_epoch"] for key, run in p.trained.items()}
+    rows = []
+    trained = 0  # epochs of all cells together
+    before = 0
     rung = min(start, last)
     while True:
-        best = table[table["epoch"] <= rung].groupby("run")[metric].max()
-        cost += sum(max(0, min(rung, p.runs[key]["last_epoch"]) - before) for key in alive)
-        row = {
-            "after epoch": rung,
-            "cells": len(alive),
-            "epochs trained": cost,
-            "share of the grid": cost / everything,
-        }
-        rows.append(row | {metric: max(best.get(key, 0.0) for key in alive)})
+        best = scores[scores["epoch"] <= rung].groupby("run")[metric].max()
+        trained += sum(max(0, min(rung, epochs_of[key]) - before) for key in alive)
+        rows.append(
+            {
+                "after epoch": rung,
+                "cells": len(alive),
+                "epochs trained": trained,
+                "share of the grid": trained / sum(epochs_of.values()),
+                metric: max(best.get(key, 0.0) for key in alive),
+            }
+        )
         if rung == last:
-            return pd.DataFrame(rows)
-        order = sorted(range(len(alive)), key=lambda i: (-best.get(alive[i], 0.0), i))
-        alive = [alive[i] for i in sorted(order[: max(1, -(-len(alive) // eta))])]
-        before, rung = rung, min(last, rung * eta)
+            return with_metrics(pd.DataFrame(rows), {"share of the grid": "share", metric: metric})
+        ranked = sorted(alive, key=lambda key: -best.get(key, 0.0))
+        survivors = ranked[: max(1, math.ceil(len(alive) / eta))]
+        alive = [key for key in alive if key in survivors]
+        before = rung
+        rung = min(last, rung * eta)
 
 
 def effects(p: Predictions, *, by: list[str], metric: str) -> pd.DataFrame:
     """The share of the variance of the best dev score over a full grid that each field explains
     alone, and the rest, which is their interplay and the noise."""
-    best = dev_scores(p, metric).groupby("run")[metric].max()
-    trained = {key: run for key, run in p.runs.items() if run["config"]["backbone"] not in NAMES}
-    table = pd.DataFrame(
-        [
-            {f: run["config"][f] for f in by} | {metric: best.get(k, 0.0)}
-            for k, run in trained.items()
-        ]
-    )
-    whole = table[metric].var(ddof=0)
-    shares = {
-        f: float(table.groupby(f)[metric].transform("mean").var(ddof=0) / whole) if whole else 0.0
-        for f in by
-    }
+    best = best_scores(p, metric)
+    table = pd.DataFrame([run["config"] for run in p.trained.values()])[by]
+    scores = pd.Series(list(best.values()))
+    variance = scores.var(ddof=0)
+    shares = {}
+    for field in by:
+        of_field = scores.groupby(table[field]).transform("mean").var(ddof=0)
+        shares[field] = float(of_field / variance) if variance else 0.0
     shares["interplay and noise"] = 1 - sum(shares.values())
-    return pd.DataFrame({"field": list(shares), "share of variance": list(shares.values())})
-
-
-def constant(p: Predictions, *, metric: str) -> str:
-    """How many cells do no better on dev than the same class for every document."""
-    best = dev_scores(p, metric).groupby("run")[metric].max()
-    trained = [key for key, run in p.runs.items() if run["config"]["backbone"] not in NAMES]
-    alone = p.keep(lambda run: run is p.runs[best.index[0]])
-    labels, n = alone.groups("optimizer", split="dev")[0].labels, len(p.label_names)
-    alike = [
-        classification_scores(np.eye(n)[np.full(len(labels), k)], labels)[metric] for k in range(n)
-    ]
-    level = sum(best.get(key, 0.0) <= max(alike) for key in trained)
-    return (
-        f"The same class for every document scores a dev {titled(metric)} of {score(max(alike), metric)}: "
-        f"**{level} of {len(trained)}** cells do no better, whatever their table seems to say."
-    )
+    table = pd.DataFrame({"field": list(shares), "share of variance": list(shares.values())})
+    return with_metrics(table, {"share of variance": "share"})
 
 
 TABLES = {function.__name__: function for function in (expected_best, halving, effects)}
 
 
+def constant(p: Predictions, *, metric: str) -> str:
+    """How many cells do no better on dev than the same class for every document."""
+    _, _, group = next(each for each in p.single("dev") if each[0] in p.trained)
+    classes = np.eye(len(p.label_names))
+    of_class = [
+        classification_scores(np.tile(one, (len(group.labels), 1)), group.labels)[metric]
+        for one in classes
+    ]
+    level = sum(value <= max(of_class) for value in best_scores(p, metric).values())
+    return (
+        f"The same class for every document scores a dev {title(metric)} of "
+        f"{score(max(of_class), metric)}: **{level} of {len(p.trained)}** cells do no better, "
+        "whatever their table seems to say."
+    )
+
+
 def chosen(p: Predictions, *, by: list[str], metric: str) -> str:
     """The cell that dev ranks first, how many it cannot be told from, and what it scores on test
     over its seeds."""
-    trained = [run for run in p.runs.values() if run["config"]["backbone"] not in NAMES]
-    first = p.where(seed=min(run["config"]["seed"] for run in trained))
+    first_seed = min(run["config"]["seed"] for run in p.trained.values())
+    first = p.where(seed=first_seed)
     table = by_cell(first, by=by, metrics=[metric], epoch="chosen", split="dev", ranked=True)
-    top, best = (
-        table.iloc[0],
-        dev_scores(first, metric).groupby("run", sort=False)[metric].max().idxmax(),
-    )
+    top = table.iloc[0]
+    best = dev_scores(first, metric).groupby("run", sort=False)[metric].max().idxmax()
     level = int((table[metric].iloc[1:] >= top[f"{metric}_low"]).sum())
-    test = by_group(
-        p.where(**{name: p.runs[best]["config"][name] for name in by}), by=by[0], metrics=[metric]
-    ).iloc[0]
-    named, told = " and ".join(f"{titled(name)} {top[name]}" for name in by), titled(metric)
-    within, tested = (
-        f"95 % interval {score(row[f'{metric}_low'], metric)} to {score(row[f'{metric}_high'], metric)}"
-        for row in (top, test)
-    )
+    runs = p.where(**{name: p.runs[best]["config"][name] for name in by})
+    test = by_group(runs, by=by[0], metrics=[metric]).iloc[0]
+    cell = " and ".join(f"{words(name)} {top[name]}" for name in by)
     return (
-        f"Of {len(table)} cells dev ranks **{named}** first, with a dev {told} of {score(top[metric], metric)} "
-        f"({within}); {count(level, 'other cell')} {'lies' if level == 1 else 'lie'} within that interval. With "
-        f"{count(int(test['seeds']), 'seed')}, it reaches {score(test[metric], metric)} on test ({tested})."
+        f"Of {len(table)} cells dev ranks **{cell}** first, with a dev {title(metric)} of "
+        f"{score(top[metric], metric)} ({score_interval(top, metric)}); "
+        f"{count(level, 'other cell')} {'lies' if level == 1 else 'lie'} within that interval. "
+        f"With {count(int(test['seeds']), 'seed')}, it reaches {score(test[metric], metric)} on "
+        f"test ({score_interval(test, metric)})."
     )
 
 
 def cheaper(p: Predictions, *, metric: str, eta: int = 3, start: int = 1) -> str:
     """What successive halving would have reached among these cells, and at what share of the
     grid's cost."""
-    last, table = halving(p, metric=metric, eta=eta, start=start).iloc[-1], dev_scores(p, metric)
-    gap = last[metric] - table[metric].max()
+    last = halving(p, metric=metric, eta=eta, start=start).iloc[-1]
+    gap = last[metric] - dev_scores(p, metric)[metric].max()
+    where = "at the same best score" if gap == 0 else f"{difference(gap, metric)} from it"
     return (
-        f"Successive halving (one cell in {eta} goes on) would have trained {percent(last['share of the grid'])} of "
-        f"the grid's epochs and ended {'at the same best score' if gap == 0 else apart(gap, metric) + ' from it'}, a "
-        f"dev {titled(metric)} of {score(last[metric], metric)}."
+        f"Successive halving (one cell in {eta} goes on) would have trained "
+        f"{percent(last['share of the grid'])} of the grid's epochs and ended {where}, a dev "
+        f"{title(metric)} of {score(last[metric], metric)}."
     )
 
 
 def trained(p: Predictions, *, search: str, cells: int) -> str:
     """How much of a grid of `cells` a search that is none has trained."""
-    own = [run for run in p.runs.values() if run["config"]["backbone"] not in NAMES]
-    epochs, whole = sum(run["last_epoch"] for run in own), cells * own[0]["config"]["epochs"]
-    told = {"random": "Random search", "tpe": "The TPE sampler", "halving": "Successive halving"}[
-        search
-    ]
+    runs = list(p.trained.values())
+    epochs = sum(run["last_epoch"] for run in runs)
+    of_grid = cells * runs[0]["config"]["epochs"]
     return (
-        f"{told} tried {len(own)} of {cells} cells and trained {count(epochs, 'epoch')}, {percent(epochs / whole)} of "
-        f"the {whole:,} that the whole grid has."
+        f"{SEARCHES[search]} tried {len(runs)} of {cells} cells and trained "
+        f"{count(epochs, 'epoch')}, {percent(epochs / of_grid)} of the {of_grid:,} that the whole "
+        "grid has."
     )
 
 

@@ -1,50 +1,21 @@
-"""Uncertainty from stored predictions."""
+"""Intervals, tests and power of scores over seeds and documents, from stored predictions.
 
-from collections.abc import Iterator
+`make stress` counts how often each of these errs (`tests.calibration`).
+"""
+
+from collections.abc import Callable
 
 import numpy as np
-from scipy.stats import binomtest, chi2, t
+from scipy.optimize import brentq
+from scipy.stats import binomtest, chi2, nct, norm, t
 
-from lib.metrics import METRICS, confusion_scores, regression_scores
-
-RESAMPLES = 2000
-
-
-def draws(rows: int, *, seed: int = 0, resamples: int = RESAMPLES) -> Iterator[np.ndarray]:
-    """How often each document (rows,) is drawn in each bootstrap resample."""
-    rng = np.random.default_rng(seed)
-    for _ in range(resamples):
-        yield np.bincount(rng.integers(rows, size=rows), minlength=rows)
+LEVEL = 0.95  # of every interval
+POWER = 0.8  # the chance that a true difference of the size in question is seen
+MOST = 1_000  # times the documents or seeds there are: beyond, none is said to be enough
+UNLIMITED = (-np.inf, np.inf)
 
 
-def resample_confusions(
-    labels: np.ndarray, predicted: np.ndarray, num_labels: int, **options
-) -> np.ndarray:
-    """Bootstrap confusion counts (resamples, runs, num_labels, num_labels) of predictions (runs,
-    rows).
-
-    Documents are drawn with replacement, the same draw for all runs, so that differences between
-    runs are paired. `options` are those of `draws`.
-    """
-    cells = labels * num_labels + predicted
-    counts = [
-        [np.bincount(row, weights, minlength=num_labels**2) for row in cells]
-        for weights in draws(len(labels), **options)
-    ]
-    return np.array(counts, dtype=np.int64).reshape(-1, len(cells), num_labels, num_labels)
-
-
-def resample_ratios(tops: np.ndarray, bottoms: np.ndarray, **options) -> np.ndarray:
-    """Bootstrap values (resamples, runs) of ratios of sums over documents, from parts (runs, rows)
-    each.
-
-    The documents drawn are those that `resample_confusions` draws for the same options and number
-    of rows.
-    """
-    return np.array([(tops @ w) / (bottoms @ w) for w in draws(tops.shape[1], **options)])
-
-
-def parts(values: np.ndarray, resampled: np.ndarray) -> tuple[float, float, float]:
+def variance_components(values: np.ndarray, resampled: np.ndarray) -> tuple[float, float, float]:
     """The variances that a mean over runs is made of: between runs on unlimited documents, of a run
     on these documents alone, and of these documents for all runs alike; from values (runs,) and
     their bootstrap (resamples, runs).
@@ -54,32 +25,34 @@ def parts(values: np.ndarray, resampled: np.ndarray) -> tuple[float, float, floa
     taken for luck: their spread counts as that of the twentieth. One run alone tells nothing of
     others.
     """
-    runs, whole = len(values), float(np.var(resampled.mean(1), ddof=1))
+    runs = len(values)
+    of_mean = float(np.var(resampled.mean(1), ddof=1))
     if runs == 1:
-        return 0.0, 0.0, whole
-    each = float(np.var(resampled, axis=0, ddof=1).mean())
-    shared = min(each, max(0.0, (runs * whole - each) / (runs - 1)))
-    spread = max(
-        float(np.var(values, ddof=1)),
-        (each - shared) * float(chi2.ppf(0.05, runs - 1)) / (runs - 1),
-    )
-    own = min(each - shared, spread)
-    return spread - own, own, shared
+        return 0.0, 0.0, of_mean
+    of_one = float(np.var(resampled, axis=0, ddof=1).mean())
+    shared = min(of_one, max(0.0, (runs * of_mean - of_one) / (runs - 1)))
+    least = (of_one - shared) * float(chi2.ppf(0.05, runs - 1)) / (runs - 1)
+    spread = max(float(np.var(values, ddof=1)), least)
+    alone = min(of_one - shared, spread)
+    return spread - alone, alone, shared
 
 
 def student(spread: float, shared: float, runs: int) -> tuple[float, float]:
     """The standard error of a mean over runs and the degrees of freedom of its Student's t, from
-    the variance of a run (the first two of `parts`) and the one that all runs share.
+    the variance of a run (the first two of `variance_components`) and the one that all runs share.
 
     The degrees are those of the runs over the runs' share of the whole variance: fewer than Welch
     and Satterthwaite's (over its square), which leave out the truth in up to 8 % of studies of
     three runs.
     """
-    whole = spread / runs + shared
-    return float(np.sqrt(whole)), (runs - 1) * whole / (spread / runs) if spread else np.inf
+    variance = spread / runs + shared
+    freedom = (runs - 1) * variance / (spread / runs) if spread else np.inf
+    return float(np.sqrt(variance)), freedom
 
 
-def interval(values: np.ndarray, resampled: np.ndarray, level: float = 0.95) -> tuple[float, float]:
+def interval(
+    values: np.ndarray, resampled: np.ndarray, level: float = LEVEL
+) -> tuple[float, float]:
     """An interval for the mean of a score over seeds, from its values (runs,) and their bootstrap
     over documents (resamples, runs).
 
@@ -92,42 +65,42 @@ def interval(values: np.ndarray, resampled: np.ndarray, level: float = 0.95) -> 
     if len(values) == 1:
         low, high = np.quantile(resampled.mean(1), [(1 - level) / 2, (1 + level) / 2])
         return float(low), float(high)
-    between, own, shared = parts(values, resampled)
-    error, freedom = student(between + own, shared, len(values))
+    between, alone, shared = variance_components(values, resampled)
+    error, freedom = student(between + alone, shared, len(values))
     half = t.ppf((1 + level) / 2, freedom) * error
     return float(values.mean() - half), float(values.mean() + half)
 
 
-def chance(values: np.ndarray, resampled: np.ndarray) -> float:
+def p_value(values: np.ndarray, resampled: np.ndarray) -> float:
     """The p-value that goes with `interval`: how likely a mean so far from zero is, if the true
     one is zero."""
     if len(values) == 1:
         below = float(np.mean(resampled.mean(1) <= 0))
         return min(1.0, 2 * min(below, 1 - below) + 1 / len(resampled))
-    between, own, shared = parts(values, resampled)
-    error, freedom = student(between + own, shared, len(values))
+    between, alone, shared = variance_components(values, resampled)
+    error, freedom = student(between + alone, shared, len(values))
     if error == 0:
         return float(values.mean() == 0)
     return 2 * float(t.sf(abs(values.mean()) / error, freedom))
 
 
-def limits(metric: str = "") -> tuple[float, float]:
-    """Where a score, or a share (""), cannot go on."""
-    return METRICS[metric].limits if metric else (0.0, 1.0)
-
-
-def cells(
-    name: str, values, resampled: np.ndarray, least: float = -np.inf, most: float = np.inf
+def mean_and_interval(
+    column: str, values, resampled: np.ndarray, limits: tuple[float, float] = UNLIMITED
 ) -> dict[str, float]:
-    """The mean and interval of `interval`, as cells of a table's row: `name`, `name_low` and
-    `name_high`. The interval is cut off at `least` and `most`."""
+    """The mean and interval of a score as cells of a table's row: `column`, `column_low` and
+    `column_high`, the interval cut off at `limits`."""
     values = np.asarray(values)
     low, high = interval(values, resampled)
     return {
-        name: float(values.mean()),
-        f"{name}_low": max(least, low),
-        f"{name}_high": min(most, high),
+        column: float(values.mean()),
+        f"{column}_low": max(limits[0], low),
+        f"{column}_high": min(limits[1], high),
     }
+
+
+def standard_deviation(values) -> float:
+    """Over seeds; not a number for one seed."""
+    return float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
 
 
 def mcnemar(one: np.ndarray, other: np.ndarray) -> float:
@@ -140,7 +113,8 @@ def mcnemar(one: np.ndarray, other: np.ndarray) -> float:
     """
     values = []
     for a, b in zip(*np.broadcast_arrays(one, other), strict=True):
-        first, second = int((a & ~b).sum()), int((b & ~a).sum())
+        first = int((a & ~b).sum())
+        second = int((b & ~a).sum())
         values.append(binomtest(first, first + second).pvalue if first + second else 1.0)
     return min(1.0, float(np.median(values)) * (2 if len(values) > 1 else 1))
 
@@ -153,31 +127,74 @@ def holm(values: list[float]) -> list[float]:
     return np.minimum(1, adjusted)[np.argsort(order, kind="stable")].tolist()
 
 
-def judge(
-    clear: list[bool], *families: list[float], level: float = 0.05
+def family_verdicts(
+    leaves_out_zero: list[bool], *families: list[float], level: float = 0.05
 ) -> list[tuple[float, bool]]:
     """The p-value of each difference of a family, the largest of its p-values of every kind
-    after Holm, and whether it stands: its interval leaves out zero (`clear`), and that p-value
-    is below the level."""
+    after Holm, and whether it stands: its interval leaves out zero, and that p-value is below the
+    level."""
     largest = np.max([holm(values) for values in families], axis=0)
-    return [(float(p), bool(c and p < level)) for c, p in zip(clear, largest, strict=True)]
+    pairs = zip(leaves_out_zero, largest, strict=True)
+    return [(float(p), bool(clear and p < level)) for clear, p in pairs]
 
 
-def bootstrap(
-    labels, predicted, num_labels: int, metrics: tuple[str, ...], **options
-) -> dict[str, np.ndarray]:
-    """Each metric of every run in every resample of documents (resamples, runs), from labels
-    (rows,) and predictions (runs, rows)."""
-    scored = confusion_scores(resample_confusions(labels, predicted, num_labels, **options))
-    return {metric: scored[metric] for metric in metrics}
+def detectable(
+    spread: float, shared: float, runs: int, *, level: float = LEVEL, power: float = POWER
+) -> float:
+    """The smallest true difference that an interval over `runs` seeds leaves zero out of with a
+    chance of `power`, from the variance of a run's difference and the one that documents bring
+    to all runs alike."""
+    error, freedom = student(spread, shared, runs)
+    if freedom > 1000:
+        return float((norm.ppf((1 + level) / 2) + norm.ppf(power)) * error)
+    edge = t.ppf((1 + level) / 2, freedom)
+    shift = brentq(lambda shift: nct.sf(edge, freedom, shift) - power, 0, 3 * edge + 10)
+    return float(shift * error)
 
 
-def bootstrap_numbers(labels: np.ndarray, values: np.ndarray, metrics: tuple[str, ...], **options):
-    """The same for numbers (rows,) and predictions (runs, rows)."""
-    found: dict[str, list] = {metric: [] for metric in metrics}
-    for weights in draws(len(labels), **options):
-        drawn = np.repeat(np.arange(len(labels)), weights)
-        scored = [regression_scores(row[drawn], labels[drawn]) for row in values]
-        for metric in metrics:
-            found[metric].append([each[metric] for each in scored])
-    return {metric: np.array(rows) for metric, rows in found.items()}
+def detectable_of(values: np.ndarray, resampled: np.ndarray, **options) -> float:
+    """`detectable`, for differences (runs,) with their bootstrap over documents (resamples,
+    runs)."""
+    between, alone, shared = variance_components(values, resampled)
+    return detectable(between + alone, shared, len(values), **options)
+
+
+def _least(is_enough: Callable[[int], bool], low: int, high: int) -> int | None:
+    """The smallest number from `low` to `high` that is enough, where every larger one is too;
+    None where none is."""
+    if not is_enough(high):
+        return None
+    low -= 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if is_enough(middle) else (middle, high)
+    return high
+
+
+def needed(
+    values: np.ndarray, resampled: np.ndarray, rows: int, **options
+) -> tuple[int | None, int | None, int | None]:
+    """How many documents (with these seeds), how many seeds (on these documents), and how many
+    times both it would take to tell a true difference as large as the one seen from zero, most of
+    the time (`POWER`).
+
+    From differences (runs,) and their bootstrap over documents (resamples, runs), of `rows`
+    documents. None where no number up to a thousand times as large would do, and for the seeds of a
+    single run.
+    """
+    runs = len(values)
+    size = abs(float(np.mean(values)))
+    between, alone, shared = variance_components(values, resampled)
+    if size == 0:
+        return None, None, None
+
+    def suffice(documents: int, seeds: int) -> bool:
+        part = rows / documents  # of the documents' variance
+        return detectable(between + alone * part, shared * part, seeds, **options) <= size
+
+    documents = _least(lambda number: suffice(number, runs), rows, MOST * rows)
+    seeds = None
+    if runs > 1:
+        seeds = _least(lambda number: suffice(rows, number), runs, MOST * runs)
+    times = _least(lambda number: suffice(rows * number, runs * number), 1, MOST)
+    return documents, seeds, times

@@ -1,28 +1,21 @@
-"""What of a teacher survives in smaller students: tables and sentences from predictions, as on
-every page.
+"""What of a teacher survives in smaller students: tables from predictions, as on every page.
 
 A student is told by its configuration: how many layers it has, and by which losses it was trained.
 Students without a teacher of their own are compared with the teacher of their seed.
 """
 
-import dataclasses
-
 import numpy as np
 import pandas as pd
 
-from lib.analysis.findings import beyond_baseline, count, percent, points
-from lib.analysis.predictions import Group, Predictions
-from lib.analysis.stats import cells, limits, resample_ratios
-from lib.analysis.tables import (
-    _resampled,
-    _sd,
-    by_group,
-    by_run,
-    differences,
-    label,
-    run_scores,
-    verdict_note,
-)
+from lib.analysis.comparisons import MINUS, differences, mark_verdicts
+from lib.analysis.display import count, with_metrics
+from lib.analysis.groups import Group
+from lib.analysis.predictions import Predictions, group_of
+from lib.analysis.resampling import resample_ratios
+from lib.analysis.scores import display_name, resampled_scores, run_scores
+from lib.analysis.stats import mean_and_interval, standard_deviation
+from lib.analysis.tables import by_run
+from lib.metrics import METRICS
 from lib.runs.baselines import NAMES, NO_MODEL
 
 TEACHER, ALONE = "teacher", "fine-tuning alone"
@@ -43,7 +36,7 @@ def method_of(config: dict) -> tuple[str, int]:
     return METHODS.get(losses, " and ".join(losses)), len(distil["student_layers"] or ())
 
 
-def told(layers: int) -> str:
+def depth_name(layers: int) -> str:
     return count(layers, "layer")
 
 
@@ -52,25 +45,21 @@ def named(p: Predictions, layers: int | None = None, *, references: bool = True)
     the method alone, and no teacher."""
     runs = {}
     for key, run in p.runs.items():
-        if run["config"]["backbone"] in NAMES:
-            if references:
-                runs[key] = run | {"config": run["config"] | {"student": ""}}
+        name = ""
+        if key in p.trained:
+            method, depth = method_of(run["config"])
+            if layers not in (None, depth):
+                continue
+            name = method if layers or method == TEACHER else f"{depth_name(depth)}, {method}"
+        elif not references:
             continue
-        method, depth = method_of(run["config"])
-        if layers in (None, depth):
-            name = method if layers or method == TEACHER else f"{told(depth)}, {method}"
-            runs[key] = run | {"config": run["config"] | {"student": name}}
-    return dataclasses.replace(p, frame=p.frame[p.frame["run"].isin(list(runs))], runs=runs)
+        runs[key] = run | {"config": run["config"] | {"student": name}}
+    return p.only(runs)
 
 
 def depths(p: Predictions) -> list[int]:
     """The numbers of layers that students have."""
-    found = [
-        method_of(run["config"])[1]
-        for run in p.runs.values()
-        if run["config"]["backbone"] not in NAMES
-    ]
-    return sorted({*found} - {0})
+    return sorted({method_of(run["config"])[1] for run in p.trained.values()} - {0})
 
 
 def _taught_by(p: Predictions, group: Group, teacher: Group) -> list[int]:
@@ -81,9 +70,10 @@ def _taught_by(p: Predictions, group: Group, teacher: Group) -> list[int]:
     places = []
     for key, seed in zip(group.runs, group.seeds, strict=True):
         distil = p.runs[key]["config"].get("distil")
-        places.append(
-            teacher.runs.index(distil["teacher"][:16]) if distil else teacher.seeds.index(seed)
-        )
+        if distil:
+            places.append(teacher.runs.index(distil["teacher"][:16]))
+        else:
+            places.append(teacher.seeds.index(seed))
     return places
 
 
@@ -92,49 +82,55 @@ def survival(p: Predictions, *, metric: str = "accuracy", split: str = "test") -
     teacher's score that is kept, and how often it gives its teacher's label, seed by seed, each
     with its 95 % interval."""
     p = named(p)
-    groups = p.groups("student", split=split)
-    teacher = next(group for group in groups if group.name == TEACHER)
-    own, own_drawn = (
-        run_scores(p, teacher)[metric].to_numpy(),
-        _resampled(p, teacher, [metric])[metric],
-    )
+    teacher = group_of(p, "student", TEACHER, split)
     rows = []
-    for group in groups:
-        values, drawn = (
-            run_scores(p, group)[metric].to_numpy(),
-            _resampled(p, group, [metric])[metric],
-        )
-        depth, method = method_of(p.runs[group.runs[0]]["config"])[::-1]
-        student = label(group.name) if group.name in NAMES else method
-        row = {"layers": "–" if group.name in NAMES else str(depth or "all"), "student": student}
-        row |= {"seeds": len(values), "documents": len(group.labels), metric: np.nan}
-        row |= {f"{metric}_sd": _sd(values)} | cells(metric, values, drawn, *limits(metric))
+    for group in p.groups("student", split=split):
+        values = run_scores(p, group)[metric].to_numpy()
+        resampled = resampled_scores(p, group, [metric])[metric]
+        row = _student(p, group) | {"seeds": len(values), "documents": len(group.labels)}
+        row |= {metric: np.nan, f"{metric}_sd": standard_deviation(values)}
+        row |= mean_and_interval(metric, values, resampled, METRICS[metric].limits)
         if group.name != TEACHER and group.name not in NO_MODEL:
-            at = _taught_by(p, group, teacher)
-            row |= cells("kept", values / own[at], drawn / own_drawn[:, at], 0.0)
-            if group.ranked is None and p.task == "classification":
-                same = (group.predicted == teacher.predicted[at]).astype(float)
-                row |= cells(
-                    "agreement", same.mean(1), resample_ratios(same, np.ones_like(same)), *limits()
-                )
+            row |= _beside_teacher(p, group, teacher, metric)
         rows.append(row)
-    return pd.DataFrame(rows)
+    shares = {"kept": "share", "agreement": "share"}
+    return with_metrics(pd.DataFrame(rows), {metric: metric} | shares)
+
+
+def _student(p: Predictions, group: Group) -> dict[str, str]:
+    """The layers and the method of a group."""
+    if group.name in NAMES:
+        return {"layers": "–", "student": display_name(group.name)}
+    method, depth = method_of(p.runs[group.runs[0]]["config"])
+    return {"layers": str(depth or "all"), "student": method}
+
+
+def _beside_teacher(p: Predictions, group: Group, teacher: Group, metric: str) -> dict[str, float]:
+    """The share of the teacher's score that a group keeps, and how often it gives its label."""
+    places = _taught_by(p, group, teacher)
+    values = run_scores(p, group)[metric].to_numpy()
+    of_teacher = run_scores(p, teacher)[metric].to_numpy()[places]
+    drawn = resampled_scores(p, group, [metric])[metric]
+    drawn_of_teacher = resampled_scores(p, teacher, [metric])[metric][:, places]
+    row = mean_and_interval("kept", values / of_teacher, drawn / drawn_of_teacher, (0.0, np.inf))
+    if p.task == "classification":
+        same = (group.predicted == teacher.predicted[places]).astype(float)
+        resampled = resample_ratios(same, np.ones_like(same))
+        row |= mean_and_interval("agreement", same.mean(1), resampled, METRICS["share"].limits)
+    return row
 
 
 def gains(p: Predictions, *, metric: str = "accuracy") -> pd.DataFrame:
     """What each way to teach adds to fine-tuning alone at the same depth:
-    `lib.analysis.tables.differences` on the same test documents, seed by seed; p is adjusted
+    `lib.analysis.comparisons.differences` on the same test documents, seed by seed; p is adjusted
     over all pairs of a depth. Bold where it stands."""
-    parts = []
+    tables = []
     for depth in depths(p):
         pairs = differences(named(p, depth, references=False), by="student", metric=metric)
-        own = pairs["compared"].str.endswith(f" − {ALONE}")
-        parts.append(pairs[own].assign(compared=told(depth) + ": " + pairs["compared"][own]))
-    table = pd.concat(parts, ignore_index=True)
-    table.attrs["bold"] = [(i, metric) for i in table.index[table["stands"] == "yes"]]
-    table.attrs["note"] = verdict_note(
-        table, "McNemar's", family=f"{len(pairs)} pairs of students of a depth"
-    )
+        with_alone = pairs[pairs["compared"].str.endswith(f"{MINUS}{ALONE}")]
+        tables.append(with_alone.assign(compared=f"{depth_name(depth)}: " + with_alone["compared"]))
+    table = pd.concat(tables, ignore_index=True)
+    mark_verdicts(table, metric, "McNemar's", family=f"{len(pairs)} pairs of students of a depth")
     return table
 
 
@@ -143,89 +139,12 @@ def by_student_run(p: Predictions, *, metrics: list[str]) -> pd.DataFrame:
     return by_run(named(p), by="student", metrics=metrics)
 
 
-def best_method(p: Predictions, layers: int, metric: str = "accuracy") -> str:
-    """The way to teach a student of so many layers that has the highest mean score on dev."""
-    table = by_group(
-        named(p, layers, references=False), by="student", metrics=[metric], split="dev"
-    )
-    return table.loc[table[metric].idxmax(), "student"]
-
-
-def survives(p: Predictions, *, layers: int, metric: str = "accuracy") -> str:
-    """How much of the teacher's score a student of so many layers keeps, taught in the way that
-    dev chooses."""
-    table = survival(p, metric=metric)
-    method = best_method(p, layers, metric)
-    rows = table[table["layers"] == str(layers)].set_index("student").to_dict("index")
-    own, teacher = rows[method], table[table["student"] == TEACHER].iloc[0]
-    text = (
-        f"A student of {told(layers)}, taught in the way that dev prefers ({method}), keeps **{percent(own['kept'])}** "
-        f"of its teacher's test {metric.replace('_', ' ')} (95 % interval {percent(own['kept_low'])} to "
-        f"{percent(own['kept_high'])}; {percent(own[metric])} of {percent(teacher[metric])}, "
-        f"{count(own['seeds'], 'seed')}, {count(own['documents'], 'document')})"
-    )
-    if method != ALONE and ALONE in rows:
-        text += f"; {ALONE} keeps {percent(rows[ALONE]['kept'])}"
-    return text + "."
-
-
-def gained(p: Predictions, *, metric: str = "accuracy") -> str:
-    """Which ways to teach beat fine-tuning alone at the same depth."""
-    table = gains(p, metric=metric)
-    rows = table[table["stands"] == "yes"].to_dict("records")
-    better = [row for row in rows if row[metric] > 0]
-    worse = len(rows) - len(better)
-    text = f"Of {count(len(table), 'comparison')} with {ALONE} at the same depth, {len(better)} "
-    text += f"stand{'s' * (len(better) == 1)} in favour of a teacher"
-    shown = "; ".join(
-        f"{row['compared'].removesuffix(f' − {ALONE}')} ({points(row[metric])} points)"
-        for row in better
-    )
-    return text + (f": {shown}" if shown else "") + (f"; {worse} against it" if worse else "") + "."
-
-
-def agrees(p: Predictions, *, layers: int) -> str:
-    """How often a student gives its teacher's label, beside the teachers among themselves."""
-    table = survival(p)
-    rows = table[table["layers"] == str(layers)].dropna(subset=["agreement"])
-    top = rows.loc[rows["agreement"].idxmax()]
-    text = (
-        f"At {told(layers)}, the student nearest to its teacher ({top['student']}) gives its label to "
-        f"{percent(top['agreement'])} of the test documents (95 % interval {percent(top['agreement_low'])} to "
-        f"{percent(top['agreement_high'])})"
-    )
-    teacher = next(group for group in named(p).groups("student") if group.name == TEACHER)
-    pairs = [
-        (teacher.predicted[i] == teacher.predicted[j]).mean()
-        for i in range(len(teacher.runs))
-        for j in range(i)
-    ]
-    return (
-        text
-        + (
-            f"; teachers of different seeds agree on {percent(float(np.mean(pairs)))}"
-            if pairs
-            else ""
-        )
-        + "."
-    )
-
-
-def beyond(p: Predictions, *, layers: int, metric: str = "accuracy") -> str:
-    """What the student that dev chooses adds to the linear baseline."""
-    text = beyond_baseline(named(p, layers), by="student", metric=metric)
-    return text.replace(
-        "fine-tuning with the student that dev chooses",
-        f"the student of {told(layers)} that dev chooses",
-    )
-
-
 def with_methods(history: pd.DataFrame, runs) -> pd.DataFrame:
     """A history (`Runs.history`) with each run's way to teach as `student` and its number of
     layers as `layers`."""
-    found = {run.key[:16]: method_of(run.config.model_dump()) for run in runs}
-    names = history["run"].map(found)
-    return history.assign(student=names.str[0], layers=names.str[1])
+    methods = {run.key[:16]: method_of(run.config.model_dump()) for run in runs}
+    of_row = history["run"].map(methods)
+    return history.assign(student=of_row.str[0], layers=of_row.str[1])
 
 
 def speed_of(measured: pd.DataFrame, texts: int = 32) -> dict[str, float]:
@@ -234,39 +153,19 @@ def speed_of(measured: pd.DataFrame, texts: int = 32) -> dict[str, float]:
     return dict(zip(rows["model"], rows["texts per second"], strict=True))
 
 
-def faster(measured: pd.DataFrame, layers: int) -> str:
-    """How much faster and smaller a student of so many layers is, measured here."""
-    speed, sizes = speed_of(measured), measured.drop_duplicates("model").set_index("model")["MB"]
-    name, text = told(layers), ""
-    if (measured["runtime"] == "ONNX Runtime").any():
-        own = measured[(measured["model"] == name) & (measured["texts at once"] == 1)]
-        taken = zip(own["milliseconds"], own["runtime"], strict=True)
-        text = "; for one text it takes " + ", ".join(
-            f"{milliseconds:.1f} ms in {kind}" for milliseconds, kind in taken
-        )
-    return (
-        f"It labels **{speed[name] / speed[TEACHER]:.2f}** times as many texts per second on this CPU "
-        f"({speed[name]:.0f} instead of {speed[TEACHER]:.0f}, 32 at once, 32-bit PyTorch), and takes "
-        f"{sizes[name]:.0f} MB of disk instead of {sizes[TEACHER]:.0f}{text}."
-    )
-
-
-def exported(found: dict[str, dict]) -> pd.DataFrame:
+def exported(reports: dict[str, dict]) -> pd.DataFrame:
     """What `lib.use.export.export` found, a row a model."""
-    rows = []
-    for name, each in found.items():
-        row = {
+    rows = [
+        {
             "model": name,
-            "texts": each["texts"],
-            "ONNX apart": f"{each['largest_difference']:.1e}",
+            "texts": report["texts"],
+            "ONNX apart": f"{report['largest_difference']:.1e}",
+            "int8 apart": f"{report['int8']['largest_difference']:.1e}",
+            "agreement": report["int8"]["agreement"],
         }
-        row |= {
-            "int8 apart": f"{each['int8']['largest_difference']:.1e}",
-            "agreement": each["int8"]["agreement"],
-        }
-        rows.append(row)
-    return pd.DataFrame(rows)
+        for name, report in reports.items()
+    ]
+    return with_metrics(pd.DataFrame(rows), {"agreement": "share"})
 
 
 TABLES = {function.__name__: function for function in (survival, gains, by_student_run)}
-FINDINGS = {function.__name__: function for function in (survives, gained, agrees, beyond)}

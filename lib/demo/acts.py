@@ -12,12 +12,11 @@ from pathlib import Path
 
 from .grammar import Dice, expand, read_grammar, sentence
 
-LABEL_NOISE = (
-    0.05  # the share of label assignments that are dropped or replaced by a sibling (half and half)
-)
+LABEL_NOISE = 0.05  # the share of labels that are dropped or (half) replaced by a sibling
 FIELD_LABEL = 0.7  # how often an act bears the label of its field
 RELATED = 0.35  # how often a topic brings its related topic along
-HINTED = 0.15  # how often a label is only hinted at: by a phrase of its field, or (the cross-cutting topics) not at all
+# how often a label is only hinted at: by a phrase of its field; cross-cutting topics not even so
+HINTED = 0.15
 ASIDES = 0.5  # the chance, taken twice an act, of mentioning a matter that is not its own
 WORDS = (40, 110)
 

@@ -15,9 +15,11 @@ PREFIXES = (
     "scitech",
 )  # of the grammar's sections, in the order of LABELS
 WORDS = range(20, 61)  # the lengths allowed
-# The weights of the kinds of first sentence: the class's own; a frame for any class; a frame that names another class.
+# The weights of the kinds of first sentence: the class's own; a frame for any class; a frame that
+# names another class.
 LEADS = (74, 22, 4)
-# Of the second: about the same class; about none; about the class with a view to another; about another class.
+# Of the second: about the same class; about none; about the class with a view to another; about
+# another class.
 FOLLOWS = (42, 27, 21, 10)
 THIRD = 0.25  # the chance of a third sentence, always a neutral one
 

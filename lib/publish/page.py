@@ -14,50 +14,47 @@ import numpy as np
 import pandas as pd
 from scipy.special import softmax
 
-from lib.analysis import calibration, decisions, findings, originals, students, tables
-from lib.analysis import searches as search
+from lib.analysis import (
+    bug_claims,
+    calibration,
+    claims,
+    decisions,
+    findings,
+    label_errors,
+    originals,
+    searches,
+    student_findings,
+    students,
+    tables,
+)
 from lib.analysis.audit import AUDITS
+from lib.analysis.cells import best
+from lib.analysis.display import escape, markdown, to_csv, words
 from lib.analysis.duplicates import leaked
-from lib.analysis.predictions import Predictions
-from lib.analysis.tables import best
-from lib.metrics import METRICS
-from lib.runs.baselines import BASELINES
-from lib.runs.store import corpus_of, tokens_of
+from lib.analysis.predictions import Predictions, collect, group_of
+from lib.runs.keys import corpus_of, tokens_of
 
-RANKINGS = ("P", "R", "nDCG", "PSP", "PSnDCG")
 SPEC = re.compile(
     r"<!-- (table|finding|audit|measured) (\w+) = (\w+) (\{.*\}) -->\n\n?((?:.+\n?)+)"
 )
 AUDITED = ("dataset", "train_rows", "dev_rows", "test_rows", "split_seed", "backbone", "max_length")
-HEADERS = {
-    "mcc": "MCC",
-    "ece": "ECE",
-    "r2": "R²",
-    "spearman": "Spearman",
-    "pearson": "Pearson",
-    "rmse": "RMSE",
-}
+OF_FILES = {"text", "label", "reading"}  # fields that a user's file sets
 RUNS_MIME = "application/vnd.study.runs+json"
-MODULES = (tables, search, calibration, decisions, students, originals)
-TABLES = {name: function for module in MODULES for name, function in module.TABLES.items()}
-FINDINGS = {n: f for module in (findings, *MODULES[1:]) for n, f in module.FINDINGS.items()}
-SHARES = {
-    *(name for name, m in METRICS.items() if m.kind == "share" and m.functions),
-    "weighted_f1",
-    "ece",
-    "confidence",
-    "right",
-    "sureness",
-    "top_label_share",
-    "share of the grid",
-    "share of variance",
-    "kept",
-    "agreement",
-    "precision",
-    "recall",
-    "f1",
-    *(f"{m}@{k}" for m in RANKINGS for k in range(1, 6)),
-}
+TABLES = {}  # functions by name, which may stand on a page
+for _module in (tables, searches, calibration, decisions, label_errors, students, originals):
+    TABLES |= _module.TABLES
+FINDINGS = {}
+for _module in (
+    findings,
+    claims,
+    searches,
+    calibration,
+    decisions,
+    label_errors,
+    student_findings,
+    bug_claims,
+):
+    FINDINGS |= _module.FINDINGS
 
 
 def _display(bundle: dict, **metadata) -> None:
@@ -66,105 +63,46 @@ def _display(bundle: dict, **metadata) -> None:
     display(bundle, raw=True, metadata=metadata)
 
 
-def cell(value, column: str, decimals: int = 0) -> str:
-    """One number or word as a page shows it: scores in percent, losses with four decimals,
-    others with `decimals`."""
-    if isinstance(value, str):
-        return value.replace("|", "\\|")
-    if value is None or value != value:
-        return "–"
-    if column.startswith("p ("):
-        return f"{value:.3f}" if value >= 0.001 else "<0.001"
-    if column.split(",")[0] in SHARES:
-        return f"{100 * value:.2f}"
-    if column.split(",")[0] in METRICS and METRICS[column.split(",")[0]].kind in (
-        "number",
-        "signed",
-    ):
-        return f"{value:.3f}" if abs(value) < 100 else f"{value:,.0f}"
-    if "cosine" in column or "gradient" in column:
-        return f"{value:.3g}"
-    return f"{value:.4f}" if "loss" in column else f"{value:,.{decimals}f}"
-
-
-def markdown(table: pd.DataFrame) -> str:
-    """A pipe table; `x`, `x_sd`, `x_low`, `x_high` become one column `x ± sd [low, high]`. Cells
-    (row, column) named in `attrs["bold"]` are bold."""
-    extra = {f"{name}{end}" for name in table.columns for end in ("_sd", "_low", "_high")}
-    shown = [name for name in table.columns if name not in extra]
-    numbers = table.select_dtypes("number")
-    decimals = {
-        name: int(name in numbers and bool((numbers[name] % 1 != 0).any())) for name in shown
-    }
-    lines, bold = [], set(table.attrs.get("bold", []))
-    for i, row in enumerate(table.to_dict("records")):
-        cells = []
-        for name in shown:
-            text = cell(row[name], name, decimals[name])
-            if row.get(f"{name}_sd", float("nan")) == row.get(f"{name}_sd", float("nan")):
-                text += f" ± {cell(row[f'{name}_sd'], name)}"
-            if f"{name}_low" in row:
-                text += f" [{cell(row[f'{name}_low'], name)}, {cell(row[f'{name}_high'], name)}]"
-            text = (
-                text.replace("-", "−") if name != "run" and not isinstance(row[name], str) else text
-            )
-            cells.append(f"**{text}**" if (i, name) in bold else text)
-        lines.append(cells)
-    names = [
-        HEADERS.get(name, name.replace("_", " ").replace("f1", "F1"))
-        + " (%)" * (name.split(",")[0] in SHARES)
-        for name in shown
-    ]
-    right = [
-        "---" if len(table) and isinstance(table[name].iloc[0], str) else "---:" for name in shown
-    ]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in [names, right, *lines]) + "\n"
-
-
-def to_csv(table: pd.DataFrame) -> str:
-    return table.to_csv(index=False, float_format="%.6f", lineterminator="\n")
-
-
 def compute(function, predictions: Predictions, arguments: dict):
     """`function(predictions, **arguments)`; `where` narrows the runs first, by fields of their
-    config, and then `best` (arguments of `lib.analysis.tables.best`) to the best cell of each
+    config, and then `best` (arguments of `lib.analysis.cells.best`) to the best cell of each
     group. A table has its runs' keys in `attrs["runs"]`."""
     arguments = dict(arguments)
     predictions = predictions.where(**arguments.pop("where", {}))
     if "best" in arguments:
         predictions = best(predictions, **arguments.pop("best"))
-    found = function(predictions, **arguments)
-    if isinstance(found, pd.DataFrame):
-        found.attrs["runs"] = _shown(predictions, **arguments)
-    return found
+    result = function(predictions, **arguments)
+    if isinstance(result, pd.DataFrame):
+        result.attrs["runs"] = _runs_of(predictions, **arguments)
+    return result
 
 
-def _shown(p: Predictions, *, by=None, group=None, **_) -> list[str]:
+def _runs_of(p: Predictions, *, by=None, group=None, **_) -> list[str]:
     """The keys of the runs that a table is made from: those of one group, or all."""
-    trained = {
-        key: run["config"]
-        for key, run in p.runs.items()
-        if run["config"]["backbone"] not in BASELINES
-    }
-    return (
-        [key for key, config in trained.items() if str(config[by]) == group]
-        if group
-        else list(p.runs)
-    )
+    if not group:
+        return list(p.runs)
+    return [key for key, run in p.trained.items() if str(run["config"][by]) == group]
+
+
+def _comment(kind: str, name: str, function: str, arguments: dict) -> str:
+    """The comment that says how a table or finding was computed."""
+    as_json = json.dumps(arguments).replace("-->", "--\\u003e")  # a value must not end the comment
+    return f"<!-- {kind} {name} = {function} {as_json} -->"
 
 
 def _show(
     kind: str, name: str, function: str, arguments: dict, table: pd.DataFrame, caption: str
 ) -> None:
-    text = f"<!-- {kind} {name} = {function} {json.dumps(arguments)} -->\n\n{markdown(table)}"
-    text += "".join(f"\n{line}\n" for line in (caption, table.attrs.get("note")) if line)
+    text = f"{_comment(kind, name, function, arguments)}\n\n{markdown(table)}"
+    for line in (caption, table.attrs.get("note")):
+        text += f"\n{line}\n" if line else ""
     _display({"text/markdown": text, "text/csv": to_csv(table)}, filename=f"{name}.csv")
 
 
 def show_table(name: str, runs, function, caption: str = "", **arguments) -> pd.DataFrame:
-    """Show and return `compute(function, …)`, for a function of `lib.analysis.tables`; published
-    as `name`.csv."""
-    table = compute(function, _predictions(runs), arguments)
+    """Show and return `compute(function, …)`, for a function of `TABLES`; published as
+    `name`.csv."""
+    table = compute(function, collect(runs), arguments)
     _show("table", name, function.__name__, arguments, table, caption)
     return table
 
@@ -173,13 +111,9 @@ def show_audit(config, caption: str = "", name: str = "audit") -> None:
     """Show the audit of a configuration's corpus and tokens (a row of
     `lib.analysis.audit.AUDITS`); published as `name`.csv."""
     arguments = {name: getattr(config, name) for name in AUDITED}
-    own = config.model_dump(
-        include={"text", "label", "reading"}, exclude_defaults=True
-    )  # where it is a user's file
-    arguments |= own
-    _show(
-        "audit", name, name, arguments, AUDITS[name](corpus_of(config), tokens_of(config)), caption
-    )
+    arguments |= config.model_dump(include=OF_FILES, exclude_defaults=True)
+    table = AUDITS[name](corpus_of(config), tokens_of(config))
+    _show("audit", name, name, arguments, table, caption)
 
 
 def show_leaks(runs, config, *, by: str, metrics: list[str], **narrowed) -> None:
@@ -190,7 +124,8 @@ def show_leaks(runs, config, *, by: str, metrics: list[str], **narrowed) -> None
         "Near-duplicates: at least 60 % of all word pairs of two texts are in both.",
         "leaks",
     )
-    if rows := leaked(corpus_of(config)):
+    rows = leaked(corpus_of(config))
+    if rows:
         caption = (
             "On all of test, and without the documents that have a near-duplicate in train or dev."
         )
@@ -205,10 +140,10 @@ def show_measured(name: str, table: pd.DataFrame, caption: str = "") -> None:
 
 
 def show_finding(runs, function, **arguments) -> None:
-    """Show the sentence that a function of `lib.analysis.findings` computes."""
-    text = compute(function, _predictions(runs), arguments)
-    spec = f"<!-- finding sentence = {function.__name__} {json.dumps(arguments)} -->"
-    _display({"text/markdown": f"{spec}\n\n{text}\n"})
+    """Show the sentence that a function of `FINDINGS` computes."""
+    text = compute(function, collect(runs), arguments)
+    comment = _comment("finding", "sentence", function.__name__, arguments)
+    _display({"text/markdown": f"{comment}\n\n{text}\n"})
 
 
 def show_figure(figure, name: str, caption: str, runs=None) -> None:
@@ -217,12 +152,12 @@ def show_figure(figure, name: str, caption: str, runs=None) -> None:
     Its metadata has its name and the keys of the runs it shows: `runs`, or else those that its
     tables were made from.
     """
-    keys = [run.key[:16] for run in runs] if runs is not None else getattr(figure, "runs", [])
+    keys = getattr(figure, "runs", []) if runs is None else [run.key[:16] for run in runs]
     metadata = {"Title": name, "Runs": " ".join(keys)} if keys else {}
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=150, metadata={"Software": None} | metadata)
     picture = base64.b64encode(file.getvalue()).decode()
-    _display({"image/png": picture, "text/plain": name.replace("_", " ")}, filename=f"{name}.png")
+    _display({"image/png": picture, "text/plain": words(name)}, filename=f"{name}.png")
     _display({"text/markdown": f"*{caption}*\n"})
 
 
@@ -238,59 +173,63 @@ def show_errors(runs, config, *, by: str, group: str, count: int = 6) -> None:
     itself is the noise.
     """
     corpus = corpus_of(config)
-    if corpus.test.true_labels is None:
+    true_labels = corpus.test.true_labels
+    if true_labels is None:
         return
-    found = next(g for g in _predictions(runs).groups(by) if g.name == group)
-    confidence = softmax(found.logits, axis=-1).mean(0)
+    members = group_of(collect(runs), by, group)
+    confidence = softmax(members.logits, axis=-1).mean(0)
     predicted = confidence.argmax(1)
     order = np.argsort(-confidence.max(1), kind="stable")
-    wrong = [i for i in order if predicted[i] != found.labels[i]]
-    noisy = sum(corpus.test.true_labels[i] != found.labels[i] for i in wrong)
+    wrong = [i for i in order if predicted[i] != members.labels[i]]
+    replaced = sum(true_labels[i] != members.labels[i] for i in wrong)
     lines = [
-        f"Of {len(wrong)} test items that {group} gets wrong (mean of its seeds), {noisy} carry a replaced label."
+        f"Of {len(wrong)} test items that {group} gets wrong (mean of its seeds), {replaced} carry "
+        "a replaced label.",
+        "",
     ]
     for i in wrong[:count]:
-        noise = corpus.test.true_labels[i] != found.labels[i]
-        given, taken = (corpus.label_names[k] for k in (found.labels[i], predicted[i]))
-        remark = "the label was replaced" if noise else "a real error"
+        given = escape(corpus.label_names[members.labels[i]])
+        taken = escape(corpus.label_names[predicted[i]])
+        is_noise = true_labels[i] != members.labels[i]
+        remark = "the label was replaced" if is_noise else "a real error"
         lines.append(
-            f"- labelled {given}, taken for **{taken}** ({confidence[i].max():.2f}; {remark}): “{corpus.test.texts[i]}”"
+            f"- labelled {given}, taken for **{taken}** ({confidence[i].max():.2f}; {remark}): "
+            f"“{escape(corpus.test.texts[i])}”"
         )
-    show_text("\n".join([lines[0], "", *lines[1:]]))
+    show_text("\n".join(lines))
 
 
 def show_label_errors(runs, config, *, by: str, group: str, count: int = 10) -> None:
-    """Show `lib.analysis.decisions.label_errors`, and quote the documents: their beginnings, and
-    of a generated corpus, what is so."""
+    """Show `lib.analysis.label_errors.label_errors`, and quote the documents: their beginnings,
+    and of a generated corpus, what is so."""
     arguments = {"by": by, "group": group, "most": count}
-    table = show_table("label_errors", runs, decisions.label_errors, **arguments)
-    dev, lines = corpus_of(config).dev, []
-    place = {row: i for i, row in enumerate(dev.rows.tolist())}
+    table = show_table("label_errors", runs, label_errors.label_errors, **arguments)
+    dev = corpus_of(config).dev
+    place_of = {row: i for i, row in enumerate(dev.rows.tolist())}
+    lines = []
     for row in table.to_dict("records"):
-        i = place[row["row"]]
+        i = place_of[row["row"]]
         text = " ".join(dev.whole_texts[i].split())
-        where = f"line {dev.lines[i]}" if dev.lines is not None else f"row {row['row']}"
-        truth = ""
-        if dev.true_labels is not None and dev.true_labels.ndim == 1:
-            replaced = dev.true_labels[i] != dev.labels[i]
-            truth = "; the generator did replace this label" if replaced else "; the label is right"
         shown = f"{text[:160]}…" if len(text) > 160 else text
+        where = f"row {row['row']}" if dev.lines is None else f"line {dev.lines[i]}"
         lines.append(
-            f"- {where}, given {row['given']}, believed **{row['believed']}**{truth}: “{shown}”"
+            f"- {where}, given {escape(row['given'])}, believed **{escape(row['believed'])}**"
+            f"{_truth(dev, i)}: “{escape(shown)}”"
         )
     show_text("\n".join(lines) or "None.")
+
+
+def _truth(split, i: int) -> str:
+    """Whether the label of a document is wrong, where a generator knows."""
+    if split.true_labels is None or split.true_labels.ndim > 1:
+        return ""
+    if split.true_labels[i] != split.labels[i]:
+        return "; the generator did replace this label"
+    return "; the label is right"
 
 
 def show_runs(runs) -> None:
     """Name the runs that a page shows, so that their predictions and histories are published
     with it."""
-    _display(
-        {
-            RUNS_MIME: [run.key for run in runs],
-            "text/plain": f"{len(runs)} runs published with this page",
-        }
-    )
-
-
-def _predictions(runs) -> Predictions:
-    return runs if isinstance(runs, Predictions) else runs.predictions
+    keys = [run.key for run in runs]
+    _display({RUNS_MIME: keys, "text/plain": f"{len(keys)} runs published with this page"})

@@ -75,16 +75,11 @@ RENAMED = {  # the plugin's keys -> ours
     "trainer.train_batch_size": "batch_size",
     "trainer.max_grad_norm": "clip_norm",
 }
-VALUES = {  # where the plugin's values mean something else here
-    "data.header": lambda value: (
-        value is not None and value is not False
-    ),  # null is the plugin's, false is ours
-    "module.metric": {
-        "acc": "accuracy",
-        "acc_and_f1": "weighted_f1",
-        "mcc": "mcc",
-        "pearson_and_spearman": "spearman",
-    }.get,
+METRICS_OF_PLUGIN = {
+    "acc": "accuracy",
+    "acc_and_f1": "weighted_f1",
+    "mcc": "mcc",
+    "pearson_and_spearman": "spearman",
 }
 NEEDLESS = {  # the plugin's keys without a counterpart -> what is done instead
     "data.file_format": "the file's name tells its format",
@@ -103,49 +98,47 @@ NEEDLESS = {  # the plugin's keys without a counterpart -> what is done instead
     "trainer.gpu_batch_size_limit": "a batch is one optimizer step",
     "trainer.clip_grads": "clip_norm: 0 is no clipping",
     "trainer.use_gpu": "CUDA_VISIBLE_DEVICES= before the command hides it",
-    "trainer.disable_tqdm": "there are bars at a terminal only; TQDM_DISABLE=1 before the command hides them",
+    "trainer.disable_tqdm": "only a terminal shows bars; TQDM_DISABLE=1 hides them there, too",
     "trainer.log_level": "there is one line an epoch",
     "ckpt": "the chosen epoch's model is kept with every run",
     "stats": "the tracker gets every step",
     "wrts": "tracker: tensorboard writes below the run's folder",
-    "distill": "a student is a run of its own, python -m lib train: see notebooks/params/distillation/README.md",
+    "distill": "a student is a run, python -m lib train: notebooks/params/distillation/README.md",
 }
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML 1.2 scalars (1e-5 is a number; yes, no, on and off are words), and no key twice."""
 
 
 NUMBER = re.compile(
     r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$|[-+]?\.(inf|Inf|INF)$|\.(nan|NaN|NAN)$"
 )
 TRUTH = re.compile("(true|True|TRUE|false|False|FALSE)$")
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in found if not tag.endswith((":bool", ":float"))]
-    for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+TEXT_TAGS = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge")
+
+
+class StrictLoader(yaml.SafeLoader):
+    """YAML 1.2 scalars (1e-5 is a number; yes, no, on and off are words), and no key twice."""
+
+
+StrictLoader.yaml_implicit_resolvers = {
+    first: [item for item in resolvers if not item[0].endswith((":bool", ":float"))]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-_Loader.add_implicit_resolver("tag:yaml.org,2002:float", NUMBER, list("-+.0123456789"))
-_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", TRUTH, list("tTfF"))
-
-
-NAMES = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge")
+StrictLoader.add_implicit_resolver("tag:yaml.org,2002:float", NUMBER, list("-+.0123456789"))
+StrictLoader.add_implicit_resolver("tag:yaml.org,2002:bool", TRUTH, list("tTfF"))
 
 
 def _mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict:
     lines: dict[str, int] = {}
     for key, _ in node.value:
-        if not isinstance(key, yaml.ScalarNode) or key.tag not in NAMES:
+        if not isinstance(key, yaml.ScalarNode) or key.tag not in TEXT_TAGS:
             raise yaml.MarkedYAMLError(problem="a name is a word", problem_mark=key.start_mark)
         if key.value in lines:
-            raise yaml.MarkedYAMLError(
-                problem=f"{key.value} is there already, in line {lines[key.value]}",
-                problem_mark=key.start_mark,
-            )
+            problem = f"{key.value} is there already, in line {lines[key.value]}"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
         lines[key.value] = key.start_mark.line + 1
     return loader.construct_mapping(node, deep=True)
 
 
-_Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
+StrictLoader.add_constructor("tag:yaml.org,2002:map", _mapping)
 
 
 def read_value(name: str, text: str):
@@ -154,7 +147,7 @@ def read_value(name: str, text: str):
     if text and not any(char.isalnum() or char in "[]{}\"'" for char in text):
         return text
     try:
-        return yaml.load(text, _Loader)
+        return yaml.load(text, StrictLoader)
     except (yaml.YAMLError, ValueError, RecursionError):
         raise InputError(f"{name}: {text!r} is not YAML; a list is written [1, 2]") from None
 
@@ -164,14 +157,12 @@ def read_yaml(path: Path) -> dict:
     if not path.is_file():
         raise InputError(f"There is no file {path}")
     try:
-        values = yaml.load(path.read_text(encoding="utf-8"), _Loader) or {}
+        values = yaml.load(path.read_text(encoding="utf-8"), StrictLoader) or {}
     except UnicodeDecodeError:
         raise InputError(f"{path.name} is not UTF-8") from None
     except yaml.YAMLError as error:
-        mark, problem = (
-            getattr(error, "problem_mark", None),
-            getattr(error, "problem", None) or str(error),
-        )
+        mark = getattr(error, "problem_mark", None)
+        problem = getattr(error, "problem", None) or str(error)
         if "\\t" in problem:
             problem = "a tab; indent with spaces"
         line = f", line {mark.line + 1}" if mark else ""
@@ -198,12 +189,43 @@ def flatten(values: dict) -> dict:
     """`section.name` for the names inside sections."""
     flat = {}
     for name, value in values.items():
-        flat |= (
-            {f"{name}.{k}": v for k, v in value.items()}
-            if isinstance(value, dict)
-            else {name: value}
-        )
+        if isinstance(value, dict):
+            flat |= {f"{name}.{inner}": item for inner, item in value.items()}
+        else:
+            flat[name] = value
     return flat
+
+
+def from_plugin(key: str, value, where: str) -> tuple[str, object] | None:
+    """The name and value that a key of the older plugin has here; None for a key of no plugin.
+    Raises InputError."""
+    if key == "trainer.clip_grads" and value is False:
+        return "clip_norm", 0.0
+    if key not in RENAMED:
+        return None
+    name, given = RENAMED[key], value
+    if key == "data.header":  # null is the plugin's way to say none, false is ours
+        value = given is not None and given is not False
+    if key == "module.metric":
+        value = METRICS_OF_PLUGIN.get(str(given))
+        if value is None:
+            raise InputError(f"{where}: {key} = {given!r} has no counterpart")
+    print(f"{where}: {key} is {name} here", flush=True)
+    return name, value
+
+
+def check_name(key: str, allowed: dict, where: str) -> None:
+    """Raises InputError, which proposes a name, unless `key` is a parameter of `allowed`, alone
+    or in its section."""
+    section, _, name = key.rpartition(".")
+    if name in allowed and (not section or name in SECTIONS.get(section, ())):
+        return
+    choices = list(allowed)
+    if section:
+        choices = [f"{part}.{inner}" for part, names in SECTIONS.items() for inner in names]
+    same_name = [full for full in choices if full.endswith(f".{name}")]
+    proposal = nearest(key, same_name or choices)
+    raise InputError(f"{where}: unknown parameter {key!r}.{proposal}")
 
 
 def to_parameters(values: dict, allowed: dict, where: str) -> dict:
@@ -211,32 +233,21 @@ def to_parameters(values: dict, allowed: dict, where: str) -> dict:
 
     None stands for a parameter's way to say none: an empty text or list, or zero.
     """
-    found = {}
+    parameters = {}
     for key, value in flatten(values).items():
         section, _, name = key.rpartition(".")
-        if key == "trainer.clip_grads" and value is False:
-            name, value = "clip_norm", 0.0
-        elif key in RENAMED:
-            name, change = RENAMED[key], VALUES.get(key)
-            new = change(value) if change else value
-            if change and new is None:
-                raise InputError(f"{where}: {key} = {value!r} has no counterpart")
-            print(f"{where}: {key} is {name} here", flush=True)
-            value = new
-        elif needless := NEEDLESS.get(key) or NEEDLESS.get(section):
+        renamed = from_plugin(key, value, where)
+        needless = NEEDLESS.get(key) or NEEDLESS.get(section)
+        if renamed:
+            name, value = renamed
+        elif needless:
             print(f"{where}: {key} is not needed: {needless}", flush=True)
             continue
-        elif name not in allowed or (section and name not in SECTIONS.get(section, ())):
-            known = (
-                [f"{part}.{n}" for part, names in SECTIONS.items() for n in names]
-                if section
-                else list(allowed)
-            )
-            same = [full for full in known if full.endswith(f".{name}")]
-            raise InputError(f"{where}: unknown parameter {key!r}.{nearest(key, same or known)}")
+        else:
+            check_name(key, allowed, where)
         if value is None and allowed[name] is not None:
             value = type(allowed[name])()
-        if name in found:
+        if name in parameters:
             raise InputError(f"{where}: {name} is there twice, the second time as {key}")
-        found[name] = value
-    return found
+        parameters[name] = value
+    return parameters

@@ -1,6 +1,7 @@
 """Whether a published page says what its predictions say: every table, finding, history and
 figure by name."""
 
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -9,12 +10,28 @@ import pandas as pd
 
 from lib.analysis.audit import AUDITS
 from lib.analysis.predictions import Predictions
-from lib.analysis.tables import run_scores
+from lib.analysis.scores import run_scores
 from lib.errors import InputError, lookup
 from lib.publish.page import FINDINGS, SPEC, TABLES, compute, markdown, to_csv
 from lib.runs.baselines import BASELINES
 from lib.runs.config import RunConfig
-from lib.runs.store import corpus_of, tokens_of
+from lib.runs.files import read_json
+from lib.runs.keys import corpus_of, tokens_of
+
+
+@dataclasses.dataclass
+class Check:
+    """What was compared: how many cells, sentences and figures, which of them differ, and what
+    could not be compared on this machine."""
+
+    compared: int = 0
+    differences: list[str] = dataclasses.field(default_factory=list)
+    unchecked: list[str] = dataclasses.field(default_factory=list)
+
+    def add(self, other: "Check") -> None:
+        self.compared += other.compared
+        self.differences += other.differences
+        self.unchecked += other.unchecked
 
 
 def verify(folder: Path) -> tuple[int, list[str], list[str]]:
@@ -32,158 +49,181 @@ def verify(folder: Path) -> tuple[int, list[str], list[str]]:
             )
     page = (folder / "README.md").read_text(encoding="utf-8")
     predictions = Predictions.read(folder / "predictions.parquet")
-    compared, wrong, left = 0, [], []
-    checked = set()
-    for kind, name, function, arguments, body in SPEC.findall(page):
-        arguments = json.loads(arguments)
-        checked.add(body)
+    total = Check()
+    bodies = []
+    for spec in SPEC.findall(page):
+        kind, *_, body = spec
+        bodies.append(body)
         if kind == "finding":
-            compared += 1
-            expected = compute(
-                lookup(FINDINGS, function, f"finding on {folder}"), predictions, arguments
-            )
-            if body.strip() != expected.strip():
-                wrong.append(
-                    f"finding {function}: the page says {body.strip()!r}, the predictions say {expected!r}"
-                )
-            continue
-        if kind == "measured":
-            left.append(f"{name}: measured on the machine that made the page")
-            continue
-        if kind == "audit":
-            try:
-                config = RunConfig(**arguments)
-                table = lookup(AUDITS, function, f"audit on {folder}")(
-                    corpus_of(config), tokens_of(config)
-                )
-            except InputError as error:
-                left.append(f"{name}: {error}")
-                continue
+            total.add(check_finding(spec, folder, predictions))
         else:
-            table = compute(lookup(TABLES, function, f"table on {folder}"), predictions, arguments)
-        count, differing = compare(name, markdown(table), body)
-        compared, wrong = compared + count, wrong + differing
-        if table.attrs.get("note", "") not in page:
-            wrong.append(
-                f"table {name}: the note on its tests differs; the predictions say {table.attrs['note']!r}"
-            )
-        file = folder / f"{name}.csv"
-        if not file.is_file() or file.read_text(encoding="utf-8") != to_csv(table):
-            wrong.append(f"{file.name} is missing or differs from what the predictions say")
+            total.add(check_table(spec, folder, page, predictions))
     for block in re.findall(r"(?:^\|.*\n)+", page, flags=re.M):
-        if not any(block.strip() in body for body in checked):
-            wrong.append(f"a table without its computation, beginning {block.splitlines()[0]!r}")
-    for check in (_runs, _history, _figures):
-        count, differing, unchecked = check(folder, page, predictions)
-        compared, wrong, left = compared + count, wrong + differing, left + unchecked
-    return compared, wrong, left
+        if not any(block.strip() in body for body in bodies):
+            first = block.splitlines()[0]
+            total.differences.append(f"a table without its computation, beginning {first!r}")
+    total.add(check_runs(folder, predictions))
+    total.add(check_history(folder, predictions))
+    total.add(check_figures(folder, page, predictions))
+    return total.compared, total.differences, total.unchecked
 
 
-def _runs(folder: Path, page: str, p: Predictions) -> tuple[int, list[str], list[str]]:
+def check_finding(spec: tuple, folder: Path, predictions: Predictions) -> Check:
+    """A sentence is what its function says of the predictions."""
+    _, _, name, arguments, body = spec
+    function = lookup(FINDINGS, name, f"finding on {folder}")
+    expected = compute(function, predictions, json.loads(arguments))
+    if body.strip() == expected.strip():
+        return Check(1)
+    says = f"the page says {body.strip()!r}, the predictions say {expected!r}"
+    return Check(1, [f"finding {name}: {says}"])
+
+
+def check_table(spec: tuple, folder: Path, page: str, predictions: Predictions) -> Check:
+    """A table, on the page and as CSV, is what its function makes of the predictions, or of the
+    data."""
+    kind, name, function, arguments, body = spec
+    if kind == "measured":
+        return Check(unchecked=[f"{name}: measured on the machine that made the page"])
+    values = json.loads(arguments)
+    if kind == "audit":
+        audit = lookup(AUDITS, function, f"audit on {folder}")
+        try:
+            config = RunConfig(**values)
+            table = audit(corpus_of(config), tokens_of(config))
+        except InputError as error:
+            return Check(unchecked=[f"{name}: {error}"])
+    else:
+        table = compute(lookup(TABLES, function, f"table on {folder}"), predictions, values)
+    check = Check(*compare(name, markdown(table), body))
+    note = table.attrs.get("note", "")
+    if note not in page:
+        says = f"the predictions say {note!r}"
+        check.differences.append(f"table {name}: the note on its tests differs; {says}")
+    file = folder / f"{name}.csv"
+    if not file.is_file() or file.read_text(encoding="utf-8") != to_csv(table):
+        check.differences.append(f"{file.name} is missing or differs from what the predictions say")
+    return check
+
+
+def check_runs(folder: Path, predictions: Predictions) -> Check:
     """The runs that the environment names are those with predictions."""
-    path, have = folder / "environment.json", set(p.runs)
+    path = folder / "environment.json"
     if not path.is_file():
-        return 0, ["environment.json is missing"], []
-    named = set(json.loads(path.read_text(encoding="utf-8"))["run_seconds"])
-    wrong = [
-        f"run {key} of environment.json is missing from predictions.parquet"
-        for key in sorted(named - have)
-    ]
-    wrong += [
-        f"run {key} of predictions.parquet is missing from environment.json"
-        for key in sorted(have - named)
-    ]
-    return len(named), wrong, []
+        return Check(0, ["environment.json is missing"])
+    timed = set(read_json(path)["run_seconds"])
+    predicted = set(predictions.runs)
+    check = Check(len(timed))
+    for key in sorted(timed - predicted):
+        check.differences.append(
+            f"run {key} of environment.json is missing from predictions.parquet"
+        )
+    for key in sorted(predicted - timed):
+        check.differences.append(
+            f"run {key} of predictions.parquet is missing from environment.json"
+        )
+    return check
 
 
-def _history(folder: Path, page: str, p: Predictions) -> tuple[int, list[str], list[str]]:
+def check_history(folder: Path, predictions: Predictions) -> Check:
     """Every run has its epochs in history.csv, with the dev scores that its predictions give."""
-    epochs = {
+    last_epochs = {
         key: run["last_epoch"]
-        for key, run in p.runs.items()
+        for key, run in predictions.runs.items()
         if run["config"]["backbone"] not in BASELINES
     }
     path = folder / "history.csv"
     if not path.is_file():
-        return 0, ["history.csv is missing"] if any(epochs.values()) else [], []
+        return Check(0, ["history.csv is missing"] if any(last_epochs.values()) else [])
     table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    found = table.groupby("run")["epoch"].agg(list)
-    wrong = [
-        f"history.csv has a run {key} that is missing from predictions.parquet"
-        for key in sorted(set(found.index) - set(epochs))
-    ]
-    for key, last in epochs.items():
-        if [int(epoch) for epoch in found.get(key, [])][:last] != list(range(1, last + 1)):
-            wrong.append(f"history.csv: run {key} has not one row for each of its {last} epochs")
-    rows = {(row["run"], int(row["epoch"])): row for row in table.to_dict("records")}
-    untold = ["dev_loss"] * (
-        p.task == "multilabel"
-    )  # of all labels, where the predictions keep the top ones
-    compared, scores = 0, [name for name in table if name.startswith("dev_") and name not in untold]
-    for key, epoch, group in p.single("dev"):
+    epochs = table.groupby("run")["epoch"].agg(list)
+    check = Check()
+    for key in sorted(set(epochs.index) - set(last_epochs)):
+        check.differences.append(
+            f"history.csv has a run {key} that is missing from predictions.parquet"
+        )
+    for key, last in last_epochs.items():
+        if [int(epoch) for epoch in epochs.get(key, [])][:last] != list(range(1, last + 1)):
+            check.differences.append(
+                f"history.csv: run {key} has not one row for each of its {last} epochs"
+            )
+    check.add(check_dev_scores(table, predictions))
+    return check
+
+
+def check_dev_scores(history: pd.DataFrame, predictions: Predictions) -> Check:
+    """The dev scores of a history are those of the predictions."""
+    scores = [name for name in history if name.startswith("dev_")]
+    if predictions.task == "multilabel" and "dev_loss" in scores:
+        scores.remove("dev_loss")  # of all labels; the predictions keep the highest
+    rows = {(row["run"], int(row["epoch"])): row for row in history.to_dict("records")}
+    check = Check()
+    for key, epoch, group in predictions.single("dev"):
         row = rows.get((key, epoch), {})
-        expected = run_scores(p, group).iloc[0]
+        expected = run_scores(predictions, group).iloc[0]
         for name in scores:
             value = expected.get(name.removeprefix("dev_"))
-            if row.get(name) and value is not None:
-                compared += 1
-                if row[name] != f"{value:.6f}":
-                    where = f"history.csv, run {key}, epoch {epoch}, column {name}"
-                    wrong.append(
-                        f"{where}: the file says {row[name]}, the predictions say {value:.6f}"
-                    )
-    return compared, wrong, []
+            if not row.get(name) or value is None:
+                continue
+            check.compared += 1
+            if row[name] != f"{value:.6f}":
+                place = f"history.csv, run {key}, epoch {epoch}, column {name}"
+                says = f"the file says {row[name]}, the predictions say {value:.6f}"
+                check.differences.append(f"{place}: {says}")
+    return check
 
 
-def _figures(folder: Path, page: str, p: Predictions) -> tuple[int, list[str], list[str]]:
+def check_figures(folder: Path, page: str, predictions: Predictions) -> Check:
     """Every figure carries its own name and keys of the page's runs."""
     from PIL import Image, UnidentifiedImageError
 
-    wrong, left, names = [], [], re.findall(r"!\[[^\]]*\]\(([^)/]+)\.png\)", page)
-    for name in names:
+    check, without_keys = Check(), []
+    for name in re.findall(r"!\[[^\]]*\]\(([^)/]+)\.png\)", page):
+        check.compared += 1
         try:
             with Image.open(folder / f"{name}.png") as picture:
-                about = getattr(picture, "text", {})
-        except (OSError, UnidentifiedImageError) as error:
-            wrong.append(
-                f"figure {name} {'is missing' if isinstance(error, FileNotFoundError) else 'is no picture'}"
-            )
+                metadata = getattr(picture, "text", {})
+        except FileNotFoundError:
+            check.differences.append(f"figure {name} is missing")
             continue
-        if "Runs" not in about:
-            left.append(name)
+        except (OSError, UnidentifiedImageError):
+            check.differences.append(f"figure {name} is no picture")
             continue
-        if about.get("Title") != name:
-            wrong.append(f"figure {name} is another figure, {about.get('Title')}")
-        if other := [key for key in about["Runs"].split() if key not in p.runs]:
-            wrong.append(f"figure {name} shows runs that are not this page's: {', '.join(other)}")
-    unchecked = (
-        [f"figures without keys of runs, from before they had any: {', '.join(left)}"]
-        if left
-        else []
-    )
-    return len(names) - len(left), wrong, unchecked
+        if "Runs" not in metadata:
+            check.compared -= 1
+            without_keys.append(name)
+            continue
+        title = metadata.get("Title")
+        if title != name:
+            check.differences.append(f"figure {name} is another figure, {title}")
+        others = [key for key in metadata["Runs"].split() if key not in predictions.runs]
+        if others:
+            keys = ", ".join(others)
+            check.differences.append(f"figure {name} shows runs that are not this page's: {keys}")
+    if without_keys:
+        check.unchecked.append(
+            f"figures without keys of runs, from before they had any: {', '.join(without_keys)}"
+        )
+    return check
+
+
+def cells_of(text: str) -> list[list[str]]:
+    """The cells of a Markdown table, row by row."""
+    rows = [line for line in text.splitlines() if line[:1] == "|"]
+    return [[item.strip() for item in row[2:-2].split(" | ")] for row in rows]
 
 
 def compare(name: str, expected: str, found: str) -> tuple[int, list[str]]:
     """How many cells two Markdown tables have, and where what a page has differs from what is
     expected."""
-
-    def cells(text):
-        return [
-            [c.strip() for c in line[2:-2].split(" | ")]
-            for line in text.splitlines()
-            if line[:1] == "|"
-        ]
-
-    want, have = cells(expected), cells(found)
-    if len(want) != len(have) or any(len(a) != len(b) for a, b in zip(want, have, strict=False)):
-        return 0, [
-            f"table {name}: the page has another number of rows or columns than the predictions give"
-        ]
-    wrong = [
-        f"table {name}, row {row[0]}, column {column}: the page says {b}, the predictions say {a}"
-        for row, other in zip(want, have, strict=True)
-        for column, a, b in zip(want[0], row, other, strict=True)
-        if a != b
-    ]
-    return sum(map(len, want)), wrong
+    wanted, shown = cells_of(expected), cells_of(found)
+    if [len(row) for row in wanted] != [len(row) for row in shown]:
+        other = "another number of rows or columns than the predictions give"
+        return 0, [f"table {name}: the page has {other}"]
+    differences = []
+    for wanted_row, shown_row in zip(wanted, shown, strict=True):
+        for column, want, show in zip(wanted[0], wanted_row, shown_row, strict=True):
+            if want != show:
+                place = f"table {name}, row {wanted_row[0]}, column {column}"
+                differences.append(f"{place}: the page says {show}, the predictions say {want}")
+    return sum(map(len, wanted)), differences

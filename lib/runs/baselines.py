@@ -1,91 +1,141 @@
-"""What a study is compared with: the majority class, a linear model over TF-IDF, and the ceiling
-that label noise sets.
+"""What a study is compared with: the majority class, linear models over TF-IDF, and ceilings.
 
-Each maps a corpus to scores, shaped like logits (rows, num_labels), for dev and test; train is all
-it learns from.
+Each baseline maps a corpus to scores, shaped like logits (rows, num_labels), for dev and test;
+train is all it learns from.
 """
 
 import numpy as np
+import pandas as pd
 
 from lib.data import Corpus, Split
 from lib.errors import InputError
+from lib.evaluation import LARGEST, num_kept
+from lib.metrics import label_counts, top_k
+from lib.runs.frames import to_frame
+
+SCORED = ("dev", "test")  # splits
 
 
 def majority(corpus: Corpus) -> dict[str, np.ndarray]:
     """Every document gets train's most frequent class, or the most frequent labels in order."""
-    labels = corpus.train.labels[corpus.train.labels >= 0]
-    share = np.bincount(labels, minlength=corpus.num_labels) / len(corpus.train)
-    return {name: np.tile(share.astype(np.float32), (len(getattr(corpus, name)), 1)) for name in ("dev", "test")}
+    counts = label_counts(corpus.train.labels, corpus.num_labels)
+    shares = (counts / len(corpus.train)).astype(np.float32)
+    return {name: np.tile(shares, (len(getattr(corpus, name)), 1)) for name in SCORED}
 
 
 def tfidf_linear(corpus: Corpus) -> dict[str, np.ndarray]:
-    """TF-IDF of words and word pairs, sublinear counts, and linear support vector machines (one
-    against the rest)."""
+    """TF-IDF of words and word pairs, and linear support vector machines, one against the rest."""
     from sklearn.feature_extraction.text import TfidfVectorizer
+
+    least_documents = 2 if corpus.multilabel else 1
+    vectorizer = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=least_documents)
+    train = vectorizer.fit_transform(corpus.train.whole_texts)
+    features = {n: vectorizer.transform(getattr(corpus, n).whole_texts) for n in SCORED}
+    if corpus.multilabel:
+        return _one_label_at_a_time(corpus, train, features)
+    return _one_class_a_document(corpus, train, features)
+
+
+def _one_label_at_a_time(corpus: Corpus, train, features: dict) -> dict[str, np.ndarray]:
+    """Scores of one model a label, so that no matrix of all labels' weights is ever held."""
     from sklearn.svm import LinearSVC
 
-    counter = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=2 if corpus.multilabel else 1)
-    train = counter.fit_transform(corpus.train.whole_texts)
-    parts = {name: counter.transform(getattr(corpus, name).whole_texts) for name in ("dev", "test")}
-    if corpus.multilabel:  # a label at a time, so that no matrix of all labels' weights is ever held
-        scores = {name: np.zeros((part.shape[0], corpus.num_labels), np.float32) for name, part in parts.items()}
-        for label in range(corpus.num_labels):
-            with_label = (corpus.train.labels == label).any(1)
-            if with_label.all():
-                continue
-            model = LinearSVC(random_state=0).fit(train, with_label)
-            for name, part in parts.items():
-                scores[name][:, label] = model.decision_function(part)
-        return scores
+    scores = {
+        name: np.zeros((part.shape[0], corpus.num_labels), np.float32)
+        for name, part in features.items()
+    }
+    for label in range(corpus.num_labels):
+        has_label = (corpus.train.labels == label).any(1)
+        if has_label.all():
+            continue
+        model = LinearSVC(random_state=0).fit(train, has_label)
+        for name, part in features.items():
+            scores[name][:, label] = model.decision_function(part)
+    return scores
+
+
+def _one_class_a_document(corpus: Corpus, train, features: dict) -> dict[str, np.ndarray]:
+    from sklearn.svm import LinearSVC
+
     model = LinearSVC(random_state=0).fit(train, corpus.train.labels)
     scores = {}
-    for name, part in parts.items():
-        found = model.decision_function(part)
-        if found.ndim == 1:  # two classes: the decision is that for the second
-            found = np.stack([-found, found], axis=1)
-        scores[name] = np.full((len(found), corpus.num_labels), -65504.0)  # a class that train lacks is never predicted
-        scores[name][:, model.classes_] = found
+    for name, part in features.items():
+        decisions = model.decision_function(part)
+        if decisions.ndim == 1:  # two classes: the decision is that for the second
+            decisions = np.stack([-decisions, decisions], axis=1)
+        # a class that train lacks is never predicted
+        scores[name] = np.full((len(decisions), corpus.num_labels), -LARGEST)
+        scores[name][:, model.classes_] = decisions
     return scores
 
 
 def noise_ceiling(corpus: Corpus) -> dict[str, np.ndarray]:
     """The true labels, where a generator knows them: what is left to lose is its label noise."""
 
-    def one_hot(split: Split):
+    def one_hot(split: Split) -> np.ndarray:
         if split.true_labels is None:
-            raise InputError(f"The corpus {corpus.name} has no known label noise, so no known ceiling")
+            raise InputError(
+                f"The corpus {corpus.name} has no known label noise, so no known ceiling"
+            )
         return np.eye(corpus.num_labels)[split.true_labels]
 
-    return {name: one_hot(getattr(corpus, name)) for name in ("dev", "test")}
+    return {name: one_hot(getattr(corpus, name)) for name in SCORED}
 
 
 def train_mean(corpus: Corpus) -> dict[str, np.ndarray]:
     """Every document gets the mean of train's numbers."""
-    _numbers_only(corpus)
-    return {n: np.full((len(getattr(corpus, n)), 1), corpus.train.labels.mean(), np.float32) for n in ("dev", "test")}
+    _check_regression(corpus)
+    mean = corpus.train.labels.mean()
+    return {name: np.full((len(getattr(corpus, name)), 1), mean, np.float32) for name in SCORED}
 
 
 def tfidf_ridge(corpus: Corpus) -> dict[str, np.ndarray]:
-    """The same TF-IDF, and ridge regression whose penalty five-fold cross-validation on train
-    chooses."""
+    """The same TF-IDF, and ridge regression; cross-validation on train chooses its penalty."""
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import Ridge
     from sklearn.model_selection import GridSearchCV
 
-    _numbers_only(corpus)
-    counter = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
-    train = counter.fit_transform(corpus.train.whole_texts)
-    search = GridSearchCV(Ridge(solver="sag", random_state=0), {"alpha": [0.1, 0.3, 1.0, 3.0, 10.0]}, cv=5)
+    _check_regression(corpus)
+    vectorizer = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
+    train = vectorizer.fit_transform(corpus.train.whole_texts)
+    penalties = {"alpha": [0.1, 0.3, 1.0, 3.0, 10.0]}
+    search = GridSearchCV(Ridge(solver="sag", random_state=0), penalties, cv=5)
     model = search.fit(train, corpus.train.labels)
-    parts = {name: counter.transform(getattr(corpus, name).whole_texts) for name in ("dev", "test")}
-    return {name: model.predict(part)[:, None].astype(np.float32) for name, part in parts.items()}
+    scores = {}
+    for name in SCORED:
+        predicted = model.predict(vectorizer.transform(getattr(corpus, name).whole_texts))
+        scores[name] = predicted[:, None].astype(np.float32)
+    return scores
 
 
-def _numbers_only(corpus: Corpus) -> None:
+def _check_regression(corpus: Corpus) -> None:
     if corpus.task != "regression":
-        raise InputError(f"The corpus {corpus.name} has classes; train_mean and tfidf_ridge are for real numbers")
+        raise InputError(
+            f"The corpus {corpus.name} has classes; train_mean and tfidf_ridge are for real numbers"
+        )
 
 
+def baseline_predictions(name: str, corpus: Corpus) -> pd.DataFrame:
+    """A baseline's predictions on dev and test (see `lib.runs.frames.to_frame`)."""
+    scores_by_split = BASELINES[name](corpus)
+    frames = []
+    for split_name in SCORED:
+        scores = scores_by_split[split_name]
+        ranked = None
+        if corpus.multilabel:
+            ranked = top_k(scores, num_kept(corpus.num_labels))
+            scores = np.take_along_axis(scores, ranked, axis=1)
+        frames.append(to_frame(split_name, 1, getattr(corpus, split_name), scores, ranked))
+    return pd.concat(frames, ignore_index=True)
+
+
+BASELINES = {
+    "majority": majority,
+    "tfidf_linear": tfidf_linear,
+    "noise_ceiling": noise_ceiling,
+    "train_mean": train_mean,
+    "tfidf_ridge": tfidf_ridge,
+}
 NAMES = {  # on a page
     "tfidf_linear": "TF-IDF + linear SVM",
     "majority": "majority class",
@@ -93,7 +143,9 @@ NAMES = {  # on a page
     "train_mean": "mean of train",
     "tfidf_ridge": "TF-IDF + ridge regression",
 }
-BASELINES = {f.__name__: f for f in (majority, tfidf_linear, noise_ceiling, train_mean, tfidf_ridge)}
-NO_MODEL = ("majority", "noise_ceiling", "train_mean")  # references that no difference is tested against
-BY_TASK = {"classification": ("tfidf_linear", "majority"), "multilabel": ("tfidf_linear", "majority")}
-BY_TASK["regression"] = ("tfidf_ridge", "train_mean")
+NO_MODEL = ("majority", "noise_ceiling", "train_mean")  # no difference is tested against these
+BY_TASK = {
+    "classification": ("tfidf_linear", "majority"),
+    "multilabel": ("tfidf_linear", "majority"),
+    "regression": ("tfidf_ridge", "train_mean"),
+}

@@ -1,9 +1,6 @@
-"""Checkpoints: everything a run needs to go on, written in one piece and checked when read; no
-pickle."""
+"""Checkpoints: everything a run needs to go on, written whole and checked when read; no pickle."""
 
 import dataclasses
-import hashlib
-import json
 import os
 import re
 import shutil
@@ -16,115 +13,158 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from lib.errors import InputError
+from lib.runs.files import PART, file_digests, read_json, remove, sync, write_json
 from lib.training import Progress
 
-KEPT = 2  # checkpoints of a run: the newest, and the one before, should the newest be torn
-OFTEN = "an epoch or 5 minutes"
-BRIEF = 30.0  # seconds of training that the default does not write a checkpoint for
+NEWEST = 2  # checkpoints of a run that are kept: the last, and one more, should that be torn
+MINUTES = 5.0  # between checkpoints, unless something else is asked for
+OLD_DEFAULT = "an epoch or 5 minutes"
+OLD_WORDS = re.compile(r"(\d+(?:\.\d+)?) ?(epoch|step|minute)s?")
 
 
-class Due:
-    """Whether a checkpoint is due. `every`: so many epochs, steps or minutes (`2 epochs`, `100
-    steps`), `never`, or `an epoch or 5 minutes`, whichever is first, but not for an epoch of
-    seconds. Raises InputError."""
+@dataclasses.dataclass
+class CheckpointTimer:
+    """Whether a checkpoint is due: after so many minutes, or so many steps or epochs."""
 
-    def __init__(self, every: str):
-        found = re.fullmatch(r"(\d+(?:\.\d+)?) ?(epoch|step|minute)s?", every)
-        if not found and every not in (OFTEN, "never"):
-            wanted = f"'1 epoch', '100 steps', '10 minutes', 'never' or {OFTEN!r}"
-            raise InputError(f"checkpoint_every is {every!r}; it wants {wanted}")
-        self.every, self.count, self.unit = every, float(found[1]) if found else 0.0, found[2] if found else ""
-        self.last = time.monotonic()
+    minutes: float = 0.0  # 0: not by time
+    steps: int = 0  # 0: not by steps
+    epochs: int = 0  # 0: not by epochs
+    last: float = dataclasses.field(default_factory=lambda: time.monotonic())  # of the last one
 
-    def __call__(self, step: int, steps_per_epoch: int) -> bool:
-        seconds, epoch_ends = time.monotonic() - self.last, step % steps_per_epoch == 0
-        told = {
-            "step": lambda: step % max(1, round(self.count)) == 0,
-            "epoch": lambda: epoch_ends and step // steps_per_epoch % max(1, round(self.count)) == 0,
-            "minute": lambda: seconds >= 60 * self.count,
-            "": lambda: self.every == OFTEN and (seconds >= 300 or (epoch_ends and seconds >= BRIEF)),
-        }
-        return told[self.unit]()
+    @classmethod
+    def of(cls, every: float | str) -> "CheckpointTimer":
+        """From a number of minutes; 0 never writes a checkpoint.
+
+        The words of earlier versions are understood, and said to be old: `2 epochs`,
+        `100 steps`, `10 minutes`, `never` and `an epoch or 5 minutes`. Raises InputError.
+        """
+        minutes = _number(every)
+        if minutes is not None:
+            return cls(minutes=minutes)
+        words = OLD_WORDS.fullmatch(str(every))
+        if not words and every not in (OLD_DEFAULT, "never"):
+            raise InputError(f"checkpoint_every is {every!r}; it wants minutes, a number such as 5")
+        print(f"checkpoint_every: {every!r} is an old way to say it; it wants minutes", flush=True)
+        if every == OLD_DEFAULT:
+            return cls(minutes=MINUTES)
+        if every == "never":
+            return cls()
+        count, unit = float(words[1]), words[2]
+        if unit == "minute":
+            return cls(minutes=count)
+        number = max(1, round(count))
+        return cls(steps=number) if unit == "step" else cls(epochs=number)
+
+    def is_due(self, step: int, steps_per_epoch: int) -> bool:
+        if self.steps:
+            return step % self.steps == 0
+        if self.epochs:
+            return step % (steps_per_epoch * self.epochs) == 0
+        return self.minutes > 0 and time.monotonic() - self.last >= 60 * self.minutes
 
     def written(self) -> None:
         self.last = time.monotonic()
 
 
+def _number(every: float | str) -> float | None:
+    """A number of minutes that is not negative; None for anything else."""
+    try:
+        minutes = float(every)
+    except (TypeError, ValueError):
+        return None
+    return minutes if minutes >= 0 else None
+
+
 @dataclasses.dataclass
 class Record:
-    """What a run has found so far, beside its weights: a row of history an epoch, predictions,
-    and the best epoch's weights."""
+    """What a run has brought so far, beside its weights."""
 
-    history: list[dict] = dataclasses.field(default_factory=list)
-    parts: list[pd.DataFrame] = dataclasses.field(default_factory=list)  # predictions
-    chosen: int = 0  # epoch
-    best: float = float("-inf")  # score of the chosen epoch
-    weights: dict[str, torch.Tensor] = dataclasses.field(default_factory=dict)  # of the chosen epoch
+    history: list[dict] = dataclasses.field(default_factory=list)  # a row an epoch
+    predictions: list[pd.DataFrame] = dataclasses.field(default_factory=list)
+    chosen_epoch: int = 0  # 0: none yet
+    best_score: float = float("-inf")  # of the chosen epoch
+    best_weights: dict[str, torch.Tensor] = dataclasses.field(default_factory=dict)
     environment: dict = dataclasses.field(default_factory=dict)  # that computed all this
 
 
-KNOWN = ("history", "chosen", "best", "environment")
+@dataclasses.dataclass
+class TrainingState:
+    """What a checkpoint holds: weights, the optimizer's state, progress, and the record."""
+
+    model: dict[str, torch.Tensor]
+    optimizer: dict  # as the optimizer's `state_dict` has it
+    progress: Progress
+    record: Record
 
 
-def _flat(prefix: str, tensors: dict) -> dict[str, torch.Tensor]:
-    return {f"{prefix}.{name}": tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-
-
-def _digests(folder: Path) -> dict[str, str]:
-    digests = {}
-    for path in sorted(folder.iterdir()):
-        if path.name != "manifest.json":
-            with path.open("rb") as file:
-                digests[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
-    return digests
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def save_checkpoint(
-    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress, record: Record
-) -> None:
+def save_checkpoint(folder: Path, state: TrainingState) -> None:
     """Write a checkpoint to `folder`: it is there whole, or not at all."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    for stale in folder.parent.glob("*.part"):  # of a killed process; none that lives writes here, but for our name
-        if not _alive(stale):
-            shutil.rmtree(stale, ignore_errors=True)
-    part = folder.with_name(f"{folder.name}.{os.getpid()}.part")
-    shutil.rmtree(part, ignore_errors=True)
+    _remove_stale(folder.parent)
+    part = folder.with_name(f"{folder.name}.{os.getpid()}{PART}")
+    remove(part)
     part.mkdir()
-    tensors = _flat("model", model.state_dict())
-    if record.chosen < len(record.history) or progress.seconds:  # else the best weights are the model's
-        tensors |= _flat("best", record.weights)
-    for i, state in optimizer.state_dict()["state"].items():
-        tensors |= _flat(f"optimizer.{i}", state)
-    done = {"losses": progress.losses[: progress.step], "norms": progress.norms[: progress.step]}
-    tensors |= _flat("progress", done)  # the plan of who goes on from here may be longer
-    save_file(tensors, part / "state.safetensors")
-    if record.parts:
-        pd.concat(record.parts, ignore_index=True).to_parquet(part / "predictions.parquet", index=False)
-    about = {name: getattr(progress, name) for name in ("step", "seconds", "parts", "halved")}
-    about |= {name: getattr(record, name) for name in KNOWN}
-    (part / "progress.json").write_text(json.dumps(about))
-    (part / "manifest.json").write_text(json.dumps(_digests(part)))
+    save_file(_tensors(state), part / "state.safetensors")
+    predictions = state.record.predictions
+    if predictions:
+        table = pd.concat(predictions, ignore_index=True)
+        table.to_parquet(part / "predictions.parquet", index=False)
+    write_json(part / "progress.json", _numbers(state))
+    write_json(part / "manifest.json", file_digests(part, leave_out="manifest.json"))
     for path in [*part.iterdir(), part]:
-        _sync(path)
-    shutil.rmtree(folder, ignore_errors=True)
+        sync(path)
+    remove(folder)
     try:
         part.rename(folder)
     except OSError:  # another process with the same beginning was faster: its files are the same
         if not (folder / "manifest.json").exists():
             raise
         shutil.rmtree(part)
-    _sync(folder.parent)
+    sync(folder.parent)
 
 
-def _alive(part: Path) -> bool:
+def _tensors(state: TrainingState) -> dict[str, torch.Tensor]:
+    """All tensors of a checkpoint by name, on the CPU."""
+    progress = state.progress
+    record = state.record
+    tensors = {f"model.{name}": tensor for name, tensor in state.model.items()}
+    best_is_older = record.chosen_epoch < len(record.history) or progress.seconds
+    if best_is_older:  # else the best weights are the model's
+        tensors |= {f"best.{name}": tensor for name, tensor in record.best_weights.items()}
+    for number, moments in state.optimizer["state"].items():
+        for name, tensor in moments.items():
+            tensors[f"optimizer.{number}.{name}"] = tensor
+    # what is done so far: the plan of who goes on from here may be longer
+    tensors["progress.losses"] = progress.losses[: progress.step]
+    tensors["progress.norms"] = progress.norms[: progress.step]
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+
+
+def _numbers(state: TrainingState) -> dict:
+    """What is no tensor, under the names that checkpoints have had from the first on."""
+    progress = state.progress
+    record = state.record
+    return {
+        "step": progress.step,
+        "seconds": progress.seconds,
+        "parts": progress.pieces,
+        "halved": progress.halved,
+        "history": record.history,
+        "chosen": record.chosen_epoch,
+        "best": record.best_score,
+        "environment": record.environment,
+    }
+
+
+def _remove_stale(folder: Path) -> None:
+    """Remove what killed processes left half written."""
+    for part in folder.glob(f"*{PART}"):
+        if not _is_alive(part):
+            remove(part)
+
+
+def _is_alive(part: Path) -> bool:
+    """Whether the process that writes a part lives; its number ends the part's name."""
     try:
         os.kill(int(part.name.split(".")[-2]), 0)
         return True
@@ -134,50 +174,76 @@ def _alive(part: Path) -> bool:
         return True
 
 
-def save_newest(folder: Path, *state) -> None:
-    """Write a checkpoint named after its step below `folder`, and remove all but the last
-    `KEPT`."""
-    save_checkpoint(folder / f"step-{state[2].step:09d}", *state)
-    for old in sorted(folder.glob("step-?????????"))[:-KEPT]:
-        shutil.rmtree(old, ignore_errors=True)
+def save_newest(folder: Path, state: TrainingState) -> None:
+    """Write a checkpoint named after its step below `folder`; the oldest ones go."""
+    save_checkpoint(folder / f"step-{state.progress.step:09d}", state)
+    for old in steps_in(folder)[:-NEWEST]:
+        remove(old)
 
 
-def load_newest(places: dict[Path, int], model: nn.Module, optimizer: torch.optim.Optimizer):
-    """Of folders and their steps, put back the state of the whole checkpoint that came furthest:
-    (folder, progress, record), or None where none is whole."""
-    for folder in sorted(places, key=places.get, reverse=True):
-        if found := load_checkpoint(folder, model, optimizer):
-            return folder, *found
+def steps_in(folder: Path) -> list[Path]:
+    """The checkpoints of a run, the oldest first."""
+    return sorted(folder.glob("step-?????????"))
+
+
+def step_of(checkpoint: Path) -> int:
+    return int(checkpoint.name.removeprefix("step-"))
+
+
+def load_furthest(
+    steps_by_folder: dict[Path, int],
+) -> tuple[Path, TrainingState] | None:
+    """The whole checkpoint that came furthest, with its folder; None where none is whole."""
+    for folder in sorted(steps_by_folder, key=steps_by_folder.get, reverse=True):
+        state = load_checkpoint(folder)
+        if state is not None:
+            return folder, state
     return None
 
 
-def load_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[Progress, Record] | None:
-    """Put weights and optimizer state back; returns the rest, or None where the files are not
-    whole."""
+def is_whole(folder: Path) -> bool:
+    """Whether a checkpoint's files have the digests that it was written with."""
     try:
-        whole = json.loads((folder / "manifest.json").read_text()) == _digests(folder)
-    except FileNotFoundError:  # none, or another process that needed it no longer has just removed it
-        if not folder.exists():
-            return None
-        whole = False
+        return read_json(folder / "manifest.json") == file_digests(folder, "manifest.json")
     except (OSError, ValueError):
-        whole = False
-    if not whole:
-        print(f"The checkpoint {folder} is damaged and is left out", flush=True)
+        return False
+
+
+def load_checkpoint(folder: Path) -> TrainingState | None:
+    """A checkpoint, or None where there is none or its files are not whole, which is said."""
+    if not is_whole(folder):
+        if folder.exists():  # else another process has just removed it
+            print(f"The checkpoint {folder} is damaged and is left out", flush=True)
         return None
     groups: dict[str, dict] = {"model": {}, "best": {}, "optimizer": {}, "progress": {}}
     for name, tensor in load_file(folder / "state.safetensors").items():
-        kind, rest = name.split(".", 1)
+        kind, _, rest = name.partition(".")
         groups[kind][rest] = tensor
-    model.load_state_dict(groups["model"])
-    states: dict[int, dict] = {}
+    moments: dict[int, dict] = {}
     for name, tensor in groups["optimizer"].items():
-        i, field = name.split(".", 1)
-        states.setdefault(int(i), {})[field] = tensor
-    optimizer.load_state_dict(optimizer.state_dict() | {"state": states})
-    about = json.loads((folder / "progress.json").read_text())
-    record = Record(**{name: about.pop(name) for name in KNOWN})
-    record.weights = groups["best"] or (groups["model"] if record.chosen else {})
+        number, _, field = name.partition(".")
+        moments.setdefault(int(number), {})[field] = tensor
+    numbers = read_json(folder / "progress.json")
+    progress = Progress(
+        numbers["step"],
+        **groups["progress"],
+        seconds=numbers["seconds"],
+        pieces=numbers["parts"],
+        halved=numbers["halved"],
+    )
+    record = Record(
+        history=numbers["history"],
+        chosen_epoch=numbers["chosen"],
+        best_score=numbers["best"],
+        environment=numbers["environment"],
+    )
+    record.best_weights = groups["best"] or (groups["model"] if record.chosen_epoch else {})
     if (folder / "predictions.parquet").exists():
-        record.parts = [pd.read_parquet(folder / "predictions.parquet")]
-    return Progress(**about, **groups["progress"]), record
+        record.predictions = [pd.read_parquet(folder / "predictions.parquet")]
+    return TrainingState(groups["model"], {"state": moments}, progress, record)
+
+
+def restore(state: TrainingState, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """Put weights and the optimizer's state back."""
+    model.load_state_dict(state.model)
+    optimizer.load_state_dict(optimizer.state_dict() | state.optimizer)

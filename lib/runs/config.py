@@ -10,26 +10,47 @@ from lib.errors import explain
 from lib.metrics import INPUTS, metrics_of
 from lib.readers import PLAIN, Reading
 
-DATA_FIELDS = ("dataset", "text", "label", "train_rows", "dev_rows", "test_rows", "split_seed", "reading")
-
+DATA_FIELDS = (
+    "dataset",
+    "text",
+    "label",
+    "train_rows",
+    "dev_rows",
+    "test_rows",
+    "split_seed",
+    "reading",
+)
+SELECTORS = ("loss", "last", *dict.fromkeys(name for task in INPUTS for name in metrics_of(task)))
 
 Pairs = tuple[tuple[int, int], ...]
 
 
 class Distillation(BaseModel):
     """What a run learns from a finished one, its teacher, and how (see `lib.runs.distillation`).
-    Raises InputError."""
+
+    Raises InputError.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    teacher: str  # a finished run: its key or its folder, or a model's folder
-    student_layers: tuple[int, ...] | None = Field(None, min_length=1)  # the teacher's, from 0, that the student starts
-    # with, its embeddings and head, too; None: a new model of the run's backbone
-    temperature: float = Field(2.0, gt=0)  # of soft labels
-    weights: dict[Literal["soft", "hard", "hidden", "attentions"], float] = {"soft": 0.5, "hard": 0.5}  # of the losses
-    hidden_map: Pairs | None = Field(None, min_length=1)  # (student's, teacher's) hidden states; 0: the embeddings
-    attention_map: Pairs | None = Field(None, min_length=1)  # (student's, teacher's) layers, from 0
-    head_map: Pairs | None = Field(None, min_length=1)  # (student's, teacher's) attention heads, from 0; None: alike
+    # a finished run: its key or its folder, or a model's folder
+    teacher: str
+    # the teacher's layers, from 0, that the student starts with, its embeddings and head, too;
+    # None: a new model of the run's backbone
+    student_layers: tuple[int, ...] | None = Field(None, min_length=1)
+    # of soft labels
+    temperature: float = Field(2.0, gt=0)
+    # of the losses
+    weights: dict[Literal["soft", "hard", "hidden", "attentions"], float] = {
+        "soft": 0.5,
+        "hard": 0.5,
+    }
+    # (student's, teacher's) hidden states; 0: the embeddings
+    hidden_map: Pairs | None = Field(None, min_length=1)
+    # (student's, teacher's) layers, from 0
+    attention_map: Pairs | None = Field(None, min_length=1)
+    # (student's, teacher's) attention heads, from 0; None: alike
+    head_map: Pairs | None = Field(None, min_length=1)
     attention_loss: Literal["kl", "mse"] = "kl"
 
     def __init__(self, **values):
@@ -39,28 +60,30 @@ class Distillation(BaseModel):
             raise explain(error, type(self).model_fields) from None
 
     def __str__(self):
-        layers = "" if self.student_layers is None else f", layers {', '.join(map(str, self.student_layers))}"
-        return f"{' + '.join(self.weights)} of {Path(self.teacher).name[:16]}{layers}"
+        text = f"{' + '.join(self.weights)} of {Path(self.teacher).name[:16]}"
+        if self.student_layers is not None:
+            text += f", layers {', '.join(map(str, self.student_layers))}"
+        return text
 
     @field_validator("weights")
     @classmethod
-    def _weighs(cls, value):
+    def _some_are_positive(cls, value):
         if any(weight < 0 for weight in value.values()) or not any(value.values()):
             raise ValueError("weights are positive numbers, at least one")
         return {name: weight for name, weight in value.items() if weight}
 
 
 class RunConfig(BaseModel):
-    """Everything that a run's result depends on, but for the bytes of its data and backbone. Raises
-    InputError.
+    """Everything that a run's result depends on, but for the bytes of its data and backbone.
 
     A run's key counts the fields that differ from their defaults: a new field leaves old keys
-    alone, but whoever changes a default must raise `lib.training.VERSION`.
+    alone, but whoever changes a default must raise `lib.training.VERSION`. Raises InputError.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    dataset: str = "demo_news"  # a row of lib.data.DATASETS, a folder or a file
+    # Data
+    dataset: str = "demo_news"  # a row of lib.sources.DATASETS, a folder or a file
     text: str = "text"  # column
     label: str = "label"  # column
     train_rows: int | None = Field(None, ge=2)  # None: all
@@ -68,17 +91,19 @@ class RunConfig(BaseModel):
     test_rows: int | None = Field(None, ge=1)  # None: all
     split_seed: int = Field(0, ge=0)
     reading: Reading = PLAIN  # how files are read, and what their columns mean
-    backbone: str = EMBEDDED  # embedded, a folder, a Hub name; or a row of lib.runs.baselines.BASELINES
+    # Model
+    backbone: str = EMBEDDED  # embedded, a folder, a Hub name; or a row of BASELINES
     head: str = "native"  # native, or a row of lib.heads.HEADS
     dropout: float = Field(0.1, ge=0, lt=1)  # of the head; native heads have the backbone's
-    prior_bias: bool = False  # the output layer's bias starts at train's label shares, not near zero
-    freeze: Literal["backbone"] | None = None  # train the head alone, on documents that are embedded once
+    prior_bias: bool = False  # the output layer's bias starts at train's label shares
+    freeze: Literal["backbone"] | None = None  # train the head alone; documents are embedded once
     layers: int | None = Field(None, ge=1)  # of the backbone, from the bottom; None: all
     max_length: int = Field(128, ge=3)  # tokens
     truncation: Literal["head", "tail", "head_tail"] = "head"  # what a longer document keeps
+    # Training
     batch_size: int = Field(32, ge=1)  # documents per optimizer step
-    accumulation: int = Field(1, ge=1)  # pieces of a batch that are computed one after the other
-    batching: Literal["random", "grouped", "packed", "grouped_packed"] = "grouped"  # packed: without padding
+    accumulation: int = Field(1, ge=1)  # pieces of a batch, computed one after the other
+    batching: Literal["random", "grouped", "packed", "grouped_packed"] = "grouped"
     epochs: int = Field(3, ge=1)
     optimizer: str = "adamw"  # a row of lib.optim.OPTIMIZERS
     learning_rate: float = Field(1e-4, gt=0)  # peak
@@ -88,13 +113,12 @@ class RunConfig(BaseModel):
     clip_norm: float | None = Field(1.0, gt=0)  # None: no clipping
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto is resolved before the run is keyed
     seed: int = Field(1, ge=0)
-    class_weight: Literal["balanced"] | None = None  # classes count alike in the loss, however frequent
+    class_weight: Literal["balanced"] | None = None  # classes count alike, however frequent
     label_smoothing: float = Field(0.0, ge=0, lt=1)  # of a target, spread over all classes
     focal_gamma: float = Field(0.0, ge=0)  # exponent of the focal loss; 0: cross-entropy
-    select_by: Literal["loss", "last", *dict.fromkeys(name for task in INPUTS for name in metrics_of(task))] = (
-        "macro_f1"  # on dev, chooses the epoch; last: none is chosen
-    )
-    patience: int | None = Field(None, ge=1)  # stop after so many epochs without a better dev score; None: never
+    # on dev, chooses the epoch; last: none is chosen
+    select_by: Literal[*SELECTORS] = "macro_f1"
+    patience: int | None = Field(None, ge=1)  # epochs without a better dev score; None: any number
     stop_after: int | None = Field(None, ge=1)  # train so many epochs of the plan; None: all
     distil: Distillation | None = None  # None: the labels are the only teacher
     health: bool = False  # look at the embeddings after every epoch, and judge the run
@@ -111,4 +135,5 @@ class RunConfig(BaseModel):
 
     def baseline(self, name: str) -> "RunConfig":
         """The run of a row of `lib.runs.baselines.BASELINES` on the same data."""
-        return RunConfig(**{field: getattr(self, field) for field in DATA_FIELDS}, backbone=name)
+        data = {field: getattr(self, field) for field in DATA_FIELDS}
+        return RunConfig(**data, backbone=name)

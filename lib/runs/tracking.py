@@ -1,5 +1,7 @@
-"""Experiment trackers by name, through accelerate: they show what a run logs, while the run's
-own files hold it."""
+"""Experiment trackers by name, through accelerate.
+
+They show what a run logs, while the run's own files hold it.
+"""
 
 import importlib.util
 import json
@@ -13,76 +15,111 @@ from filelock import FileLock
 
 from lib.errors import InputError, lookup
 
-TRACKERS = {"tensorboard": "tensorboard", "none": None}  # with the package that each needs beside accelerate
-TRACKERS |= {"aim": "aim", "mlflow": "mlflow", "wandb": "wandb", "trackio": "trackio"}
+TRACKERS = {  # with the package that each needs beside accelerate
+    "tensorboard": "tensorboard",
+    "none": None,
+    "aim": "aim",
+    "mlflow": "mlflow",
+    "wandb": "wandb",
+    "trackio": "trackio",
+}
 PROJECT = "finetuning-notebooks"  # unless WANDB_PROJECT or MLFLOW_EXPERIMENT_NAME names another
-PLAIN = (bool, int, float, str)  # all that accelerate promises to store
+STORABLE = (bool, int, float, str)  # all that accelerate promises to store
 
 
 def check_tracker(name: str) -> None:
-    """Raises InputError where there is no such tracker, or its package is not installed; imports
-    nothing."""
+    """Raises InputError where there is no such tracker, or its package is not installed."""
     package = lookup(TRACKERS, name, "tracker")
-    for needed in ("accelerate", package) if package else ():
-        # a mere folder of that name in the working directory, such as wandb leaves, is found without an origin
+    if package is None:
+        return
+    for needed in ("accelerate", package):
+        # a mere folder of that name, such as wandb leaves, is found without an origin
         if getattr(importlib.util.find_spec(needed), "origin", None) is None:
-            told = f"The tracker {name} needs the package {needed}, which is not installed"
-            raise InputError(f"{told}: pip install {needed}, or go without (tracker: none).")
+            raise InputError(
+                f"The tracker {name} needs the package {needed}, which is not installed: "
+                f"pip install {needed}, or go without (tracker: none)."
+            )
+
+
+class Log:
+    """Logs to a tracker until it fails; then it warns once, and logs nothing more.
+
+    A curve with a hole would pass for a whole one, and a dead server costs its timeout each time.
+    """
+
+    def __init__(self, name: str, tracker, run: str):
+        self.name = name
+        self.tracker = tracker
+        self.run = run
+        self.failed = False
+
+    def attempt(self, action: Callable, *arguments) -> None:
+        try:
+            action(*arguments)
+        except Exception as error:
+            if not self.failed:
+                warnings.warn(
+                    f"The tracker {self.name} failed, and {self.run} is not tracked any further: "
+                    f"{type(error).__name__}: {error}",
+                    RuntimeWarning,
+                    stacklevel=3,
+                )
+            self.failed = True
+
+    def __call__(self, values: dict, step: int) -> None:
+        """Log numbers at a step; None is left out."""
+        if self.failed:
+            return
+        numbers = {key: float(value) for key, value in values.items() if value is not None}
+        if self.name == "mlflow":  # whose names have no @
+            numbers = {key.replace("@", "_at_"): value for key, value in numbers.items()}
+        self.attempt(self.tracker.log, numbers, step)
 
 
 @contextmanager
-def tracking(name: str, folder: Path, *, run: str, config: dict) -> Iterator[Callable[[dict, int], None]]:
-    """Open a tracker for the run kept in `folder`, yield log(values, step), and close it whatever
-    happens meanwhile.
+def tracking(
+    name: str, folder: Path, *, run: str, config: dict
+) -> Iterator[Callable[[dict, int], None]]:
+    """Open a tracker for the run kept in `folder`, yield log(values, step), and close it.
 
     Values are numbers, and None is left out; steps must not fall. TensorBoard's events go below
     `folder`; the others keep one database of all runs, in the store around it or where their own
-    environment variables say. Raises InputError where the tracker does not start. When it fails
-    later, there is one warning and the rest of the run is not tracked: a curve with a hole would
-    pass for a whole one, and a dead server costs its timeout at every step.
+    environment variables say. Raises InputError where the tracker does not start; when it fails
+    later, there is one warning, and the rest of the run is not tracked.
     """
     check_tracker(name)
     if name == "none":
         yield lambda values, step: None
         return
-    failed = False
-
-    def attempt(action: Callable, *values) -> None:
-        nonlocal failed
-        try:
-            action(*values)
-        except Exception as error:
-            if not failed:
-                told = f"The tracker {name} failed, and {run} is not tracked any further"
-                warnings.warn(f"{told}: {type(error).__name__}: {error}", RuntimeWarning, stacklevel=3)
-            failed = True
-
-    def log(values: dict, step: int) -> None:
-        if not failed:
-            known = {key: value for key, value in values.items() if value is not None}
-            mended = {key.replace("@", "_at_") if name == "mlflow" else key: float(known[key]) for key in known}
-            attempt(tracker.log, mended, step)
-
-    from accelerate import PartialState
-
     tracker, variables = _tracker(name, folder, run)
+    log = Log(name, tracker, run)
     with ExitStack() as stack:
         for key in variables.keys() - os.environ.keys():
             os.environ[key] = variables[key]
             stack.callback(os.environ.pop, key, None)
-        locks = folder.parent / "locks"
-        locks.mkdir(parents=True, exist_ok=True)
-        try:
-            with FileLock(locks / f"{name}.lock"):  # two processes that make one database at once break it
-                PartialState()  # which trackers ask who logs; cpu=True would join the processes of an MPI job
-                tracker.start()
-        except Exception as error:
-            told = f"The tracker {name} did not start; mend that, or go without (tracker: none)"
-            raise InputError(f"{told}: {type(error).__name__}: {error}") from error
-        stack.callback(attempt, tracker.finish)
-        plain = {k: v if isinstance(v, PLAIN) else json.dumps(v, default=str) for k, v in config.items()}
-        attempt(tracker.store_init_configuration, plain)
+        _start(name, tracker, folder.parent / "locks" / f"{name}.lock")
+        stack.callback(log.attempt, tracker.finish)
+        storable = {
+            key: value if isinstance(value, STORABLE) else json.dumps(value, default=str)
+            for key, value in config.items()
+        }
+        log.attempt(tracker.store_init_configuration, storable)
         yield log
+
+
+def _start(name: str, tracker, lock: Path) -> None:
+    from accelerate import PartialState
+
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(lock):  # two processes that make one database at once break it
+            PartialState()  # trackers ask it who logs; cpu=True would join an MPI job's processes
+            tracker.start()
+    except Exception as error:
+        raise InputError(
+            f"The tracker {name} did not start; mend that, or go without (tracker: none): "
+            f"{type(error).__name__}: {error}"
+        ) from error
 
 
 def _tracker(name: str, folder: Path, run: str) -> tuple:
@@ -98,10 +135,17 @@ def _tracker(name: str, folder: Path, run: str) -> tuple:
         quiet = {"system_tracking_interval": None, "capture_terminal_logs": False}
         return tracking.AimTracker(run, home, experiment=PROJECT, **quiet), {}
     if name == "mlflow":
-        variables = {"MLFLOW_TRACKING_URI": f"sqlite:///{home}/mlflow.db", "MLFLOW_DISABLE_TELEMETRY": "true"}
+        variables = {
+            "MLFLOW_TRACKING_URI": f"sqlite:///{home}/mlflow.db",
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+        }
         return tracking.MLflowTracker(PROJECT, run_name=run), variables
     if name == "wandb":
         project = os.environ.get("WANDB_PROJECT", PROJECT)
         return tracking.WandBTracker(project, name=run), {"WANDB_DIR": str(home.parent)}
-    quiet = {"embed": False, "auto_log_cpu": False, "auto_log_gpu": False}  # embed: a server in an open notebook
+    quiet = {
+        "embed": False,
+        "auto_log_cpu": False,
+        "auto_log_gpu": False,
+    }  # embed: a server in an open notebook
     return tracking.TrackioTracker(PROJECT, name=run, **quiet), {"TRACKIO_DIR": str(home)}

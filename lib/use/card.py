@@ -5,93 +5,110 @@ from pathlib import Path
 
 import yaml
 
-from lib.data import Corpus
+from lib.models import CLASSIFIER_FILE
 from lib.runs.config import RunConfig
+from lib.runs.files import read_json, write_text
+from lib.runs.store import Run
 
-USE = {
-    "native": """from transformers import pipeline
+PIPELINE = """from transformers import pipeline
 
 classify = pipeline("text-classification", model="path/to/this/folder")
-print(classify("A text like those it was trained on.", truncation=True))""",
-    "own": """from lib import load_run
+print(classify("A text like those it was trained on.", truncation=True))"""
+LOAD_RUN = """from lib import load_run
 
-print(load_run("path/to/the/run").predict(["A text like those it was trained on."]))""",
-}
+print(load_run("path/to/the/run").predict(["A text like those it was trained on."]))"""
+NAMED = 20  # labels that a card names
+PATHS = {"dataset": True, "reading": True, "backbone": True, "distil": {"teacher"}}  # or may be
 
-
-def write_card(folder: Path, config: RunConfig, corpus: Corpus, results: dict[str, dict]) -> None:
-    """Write `folder`/README.md, with the front matter that model hubs read. `results` are those
-    of `write_results`."""
-    test = {
-        name.removeprefix("test_"): value
-        for name, value in results["test"].items()
-        if name != "epoch"
-    }
-    rows, scores = test.pop("samples"), {k: round(v, 4) for k, v in test.items()}
-    chosen = [
-        name
-        for name in (config.select_by, "accuracy", "macro_f1", "micro_f1", "loss")
-        if name in scores
-    ]
-    head = {
-        "pipeline_tag": "text-classification",
-        "base_model": Path(config.backbone).name
-        if Path(config.backbone).exists()
-        else config.backbone,
-        "tags": ["text-classification", corpus.task],
-        "metrics": list(dict.fromkeys(chosen)),
-    }
-    hidden = {
-        "dataset": True,
-        "reading": True,
-        "backbone": True,
-        "distil": {"teacher"},
-    }  # may be paths
-    changed = config.model_dump(exclude_defaults=True, exclude=hidden)
-    names = ", ".join(corpus.label_names[:20]) + (
-        f" and {corpus.num_labels - 20} more" * (corpus.num_labels > 20)
-    )
-    what = (
-        f"predicts {names}, a number"
-        if corpus.task == "regression"
-        else f"has {corpus.num_labels} labels: {names}"
-    )
-    native = config.head == "native" and corpus.train.pairs is None
-    text = f"""---
-{yaml.safe_dump(head, sort_keys=False, allow_unicode=True).strip()}
+CARD = """---
+{head}
 ---
-# A text classifier fine-tuned from {head["base_model"]}
+# A text classifier fine-tuned from {base_model}
 
-It {what}. Task: {corpus.task}; head: {config.head}; texts longer than {config.max_length} tokens lose some
+It {what}. Task: {task}; head: {config.head}; texts longer than {config.max_length} tokens lose some
 (`truncation: {config.truncation}`).
 
 ## Data
 
-{corpus.source}: {len(corpus.train):,} train, {len(corpus.dev):,} dev and {rows:,} test rows, fingerprint
-`{corpus.fingerprint[:16]}`. Dev chose epoch {results["eval"]["epoch"]} of {config.epochs} by {config.select_by}.
+{source}: {train:,} train, {dev:,} dev and {test:,} test rows, fingerprint
+`{fingerprint}`. Dev chose epoch {epoch} of {config.epochs} by {config.select_by}.
 
 ## Scores on test, of this one run
 
 | metric | value |
 | --- | ---: |
-{chr(10).join(f"| {name} | {value} |" for name, value in scores.items())}
+{scores}
 
 One run has no interval: the page of its study compares seeds and references.
 
 ## Use
 
 ```python
-{USE["native" if native else "own"]}
+{use}
 ```
 
 ## Limits
 
-It was tested on texts of the same source only. Other sources, times and languages, and labels that are given by other
-rules, may score lower; nothing was done to find or mend unfairness towards groups of people. Licence: that of the
+It was tested on texts of the same source only. Other sources, times and languages, and labels \
+that are given by other
+rules, may score lower; nothing was done to find or mend unfairness towards groups of people. \
+Licence: that of the
 backbone and of the data it was trained on.
 
 ## Settings that differ from the defaults
 
 `{changed}`
 """
-    (folder / "README.md").write_text(text, encoding="utf-8")
+
+
+def write_card(run: Run) -> None:
+    """Write model/README.md in a finished run's folder, with the front matter that model hubs
+    read."""
+    write_text(run.folder / "model" / "README.md", card(run))
+
+
+def card(run: Run) -> str:
+    """The model card of a finished run, as Markdown."""
+    status, config = run.status, run.config
+    task = read_json(run.folder / "model" / CLASSIFIER_FILE).get("task", "classification")
+    scores = {name: round(value, 4) for name, value in status["test_scores"].items()}
+    data = status["data"]
+    base_model = config.backbone
+    if Path(base_model).exists():
+        base_model = Path(base_model).name
+    head = {
+        "pipeline_tag": "text-classification",
+        "base_model": base_model,
+        "tags": ["text-classification", task],
+        "metrics": headline_metrics(config, scores),
+    }
+    in_pipeline = config.head == "native" and config.reading.text_pair is None
+    return CARD.format(
+        head=yaml.safe_dump(head, sort_keys=False, allow_unicode=True).strip(),
+        base_model=base_model,
+        what=what_it_predicts(status["label_names"], task),
+        task=task,
+        config=config,
+        source=data["source"],
+        fingerprint=data["fingerprint"][:16],
+        epoch=status["chosen_epoch"],
+        scores="\n".join(f"| {name} | {value} |" for name, value in scores.items()),
+        use=PIPELINE if in_pipeline else LOAD_RUN,
+        changed=config.model_dump(exclude_defaults=True, exclude=PATHS),
+        **data["rows"],
+    )
+
+
+def headline_metrics(config: RunConfig, scores: dict) -> list[str]:
+    """The metrics that a card's front matter names: what chose the epoch, and the usual ones."""
+    names = dict.fromkeys([config.select_by, "accuracy", "macro_f1", "micro_f1", "loss"])
+    return [name for name in names if name in scores]
+
+
+def what_it_predicts(label_names: list[str], task: str) -> str:
+    """A model's labels, in words; of many, the first."""
+    names = ", ".join(label_names[:NAMED])
+    if task == "regression":
+        return f"predicts {names}, a number"
+    more = len(label_names) - NAMED
+    return f"has {len(label_names)} labels: {names}" + (f" and {more} more" if more > 0 else "")

@@ -1,32 +1,29 @@
 """Models for other runtimes: ONNX through torch's own exporter, checked against PyTorch on real
-texts, and timed."""
+texts."""
 
-import hashlib
-import json
 import logging
 import os
 import shutil
-import statistics
-import time
 import warnings
 from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import nn
 
-from lib.backbones import fingerprint, sha256
+from lib.backbones import fingerprint
 from lib.errors import InputError, nearest
 from lib.models import Classifier, load_model
-from lib.runs.store import environment, write_json
+from lib.runs.files import read_json, remove, write_json
 from lib.tokenization import encode
 
 TOLERANCE = 1e-4  # of a logit
-FORMATS, QUANTIZE = ("onnx",), ("int8",)
+FORMATS = ("onnx",)
+QUANTIZE = ("int8",)
 CHECKED = 256  # texts
+ALONE = 8  # texts that are checked one at a time, too
 CARRIED = (
     "tokenizer.json",
     "tokenizer_config.json",
@@ -34,6 +31,8 @@ CARRIED = (
     "classifier.json",
     "config.json",
 )
+Batch = tuple[torch.Tensor, torch.Tensor]  # ids and mask (texts, tokens)
+Runtime = Callable[[torch.Tensor, torch.Tensor], np.ndarray]  # a batch -> logits (texts, labels)
 
 
 class _Logits(nn.Module):
@@ -49,15 +48,15 @@ class _Logits(nn.Module):
 
 
 @contextmanager
-def quiet(logger: str):
+def quiet(name: str):
     """Errors alone from a logger and those below."""
-    found = logging.getLogger(logger)
-    level = found.level
-    found.setLevel(logging.ERROR)
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.ERROR)
     try:
         yield
     finally:
-        found.setLevel(level)
+        logger.setLevel(level)
 
 
 def write_onnx(model: Classifier, path: Path) -> None:
@@ -81,9 +80,10 @@ def write_onnx(model: Classifier, path: Path) -> None:
             )
         except torch.onnx.OnnxExporterError as error:
             head = "native" if model.head is None else type(model.head).__name__
+            reason = str(error.__cause__ or error).splitlines()[0]
             raise InputError(
-                f"torch cannot export this model ({model.backbone.config.model_type}, {head}) to ONNX: "
-                f"{str(error.__cause__ or error).splitlines()[0]}; another head may do (an LSTM's packed texts do not)"
+                f"torch cannot export this model ({model.backbone.config.model_type}, {head}) to "
+                f"ONNX: {reason}; another head may do (an LSTM's packed texts do not)"
             ) from None
 
 
@@ -99,60 +99,55 @@ def write_int8(path: Path, out: Path) -> None:
         quantize_dynamic(model, out, weight_type=QuantType.QInt8)
 
 
-def runtime(path: Path) -> Callable[[torch.Tensor, torch.Tensor], np.ndarray]:
-    """ONNX Runtime on a file, as a function from ids and mask (batch, tokens) to logits; with
-    torch's threads."""
+def onnx_runtime(path: Path) -> Runtime:
+    """ONNX Runtime on a file, with as many threads as torch has."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.log_severity_level = torch.get_num_threads(), 3
-    options.add_session_config_entry(
-        "session.intra_op.allow_spinning", "0"
-    )  # it slows whoever is timed next
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.log_severity_level = 3  # errors
+    spinning = "session.intra_op.allow_spinning"
+    options.add_session_config_entry(spinning, "0")  # it slows whoever is timed next
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
-    def run(ids, mask):
+    def logits_of(ids, mask):
         arrays = {
             "input_ids": ids.numpy().astype(np.int64),
             "attention_mask": mask.numpy().astype(np.int64),
         }
         return session.run(None, arrays)[0]
 
-    return run
+    return logits_of
 
 
-def pytorch(model: Classifier) -> Callable[[torch.Tensor, torch.Tensor], np.ndarray]:
-    """The same of a model in 32 bits on the CPU."""
+def pytorch(model: Classifier) -> Runtime:
+    """The model itself, in 32 bits on the CPU."""
     model = model.cpu().eval()
 
     @torch.inference_mode()
-    def run(ids, mask):
+    def logits_of(ids, mask):
         return model(ids, mask).float().numpy()
 
-    return run
+    return logits_of
 
 
-def batches(
-    folder: Path, about: dict, texts: list, size: int
-) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """Texts as a model reads them: ids and mask (size, longest) of each batch, in the order
-    given."""
-    ids, mask, _ = encode(
-        texts, folder, max_length=about["max_length"], truncation=about["truncation"]
-    )
-    parts = zip(ids.split(size), mask.split(size), strict=True)
-    return [(i[:, : int(m.sum(1).max())], m[:, : int(m.sum(1).max())]) for i, m in parts]
-
-
-def _decisions(logits: np.ndarray, task: str) -> np.ndarray:
-    return logits > 0 if task == "multilabel" else logits.argmax(1)
+def batches(folder: Path, about: dict, texts: list, size: int) -> list[Batch]:
+    """Texts as the model in a folder reads them, so many at once, each batch as long as its
+    longest; in the order given."""
+    reading = {name: about[name] for name in ("max_length", "truncation")}
+    all_ids, all_masks, _ = encode(texts, folder, **reading)
+    result = []
+    for ids, mask in zip(all_ids.split(size), all_masks.split(size), strict=True):
+        longest = int(mask.sum(1).max())
+        result.append((ids[:, :longest], mask[:, :longest]))
+    return result
 
 
 def export(
     folder: Path, texts: list, out: Path, *, format: str = "onnx", quantize: str | None = None
 ) -> dict:
-    """Export the model in `folder` to `out`, with tokenizer and labels; returns what was found,
-    also in export.json.
+    """Export the model in `folder` to `out`, with tokenizer and labels; returns how it compares
+    with PyTorch, also in export.json.
 
     On the `texts` given (at most `CHECKED`), one at a time and 32 at once, the logits must be
     PyTorch's within `TOLERANCE`. `quantize` int8 adds a file with 8-bit weights: its `agreement` is
@@ -164,127 +159,65 @@ def export(
     if quantize not in (None, *QUANTIZE):
         raise InputError(f"Unknown quantize {quantize!r}.{nearest(quantize, QUANTIZE)}")
     weights, note = fingerprint(folder), out / "export.json"
-    done = json.loads(note.read_text()) if note.is_file() else {}
+    done = read_json(note) if note.is_file() else {}
     if done.get("weights") == weights and (quantize is None or "int8" in done):
         return done
     if not texts:
         raise InputError(
             "An export is checked on real texts, and there are none: name a file with a text a line"
         )
-    model, about = load_model(folder)
-    task, plain = about.get("task", "classification"), pytorch(model)
     part = out.with_name(f"{out.name}.{os.getpid()}.part")
-    shutil.rmtree(part, ignore_errors=True)
+    remove(part)
     part.mkdir(parents=True)
     try:
-        write_onnx(model, part / "model.onnx")
-        parts = [
-            *batches(folder, about, texts[:8], 1),
-            *batches(folder, about, texts[:CHECKED], 32),
-        ]
-        wanted, exported = [plain(*each) for each in parts], runtime(part / "model.onnx")
-        apart = max(
-            float(np.abs(exported(*each) - want).max())
-            for each, want in zip(parts, wanted, strict=True)
-        )
-        if not apart <= TOLERANCE:
-            raise InputError(
-                f"The ONNX model's logits differ from PyTorch's by up to {apart:.2g}, more than {TOLERANCE:g}; nothing "
-                "was written"
-            )
-        found = {"weights": weights, "texts": min(len(texts), CHECKED), "largest_difference": apart}
-        if quantize:
-            write_int8(part / "model.onnx", part / "model_int8.onnx")
-            small = runtime(part / "model_int8.onnx")
-            logits = np.concatenate([small(*each) for each in parts[min(8, len(texts)) :]])
-            want = np.concatenate(wanted[min(8, len(texts)) :])
-            if task == "regression":
-                same = float(np.corrcoef(logits[:, 0], want[:, 0])[0, 1])
-            else:
-                same = float((_decisions(logits, task) == _decisions(want, task)).mean())
-            found["int8"] = {
-                "agreement": same,
-                "largest_difference": float(np.abs(logits - want).max()),
-            }
+        comparison = {"weights": weights} | write_checked(folder, texts, part, quantize)
         for name in CARRIED:
             if (folder / name).is_file():
                 shutil.copyfile(folder / name, part / name)
-        write_json(part / "export.json", found)
-        shutil.rmtree(out, ignore_errors=True)
+        write_json(part / "export.json", comparison)
+        remove(out)
         part.rename(out)
     finally:
-        shutil.rmtree(part, ignore_errors=True)
-    return found
+        remove(part)
+    return comparison
 
 
-def benchmark(
-    models: dict[str, Path],
-    texts: list,
-    *,
-    counts=(1, 32),
-    rounds: int = 12,
-    cache: Path | None = None,
-) -> pd.DataFrame:
-    """How fast models label texts on this CPU, a row a model, runtime and number of texts at once.
-
-    `models` are model folders; PyTorch in 32 bits is timed, and where a folder has an export in
-    `onnx/` beside it, ONNX Runtime, too. Each round takes the next batch of texts, for all in turn;
-    a row has the median milliseconds for a batch, texts per second, and megabytes on disk. Texts
-    are tokenized beforehand. `cache` is a folder that keeps the result, by models, texts and
-    machine.
-    """
-    files = {}
-    for name, folder in models.items():
-        files[name, "PyTorch"] = folder / "model.safetensors"
-        for kind, file in (
-            ("ONNX Runtime", "model.onnx"),
-            ("ONNX Runtime, int8", "model_int8.onnx"),
-        ):
-            if (folder.parent / "onnx" / file).is_file():
-                files[name, kind] = folder.parent / "onnx" / file
-    key = json.dumps(
-        [[*k, sha256(file)] for k, file in files.items()]
-        + [texts, [*counts], rounds, environment()]
+def write_checked(folder: Path, texts: list, out: Path, quantize: str | None) -> dict:
+    """Write model.onnx, and model_int8.onnx where that is wanted, to the folder `out`; returns how
+    they compare with PyTorch. Raises InputError where model.onnx differs."""
+    model, about = load_model(folder)
+    write_onnx(model, out / "model.onnx")
+    single = batches(folder, about, texts[:ALONE], 1)
+    several = batches(folder, about, texts[:CHECKED], 32)
+    reference, exported = pytorch(model), onnx_runtime(out / "model.onnx")
+    expected = [reference(*batch) for batch in [*single, *several]]
+    difference = max(
+        float(np.abs(exported(*batch) - wanted).max())
+        for batch, wanted in zip([*single, *several], expected, strict=True)
     )
-    path = cache / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.csv" if cache else None
-    if path and path.is_file():
-        return pd.read_csv(path)
-    loaded = {name: load_model(folder) for name, folder in models.items()}
-    rows = []
-    for count in counts:
-        parts = {
-            name: batches(
-                models[name],
-                about,
-                (texts * (1 + rounds * count // len(texts)))[: rounds * count],
-                count,
-            )
-            for name, (_, about) in loaded.items()
+    if not difference <= TOLERANCE:
+        raise InputError(
+            f"The ONNX model's logits differ from PyTorch's by up to {difference:.2g}, more than "
+            f"{TOLERANCE:g}; nothing was written"
+        )
+    comparison: dict = {"texts": min(len(texts), CHECKED), "largest_difference": difference}
+    if quantize:
+        write_int8(out / "model.onnx", out / "model_int8.onnx")
+        runtime = onnx_runtime(out / "model_int8.onnx")
+        logits = np.concatenate([runtime(*batch) for batch in several])
+        wanted = np.concatenate(expected[len(single) :])
+        comparison[quantize] = {
+            "agreement": agreement(logits, wanted, about.get("task", "classification")),
+            "largest_difference": float(np.abs(logits - wanted).max()),
         }
-        runs = {
-            k: pytorch(loaded[k[0]][0]) if k[1] == "PyTorch" else runtime(file)
-            for k, file in files.items()
-        }
-        seconds: dict[tuple, list[float]] = {k: [] for k in runs}
-        for i in range(-1, rounds):  # the first round warms up
-            for k, run in runs.items():
-                start = time.perf_counter()
-                run(*parts[k[0]][max(i, 0)])
-                seconds[k] += [time.perf_counter() - start] if i >= 0 else []
-        for (name, kind), taken in seconds.items():
-            middle = statistics.median(taken)
-            row = {
-                "model": name,
-                "runtime": kind,
-                "texts at once": count,
-                "milliseconds": 1000 * middle,
-            }
-            rows.append(
-                row
-                | {"texts per second": count / middle, "MB": files[name, kind].stat().st_size / 1e6}
-            )
-    table = pd.DataFrame(rows)
-    if path:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        table.to_csv(path, index=False)
-    return table
+    return comparison
+
+
+def agreement(logits: np.ndarray, expected: np.ndarray, task: str) -> float:
+    """The share of texts (or of their labels) that logits (texts, labels) decide alike; of numbers,
+    the correlation."""
+    if task == "regression":
+        return float(np.corrcoef(logits[:, 0], expected[:, 0])[0, 1])
+    if task == "multilabel":
+        return float(((logits > 0) == (expected > 0)).mean())
+    return float((logits.argmax(1) == expected.argmax(1)).mean())

@@ -1,0 +1,220 @@
+"""How numbers and names are written: in tables, in sentences and on axes.
+
+What a metric is, `lib.metrics.METRICS` says. Which metric a column of a table holds, the table
+says itself: `with_metrics` names it in the table's attributes. A column without one holds plain
+numbers or words, and a column that is named after the user's own data is shown as it is.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+
+import pandas as pd
+
+from lib.errors import lookup
+from lib.metrics import METRICS
+
+ENDS = ("_sd", "_low", "_high")  # of the columns that are shown beside the mean
+MISSING = "–"
+MARKUP = re.compile(r"[\\`*<>&\[\]|$]|(?<![^\W_])_|_(?![^\W_])")  # what Markdown would interpret
+
+
+def with_metrics(
+    table: pd.DataFrame, metrics: Mapping[str, str], literal: Iterable[str] = ()
+) -> pd.DataFrame:
+    """The table, told which metric each column holds.
+
+    `metrics` maps columns to names in METRICS: they are formatted so, and `x_sd`, `x_low` and
+    `x_high` are shown beside such a column `x`. `literal` are the columns that are named after
+    the user's data, such as classes.
+    """
+    table.attrs["metrics"] = dict(metrics)
+    table.attrs["literal"] = list(literal)
+    return table
+
+
+def metric_of(table: pd.DataFrame, column: str) -> str | None:
+    """The metric that a column of a table holds."""
+    if column in table.attrs.get("literal", ()):
+        return None
+    return table.attrs.get("metrics", {}).get(column)
+
+
+def kind_of(metric: str) -> str:
+    """How a metric is shown (`lib.metrics.Metric.kind`). Raises InputError."""
+    return lookup(METRICS, metric, "metric").kind
+
+
+# Names
+
+
+def escape(text: str) -> str:
+    """The text as Markdown that shows just this text, on one line."""
+    return MARKUP.sub(r"\\\g<0>", " ".join(text.splitlines()))
+
+
+def words(name: str) -> str:
+    """A field or column as a sentence names it."""
+    return name.replace("_", " ")
+
+
+def title(metric: str) -> str:
+    """A metric as a sentence or an axis names it."""
+    return lookup(METRICS, metric, "metric").title
+
+
+def header(table: pd.DataFrame, column: str) -> str:
+    """The header of a column on a page, with its unit."""
+    if column in table.attrs.get("literal", ()):
+        return escape(column)
+    metric = metric_of(table, column)
+    if metric is None:
+        return words(column)
+    text = words(column)
+    if column.startswith(metric):
+        text = title(metric) + column.removeprefix(metric)
+    return f"{text} (%)" if kind_of(metric) == "share" else text
+
+
+def axis_label(metric: str, split: str = "test") -> str:
+    """A metric with its interval, as an axis names it."""
+    return f"{split} {title(metric)}, with 95 % interval"
+
+
+# Numbers in sentences and figures
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def score(value: float, metric: str) -> str:
+    """A metric's value: a share in percent, another number as it is."""
+    if kind_of(metric) == "share":
+        return percent(value)
+    return f"{value:.3g}".replace("-", "−")
+
+
+def points(value: float) -> str:
+    """A difference of two shares, in percentage points, with its sign."""
+    if abs(value) < 0.0005:
+        return "0.0"
+    return f"{100 * value:+.1f}".replace("-", "−")
+
+
+def signed(value: float, metric: str) -> str:
+    """A difference of two values of a metric, with its sign and without a unit."""
+    if kind_of(metric) == "share":
+        return points(value)
+    return f"{value:+.3f}".replace("-", "−")
+
+
+def difference(value: float, metric: str) -> str:
+    """A difference of two values of a metric, with its sign and unit."""
+    unit = " points" if kind_of(metric) == "share" else ""
+    return signed(value, metric) + unit
+
+
+def score_interval(row: Mapping, metric: str) -> str:
+    """The interval of a metric in a table's row."""
+    low = score(row[f"{metric}_low"], metric)
+    high = score(row[f"{metric}_high"], metric)
+    return f"95 % interval {low} to {high}"
+
+
+def difference_interval(low: float, high: float, metric: str) -> str:
+    """The interval of a difference of two values of a metric."""
+    return f"95 % interval {signed(low, metric)} to {signed(high, metric)}"
+
+
+def count(number: int, noun: str) -> str:
+    """A number of things: `1 seed`, `1,000 documents`."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def listed(items: Iterable[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    *most, last = items
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def share_tick(share: float, _position=None) -> str:
+    """A share at an axis's tick."""
+    return f"{round(100 * share, 6):g} %".replace("-", "−")
+
+
+# Tables
+
+
+def cell(value, metric: str | None = None, decimals: int = 0) -> str:
+    """A word or number of a table; one that is no metric's has `decimals`."""
+    if isinstance(value, str):
+        return escape(value)
+    if pd.isna(value):
+        return MISSING
+    return _number(value, metric, decimals).replace("-", "−")
+
+
+def _number(value: float, metric: str | None, decimals: int) -> str:
+    if metric is None:
+        return f"{value:,.{decimals}f}"
+    kind = kind_of(metric)
+    if kind == "share":
+        return f"{100 * value:.2f}"
+    if kind == "p":
+        return f"{value:.3f}" if value >= 0.001 else "<0.001"
+    if kind == "loss":
+        return f"{value:.4f}"
+    if kind == "small":
+        return f"{value:.3g}"
+    return f"{value:.3f}" if abs(value) < 100 else f"{value:,.0f}"
+
+
+def _column(table: pd.DataFrame, column: str) -> list[str]:
+    """The cells of a column, with their spread and interval where the table has them."""
+    values = table[column]
+    metric = metric_of(table, column)
+    whole_numbers = not pd.api.types.is_numeric_dtype(values) or bool((values % 1 == 0).all())
+    cells = [cell(value, metric, 0 if whole_numbers else 1) for value in values.tolist()]
+    if metric is None:
+        return cells
+    if f"{column}_sd" in table:
+        deviations = table[f"{column}_sd"].tolist()
+        for row, deviation in enumerate(deviations):
+            cells[row] += "" if pd.isna(deviation) else f" ± {cell(deviation, metric)}"
+    if f"{column}_low" in table:
+        bounds = zip(table[f"{column}_low"], table[f"{column}_high"], strict=True)
+        for row, (low, high) in enumerate(bounds):
+            cells[row] += f" [{cell(low, metric)}, {cell(high, metric)}]"
+    return cells
+
+
+def _shown(table: pd.DataFrame) -> list[str]:
+    """The columns that are shown as columns of their own."""
+    literal = table.attrs.get("literal", ())
+    beside = {f"{name}{end}" for name in table.attrs.get("metrics", {}) for end in ENDS}
+    return [column for column in table if column in literal or column not in beside]
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """A pipe table; `x`, `x_sd`, `x_low`, `x_high` of a metric are one column `x ± sd [low, high]`.
+
+    An index that has a name is the first column. Cells (row, column) in `attrs["bold"]` are bold.
+    """
+    columns: list[list[str]] = []
+    if table.index.name is not None:
+        columns.append([words(table.index.name), "---", *map(escape, table.index)])
+    for name in _shown(table):
+        cells = _column(table, name)
+        for row, column in table.attrs.get("bold", ()):
+            if column == name:
+                cells[row] = f"**{cells[row]}**"
+        is_text = len(table) and isinstance(table[name].iloc[0], str)
+        columns.append([header(table, name), "---" if is_text else "---:", *cells])
+    lines = zip(*(columns or [["", ""]]), strict=True)
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def to_csv(table: pd.DataFrame) -> str:
+    """The table as CSV, every number with six decimals."""
+    with_index = table.index.name is not None
+    return table.to_csv(index=with_index, float_format="%.6f", lineterminator="\n")

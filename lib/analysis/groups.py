@@ -1,0 +1,66 @@
+"""Runs that a table compares as one: their predictions on the same documents, as arrays."""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+
+from lib.metrics import hits
+
+
+def _logits(frame: pd.DataFrame) -> np.ndarray:
+    return frame.filter(regex=r"^logit_\d+$").to_numpy().astype(np.float32)
+
+
+def _ids(frame: pd.DataFrame, kind: str) -> np.ndarray:
+    return frame.filter(regex=rf"^{kind}_\d+$").to_numpy().astype(np.int64)
+
+
+def _labels(frame: pd.DataFrame) -> np.ndarray:
+    if "label" not in frame:
+        return _ids(frame, "gold")
+    real_numbers = frame["label"].dtype.kind == "f"
+    return frame["label"].to_numpy().astype(np.float32 if real_numbers else np.int64)
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """Runs that share what a table compares them by; `seeds` gives each run's seed.
+
+    With several labels a document, labels are (rows, most) and logits those of the labels in
+    `ranked`.
+    """
+
+    name: str
+    runs: list[str]  # keys
+    seeds: list[int]
+    labels: np.ndarray  # (rows,) int64, or float32 of real numbers
+    logits: np.ndarray  # (runs, rows, num_labels), float32
+    ranked: np.ndarray | None = None  # (runs, rows, k) label ids, best first
+    tokens: np.ndarray | None = None  # (rows,) lengths before truncation
+
+    @classmethod
+    def of(cls, name: str, runs: list[str], seeds: list[int], frames: list[pd.DataFrame]):
+        """From each run's rows of the frame; all have the same documents."""
+        several = "top_0" in frames[-1]
+        return cls(
+            name,
+            runs,
+            seeds,
+            labels=_labels(frames[-1]),
+            logits=np.stack([_logits(frame) for frame in frames]),
+            ranked=np.stack([_ids(frame, "top") for frame in frames]) if several else None,
+            tokens=frames[-1]["tokens"].to_numpy(),
+        )
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """Label ids (runs, rows); ties go to the lower one."""
+        return self.logits.argmax(-1)
+
+    @property
+    def right(self) -> np.ndarray:
+        """Whether the first label of each document is a gold one: booleans (runs, rows)."""
+        if self.ranked is None:
+            return self.predicted == self.labels
+        return np.stack([hits(ranked[:, :1], self.labels)[:, 0] for ranked in self.ranked])

@@ -1,0 +1,118 @@
+"""Labels that may be wrong: dev documents whose label the models do not believe."""
+
+import numpy as np
+import pandas as pd
+from scipy.special import expit, softmax
+
+from lib.analysis.decisions import dense
+from lib.analysis.display import count, percent, with_metrics
+from lib.analysis.groups import Group
+from lib.analysis.predictions import Predictions, group_of
+
+SURE = 0.95  # probability at which one of several labels is believed
+DEVIATIONS = 3  # standard deviations beyond which a number is not believed
+
+
+def label_errors(p: Predictions, *, by: str, group: str, most: int = 20) -> pd.DataFrame:
+    """Dev documents whose label may be wrong, the surest first: the models, on the mean over seeds,
+    believe in another.
+
+    A class is believed in where its probability is a half or more, and reaches the mean that
+    documents labelled so have (confident learning, Northcutt et al. 2021). With several labels a
+    document each label is judged alone, at 95 %. Of numbers, those more than three standard
+    deviations off.
+    """
+    dev = group_of(p, by, group, "dev")
+    rows_of = {
+        "classification": _doubted_classes,
+        "multilabel": _doubted_labels,
+        "regression": _doubted_numbers,
+    }[p.task]
+    rows = rows_of(dev, p.label_names)[:most]
+    of_document = _corpus_rows(p, dev)
+    for row in rows:
+        row["row"] = of_document[row["row"]]
+    sureness = "standard deviations off" if p.task == "regression" else "sureness"
+    table = pd.DataFrame(rows, columns=["row", "given", "believed", sureness])
+    return with_metrics(table, {"sureness": "share"})
+
+
+def _corpus_rows(p: Predictions, dev: Group) -> np.ndarray:
+    """The row in the corpus of each document of a group on dev."""
+    key = dev.runs[0]
+    frame = p.frame[(p.frame["run"] == key) & (p.frame["split"] == "dev")]
+    return frame[frame["epoch"] == p.runs[key]["chosen_epoch"]]["row"].to_numpy()
+
+
+def _doubted_classes(dev: Group, names: tuple[str, ...]) -> list[dict]:
+    chance = softmax(dev.logits, axis=-1).mean(0)
+    documents = np.arange(len(chance))
+    mean_chance = np.array(  # of each class, over the documents labelled so
+        [
+            chance[dev.labels == i, i].mean() if (dev.labels == i).any() else 1.0
+            for i in range(len(names))
+        ]
+    )
+    believed = chance.argmax(1)
+    needed = np.maximum(mean_chance[believed], 0.5)
+    doubted = (believed != dev.labels) & (chance.max(1) >= needed)
+    margin = chance.max(1) - chance[documents, dev.labels]
+    return [
+        {
+            "row": i,
+            "given": names[dev.labels[i]],
+            "believed": names[believed[i]],
+            "sureness": chance[i, believed[i]],
+        }
+        for i in np.argsort(-margin, kind="stable")
+        if doubted[i]
+    ]
+
+
+def _doubted_labels(dev: Group, names: tuple[str, ...]) -> list[dict]:
+    of_runs = [dense(dev, run, len(names)) for run in range(len(dev.runs))]
+    chance = np.mean([expit(logits) for logits, _ in of_runs], axis=0)
+    gold = of_runs[0][1]
+    sureness = np.where(gold, 1 - chance, chance)  # of the other answer
+    order = np.argsort(-sureness, axis=None, kind="stable")
+    rows = []
+    for i, label in zip(*np.unravel_index(order, sureness.shape), strict=True):
+        if sureness[i, label] <= SURE:
+            break
+        yes = names[label]
+        no = f"not {names[label]}"
+        given, believed = (yes, no) if gold[i, label] else (no, yes)
+        rows.append(
+            {"row": i, "given": given, "believed": believed, "sureness": sureness[i, label]}
+        )
+    return rows
+
+
+def _doubted_numbers(dev: Group, names: tuple[str, ...]) -> list[dict]:
+    values = dev.logits[:, :, 0].mean(0)
+    errors = values - dev.labels
+    deviations = np.abs(errors / errors.std())
+    return [
+        {
+            "row": i,
+            "given": f"{dev.labels[i]:g}",
+            "believed": f"{values[i]:.4g}",
+            "standard deviations off": float(deviations[i]),
+        }
+        for i in np.argsort(-deviations, kind="stable")
+        if deviations[i] > DEVIATIONS
+    ]
+
+
+def suspects(p: Predictions, *, by: str, group: str) -> str:
+    """How many dev labels the models do not believe."""
+    documents = len(group_of(p, by, group, "dev").labels)
+    number = len(label_errors(p, by=by, group=group, most=10**9))
+    return (
+        f"{count(number, 'label')} of the {documents:,} dev documents "
+        f"({percent(number / documents)}) may be wrong: the models are sure of another one."
+    )
+
+
+TABLES = {label_errors.__name__: label_errors}
+FINDINGS = {suspects.__name__: suspects}

@@ -1,0 +1,129 @@
+"""From a prepared run to what is trained: its model, what it minimises, and its batches."""
+
+import dataclasses
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+
+from lib.devices import default_device
+from lib.errors import InputError
+from lib.fast.packing import PackedClassifier, compile_layers, pack
+from lib.loaders import make_loader
+from lib.losses import Objective, make_loss, prior_logits
+from lib.metrics import check_metric
+from lib.models import Classifier, build_model, reads_pairs
+from lib.optim import make_optimizer
+from lib.runs.frozen import freeze_backbone
+from lib.runs.keys import Prepared, tokens_of
+from lib.runs.store import EVALUATION_BATCH, model_folder, store
+from lib.runs.student import make_student, student_depth
+from lib.tokenization import Tokens
+
+COMPILE_FROM = 3000  # steps of a run on a GPU: fewer are done before compiling its layers pays
+
+
+@dataclasses.dataclass
+class Trainable:
+    """What a run trains, and on what."""
+
+    model: Classifier
+    optimizer: torch.optim.Optimizer
+    objective: Objective
+    train: DataLoader
+    dev: DataLoader
+    test: DataLoader
+
+
+def build(prepared: Prepared) -> Trainable:
+    """The model with its new head, the optimizer, the objective, and the loaders.
+
+    Raises InputError where settings do not go together.
+    """
+    config = prepared.config
+    corpus = prepared.corpus
+    check_metric(config.select_by, corpus.task, corpus.num_labels)
+    if config.health and corpus.task == "regression":
+        raise InputError("health = True judges classifiers; the task is regression")
+    objective = Objective(training_loss(prepared))
+    tokens = tokens_of(config)
+    model = new_classifier(prepared)
+    if config.distil:
+        objective, tokens = make_student(
+            model,
+            config=config,
+            teacher_folder=model_folder(config.distil.teacher),
+            loss=objective.loss,
+            corpus=corpus,
+            tokens=tokens,
+            cache=store() / "teachers",
+        )
+    if config.freeze:
+        model, tokens = freeze_backbone(
+            model, tokens, config.backbone, precision=config.precision, cache=store() / "features"
+        )
+    elif isinstance(model, PackedClassifier) and not config.weight_decay:
+        model.compact(used_tokens(tokens))
+    compile_where_it_pays(model, prepared)
+    optimizer = make_optimizer(
+        config.optimizer,
+        model,
+        learning_rate=config.learning_rate,
+        weight_decay=config.weight_decay,
+    )
+    train = make_loader(
+        tokens.train, batch_size=config.batch_size, batching=config.batching, seed=config.seed
+    )
+    dev = make_loader(tokens.dev, batch_size=EVALUATION_BATCH)
+    test = make_loader(tokens.test, batch_size=EVALUATION_BATCH)
+    return Trainable(model, optimizer, objective, train, dev, test)
+
+
+def training_loss(prepared: Prepared):
+    config = prepared.config
+    return make_loss(
+        prepared.corpus.train.labels,
+        prepared.corpus.num_labels,
+        class_weight=config.class_weight,
+        label_smoothing=config.label_smoothing,
+        focal_gamma=config.focal_gamma,
+    )
+
+
+def new_classifier(prepared: Prepared) -> Classifier:
+    """The backbone with a new head, as the configuration wants it, before it learns anything."""
+    config = prepared.config
+    corpus = prepared.corpus
+    labels = corpus.train.labels
+    model = build_model(
+        config.backbone,
+        head=config.head,
+        num_labels=corpus.num_labels,
+        label_names=corpus.label_names,
+        dropout=config.dropout,
+        layers=student_depth(config),
+        seed=config.seed,
+    )
+    if config.batching.endswith("packed"):
+        model = pack(model)
+    if config.prior_bias:
+        model.start_at(prior_logits(labels, corpus.num_labels))
+    if corpus.task == "regression":
+        model.unit = (float(labels.mean()), float(labels.std()))
+    if corpus.train.pairs is not None:
+        reads_pairs(model, config.backbone)
+    return model
+
+
+def used_tokens(tokens: Tokens) -> torch.Tensor:
+    """The ids (some,), int64, of all tokens that occur in any split."""
+    splits = (tokens.train, tokens.dev, tokens.test)
+    return torch.cat([split.tensors[0].unique() for split in splits]).unique().long()
+
+
+def compile_where_it_pays(model: nn.Module, prepared: Prepared) -> None:
+    """Compile the backbone's layers for a long run on a GPU."""
+    on_gpu = default_device().type == "cuda"
+    long = len(prepared.settings_by_step) >= COMPILE_FROM
+    if on_gpu and long and not prepared.config.distil:
+        compile_layers(model.backbone)

@@ -1,0 +1,173 @@
+"""What a run depends on: its data, its backbone, and the key of them and its configuration."""
+
+import dataclasses
+import hashlib
+import itertools
+import json
+import os
+from functools import lru_cache
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from lib import training
+from lib.backbones import fingerprint, resolve_backbone
+from lib.data import Corpus, load_corpus
+from lib.devices import default_device, resolve_precision
+from lib.optim import plan_steps
+from lib.runs.baselines import BASELINES
+from lib.runs.config import DATA_FIELDS, RunConfig
+from lib.runs.files import cached_tensors, digest, write_text
+from lib.runs.store import model_folder, store
+from lib.tokenization import Tokens, encode, is_single, tokenize
+
+KEY_LENGTH = 16  # characters of a key that name its folder
+
+
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """A configuration with what it names: made once, and passed down."""
+
+    config: RunConfig
+    corpus: Corpus
+    key: str
+    settings_by_step: list[dict]  # of the optimizer; none for a baseline
+    backbone_folder: Path | None  # None for a baseline
+
+    @property
+    def is_baseline(self) -> bool:
+        return self.config.backbone in BASELINES
+
+    @property
+    def name(self) -> str:
+        """The name of the run's folder."""
+        return self.key[:KEY_LENGTH]
+
+    @property
+    def folder(self) -> Path:
+        return store() / self.name
+
+    @property
+    def is_finished(self) -> bool:
+        return (self.folder / "status.json").exists()
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return len(self.settings_by_step) // self.config.epochs
+
+
+def prepare(config: RunConfig) -> Prepared:
+    """Read what a configuration names. Raises InputError where something of it is wrong."""
+    corpus = corpus_of(config)
+    if config.backbone in BASELINES:
+        return Prepared(config, corpus, run_key(config, corpus), [], None)
+    backbone_folder = resolve_backbone(config.backbone)
+    settings_by_step = plan_steps(
+        config.schedule,
+        config.optimizer,
+        learning_rate=config.learning_rate,
+        steps_per_epoch=-(-len(corpus.train) // config.batch_size),
+        epochs=config.epochs,
+        **config.schedule_args,
+    )
+    key = run_key(config, corpus)
+    return Prepared(config, corpus, key, settings_by_step, backbone_folder)
+
+
+def run_key(config: RunConfig, corpus: Corpus) -> str:
+    """SHA-256 over what the result depends on.
+
+    Names of datasets and backbones count by their content, fields only where they differ from
+    their defaults: a new field leaves old keys alone.
+    """
+    inputs: dict = {"data": corpus.fingerprint, "version": training.VERSION}
+    if config.backbone in BASELINES:
+        inputs["baseline"] = config.backbone
+    else:
+        by_content = {*DATA_FIELDS, "backbone"}
+        inputs |= config.model_dump(exclude=by_content, exclude_defaults=True)
+        inputs["backbone"] = fingerprint(resolve_backbone(config.backbone))
+        if config.distil:
+            inputs["distil"]["teacher"] = fingerprint(model_folder(config.distil.teacher))
+        inputs["precision"] = resolve_precision(config.precision, default_device())
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
+
+
+def prefix_hashes(prepared: Prepared) -> list[str]:
+    """A name for the state after each epoch: runs that share it have trained alike until then.
+
+    It is the hash of what the run depends on, with the schedule replaced by the steps it has
+    planned so far. None for a baseline.
+    """
+    if prepared.is_baseline:
+        return []
+    config = prepared.config
+    without_schedule = config.with_(
+        epochs=1, schedule="constant", schedule_args={}, select_by="macro_f1", stop_after=None
+    )
+    key = run_key(without_schedule, prepared.corpus)
+    state = hashlib.sha256(key.encode() + config.select_by.encode())
+    steps = prepared.steps_per_epoch
+    hashes = []
+    for epoch in range(config.epochs):
+        settings = prepared.settings_by_step[epoch * steps : (epoch + 1) * steps]
+        state.update(json.dumps(settings).encode())
+        hashes.append(state.hexdigest()[:KEY_LENGTH])
+    return hashes
+
+
+@lru_cache(maxsize=4)
+def _load_corpus(data_dir: str | None, **fields) -> Corpus:
+    return load_corpus(data_dir=data_dir, **fields)
+
+
+def corpus_of(config: RunConfig) -> Corpus:
+    """The corpus that a configuration names, read once a process."""
+    fields = {name: getattr(config, name) for name in DATA_FIELDS}
+    corpus = _load_corpus(os.environ.get("DATA_DIR"), **fields)
+    if corpus.bad_rows:
+        _list_bad_rows(corpus)
+    return corpus
+
+
+def _list_bad_rows(corpus: Corpus) -> None:
+    """Write the rows that were left out to a file of the store, and say so, once."""
+    name = Path(corpus.name).name
+    path = store() / "quarantine" / f"{name}-{corpus.fingerprint[:8]}.csv"
+    if path.exists():
+        return
+    write_text(path, pd.DataFrame(corpus.bad_rows).to_csv(index=False))
+    rows = len(corpus.bad_rows)
+    print(f"{name}: {rows} rows cannot be used and are left out: {path}", flush=True)
+
+
+def tokens_of(config: RunConfig) -> Tokens:
+    """The tokens that a configuration trains on, kept in the store."""
+    return tokenize(
+        corpus_of(config),
+        config.backbone,
+        max_length=config.max_length,
+        truncation=config.truncation,
+        encode_texts=_encode_once,
+    )
+
+
+def _encode_once(texts: list, backbone: str, *, max_length: int, truncation: str) -> tuple:
+    """`lib.tokenization.encode`, kept in the store by what it depends on."""
+
+    def make() -> dict[str, torch.Tensor]:
+        ids, mask, lengths = encode(texts, backbone, max_length=max_length, truncation=truncation)
+        return {"ids": ids, "mask": mask, "lengths": torch.from_numpy(lengths)}
+
+    single = is_single(texts)
+    key = digest(
+        "tokens",
+        fingerprint(resolve_backbone(backbone)),
+        max_length,
+        truncation,
+        "single" if single else "pairs",
+        *(texts if single else itertools.chain.from_iterable(texts)),
+    )
+    tensors = cached_tensors(store() / "tokens", key, make)
+    return tensors["ids"], tensors["mask"], tensors["lengths"].numpy()

@@ -1,0 +1,203 @@
+"""The finished run of one configuration, from the store or trained now."""
+
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, nullcontext, suppress
+
+from filelock import FileLock, Timeout
+
+from lib.devices import ONE_PROCESS, OneProcess
+from lib.errors import InputError, StoppedError
+from lib.fast import parallel
+from lib.fast.launch import BACKENDS, launch, resolve_backend
+from lib.runs.baselines import baseline_predictions
+from lib.runs.checkpoints import MINUTES, CheckpointTimer
+from lib.runs.config import RunConfig
+from lib.runs.files import remove, write_json
+from lib.runs.keys import Prepared, prepare
+from lib.runs.session import Session, train
+from lib.runs.store import Run, environment, store
+from lib.runs.tracking import check_tracker, tracking
+
+
+def run(
+    config: RunConfig,
+    keep: Collection[str] = (),
+    tracker: str = "tensorboard",
+    *,
+    checkpoint_every: float | str = MINUTES,
+    backend: str | None = None,
+    processes: int | None = None,
+) -> Run:
+    """The finished run of a configuration, from the store, or trained now.
+
+    A run that diverges is a result too. One that was stopped or killed goes on from its last
+    checkpoint, written every so many minutes, to the same bytes. `keep` names prefix hashes (see
+    `lib.runs.keys`) to leave a checkpoint of. `tracker` (see `lib.runs.tracking`) logs what is
+    trained now. `backend` (see `lib.fast.launch.BACKENDS`) sets the precision, and trains with so
+    many `processes`. Who asks for a run that another process trains waits for it. Raises
+    InputError, StoppedError, ChildProcessError.
+    """
+    check_tracker(tracker)
+    timer = CheckpointTimer.of(checkpoint_every)
+    team = parallel.processes() or ONE_PROCESS
+    config, number = with_backend(config, backend, processes)
+    prepared = prepare(config)
+    if team.agree(prepared.is_finished):
+        if team.leads:
+            tidy(prepared)
+        return Run(prepared.folder)
+    if number > 1 and team.size == 1 and not prepared.is_baseline:
+        arguments = {"keep": sorted(keep), "tracker": tracker, "every": checkpoint_every}
+        arguments["fields"] = config.model_dump(mode="json")
+        launch(run_together, arguments, processes=number, sharded=BACKENDS[backend].sharded)
+        return Run(prepared.folder)
+    try:
+        with stoppable() as signals:
+            train_once(prepared, keep, tracker, timer, signals, team)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise InputError(
+            f"The run {prepared.name} could not be kept in {store()} ({reason}); mend that, and "
+            "the same command goes on from its last checkpoint"
+        ) from error
+    if signals:
+        raise StoppedError("after a run; the same command goes on with the next")
+    return Run(prepared.folder)
+
+
+def run_together(fields: dict, keep: list[str], tracker: str, every: float | str) -> None:
+    """`run` in each of several processes, from what JSON can hold."""
+    run(RunConfig(**fields), keep, tracker, checkpoint_every=every)
+
+
+def with_backend(
+    config: RunConfig, backend: str | None, processes: int | None
+) -> tuple[RunConfig, int]:
+    """The configuration with its backend's precision, and how many processes train it."""
+    precision, number = resolve_backend(
+        backend,
+        processes,
+        precision=config.precision,
+        batch_size=config.batch_size,
+        started=parallel.processes(),
+    )
+    return config.with_(precision=precision), number
+
+
+def tidy(prepared: Prepared) -> None:
+    """Bring a finished run up to its latest name, and remove what a kill left of its training."""
+    finished = Run(prepared.folder)
+    if finished.config != prepared.config:  # the same content under another name
+        with suppress(OSError):  # a store that can only be read keeps the first name
+            write_json(prepared.folder / "config.json", prepared.config.model_dump())
+    if finished.status["status"] == "finished":
+        remove(prepared.folder / "checkpoint")
+
+
+def train_once(
+    prepared: Prepared,
+    keep: Collection[str],
+    tracker: str,
+    timer: CheckpointTimer,
+    signals: list[int],
+    team: OneProcess,
+) -> None:
+    """Train a run into the store, unless another process has done so meanwhile."""
+    folder = prepared.folder
+    config = prepared.config
+    with locked(prepared) if team.leads else nullcontext():
+        if not team.agree(prepared.is_finished):
+            start = time.perf_counter()
+            if team.leads:
+                clear(prepared)
+                write_json(folder / "config.json", config.model_dump())
+                write_json(folder / "environment.json", environment(team.size))
+            if prepared.is_baseline:
+                status = write_baseline(prepared)
+            else:
+                tracker = tracker if team.leads else "none"
+                with tracking(
+                    tracker, folder, run=prepared.name, config=config.model_dump()
+                ) as log:
+                    session = Session(
+                        prepared, log=log, timer=timer, signals=signals, keep=keep, processes=team
+                    )
+                    status = train(session)
+            if team.leads:
+                status |= describe_data(prepared)
+                status["seconds"] = time.perf_counter() - start
+                write_json(folder / "status.json", status)
+                if status["status"] == "finished":
+                    remove(folder / "checkpoint")
+        team.agree(True)  # the others wait until the leading process has written all
+
+
+def describe_data(prepared: Prepared) -> dict:
+    """What a run's status says of its key and data."""
+    corpus = prepared.corpus
+    rows = {name: len(getattr(corpus, name)) for name in ("train", "dev", "test")}
+    data = {"source": corpus.source, "fingerprint": corpus.fingerprint, "rows": rows}
+    return {"key": prepared.key, "label_names": corpus.label_names, "data": data}
+
+
+def clear(prepared: Prepared) -> None:
+    """Make the folder of a run that is not finished, with nothing in it but its checkpoints."""
+    prepared.folder.mkdir(parents=True, exist_ok=True)
+    for path in prepared.folder.iterdir():
+        if path.is_file():
+            path.unlink()
+        elif path.name != "checkpoint":
+            shutil.rmtree(path)
+
+
+@contextmanager
+def locked(prepared: Prepared) -> Iterator[None]:
+    """Hold a run's lock, which says so where it has to wait for another process."""
+    path = store() / "locks" / f"{prepared.name}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        print(f"    another process trains {prepared.name}; waiting for it", flush=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def stoppable() -> Iterator[list[int]]:
+    """Meanwhile, Ctrl-C and SIGTERM are noted in the list that is given.
+
+    A second one ends the process at once.
+    """
+    signals: list[int] = []
+
+    def note(number, frame):
+        if signals:
+            raise StoppedError("at once; the same command goes on from the last checkpoint")
+        signals.append(number)
+        print("Stopping after this step; once more to stop at once", flush=True)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield signals
+        return
+    handlers = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield signals
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def write_baseline(prepared: Prepared) -> dict:
+    """Write a baseline's predictions; returns what its status says."""
+    predictions = baseline_predictions(prepared.config.backbone, prepared.corpus)
+    predictions.to_parquet(prepared.folder / "predictions.parquet", index=False)
+    return {"status": "finished", "chosen_epoch": 1, "last_epoch": 1}

@@ -1,0 +1,109 @@
+"""What every figure looks like: style, colours, titles, legends, axes."""
+
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+
+import matplotlib
+import matplotlib.style
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from lib.analysis.display import kind_of, share_tick
+from lib.runs.baselines import NAMES
+from lib.runs.outcomes import AT_PRIOR, COLLAPSED, DIVERGED, LEARNED
+
+STYLE = Path(__file__).with_name("style.mplstyle")
+# Okabe and Ito's palette, safe for colour-blind readers; a method keeps its place across a study
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+GREY = "#8a8a8a"
+DARK = "#222222"  # text in a pale cell
+REFERENCES = tuple(NAMES.values())  # grey: not trained here
+OUTCOME_COLOURS = {
+    LEARNED: COLOURS[2],
+    AT_PRIOR: COLOURS[4],
+    COLLAPSED: COLOURS[1],
+    DIVERGED: COLOURS[6],
+}
+
+
+def styled(make: Callable[..., Figure]) -> Callable[..., Figure]:
+    """Draw in this project's style without touching matplotlib's global state; `runs` of the
+    figure are the keys of the runs that its tables were made from."""
+
+    @wraps(make)
+    def inside(*arguments, **options):
+        with matplotlib.style.context(STYLE):
+            figure = make(*arguments, **options)
+        keys = []
+        for value in (*arguments, *options.values()):
+            if isinstance(value, pd.DataFrame):
+                keys += _runs_of(value)
+        figure.runs = list(dict.fromkeys(keys))
+        return figure
+
+    return inside
+
+
+def _runs_of(table: pd.DataFrame) -> list[str]:
+    """The keys of the runs that a table was made from."""
+    if "run" in table and "run" not in table.attrs.get("literal", ()):
+        return table["run"].unique().tolist()
+    return table.attrs.get("runs", [])
+
+
+def colours(names) -> dict[str, str]:
+    """A colour for each name, in order; grey for references."""
+    names = list(dict.fromkeys(names))
+    trained = [name for name in names if name not in REFERENCES]
+    return {
+        name: COLOURS[trained.index(name) % len(COLOURS)] if name in trained else GREY
+        for name in names
+    }
+
+
+def scale(names) -> dict:
+    """Colours for values in an order, dark to light."""
+    shades = matplotlib.colormaps["viridis"](np.linspace(0, 0.88, len(names)))
+    return dict(zip(names, shades, strict=True))
+
+
+def literal(name: str) -> str:
+    """A name of the user's data as matplotlib draws it just so: dollars are no mathematics."""
+    return name.replace("$", r"\$")
+
+
+def add_title(figure: Figure, text: str) -> None:
+    figure.suptitle(text, x=0.01, ha="left", fontsize=11, fontweight="bold")
+
+
+def panel_title(ax, text: str, size: int = 10) -> None:
+    ax.set_title(text, fontweight="normal", fontsize=size)
+
+
+def add_legend(figure: Figure, ax) -> None:
+    """One legend below the figure, where it hides nothing; in as many rows as its width asks
+    for."""
+    handles, names = ax.get_legend_handles_labels()
+    width = sum(0.7 + 0.075 * len(name) for name in names)  # inches
+    rows = int(np.ceil(width / figure.get_figwidth()))
+    figure.legend(handles, names, loc="outside lower center", ncols=int(np.ceil(len(names) / rows)))
+
+
+def metric_axis(axis, metric: str = "share") -> None:
+    """Ticks in percent, if the metric is a share."""
+    if kind_of(metric) == "share":
+        axis.set_major_formatter(share_tick)
+
+
+def epoch_axis(ax) -> None:
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.set_xlabel("epoch")
+
+
+def bare_grid(ax) -> None:
+    """No lines and no frame around a grid of cells."""
+    ax.grid(visible=False)
+    ax.spines[:].set_visible(False)

@@ -1,0 +1,181 @@
+"""How numbers and names are written: what METRICS says of a column, and names of the user's own
+data, which say nothing."""
+
+import dataclasses
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from markdown_it import MarkdownIt
+
+from lib.analysis import classes, decisions, display
+from lib.analysis.display import markdown, to_csv, with_metrics
+from lib.analysis.predictions import Predictions
+from lib.errors import InputError
+from lib.metrics import METRICS
+from lib.publish import page
+from lib.publish.verify import verify
+
+TRAPS = (  # classes whose names are also those of columns, of metrics, or of markup
+    "right",
+    "loss",
+    "gold",
+    "risk_low",
+    "risk",
+    "accuracy",
+    "p (x)",
+    "run",
+    "a|b",
+    "<b>",
+    "_x_",
+    "$1$",
+)
+
+
+def predictions_of(names: tuple[str, ...], rows: int = 120) -> Predictions:
+    """One run of a classifier of these classes, right in three cases of four."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(rows) % len(names)
+    predicted = np.where(rng.random(rows) < 0.75, labels, rng.integers(len(names), size=rows))
+    logits = 4.0 * np.eye(len(names))[predicted]
+    columns = {f"logit_{i}": logits[:, i] for i in range(len(names))}
+    frames = [
+        pd.DataFrame(
+            {"run": "k" * 16, "split": split, "epoch": 1, "row": np.arange(rows), "tokens": 9}
+            | {"label": labels}
+            | columns
+        )
+        for split in ("dev", "test")
+    ]
+    config = {"backbone": "tiny", "head": "cls", "seed": 1}
+    run = {"config": config, "status": "finished", "chosen_epoch": 1, "last_epoch": 1}
+    return Predictions(pd.concat(frames, ignore_index=True), {"k" * 16: run}, names)
+
+
+def shown(text: str) -> list[list[str]]:
+    """The cells of a pipe table as a reader sees them."""
+    html = MarkdownIt("commonmark").enable("table").render(text)
+    assert "<em>" not in html and "<b>" not in html
+    for character, entity in (("<", "&lt;"), (">", "&gt;")):
+        html = html.replace(f"{entity}", f"\0{character}\0")
+    rows = re.findall(r"<tr>(.*?)</tr>", html, flags=re.S)
+    cells = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, flags=re.S) for row in rows]
+    return [[cell.replace("\0", "") for cell in row] for row in cells]
+
+
+def test_a_class_is_shown_as_a_class_whatever_its_name():
+    p = predictions_of(TRAPS)
+    table = classes.confusion_table(p, by="head", group="cls")
+    head, *rows = shown(markdown(table))
+    assert head == ["gold", *TRAPS]
+    assert [row[0] for row in rows] == list(TRAPS)
+    counts = classes.confusions(p.groups("head")[0], len(TRAPS))[0]
+    assert [[int(cell) for cell in row[1:]] for row in rows] == counts.tolist()
+
+
+def test_the_csv_of_a_confusion_has_every_class_and_the_gold_names():
+    table = classes.confusion_table(predictions_of(TRAPS), by="head", group="cls")
+    lines = to_csv(table).splitlines()
+    assert lines[0] == "gold," + ",".join(TRAPS)
+    assert [line.split(",")[0] for line in lines[1:]] == list(TRAPS)
+    assert len(lines[3].split(",")) == 1 + len(TRAPS)
+
+
+def test_class_names_in_rows_are_shown_as_they_are():
+    report = decisions.class_report(predictions_of(TRAPS), by="head", group="cls")
+    head, *rows = shown(markdown(report))
+    assert head == ["class", "documents", "precision (%)", "recall (%)", "F1 (%)"]
+    assert {row[0] for row in rows} == set(TRAPS)
+
+
+def test_a_page_of_such_classes_is_what_verify_computes_again(tmp_path, monkeypatch):
+    p = predictions_of((*TRAPS, "--> {}"))
+    said = []
+    monkeypatch.setattr(page, "_display", lambda bundle, **about: said.append((bundle, about)))
+    own = {"by": "head", "group": "cls"}
+    page.show_table("confusion", p, classes.confusion_table, **own)
+    page.show_table("report", p, decisions.class_report, **own)
+    for bundle, about in said:
+        (tmp_path / about["filename"]).write_text(bundle["text/csv"], encoding="utf-8")
+    text = "\n\n".join(bundle["text/markdown"] for bundle, _ in said)
+    (tmp_path / "README.md").write_text(text, encoding="utf-8")
+    (tmp_path / "environment.json").write_text(f'{{"run_seconds": {{"{"k" * 16}": 1.0}}}}')
+    (tmp_path / "history.csv").write_text(f"run,epoch\n{'k' * 16},1\n")
+    p.write(tmp_path / "predictions.parquet")
+    compared, wrong, _ = verify(tmp_path)
+    assert compared > 200 and wrong == []
+
+
+def test_arguments_cannot_end_their_comment():
+    comment = page._comment("table", "t", "f", {"group": "a --> b"})
+    assert comment.count("-->") == 1
+    assert page.SPEC.findall(f"{comment}\n\n| a |\n")[0][3] == '{"group": "a --\\u003e b"}'
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "text"),
+    [
+        ("accuracy", 0.91234, "91.23"),
+        ("loss", 0.123456, "0.1235"),
+        ("mcc", -0.5, "−0.500"),
+        ("rmse", 12345.6, "12,346"),
+        ("p", 0.0004, "<0.001"),
+        ("p", 0.0404, "0.040"),
+        ("gradient_norm", 0.00745123, "0.00745"),
+        (None, 1234.0, "1,234"),
+        (None, float("nan"), "–"),
+        (None, None, "–"),
+        (None, "3 | 4", "3 \\| 4"),
+    ],
+)
+def test_cells(metric, value, text):
+    assert display.cell(value, metric) == text
+
+
+def test_a_metric_is_shown_with_its_spread_and_interval():
+    row = {"head": "cls", "f1": 0.5, "f1_sd": 0.01, "f1_low": 0.4, "f1_high": 0.6}
+    table = with_metrics(pd.DataFrame([row, row | {"f1_sd": np.nan}]), {"f1": "f1"})
+    table.attrs["bold"] = [(0, "f1")]
+    assert markdown(table).splitlines() == [
+        "| head | F1 (%) |",
+        "| --- | ---: |",
+        "| cls | **50.00 ± 1.00 [40.00, 60.00]** |",
+        "| cls | 50.00 [40.00, 60.00] |",
+    ]
+
+
+def test_columns_without_a_metric_are_neither_merged_nor_guessed():
+    table = pd.DataFrame({"f1": [0.5], "f1_low": [0.4], "f1_high": [0.6], "right": [27]})
+    assert markdown(table).splitlines() == [
+        "| f1 | f1 low | f1 high | right |",
+        "| ---: | ---: | ---: | ---: |",
+        "| 0.5 | 0.4 | 0.6 | 27 |",
+    ]
+
+
+def test_headers_name_the_metric_and_keep_what_follows():
+    table = pd.DataFrame({"mcc, last epoch": [0.5], "dev_loss": [0.5], "p (Holm)": [0.5]})
+    with_metrics(table, {"mcc, last epoch": "mcc", "dev_loss": "loss", "p (Holm)": "p"})
+    headers = [display.header(table, column) for column in table]
+    assert headers == ["MCC, last epoch", "dev loss", "p (Holm)"]
+
+
+def test_a_new_metric_is_one_row_and_an_unknown_one_is_named(monkeypatch):
+    row = dataclasses.replace(METRICS["mcc"], title="kappa", kind="signed")
+    monkeypatch.setitem(METRICS, "cohen", row)
+    assert display.score(-0.1234, "cohen") == "−0.123"
+    assert display.difference(0.1, "cohen") == "+0.100"
+    assert display.axis_label("cohen") == "test kappa, with 95 % interval"
+    with pytest.raises(InputError, match="Unknown metric 'accurcy'. Did you mean accuracy?"):
+        display.score(0.5, "accurcy")
+
+
+def test_sentence_parts():
+    assert display.score(0.9123, "accuracy") == "91.2 %"
+    assert display.difference(-0.0123, "accuracy") == "−1.2 points"
+    assert display.points(0.0004) == "0.0"
+    assert display.difference_interval(-0.01, 0.02, "f1") == "95 % interval −1.0 to +2.0"
+    assert display.difference_interval(-0.01, 0.02, "rmse") == "95 % interval −0.010 to +0.020"
+    assert display.count(1, "seed") == "1 seed" and display.count(1200, "seed") == "1,200 seeds"
+    assert display.listed(["a"]) == "a" and display.listed(["a", "b", "c"]) == "a, b and c"

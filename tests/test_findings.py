@@ -1,0 +1,70 @@
+"""Sentences say what their tables say, in the unit of their metric."""
+
+import dataclasses
+
+import pytest
+
+from lib.analysis import comparisons, findings, tables
+from tests.synthetic import classifiers, regressors
+
+
+def with_baseline(p, name: str):
+    """The same predictions, one head's first run being a baseline."""
+    group = next(key for key, run in p.runs.items() if run["config"]["head"] == name)
+    runs = {
+        key: run for key, run in p.runs.items() if run["config"]["head"] != name or key == group
+    }
+    config = runs[group]["config"] | {"backbone": "tfidf_linear"}
+    return p.only(runs | {group: runs[group] | {"config": config}})
+
+
+def test_the_leader_and_over_whom_its_lead_stands():
+    text = findings.leader(classifiers(), by="head")
+    table = tables.by_group(classifiers(), by="head", metrics=["accuracy"]).set_index("head")
+    assert text.startswith(
+        f"**Far** has the highest mean test accuracy, {100 * table.loc['far', 'accuracy']:.1f} % "
+    )
+    assert "its lead stands over level (+" in text and " and near (+" in text
+    assert "3 seeds, 600 documents)" in text and "points, 95 % interval +" in text
+
+
+def test_numbers_are_told_as_they_are_and_not_in_percent():
+    text = findings.leader(regressors(), by="head", metric="spearman")
+    assert text.startswith("**Exact** has the highest mean test Spearman correlation, 0.99")
+    assert "%" not in text.replace("95 % interval", "") and "points" not in text
+
+
+def test_a_difference_is_given_from_either_side():
+    rows = comparisons.differences(classifiers(), by="head").to_dict("records")
+    one = findings.difference_of(rows, "far", "near", "accuracy")
+    other = findings.difference_of(rows, "near", "far", "accuracy")
+    assert one["value"] == -other["value"] > 0
+    assert (one["low"], one["high"]) == (-other["high"], -other["low"])
+    with pytest.raises(LookupError, match="far and nobody are not compared"):
+        findings.difference_of(rows, "far", "nobody", "accuracy")
+
+
+def test_what_a_model_adds_to_the_baseline():
+    p = with_baseline(classifiers(), "near")
+    text = findings.beyond_baseline(p, by="head")
+    assert "Against TF-IDF + linear SVM, fine-tuning with the head that dev chooses (far)" in text
+    assert text.endswith("the difference stands.")
+    result = findings.result(p.keep(lambda run: run["config"]["head"] == "far"), by="head")
+    assert "TF-IDF + linear SVM" in result and result.endswith("and the difference stands.")
+    assert "learned nothing" not in result
+
+
+def test_a_model_that_gives_every_document_the_same_class_is_named():
+    p = classifiers()
+    alike = dataclasses.replace(p, frame=p.frame.assign(logit_0=1.0, logit_1=0.0))
+    assert "**3 of 3 seeds learned nothing**" in findings.result(alike, by="head")
+
+
+def test_which_differences_stand():
+    assert findings.verdict(classifiers(), by="head").startswith(
+        "Of 3 differences between the heads, 2 stand: near − far (−"
+    )
+    level = classifiers().keep(lambda run: run["config"]["head"] != "far")
+    text = findings.verdict(level, by="head")
+    assert text.startswith("None of the 1 differences between the heads stands; the widest 95 %")
+    assert text.endswith("points.")

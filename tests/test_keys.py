@@ -1,0 +1,102 @@
+"""What a run's key depends on, and what it does not."""
+
+import pytest
+
+from lib.devices import resolve_precision
+from lib.runs.config import RunConfig
+from lib.runs.keys import corpus_of, prefix_hashes, prepare, run_key
+
+
+@pytest.mark.parametrize(
+    "change", [{"seed": 2}, {"learning_rate": 2e-3}, {"head": "cls"}, {"precision": "bf16"}]
+)
+def test_what_changes_the_key(base, change):
+    corpus = corpus_of(base)
+    assert run_key(base, corpus) != run_key(base.with_(**change), corpus)
+
+
+def test_auto_precision_is_resolved_before_the_key(base):
+    corpus = corpus_of(base)
+    resolved = resolve_precision("auto")
+    assert run_key(base.with_(precision="auto"), corpus) == run_key(
+        base.with_(precision=resolved), corpus
+    )
+
+
+PINNED = {  # keys that runs have had; whoever changes one trains everything anew
+    "news": (
+        {
+            "train_rows": 512,
+            "dev_rows": 200,
+            "test_rows": 1000,
+            "max_length": 96,
+            "epochs": 4,
+            "optimizer": "adam",
+            "precision": "fp32",
+            "schedule": "multistep",
+            "schedule_args": {"milestones": [3], "gamma": 0.1},
+        },
+        "de7bc3905d2abb1a809e76d1908b0c1fc6d8e9128aa38e948757321a6e285fda",
+        ["8788ad66ec328de2", "9ad90cb05e3654a8"],
+    ),
+    "reviews": (
+        {
+            "dataset": "demo_reviews",
+            "train_rows": 288,
+            "dev_rows": 150,
+            "test_rows": 300,
+            "layers": 1,
+            "head": "mean",
+            "max_length": 96,
+            "truncation": "tail",
+            "patience": 5,
+            "learning_rate": 3e-3,
+            "batch_size": 8,
+            "select_by": "f1",
+            "precision": "bf16",
+            "seed": 3,
+        },
+        "2a275dc851b86f47802a3593b8bfa15bd423001435d9562cea85e6cc7199e746",
+        ["ff8099a68daefacf", "627102df1f7645dd"],
+    ),
+    "acts": (
+        {
+            "dataset": "demo_acts",
+            "train_rows": 300,
+            "dev_rows": 100,
+            "test_rows": 100,
+            "layers": 2,
+            "head": "first_token",
+            "dropout": 0.5,
+            "max_length": 64,
+            "batching": "grouped_packed",
+            "optimizer": "adagrad",
+            "learning_rate": 0.01,
+            "prior_bias": True,
+            "clip_norm": None,
+            "select_by": "P@1",
+            "health": True,
+            "precision": "fp32",
+            "schedule": "linear",
+            "schedule_args": {"warmup_ratio": 0.2},
+        },
+        "7c2b4b967735c137059ae087fadcf761e9b08b2934df2cadcaa8a7b6814efc59",
+        ["1d279a993d59b326", "191fea59f7c309fa"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PINNED)
+def test_keys_stay_what_they_were(name):
+    fields, key, beginnings = PINNED[name]
+    prepared = prepare(RunConfig(**fields))
+    assert prepared.key == key
+    assert prefix_hashes(prepared)[:2] == beginnings
+
+
+def test_a_prepared_run_knows_its_steps(base):
+    prepared = prepare(base)
+    assert prepared.steps_per_epoch == 6 and len(prepared.settings_by_step) == 18
+    assert prepared.folder.name == prepared.key[:16] and not prepared.is_finished
+    baseline = prepare(base.baseline("majority"))
+    assert baseline.is_baseline and prefix_hashes(baseline) == []

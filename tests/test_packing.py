@@ -1,0 +1,256 @@
+"""Packed computing: the same outputs and gradients as with padding, and no more tokens than
+there are."""
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from lib import RunConfig, evaluate, fit, load_corpus, make_loader, run, tokenize
+from lib.attention import layers_of
+from lib.errors import InputError
+from lib.fast import layout, packing
+from lib.fast.layout import Packing, similar_lengths
+from lib.fast.packing import compile_layers, pack
+from lib.heads import HEADS
+from lib.models import Classifier, build_model
+from tests.conftest import save_learnable
+from tests.test_models import batch
+
+KINDS = ["bert", "roberta", "distilbert"]
+COMBINATIONS = [("bert", head) for head in ("native", *HEADS)]
+COMBINATIONS += [(kind, head) for kind in KINDS[1:] for head in ("native", "cls", "mean")]
+LENGTHS = [[7, 1, 20, 2, 9], [5, 5, 5], [1], [13]]
+FIRST_TOKEN = ("native", "cls", "first_token")  # heads that read nothing else
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    folder = save_learnable(tmp_path_factory.mktemp("packing") / "data")
+    return load_corpus(str(folder), dev_rows=12)
+
+
+def set_dropout(model: Classifier, rate: float) -> None:
+    for module in model.modules():
+        if hasattr(module, "p"):
+            module.p = rate
+
+
+def gradients(model: Classifier, ids, mask) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """Logits, and what each weight gets from a loss that looks at all of them."""
+    model.zero_grad()
+    logits = model(ids, mask)
+    F.cross_entropy(logits, torch.arange(len(ids)) % 3).backward()
+    weights = model.named_parameters()
+    return logits.detach(), {name: p.grad for name, p in weights if p.grad is not None}
+
+
+def assert_same(model: Classifier, other: Classifier, ids, mask) -> None:
+    """Logits, gradients and embeddings of two models are equal but for rounding."""
+    logits, grads = gradients(model, ids, mask)
+    other_logits, other_grads = gradients(other, ids, mask)
+    assert logits.shape == (len(ids), 3)
+    assert (other_logits - logits).abs().max() <= 1e-5
+    assert grads.keys() == other_grads.keys()
+    for name in grads:
+        assert (grads[name] - other_grads[name]).abs().max() <= 1e-5, name
+    with torch.inference_mode():
+        assert (model.embed(ids, mask) - other.embed(ids, mask)).abs().max() <= 1e-5
+
+
+@pytest.mark.parametrize("kind, head", COMBINATIONS)
+def test_packed_is_padded(tiny, kind, head):
+    """In evaluation, and in the branches of training at a dropout rate that drops nothing."""
+    plain = build_model(tiny[kind], head=head, num_labels=3, seed=1)
+    packed = pack(build_model(tiny[kind], head=head, num_labels=3, seed=1))
+    assert [*plain.state_dict()] == [*packed.state_dict()]
+    pad = plain.backbone.config.pad_token_id
+    for training in (False, True):
+        for model in (plain, packed):
+            model.train(training)
+            set_dropout(model, 1e-9)
+            for module in model.modules():
+                if isinstance(module, torch.nn.TransformerEncoderLayer):
+                    module.eval()  # its attention has a dropout of its own
+        for seed, lengths in enumerate(LENGTHS):
+            ids, mask = batch(lengths, pad=pad, width=max(lengths) + seed % 2, seed=seed)
+            assert_same(plain, packed, ids, mask)
+
+
+@pytest.mark.parametrize("kind", ["bert", "roberta"])
+def test_pairs_and_units_are_packed_as_they_are(tiny, kind):
+    plain = build_model(tiny[kind], num_labels=3, seed=1).eval()
+    model = build_model(tiny[kind], num_labels=3, seed=1).eval()
+    pad = plain.backbone.config.pad_token_id
+    for classifier in (plain, model):
+        classifier.unit = (0.5, 2.0)
+        classifier.separator = 9 if kind == "bert" else None
+    packed = pack(model)
+    for seed, lengths in enumerate(LENGTHS):
+        ids, mask = batch(lengths, pad=pad, seed=seed)
+        ids[:, 2:3] = torch.where(mask[:, 2:3] == 1, 9, pad)
+        assert_same(plain, packed, ids, mask)
+
+
+@pytest.mark.parametrize("kind, head", COMBINATIONS)
+def test_no_layer_sees_padding(tiny, kind, head):
+    model = pack(build_model(tiny[kind], head=head, num_labels=3)).eval()
+    tokens = {}
+    for name, module in model.backbone.named_modules():
+        if isinstance(module, torch.nn.Linear):
+            module.register_forward_pre_hook(
+                lambda _, given, name=name: tokens.update({name: given[0][..., 0].numel()})
+            )
+    model(*batch([3, 10, 5], pad=model.backbone.config.pad_token_id))
+    assert {tokens[name] for name in tokens if "layer.0." in name} == {18}
+    in_last_layer = {tokens[name] for name in tokens if "layer.1." in name}
+    assert in_last_layer == ({3} if head in FIRST_TOKEN else {18})  # projections are no calls here
+
+
+def test_blocks_are_of_similar_lengths():
+    cpu, gpu = torch.device("cpu"), torch.device("cuda")
+    lengths = [1, 3, 4, 6, 7, 8, 8]
+    assert similar_lengths(lengths, cpu) == [slice(0, 1), slice(1, 3), slice(3, 7)]
+    assert similar_lengths(lengths, gpu) == [slice(0, 7)]
+    _, mask = batch([8, 3, 1, 7, 4])
+    blocks = Packing(mask, cpu).blocks
+    assert [tokens for tokens, _ in blocks] == [slice(0, 1), slice(1, 8), slice(8, 23)]
+    assert [tuple(layout.mask.shape) for _, layout in blocks] == [(1, 1), (2, 4), (2, 8)]
+    assert [layout.full for _, layout in blocks] == [True, False, False]
+    assert Packing(mask, cpu).first_tokens.tolist() == [15, 1, 0, 8, 4]
+
+
+def test_another_backbone_is_refused(tiny):
+    model = build_model(tiny["bert"], num_labels=2)
+    model.backbone.config.model_type = "mpnet"
+    with pytest.raises(
+        InputError,
+        match="The backbone is a mpnet; packed batching is for bert, distilbert, roberta: take",
+    ):
+        pack(model)
+
+
+def test_training_and_evaluation_are_those_of_the_padded_batches(tiny, corpus):
+    tokens = tokenize(corpus, tiny["bert"], max_length=16)
+    histories = {}
+    for batching in ("random", "packed", "grouped", "grouped_packed"):
+        model = build_model(tiny["bert"], num_labels=2)
+        if batching.endswith("packed"):
+            model = pack(model)
+        set_dropout(model, 0.0)
+        train = make_loader(tokens.train, batch_size=8, batching=batching, seed=1)
+        options = {"epochs": 2, "learning_rate": 1e-3, "precision": "fp32"}
+        history = fit(model, train, make_loader(tokens.dev), **options)
+        histories[batching] = history[["train_loss", "dev_loss"]].to_numpy()
+    assert histories["packed"] == pytest.approx(histories["random"], rel=1e-4)
+    assert histories["grouped_packed"] == pytest.approx(histories["grouped"], rel=1e-4)
+    assert histories["packed"] != pytest.approx(histories["grouped_packed"], rel=1e-4)
+
+
+def test_a_packed_run(tiny, folder):
+    options = {
+        "dataset": str(folder),
+        "dev_rows": 12,
+        "backbone": tiny["roberta"],
+        "max_length": 16,
+        "epochs": 1,
+        "accumulation": 2,
+    }
+    packed = run(RunConfig(**options, batching="grouped_packed"))
+    assert packed.status["status"] == "finished"
+    assert packed.key != run(RunConfig(**options, batching="grouped")).key
+    stored = packed.predictions.query("split == 'test'")["logit_0"].to_numpy()
+    tokens = tokenize(load_corpus(str(folder), dev_rows=12), tiny["roberta"], max_length=16)
+    padded = evaluate(packed.model[0], make_loader(tokens.test)).logits[:, 0]
+    assert stored == pytest.approx(padded, abs=2e-2)  # the stored model computes with padding
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_words_that_do_not_occur_are_left_out_of_training_only(tiny, corpus, tmp_path, kind):
+    tokens = tokenize(corpus, tiny[kind], max_length=16)
+    used = torch.cat([part.tensors[0] for part in (tokens.train, tokens.dev)]).unique().long()
+    states = {}
+    for compact in (False, True):
+        model = pack(build_model(tiny[kind], head="mean", num_labels=2, dropout=0.0, seed=1))
+        size = model.backbone.get_input_embeddings().num_embeddings
+        if compact:
+            model.compact(used)
+            assert model.backbone.get_input_embeddings().num_embeddings == len(used) < size
+        set_dropout(model, 0.0)
+        train = make_loader(tokens.train, batch_size=8, seed=1)
+        options = {"epochs": 2, "learning_rate": 1e-3, "precision": "fp32"}
+        fit(model, train, make_loader(tokens.dev), **options)
+        model.finish()  # as saving does
+        assert model.backbone.get_input_embeddings().num_embeddings == size
+        states[compact] = model.state_dict()
+    assert states[True].keys() == states[False].keys()
+    for name, weight in states[False].items():
+        assert torch.allclose(states[True][name], weight, atol=1e-6), name
+
+
+def test_a_word_that_was_left_out_is_not_read_as_another(tiny):
+    model = pack(build_model(tiny["bert"], head="mean", num_labels=2))
+    model.compact(torch.arange(10))
+    model(torch.tensor([[2, 9, 3]]), torch.ones(1, 3))
+    with pytest.raises(IndexError):
+        model(torch.tensor([[2, 10, 3]]), torch.ones(1, 3))
+
+
+def reference_varlen(query, key, value, starts, key_starts, longest, key_longest):
+    """What torch's kernel for documents of any lengths computes: (tokens, heads, size) each."""
+    assert starts.dtype == torch.int32
+    assert longest == int(starts.diff().max())
+    attended = []
+    for first, end in zip(starts.tolist(), starts.tolist()[1:], strict=False):
+        document = [states[first:end].transpose(0, 1) for states in (query, key, value)]
+        attended.append(F.scaled_dot_product_attention(*document).transpose(0, 1))
+    return torch.cat(attended)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("head", ["native", "mean"])
+def test_one_kernel_for_all_lengths_gives_the_same(tiny, kind, head, monkeypatch):
+    model = pack(build_model(tiny[kind], head=head, num_labels=3)).eval()
+    ids, mask = batch([7, 1, 20, 2, 9], pad=model.backbone.config.pad_token_id)
+    wanted, wanted_grads = gradients(model, ids, mask)
+    calls = []
+    monkeypatch.setattr(layout, "any_length", lambda device: True)
+    monkeypatch.setattr(packing, "HALVES", (torch.float32,))
+    monkeypatch.setattr(
+        packing, "varlen_attn", lambda *args: calls.append(1) or reference_varlen(*args)
+    )
+    logits, grads = gradients(model, ids, mask)
+    assert calls
+    assert (logits - wanted).abs().max() <= 1e-5
+    assert all((grads[name] - wanted_grads[name]).abs().max() <= 1e-5 for name in wanted_grads)
+    calls.clear()
+    assert model.train()(ids, mask).shape == (5, 3)
+    assert not calls  # the kernel has no dropout
+
+
+@pytest.mark.filterwarnings("ignore:.*\\.grad attribute")  # dynamo looks
+@pytest.mark.parametrize("kind, packed", [("bert", False), *((kind, True) for kind in KINDS)])
+def test_compiled_layers_give_the_same_for_all_lengths(tiny, kind, packed):
+    model = build_model(tiny[kind], head="mean", num_labels=3)
+    model = (pack(model) if packed else model).eval()
+    pad = model.backbone.config.pad_token_id
+    lengths = ([7, 3], [20, 2, 9], [5, 6], [8, 2, 3, 3])
+    batches = [batch(each, pad=pad) for each in lengths]
+    wanted = [gradients(model, *each)[0] for each in batches]
+    torch._dynamo.reset()
+    compile_layers(model.backbone, backend="eager")
+    graphs = torch._dynamo.utils.counters["stats"]
+    before = graphs["unique_graphs"]
+    for each, logits in zip(batches[:3], wanted, strict=False):
+        assert (gradients(model, *each)[0] - logits).abs().max() <= 1e-5
+    made = graphs["unique_graphs"]
+    assert made > before
+    assert (gradients(model, *batches[3])[0] - wanted[3]).abs().max() <= 1e-5
+    assert graphs["unique_graphs"] == made  # another length, no new graph
+
+
+def test_a_layer_of_first_tokens_is_not_compiled(tiny):
+    model = pack(build_model(tiny["bert"], head="cls", num_labels=3))
+    compile_layers(model.backbone, backend="eager")
+    first, last = layers_of(model.backbone)
+    assert first._compiled_call_impl is not None
+    assert last._compiled_call_impl is None

@@ -1,0 +1,104 @@
+"""Where corpora come from: generators, named folders, the Hub."""
+
+import hashlib
+import json
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from lib.data import load_corpus
+from lib.demo.grammar import read_grammar
+from lib.demo.news import LABEL_NOISE, LABELS, PREFIXES, news
+from lib.errors import InputError
+from lib.runs.store import ROOT
+from lib.sources import DATASETS, Dataset
+
+NEWS_SHA256 = "8a8c708523d55192004ed6314154bc66688ce4ef78963c1b209824107a3c4f2c"
+
+
+def test_demo_news_is_the_same_bytes_everywhere():
+    texts, labels, true = news(400, 0)
+    assert hashlib.sha256(json.dumps([texts, labels, true]).encode()).hexdigest() == NEWS_SHA256
+
+
+def test_demo_news_keeps_its_promises():
+    texts, labels, true = news(2000, 3)
+    assert len(set(texts)) == 2000
+    assert all(20 <= len(text.split()) <= 60 for text in texts)
+    assert np.mean(np.array(labels) != np.array(true)) == pytest.approx(LABEL_NOISE, abs=0.001)
+    assert max(Counter(true).values()) - min(Counter(true).values()) <= 1
+    grammar = read_grammar(ROOT / "lib" / "demo" / "news.txt")
+    assert all(len(grammar[f"{prefix}_lead"]) >= 30 for prefix in PREFIXES)
+    assert len(LABELS) == 4
+
+
+# The keys of published runs depend on these.
+FINGERPRINTS = {
+    "demo_news": "d2195141f4414092",
+    "demo_reviews": "193bc7d3705c8904",
+    "demo_acts": "a30b0bdefc94a7c0",
+}
+
+
+@pytest.mark.parametrize("name", FINGERPRINTS)
+def test_demo_corpora_have_their_fingerprints(name):
+    corpus = load_corpus(name, train_rows=200, dev_rows=40, test_rows=50)
+    assert corpus.fingerprint[:16] == FINGERPRINTS[name]
+    assert corpus.source == f"{DATASETS[name].about} (lib/demo)"
+    assert corpus.test.lines is None and corpus.test.true_labels is not None
+
+
+def test_a_generator_of_ones_own_by_ids(monkeypatch):
+    """Its labels are ids, even where the names look like other ids."""
+
+    def make(rows: int, seed: int):
+        labels = [i % 3 for i in range(rows)]
+        texts = [f"text {seed} {i}" for i in range(rows)]
+        return texts, labels, [(label + 1) % 3 for label in labels]
+
+    entry = Dataset("made up", ("2", "1", "1.5"), make, make_rows=(60, 30))
+    monkeypatch.setitem(DATASETS, "made", entry)
+    corpus = load_corpus("made", text="any", label="other", dev_rows=6)
+    assert corpus.label_names == ("2", "1", "1.5") and len(corpus.train) == 54
+    assert corpus.test.texts[:2] == ["text 2 0", "text 2 1"]
+    assert corpus.test.labels.tolist() == [0, 1, 2] * 10
+    assert corpus.test.true_labels.tolist() == [1, 2, 0] * 10
+
+
+def test_named_folders_are_below_data_dir(folder, monkeypatch):
+    entry = Dataset("a test", ("no", "yes"), folder=folder.name)
+    monkeypatch.setitem(DATASETS, "named", entry)
+    corpus = load_corpus("named", data_dir=folder.parent)
+    assert corpus.source == "a test; read from $DATA_DIR/data: train.csv, test.csv"
+    monkeypatch.setenv("DATA_DIR", str(folder.parent))
+    assert load_corpus("named").fingerprint == corpus.fingerprint
+    assert load_corpus(str(folder)).source == "the files train.csv, test.csv"
+    assert load_corpus(str(folder / "train.csv")).source == "the file train.csv"
+
+
+def test_hub_datasets_are_read_at_their_revision(folder, monkeypatch, capsys):
+    entry = Dataset("a test", ("no", "yes"), folder="x", hub=str(folder), revision="main")
+    monkeypatch.setitem(DATASETS, "from_hub", entry)
+    corpus = load_corpus("from_hub")
+    assert len(corpus.test) == 21 and len(corpus.train) + len(corpus.dev) == 60
+    assert corpus.source == f"a test; {folder} on the Hugging Face Hub at main"
+    assert f"Reading {folder} at main from the Hugging Face Hub" in capsys.readouterr().out
+
+
+def test_no_hub_and_no_folder_is_one_clear_sentence(tmp_path):
+    with pytest.raises(
+        InputError, match="fancyzhx/ag_news is neither in the.*Go online once, or set DATA_DIR"
+    ):
+        load_corpus("ag_news")
+    with pytest.raises(
+        InputError, match="read from a folder 'ag_news' below DATA_DIR, and .* has none"
+    ):
+        load_corpus("ag_news", data_dir=tmp_path)
+    with pytest.raises(InputError, match="'ag_news_26k' below DATA_DIR, which is not set"):
+        load_corpus("ag_news_26k")
+
+
+def test_a_name_that_is_none():
+    with pytest.raises(InputError, match="Unknown dataset .* 'demo_newz'. Did you mean demo_news"):
+        load_corpus("demo_newz")

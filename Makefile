@@ -5,10 +5,11 @@ ARGS    ?=
 VENV    := .venv
 PY      := $(VENV)/bin/python
 READY   := $(VENV)/.ready
+SITE    := $(VENV)/.site
 STUDIES := $(patsubst notebooks/%.ipynb,%,$(wildcard notebooks/*.ipynb))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test bench stress sweep-postgres lab verify site site-check lint lock clean $(STUDIES)
+.PHONY: help setup test bench stress sweep-postgres lab lab-check verify pages site site-check lint lock clean $(STUDIES)
 
 ## Show this list
 help:
@@ -31,13 +32,17 @@ $(READY): requirements.txt pyproject.toml
 	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $(READY)
 
+$(SITE): requirements-site.txt $(READY)
+	@$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-site.txt
+	@touch $(SITE)
+
 Q   := '\''
 OWN := $(foreach pair,DATA:dataset TEXT:text LABEL:label,$(if $($(word 1,$(subst :, ,$(pair)))),'$(word 2,$(subst :, ,$(pair)))=$Q$(subst ',$Q$Q,$($(word 1,$(subst :, ,$(pair)))))$Q'))
 $(STUDIES): $(READY)
-	@$(PY) -m lib study $@ --profile $(or $(PROFILE),$(if $(DATA),small,demo)) $(if $(CONFIG),--config '$(subst ',$Q,$(CONFIG))') $(OWN) $(ARGS)
+	@$(PY) -m lib study $@ --profile $(or $(PROFILE),$(if $(DATA)$(if $(filter your_data,$@),$(CONFIG)),small,demo)) $(if $(CONFIG),--config '$(subst ',$Q,$(CONFIG))') $(OWN) $(ARGS)
 
 ## Run the tests
-test: $(READY)
+test: $(SITE)
 	@$(PY) -m pytest -n 2 --dist worksteal $(ARGS)
 
 ## Measure speed against Hugging Face Trainer and write results/benchmark/<machine>/ (a quarter of an hour, nothing else running)
@@ -58,12 +63,22 @@ sweep-postgres: $(READY)
 lab: $(READY)
 	@$(VENV)/bin/jupyter lab --notebook-dir=notebooks
 
-## Recompute every table and finding of every published page, and check its runs and figures
+## Run a notebook in JupyterLab in headless Chromium, and look whether all of it appears
+lab-check: $(READY)
+	@$(PY) -m tests.lab_check $(ARGS)
+
+PAGES := $(patsubst %page.json,%,$(wildcard results/*/*/page.json))
+
+## Make every published page again of what it publishes, in a temporary folder, and compare every byte
 verify: $(READY)
-	@$(PY) -m lib verify $(filter-out results/benchmark/%,$(wildcard results/*/*/))
+	@$(PY) -m lib verify $(PAGES)
+
+## Make every published page anew of what it publishes: after a sentence, table or figure was changed; trains nothing
+pages: $(READY)
+	@$(PY) -m lib pages $(PAGES)
 
 ## Build the pages as a static site, site/index.html
-site: $(READY)
+site: $(SITE)
 	@$(PY) -m lib site
 
 ## Look at the site in headless Chromium: as wide as a desktop and a phone, light and dark
@@ -74,9 +89,10 @@ site-check: site
 lint: $(READY)
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/nbstripout --verify notebooks/*.ipynb
 
-## Compile requirements.in into requirements.txt
+## Compile requirements.in and requirements-site.in into the exact versions of the .txt files
 lock: $(READY)
 	@$(VENV)/bin/uv pip compile requirements.in -o requirements.txt --no-annotate --no-header --python-version 3.11 --upgrade --quiet
+	@$(VENV)/bin/uv pip compile requirements-site.in -o requirements-site.txt --no-annotate --no-header --python-version 3.11 --upgrade --quiet
 
 ## Remove the environment and caches; runs/ and results/ stay
 clean:

@@ -23,12 +23,11 @@ MODULES = {  # where each public name is defined
     "lib.runs.pool": ("run", "run_all"),
     "lib.runs.store": ("Run", "Runs", "load_run"),
     "lib.use.results": ("write_results",),
-    "lib.analysis": ("calibration", "decisions", "findings", "students", "tables"),
+    "lib.analysis": ("calibration", "decisions", "findings", "tables"),
     "lib.analysis.predictions": ("collect",),
     "lib.publish.page": (
         "show_runs",
         "show_audit",
-        "show_errors",
         "show_figure",
         "show_finding",
         "show_table",

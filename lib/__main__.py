@@ -42,13 +42,40 @@ def study(
     ] = None,
     profile: Annotated[str, typer.Option(help="demo, small, full or paper")] = "demo",
     as_: Annotated[str | None, typer.Option("--as", help="the name of the page's folder")] = None,
+    from_results: Annotated[
+        bool, typer.Option("--from-results", help="make the page anew of what it publishes")
+    ] = False,
 ):
     """Execute a study's notebook and publish its page in results/."""
-    from lib.publish.study import run_study
+    from lib.publish.study import publish_from_results, run_study
 
-    folder = run_study(name, profile, assignments(words or []), as_, config=config)
+    if not from_results:
+        folder = run_study(name, profile, assignments(words or []), as_, config=config)
+        return print_page(folder)
+    if words or config or as_:
+        raise InputError(
+            "--from-results takes a page as it is: leave parameters, --config, --as out"
+        )
+    folder, kept = publish_from_results(name, profile)
+    for reason in kept:
+        print(f"Kept as it was: {reason}")
+    print_page(folder)
+
+
+def print_page(folder: Path) -> None:
     shown = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
     print(f"The page: {shown / 'README.md'}")
+
+
+@app.command()
+def pages(folders: list[Path]):
+    """Make pages anew of what they publish: nothing is trained."""
+    from lib.publish.study import publish_from_results
+
+    for folder in folders:
+        name, profile = folder.resolve().parts[-2:]
+        _, kept = publish_from_results(name, profile)
+        print(f"{folder}: made anew" + "".join(f"\n  kept as it was: {line}" for line in kept))
 
 
 @app.command()
@@ -168,20 +195,21 @@ def export(
 
 @app.command()
 def verify(folders: list[Path]):
-    """Compute every table and finding of published pages again from their predictions; check
-    histories and figures."""
+    """Make published pages again of what they publish, and compare every byte."""
+    from lib.publish.verify import MEANING, describe
     from lib.publish.verify import verify as verify_page
 
     failed = False
     for folder in folders:
-        compared, differences, unchecked = verify_page(folder)
-        checked = f"{compared} cells, sentences and figures checked"
-        print(f"{folder}: {checked}, {len(differences)} differ")
-        for line in unchecked:
-            print(f"  not checked here: {line}")
-        for line in differences:
-            print(f"  {line}")
-        failed = failed or bool(differences)
+        try:
+            check = verify_page(folder)
+        except InputError as error:
+            print(f"{folder}: {error}")
+            failed = True
+            continue
+        print("\n".join(describe(folder, check)), flush=True)
+        failed = failed or bool(check.wrong)
+    print(MEANING)
     raise typer.Exit(code=int(failed))
 
 

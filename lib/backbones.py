@@ -100,12 +100,17 @@ def fingerprint(folder: Path) -> str:
     return hashlib.sha256(listed.encode()).hexdigest()
 
 
-@lru_cache(maxsize=4)
 def load_tokenizer(folder: Path):
     """The fast tokenizer of a backbone's folder, without truncation and padding of its own."""
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    tokenizer.backend_tokenizer.no_truncation()  # ours to do; some files come with it switched on
+    tokenizer = _read_tokenizer(folder)
+    # Ours to do: some files come with it switched on, and a call of the tokenizer leaves it so.
+    tokenizer.backend_tokenizer.no_truncation()
     tokenizer.backend_tokenizer.no_padding()
     return tokenizer
+
+
+@lru_cache(maxsize=4)
+def _read_tokenizer(folder: Path):
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(folder)

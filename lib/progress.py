@@ -43,9 +43,11 @@ def progress_bar(items, text: str, done: int = 0):
 
     Elsewhere (or with TQDM_DISABLE set), a plain line about every minute.
     """
-    shows_bars = "ipykernel" in sys.modules or sys.stderr.isatty()
-    if shows_bars and not os.environ.get("TQDM_DISABLE"):
-        return tqdm(items, text, leave=False, total=len(items), initial=done)
+    in_notebook = "ipykernel" in sys.modules
+    if (in_notebook or sys.stderr.isatty()) and not os.environ.get("TQDM_DISABLE"):
+        # a notebook shows what is written to stderr on red, and keeps the strip of a finished bar
+        file = sys.stdout if in_notebook else sys.stderr
+        return tqdm(items, text, leave=False, total=len(items), initial=done, file=file)
     return _log_lines(items, text, done)
 
 

@@ -192,18 +192,24 @@ def file_source(
     )
 
 
+def named_folder(dataset: str, data_dir: str | Path | None) -> Path:
+    """The folder of a named dataset below `data_dir`. Raises InputError where there is none."""
+    path = Path(data_dir or "") / DATASETS[dataset].folder
+    if not data_dir or not path.is_dir():
+        problem = f"and {data_dir} has none." if data_dir else "which is not set."
+        raise InputError(
+            f"The dataset {dataset} is read from a folder {path.name!r} below DATA_DIR, "
+            f"{problem} Run with DATA_DIR=… set to the folder above it."
+        )
+    return path
+
+
 def named_folder_source(
     dataset: str, data_dir: str | Path | None, *, text: str, reading: Reading
 ) -> Source:
     """The folder of a named dataset below `data_dir`. Raises InputError."""
     entry = DATASETS[dataset]
-    path = Path(data_dir or "") / entry.folder
-    if not data_dir or not path.is_dir():
-        problem = f"and {data_dir} has none." if data_dir else "which is not set."
-        raise InputError(
-            f"The dataset {dataset} is read from a folder {entry.folder!r} below DATA_DIR, "
-            f"{problem} Run with DATA_DIR=… set to the folder above it."
-        )
+    path = named_folder(dataset, data_dir)
     source = file_source(
         path, text=text, label=entry.label, label_names=entry.label_names, reading=reading
     )

@@ -5,10 +5,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from lib.analysis.display import axis_label, score
-from lib.analysis.display import title as metric_title
 from plots.style import (
     COLOURS,
-    GREY,
     add_legend,
     add_title,
     colours,
@@ -41,7 +39,7 @@ def grouped_dots(
     return values
 
 
-def _rows(ax, table: pd.DataFrame, by: str, metric: str, names: list[str]):
+def interval_rows(ax, table: pd.DataFrame, by: str, metric: str, names: list[str]):
     """Dots with 95 % intervals, a row each from above, in a colour for each of `by`; hollow
     where the table says that it does not stand. Gives each row's place and colour."""
     palette = colours(table[by])
@@ -65,7 +63,7 @@ def score_intervals(table: pd.DataFrame, *, by: str, metric: str, title: str) ->
     figure = Figure(figsize=(7.2, 0.9 + 0.42 * len(table)))
     ax = figure.subplots()
     names = [f"{row[by]} (n = {row['seeds']})" for row in table.to_dict("records")]
-    for place, row, colour in _rows(ax, table, by, metric, names):
+    for place, row, colour in interval_rows(ax, table, by, metric, names):
         ax.annotate(
             score(row[metric], metric),
             (row[metric], place),
@@ -82,26 +80,6 @@ def score_intervals(table: pd.DataFrame, *, by: str, metric: str, title: str) ->
 
 
 @styled
-def effect_intervals(
-    table: pd.DataFrame, *, by: str, within: str, metric: str, title: str
-) -> Figure:
-    """Differences of a score with 95 % intervals, a row each, in a colour for each of `by`;
-    those that do not stand are hollow. `table` has the columns of
-    `lib.analysis.comparisons.differences`, and names each row by `by` and `within`."""
-    figure = Figure(figsize=(9.6, 1.1 + 0.36 * len(table)))
-    ax = figure.subplots()
-    names = [f"{row[by]}: {row[within]}" for row in table.to_dict("records")]
-    _rows(ax, table, by, metric, names)
-    ax.axvline(0, color=GREY, linewidth=1, zorder=1)
-    ax.xaxis.set_major_formatter(
-        lambda value, _: f"{100 * value:+.0f}".replace("-", "−").replace("+0", "0")
-    )
-    ax.set_xlabel(f"difference of test {metric_title(metric)} in points, with 95 % interval")
-    add_title(figure, title)
-    return figure
-
-
-@styled
 def class_intervals(
     table: pd.DataFrame, *, by: str, metric: str, title: str, within: str = "class", text: str = ""
 ) -> Figure:
@@ -113,40 +91,6 @@ def class_intervals(
     ax.set_xticks(range(len(values)), map(literal, values))
     ax.set_xlabel(text)
     ax.set_ylabel(axis_label(metric))
-    add_legend(figure, ax)
-    add_title(figure, title)
-    return figure
-
-
-@styled
-def averages(table: pd.DataFrame, *, title: str) -> Figure:
-    """Micro and macro F1 of the same predictions, by majority class; `table` from
-    `lib.analysis.classes.imbalance`."""
-    figure = Figure(figsize=(7.2, 3.4))
-    ax = figure.subplots()
-    places = np.arange(len(table))
-    for shift, metric, colour in ((-0.08, "micro_f1", COLOURS[3]), (0.08, "macro_f1", COLOURS[6])):
-        dots(ax, places + shift, table, metric, colour, metric_title(metric))
-    ax.set_xticks(places, table["majority class"].map(literal))
-    ax.set_xlabel("class made the majority")
-    ax.set_ylabel("score, with 95 % interval")
-    add_legend(figure, ax)
-    add_title(figure, title)
-    return figure
-
-
-@styled
-def accuracy_by_length(table: pd.DataFrame, *, by: str, title: str) -> Figure:
-    """Accuracy with 95 % intervals by bin of document length; `table` from
-    `lib.analysis.tables.by_length`."""
-    figure = Figure(figsize=(7.2, 3.8))
-    ax = figure.subplots()
-    bins = grouped_dots(ax, table, "accuracy", by=by, within="tokens")
-    truncated = table.drop_duplicates("tokens").set_index("tokens").loc[bins, "truncated"]
-    names = [f"{bin_}\n{share} cut" for bin_, share in zip(bins, truncated, strict=True)]
-    ax.set_xticks(range(len(bins)), names)
-    ax.set_xlabel("tokens in the document, and the share of documents that are truncated")
-    ax.set_ylabel(axis_label("accuracy"))
     add_legend(figure, ax)
     add_title(figure, title)
     return figure

@@ -13,7 +13,6 @@ from matplotlib.ticker import MaxNLocator
 
 from lib.analysis.display import kind_of, share_tick
 from lib.runs.baselines import NAMES
-from lib.runs.outcomes import AT_PRIOR, COLLAPSED, DIVERGED, LEARNED
 
 STYLE = Path(__file__).with_name("style.mplstyle")
 # Okabe and Ito's palette, safe for colour-blind readers; a method keeps its place across a study
@@ -21,12 +20,6 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 GREY = "#8a8a8a"
 DARK = "#222222"  # text in a pale cell
 REFERENCES = tuple(NAMES.values())  # grey: not trained here
-OUTCOME_COLOURS = {
-    LEARNED: COLOURS[2],
-    AT_PRIOR: COLOURS[4],
-    COLLAPSED: COLOURS[1],
-    DIVERGED: COLOURS[6],
-}
 
 
 def styled(make: Callable[..., Figure]) -> Callable[..., Figure]:

@@ -3,6 +3,7 @@ of each test's own; notebooks without a kernel's start; no network."""
 
 import hashlib
 import os
+import shutil
 import sys
 import traceback
 
@@ -240,3 +241,29 @@ def in_process_engine():
                 nb_man.cell_complete(cell, index)
 
     return InProcess
+
+
+@pytest.fixture(scope="session")
+def published(tiny, tmp_path_factory):
+    """A folder with `notebooks` (the study of tests/tiny_study.py), `results` and `data`: the pages
+    `tiny` (of the texts in `data`) and `made_up` (of a demo corpus), published once for all tests.
+    """
+    from tests.tiny_study import publish, save_notebook
+
+    root = tmp_path_factory.mktemp("published")
+    save_notebook(root / "notebooks")
+    data = str(save_learnable(root / "data"))
+    publish(root, "tiny", backbone=tiny["bert"], dataset=data)
+    publish(root, "made_up", backbone=tiny["bert"], seeds=[1], epochs=1)
+    return root
+
+
+@pytest.fixture
+def page(published, tmp_path):
+    """A copy of the page `tiny`, beside `made_up`, for a test that changes it."""
+    from tests.tiny_study import only_study
+
+    results = tmp_path / "results"
+    shutil.copytree(published / "results", results)
+    with only_study(published / "notebooks", results):
+        yield results / "heads" / "tiny"

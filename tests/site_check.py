@@ -3,7 +3,7 @@
 Each page is opened from the file system, as wide as a desktop and as a phone, light and dark. Wrong
 is: a body wider than its window, a request that fails or leaves the file system, text with less
 contrast to what is behind it than WCAG asks for (4.5 to 1; large text 3 to 1), an image that does
-not show or has no alternative text, an error in the console.
+not show or has no alternative text, an error in the console, a dialog.
 """
 
 import base64
@@ -25,6 +25,10 @@ FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
     "--hide-scrollbars",
+    "--disable-quic",
+    "--disable-sync",
+    "--disable-component-update",
+    "--no-first-run",
     "--disable-background-networking",
     "--remote-debugging-port=0",
     "--remote-allow-origins=*",
@@ -82,8 +86,13 @@ class Tab:
         number = next(self.numbers)
         command = {"id": number, "method": method, "params": params} | self.session
         self.wire.send(json.dumps(command))
-        while (answer := json.loads(self.wire.recv())).get("id") != number:
+        answer = json.loads(self.wire.recv())
+        while answer.get("id") != number:
             self.events.append(answer)
+            if answer.get("method") == "Page.javascriptDialogOpening":  # which all waits for
+                close = {"method": "Page.handleJavaScriptDialog", "params": {"accept": True}}
+                self.wire.send(json.dumps({"id": next(self.numbers)} | close | self.session))
+            answer = json.loads(self.wire.recv())
         if "error" in answer:
             raise RuntimeError(f"{method}: {answer['error']}")
         return answer["result"]
@@ -97,7 +106,7 @@ class Tab:
 @contextlib.contextmanager
 def open_tab():
     """A tab of a headless browser, which ends with the context."""
-    with tempfile.TemporaryDirectory() as home:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
         flags = [*FLAGS, f"--user-data-dir={home}", "about:blank"]
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         chromium = subprocess.Popen([browser(), *flags], **quiet)
@@ -110,6 +119,9 @@ def open_tab():
             for domain in ("Page", "Network", "Log", "Runtime"):
                 tab.send(f"{domain}.enable")
             yield tab
+            wire.send(json.dumps({"id": 0, "method": "Browser.close"}))
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                chromium.wait(10)  # its processes still write to the folder
             wire.close()
         finally:
             chromium.kill()
@@ -174,6 +186,13 @@ def wrong_events(events: list[dict]) -> list[str]:
             wrong.append(f"a request leaves the file system: {url}")
         if method == "Log.entryAdded" and params["entry"]["level"] == "error":
             wrong.append(params["entry"]["text"])
+        if method == "Runtime.consoleAPICalled" and params["type"] == "error":
+            wrong.append(f"an error in the console: {params['args']}")
+        if method == "Runtime.exceptionThrown":
+            details = params["exceptionDetails"]
+            wrong.append(details.get("exception", {}).get("description", details["text"]))
+        if method == "Page.javascriptDialogOpening":
+            wrong.append(f"a dialog: {params['message']}")
     return wrong
 
 

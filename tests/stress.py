@@ -1,6 +1,7 @@
 """Kill a sweep's workers again and again: `make stress` prints what was survived. Not part of
 `make test`."""
 
+import json
 import os
 import random
 import signal
@@ -10,8 +11,6 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
-
-import yaml
 
 from lib.runs.slots import open_storage
 from lib.runs.store import ROOT
@@ -47,7 +46,7 @@ def one_round(number: int) -> Counter:
         os.environ["RUNS_DIR"] = f"{folder}/runs"
         spec = spec_in(Path(folder))
         path = Path(folder) / "spec.yaml"
-        path.write_text(yaml.safe_dump(spec))
+        path.write_text(json.dumps(spec))
         command = [sys.executable, "-m", "lib", "sweep", str(path)]
         options = {
             "cwd": ROOT,

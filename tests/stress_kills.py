@@ -1,6 +1,7 @@
 """Kill a run at random moments until it is finished, again and again, and compare its bytes:
 part of `make stress`."""
 
+import json
 import os
 import random
 import subprocess
@@ -8,8 +9,6 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-
-import yaml
 
 from lib.runs.store import ROOT, Run
 from tests.conftest import save_learnable, save_tiny
@@ -34,7 +33,7 @@ def spec_in(folder: Path) -> Path:
         "checkpoint_every": "20 steps",
     }
     path = folder / "run.yaml"
-    path.write_text(yaml.safe_dump(spec))
+    path.write_text(json.dumps(spec))
     return path
 
 

@@ -13,6 +13,7 @@ ROUNDS=20 runs more rounds.
 """
 
 import importlib.util
+import json
 import os
 import pwd
 import random
@@ -28,8 +29,6 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-import yaml
 
 from lib.runs.slots import open_storage
 from lib.runs.store import ROOT
@@ -254,7 +253,7 @@ def one_round(number: int, address: str, apart: bool) -> list[str]:
         folder = Path(name)
         spec, url = spec_in(folder), new_database(address, f"round_{number}")
         spec["space"]["batch_size"] = [16]
-        (folder / "spec.yaml").write_text(yaml.safe_dump(spec))
+        (folder / "spec.yaml").write_text(json.dumps(spec))
         stores = [folder / f"runs-{worker if apart else 0}" for worker in range(WORKERS)]
         with worker_processes(folder, url, stores, at_once=apart) as workers:
             victim = kill_one(workers, folder, random.Random(number))

@@ -144,7 +144,7 @@ def circles(tree: Path) -> list[str]:
 def long_files(tree: Path) -> list[str]:
     return [
         f"{path.relative_to(tree)} has {lines} lines; {FILE_LINES} are allowed"
-        for path in files_of(tree, "lib")
+        for path in files_of(tree, "lib", "plots", "notebooks")
         if (lines := len(path.read_text(encoding="utf-8").splitlines())) > FILE_LINES
         and str(path.relative_to(tree)) not in EXCEPTIONS
     ]
@@ -153,7 +153,7 @@ def long_files(tree: Path) -> list[str]:
 def long_functions(tree: Path) -> list[str]:
     """Functions that are too long from `def` to their last line, decorators not counted."""
     wrong = []
-    for path in files_of(tree, "lib", "plots"):
+    for path in files_of(tree, "lib", "plots", "notebooks"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 continue
@@ -167,7 +167,7 @@ def long_functions(tree: Path) -> list[str]:
 def unformatted_lines(tree: Path) -> list[str]:
     """Comments that keep the formatter off."""
     wrong = []
-    for path in files_of(tree, "lib", "plots", "tests"):
+    for path in files_of(tree, "lib", "plots", "notebooks", "tests"):
         source = io.StringIO(path.read_text(encoding="utf-8"))
         for token in tokenize.generate_tokens(source.readline):
             if token.type == tokenize.COMMENT and re.search(r"fmt:\s*(skip|off)", token.string):
@@ -178,10 +178,33 @@ def unformatted_lines(tree: Path) -> list[str]:
 def wide_lines(tree: Path) -> list[str]:
     return [
         f"{path.relative_to(tree)}:{number} has {len(line)} columns; {COLUMNS} are allowed"
-        for path in files_of(tree, "lib", "plots", "tests")
+        for path in files_of(tree, "lib", "plots", "notebooks", "tests")
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
         if len(line) > COLUMNS
     ]
+
+
+def studies_in_lib(tree: Path) -> list[str]:
+    """Where lib/ names a study, but in the tables of data sources, which may share its name.
+
+    A name that is a word of the field too (audit, distillation) is a study's where it is called
+    one, or stands as a notebook, a module or a page.
+    """
+    studies = [path.stem for path in sorted((tree / "notebooks").glob("*.ipynb"))]
+    named = "|".join(
+        rf"\b{name}\b" if "_" in name else rf"(?:\bstudy|notebooks[./]|results/)\W*{name}\b"
+        for name in studies
+    )
+    wrong = []
+    for path in sorted((tree / "lib").rglob("*")):
+        place = path.relative_to(tree).as_posix()
+        if path.suffix not in (".py", ".yaml") or not named:
+            continue
+        if place == "lib/sources.py" or place.startswith("lib/demo/"):
+            continue
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            wrong += [f"{place}:{number} names a study: {name}" for name in re.findall(named, line)]
+    return wrong
 
 
 def wrong_core(tree: Path) -> list[str]:
@@ -201,6 +224,7 @@ CHECKS = (
     long_functions,
     unformatted_lines,
     wide_lines,
+    studies_in_lib,
     wrong_core,
 )
 
@@ -240,6 +264,9 @@ def tree(tmp_path):
         "lib/publish/page.py": "from lib.analysis import tables\nfrom lib.use import export\n",
         "plots/__init__.py": "from lib.analysis import tables\n",
         "notebooks/study.py": "import plots\nfrom lib import run_all\n",
+        "notebooks/ag_news.ipynb": "{}",
+        "notebooks/audit.ipynb": "{}",
+        "lib/sources.py": "DATASETS = {'ag_news': None}\n",
         "tests/test_data.py": "import lib.publish.page\nTEXT = '# fmt: skip'\n",
     }
     for name, source in sources.items():
@@ -313,7 +340,28 @@ def test_a_long_file_and_a_long_function_are_named(tree, monkeypatch):
     assert long_files(tree) == long_functions(tree) == []
 
 
-@pytest.mark.parametrize("folder", ["lib", "plots", "tests"])
+@pytest.mark.parametrize("folder", ["plots", "notebooks"])
+def test_a_long_file_beside_lib_is_named(tree, folder):
+    (tree / folder / "long.py").write_text("def long():\n" + "    x = 1\n" * 260)
+    assert long_files(tree) == [f"{folder}/long.py has 261 lines; 260 are allowed"]
+    assert long_functions(tree) == [f"{folder}/long.py:long has 261 lines; 45 are allowed"]
+
+
+def test_a_study_that_lib_knows_is_named(tree):
+    source = "from lib.analysis import audit  # an audit of the data\n"
+    (tree / "lib" / "analysis" / "audit.py").write_text("")
+    (tree / "lib" / "publish" / "page.py").write_text(source)
+    assert studies_in_lib(tree) == []
+    for line, name in (
+        ("WIDE = {'ag_news'}", "ag_news"),
+        ('"""Sentences of the study `audit`."""', "study `audit"),
+        ("# see notebooks/audit.ipynb", "notebooks/audit"),
+    ):
+        (tree / "lib" / "publish" / "page.py").write_text(source + line + "\n")
+        assert studies_in_lib(tree) == [f"lib/publish/page.py:2 names a study: {name}"]
+
+
+@pytest.mark.parametrize("folder", ["lib", "plots", "notebooks", "tests"])
 def test_a_line_that_is_not_formatted_or_too_wide_is_named(tree, folder):
     name = f"{folder}/wide.py"
     (tree / name).write_text(f"x = 1\ny = '{'a' * 94}'\nz = 3  # fmt: skip\n")

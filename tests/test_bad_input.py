@@ -6,14 +6,12 @@ import os
 import shutil
 import sys
 
-import nbformat
 import pytest
 
 from lib import __main__
 from lib.analysis.predictions import collect
 from lib.data import load_corpus
 from lib.errors import InputError
-from lib.publish import folder as page_folder
 from lib.publish import study
 from lib.publish.settings import read_value, read_yaml, to_parameters
 from lib.readers import Reading
@@ -563,43 +561,6 @@ def test_a_run_of_another_version(config):
         f"parameter 'warp'."
     )
     assert str(error.value).endswith("use that version, or move the folder away and train it again")
-
-
-def test_a_full_disk_leaves_the_old_page_and_the_runs(tiny, no_kernel, tmp_path, monkeypatch):
-    monkeypatch.setattr(study, "RESULTS", tmp_path / "results")
-    sizes = {
-        "train_rows": 64,
-        "dev_rows": 20,
-        "test_rows": 40,
-        "max_length": 32,
-        "epochs": 1,
-        "backbone": tiny["bert"],
-    }
-    published = study.run_study("your_data", overrides=sizes | {"seeds": [1]}, publish_as="tiny")
-    before = (published / "README.md").read_bytes()
-    executed = nbformat.read(tmp_path / "runs" / "notebooks" / "your_data-tiny.ipynb", as_version=4)
-    monkeypatch.setattr(study, "execute", lambda *_: executed)  # once is enough
-    write = page_folder.write_json
-
-    def full(*_):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(page_folder, "write_json", full)
-    with pytest.raises(InputError) as error:
-        study.run_study("your_data", overrides=sizes | {"seeds": [1]}, publish_as="tiny")
-    assert str(error.value) == (
-        f"The page could not be written to {published} (no space left on device); the old "
-        f"one stands, and the runs are "
-        "kept: make room, and start the study again"
-    )
-    assert (published / "README.md").read_bytes() == before and [
-        f.name for f in published.parent.iterdir()
-    ] == ["tiny"]
-    monkeypatch.setattr(page_folder, "write_json", write)
-    study.run_study("your_data", overrides=sizes | {"seeds": [1]}, publish_as="tiny")
-    assert (published / "README.md").read_bytes() == before and (
-        published / "environment.json"
-    ).is_file()
 
 
 def test_the_command_line_says_it_in_one_line(no_kernel, tmp_path, monkeypatch):

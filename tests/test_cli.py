@@ -65,7 +65,6 @@ def config_file(tiny, folder, tmp_path):
             ["study", "ag_news", "--as", "small"],
             "--as small: choose a plain name that is no profile's",
         ),
-        (["verify", "missing"], "missing has no README.md"),
     ],
 )
 def test_mistakes_are_one_sentence_and_a_status(monkeypatch, capsys, arguments, message):

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from sklearn import metrics as sklearn_metrics
 
-from lib.analysis import calibration, decisions, findings, label_errors, tables
+from lib.analysis import calibration, decisions, label_errors, tables
 from lib.analysis.predictions import Group, collect
 from lib.errors import InputError
 from lib.readers import Reading
 from lib.runs.config import RunConfig
 from lib.runs.pool import run_all
+from notebooks import your_data
 from tests.conftest import learnable
 from tests.test_your_data import table
 
@@ -115,10 +116,10 @@ def test_replaced_labels_are_found(tiny, tmp_path):
     p = collect(run_all([config], "none"))
     found = label_errors.label_errors(p, by="head", group="native")
     assert set(found["row"][:3]) == {3, 40, 77}
-    assert "learned nothing" not in findings.result(p, by="head")
+    assert "learned nothing" not in your_data.result(p, by="head")
     alike = dataclasses.replace(p, frame=p.frame.assign(logit_0=0.1, logit_1=0.1))
     told = "**1 of 1 seed learned nothing**: every document is given the same class"
-    assert told in findings.result(alike, by="head")
+    assert told in your_data.result(alike, by="head")
     third = dataclasses.replace(
         alike, frame=alike.frame.assign(logit_2=0.15), label_names=("no", "yes", "so")
     )

@@ -15,7 +15,7 @@ from lib.analysis.predictions import Predictions
 from lib.errors import InputError
 from lib.metrics import METRICS
 from lib.publish import page
-from lib.publish.verify import verify
+from lib.publish.render import block_markdown
 
 TRAPS = (  # classes whose names are also those of columns, of metrics, or of markup
     "right",
@@ -89,28 +89,16 @@ def test_class_names_in_rows_are_shown_as_they_are():
     assert {row[0] for row in rows} == set(TRAPS)
 
 
-def test_a_page_of_such_classes_is_what_verify_computes_again(tmp_path, monkeypatch):
+def test_such_classes_on_a_page_are_what_they_are_in_a_table(monkeypatch):
     p = predictions_of((*TRAPS, "--> {}"))
-    said = []
-    monkeypatch.setattr(page, "_display", lambda bundle, **about: said.append((bundle, about)))
-    own = {"by": "head", "group": "cls"}
-    page.show_table("confusion", p, classes.confusion_table, **own)
-    page.show_table("report", p, decisions.class_report, **own)
-    for bundle, about in said:
-        (tmp_path / about["filename"]).write_text(bundle["text/csv"], encoding="utf-8")
-    text = "\n\n".join(bundle["text/markdown"] for bundle, _ in said)
-    (tmp_path / "README.md").write_text(text, encoding="utf-8")
-    (tmp_path / "environment.json").write_text(f'{{"run_seconds": {{"{"k" * 16}": 1.0}}}}')
-    (tmp_path / "history.csv").write_text(f"run,epoch\n{'k' * 16},1\n")
-    p.write(tmp_path / "predictions.parquet")
-    compared, wrong, _ = verify(tmp_path)
-    assert compared > 200 and wrong == []
-
-
-def test_arguments_cannot_end_their_comment():
-    comment = page._comment("table", "t", "f", {"group": "a --> b"})
-    assert comment.count("-->") == 1
-    assert page.SPEC.findall(f"{comment}\n\n| a |\n")[0][3] == '{"group": "a --\\u003e b"}'
+    blocks = []
+    monkeypatch.setattr(page, "_display", lambda block, **_: blocks.append(block))
+    page.show_table("confusion", p, classes.confusion_table, by="head", group="cls")
+    page.show_table("report", p, decisions.class_report, by="head", group="cls")
+    head, *rows = shown(block_markdown(blocks[0]))
+    assert head == ["gold", *TRAPS, "--> {}"]
+    assert [row[0] for row in rows] == head[1:]
+    assert {row[0] for row in shown(block_markdown(blocks[1]))[1:]} == set(head[1:])
 
 
 @pytest.mark.parametrize(

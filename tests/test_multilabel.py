@@ -18,6 +18,7 @@ from lib.losses import plain_loss
 from lib.runs.config import RunConfig
 from lib.runs.pool import run, run_all
 from lib.runs.store import ROOT
+from notebooks import eurlex_optimizers
 from tests.conftest import WORDS
 
 
@@ -133,7 +134,7 @@ def test_tables_by_cell_and_by_label_frequency(many, tiny):
         True,
     ]
     assert cells["learning_rate"].tolist() == ["0.0001", "1e+30"]
-    bins = tables.by_frequency(collect(runs), by="optimizer", edges=[0, 1, 20])
+    bins = eurlex_optimizers.by_frequency(collect(runs), by="optimizer", edges=[0, 1, 20])
     gold = collect(runs).groups("optimizer")[0].labels
     assert bins[bins["optimizer"] == "adamw"]["times gold"].sum() == (gold >= 0).sum()
     assert (

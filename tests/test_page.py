@@ -1,125 +1,168 @@
-"""False claims planted on a page, each caught by its name: a bold difference that does not
-stand, a digit, a threshold tuned on test, a note on another test; and what a page says of them
-when they are true."""
+"""What a study shows: each `show_*` is one block, and what stands is bold."""
 
-import json
+import base64
+import io
 import re
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
+from IPython.core.formatters import DisplayFormatter
+from matplotlib.figure import Figure
+from PIL import Image
 
-from lib.analysis import decisions, findings, tables
-from lib.analysis.predictions import Predictions
+from lib.analysis import findings, tables
+from lib.errors import InputError
 from lib.publish import page
-from lib.publish.verify import verify
-from tests.synthetic import classifiers, taggers
+from lib.publish.page import BLOCK_MIME
+from lib.publish.render import block_markdown
+from lib.runs.config import RunConfig
+from lib.runs.published import runs_of_page
+from tests.synthetic import classifiers
 
 
 @pytest.fixture
-def published(tmp_path, monkeypatch):
-    """Publish predictions with some tables and sentences as a study does, without a notebook."""
-
-    def publish(p: Predictions, shown: list) -> tuple:
-        said = []
-        monkeypatch.setattr(
-            page, "_display", lambda bundle, **metadata: said.append((bundle, metadata))
-        )
-        for kind, function, arguments in shown:
-            if kind == "table":
-                page.show_table(function.__name__, p, function, **arguments)
-            else:
-                page.show_finding(p, function, **arguments)
-        for bundle, metadata in said:
-            if "text/csv" in bundle:
-                (tmp_path / metadata["filename"]).write_text(bundle["text/csv"])
-        epochs = [{"run": key, "epoch": 1} for key in p.runs]
-        pd.DataFrame(epochs).to_csv(tmp_path / "history.csv", index=False)
-        (tmp_path / "environment.json").write_text(
-            json.dumps({"run_seconds": dict.fromkeys(p.runs, 1.0)})
-        )
-        p.write(tmp_path / "predictions.parquet")
-        text = "\n\n".join(bundle["text/markdown"].strip() for bundle, _ in said) + "\n"
-        (tmp_path / "README.md").write_text(text)
-        assert verify(tmp_path)[1] == []
-        return tmp_path, text
-
-    return publish
+def shown(monkeypatch):
+    """What is displayed, in order."""
+    bundles = []
+    monkeypatch.setattr("IPython.display.display", lambda data, raw: bundles.append(data))
+    return bundles
 
 
-def planted(folder, text: str, old: str, new: str) -> list[str]:
-    assert text.count(old) == 1
-    (folder / "README.md").write_text(text.replace(old, new))
-    return verify(folder)[1]
+def block_of(bundles: list) -> dict:
+    """The one block among what was displayed."""
+    [block] = [bundle[BLOCK_MIME] for bundle in bundles if BLOCK_MIME in bundle]
+    return block
 
 
 def row(text: str, begins: str) -> str:
     return next(line for line in text.splitlines() if line.startswith(f"| {begins}"))
 
 
-def test_what_stands_is_bold_and_a_false_claim_on_it_is_named(published):
-    shown = [
-        ("table", tables.by_group, {"by": "head", "metrics": ["accuracy"], "verdict": True}),
-        ("table", tables.differences, {"by": "head", "verdict": True}),
-        ("finding", findings.outlook, {"by": "head"}),
-    ]
-    folder, text = published(classifiers(), shown)
+def test_a_table_is_a_block_and_is_returned(shown):
+    p = classifiers()
+    arguments = {"by": "head", "metrics": ["accuracy"], "where": {"head": ["far", "near"]}}
+    table = page.show_table("by_head", p, tables.by_group, "Two heads.", **arguments)
+    block = block_of(shown)
+    keys = [key for key, run in p.runs.items() if run["config"]["head"] != "level"]
+    expected = {
+        "kind": "table",
+        "name": "by_head",
+        "function": "lib.analysis.tables:by_group",
+        "arguments": arguments,
+        "runs": keys,
+        "caption": "Two heads.",
+    }
+    assert {name: block[name] for name in expected} == expected
+    assert block["columns"][0][:2] == ["head", "---"]
+    assert block["columns"][0][2:] == ["far", "near"] == table["head"].tolist()
+    assert block["csv"].startswith("head,seeds,documents,accuracy,")
+    assert shown[0]["text/markdown"] == block_markdown(block) + "\n"
+
+
+def test_a_table_of_one_group_is_of_its_runs(shown):
+    p = classifiers()
+    page.show_table("one", p, lambda p, by, group: pd.DataFrame({"a": [1]}), by="head", group="far")
+    keys = [key for key, run in p.runs.items() if run["config"]["head"] == "far"]
+    assert block_of(shown)["runs"] == keys
+
+
+def test_a_shown_table_is_not_shown_again_and_is_a_table(shown):
+    table = page.show_measured("cost", lambda: pd.DataFrame({"a": [1, 2]}), "Cost.")
+    assert DisplayFormatter().format(table) == ({}, {})
+    assert isinstance(table, pd.DataFrame) and type(table[table["a"] > 1]) is pd.DataFrame
+    assert len(shown) == 1 and block_of(shown)["kind"] == "measured"
+
+
+def test_what_stands_is_bold(shown):
+    p = classifiers()
+    page.show_table("scores", p, tables.by_group, by="head", metrics=["accuracy"], verdict=True)
+    page.show_table("differences", p, tables.differences, by="head", verdict=True)
+    page.show_finding(p, findings.outlook, by="head")
+    text = "\n\n".join(bundle["text/markdown"] for bundle in shown)
     assert "**" in row(text, "far |") and "**" not in row(text, "near |") + row(text, "level |")
     assert "**" in row(text, "near − far") and "**" not in row(text, "level − near")
     assert "Family: the 3 pairs of this table. n: 600 documents, 3 pairs of runs." in text
-    assert (
-        re.search(r"level − near \([+−]?\d.\d points\) takes \d", text)
-        and "near − far" not in text.split("as much")[1]
-    )
-
-    insignificant = row(text, "level − near")
-    number = insignificant.split(" | ")[3]
-    wrong = planted(folder, text, insignificant, insignificant.replace(number, f"**{number}**"))
-    assert wrong == [
-        f"table differences, row level − near, column accuracy (%): the page says **{number}**, "
-        f"the predictions say {number}"
-    ]
-    wrong = planted(folder, text, insignificant, insignificant.replace("| no |", "| yes |"))
-    assert wrong == [
-        "table differences, row level − near, column stands: the page says yes, the predictions "
-        "say no"
-    ]
-    best = row(text, "far |")
-    digit = next(i for i, char in enumerate(best) if i > 20 and char.isdigit())
-    wrong = planted(
-        folder, text, best, best[:digit] + str((int(best[digit]) + 1) % 10) + best[digit + 1 :]
-    )
-    assert len(wrong) == 1 and wrong[0].startswith("table by_group, row far, column")
-    wrong = planted(
-        folder, text, "Family: the 3 pairs of this table", "Family: the 2 pairs of this table"
-    )
-    assert len(wrong) == 1 and wrong[0].startswith(
-        "table differences: the note on its tests differs"
-    )
-    wrong = planted(folder, text, "(four times in five, before Holm)", "(always)")
-    assert len(wrong) == 1 and wrong[0].startswith("finding outlook: the page says")
+    assert re.search(r"level − near \([+−]?\d.\d points\) takes \d", text)
+    assert "near − far" not in text.split("as much")[1]
 
 
-def test_where_two_are_level_none_is_bold(published):
-    p = classifiers()
-    p = p.keep(lambda run: run["config"]["head"] != "far")
-    shown = [("table", tables.by_group, {"by": "head", "metrics": ["accuracy"], "verdict": True})]
-    text = published(p, shown)[1]
+def test_where_two_are_level_none_is_bold(shown):
+    p = classifiers().keep(lambda run: run["config"]["head"] != "far")
+    page.show_table("scores", p, tables.by_group, by="head", metrics=["accuracy"], verdict=True)
+    text = shown[0]["text/markdown"]
     assert "**" not in text and "n: 600 documents, 3 pairs of runs." in text
 
 
-def test_a_threshold_tuned_on_test_is_named(published, monkeypatch):
-    own = decisions.group_of
-    shown = [("table", decisions.label_thresholds, {"by": "head", "group": "tags"})]
-    folder, honest = published(taggers(), shown)
-    monkeypatch.setattr(
-        decisions, "group_of", lambda p, by, group, split="test": own(p, by, group, "test")
+def test_a_finding_is_a_block(shown):
+    p = classifiers()
+    arguments = {"by": "head", "where": {"head": ["far", "near"]}}
+    page.show_finding(p, findings.leader, **arguments)
+    block = block_of(shown)
+    assert (block["kind"], block["name"]) == ("finding", "leader")
+    assert block["function"] == "lib.analysis.findings:leader"
+    assert block["arguments"] == arguments and len(block["runs"]) == 6
+    assert (
+        block["text"].startswith("**Far** has")
+        and shown[0]["text/markdown"].strip() == (block["text"])
     )
-    _, tuned = published(taggers(), shown)
-    monkeypatch.setattr(decisions, "group_of", own)
-    assert tuned != honest
-    wrong = verify(folder)[1]
-    name = "table label_thresholds, row "
-    assert any(
-        line.startswith(name) and ", column threshold: the page says" in line for line in wrong
-    )
-    assert "label_thresholds.csv is missing or differs from what the predictions say" in wrong
+
+
+def test_a_figure_is_a_block_of_equal_bytes(shown):
+    def figure() -> Figure:
+        drawn = Figure(figsize=(2, 1))
+        drawn.add_subplot().plot([1, 2])
+        return drawn
+
+    drawn = figure()
+    drawn.runs = ["a" * 16]
+    page.show_figure(drawn, "test_scores", "Dots.")
+    page.show_figure(figure(), "test_scores", "Dots.", [SimpleNamespace(key="b" * 64)])
+    one, other = (bundle[BLOCK_MIME] for bundle in shown if BLOCK_MIME in bundle)
+    assert one["runs"] == ["a" * 16] and other["runs"] == ["b" * 16]
+    assert one["png"] == other["png"] == shown[0]["image/png"]
+    assert (one["alt"], one["width"], one["height"]) == ("test scores", 300, 150)
+    picture = Image.open(io.BytesIO(base64.b64decode(one["png"])))
+    assert picture.size == (300, 150) and set(picture.info) == {"dpi"}
+    assert shown[1] == {"text/markdown": "*Dots.*\n"}
+
+
+def test_what_is_measured_is_measured_once(page_folder, shown):
+    made = page.measured("numbers", lambda: pd.DataFrame({"a": [0.5]}))
+    assert made["a"].tolist() == [0.5]
+    assert block_of(shown) == {"kind": "data", "name": "numbers", "csv": "a\n0.500000\n"}
+    shown.clear()
+    with runs_of_page(page_folder):
+        table = page.show_measured("cost", lambda: pytest.fail("measured"), "Cost.")
+    kept, block = (bundle[BLOCK_MIME] for bundle in shown)
+    assert kept["kind"] == "kept" and kept["name"] == "cost"
+    assert block["csv"] == (page_folder / "cost.csv").read_text() and len(table) == 2
+
+
+@pytest.fixture
+def page_folder(published):
+    return published / "results" / "heads" / "tiny"
+
+
+def test_a_measured_table_that_a_page_lacks(page_folder):
+    with runs_of_page(page_folder), pytest.raises(InputError, match=r"has no none\.csv; publish"):
+        page.measured("none", lambda: pytest.fail("measured"))
+
+
+def test_an_audit_without_its_data(page_folder, shown):
+    config = RunConfig(dataset="nowhere.csv", backbone="tiny")
+    with pytest.raises(InputError, match="There is no file or folder nowhere.csv"):
+        page.show_audit(config)
+    with runs_of_page(page_folder):
+        page.show_audit(config)
+        kept, block = (bundle[BLOCK_MIME] for bundle in shown)
+        assert kept["reason"] == "There is no file or folder nowhere.csv"
+        assert block["kind"] == "audit" and block["csv"].startswith("split,rows,")
+        with pytest.raises(InputError, match="There is no file or folder nowhere.csv"):
+            page.show_audit(config, name="leaks")  # which this page has not
+
+
+def test_runs_are_named_by_their_keys(shown, trained):
+    page.show_runs([trained])
+    assert block_of(shown) == {"kind": "runs", "keys": [trained.key]}
+    assert shown[0]["text/plain"] == "1 runs published with this page"

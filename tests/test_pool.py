@@ -61,6 +61,7 @@ def test_divergence_is_a_result(base, capsys):
 
 def test_a_study_with_a_diverged_seed_still_has_its_tables(base):
     from lib.analysis import findings, tables
+    from notebooks import ag_news
 
     configs = [
         base.with_(seed=seed, schedule=name)
@@ -75,7 +76,7 @@ def test_a_study_with_a_diverged_seed_still_has_its_tables(base):
     assert tables.by_group(collect(runs), by="schedule", metrics=["accuracy"])[
         "seeds"
     ].tolist() == [3, 2, 1]
-    assert tables.overshoot(collect(runs), by="schedule")["schedule"].tolist() == [
+    assert ag_news.overshoot(collect(runs), by="schedule")["schedule"].tolist() == [
         "constant",
         "linear",
     ]

@@ -1,17 +1,23 @@
 """The examples of the README and docs/ run, and the README's findings are those of the pages."""
 
+import json
 import os
 import re
+import shlex
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
+import nbformat
 import pandas as pd
 import pytest
 
 from lib.backbones import EMBEDDED
-from lib.publish.page import SPEC
+from lib.publish import parameters, study
 from lib.runs.store import ROOT
+from tests.conftest import learnable, save_tiny
+from tests.test_cli import cli
 
 STUDIES = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -19,46 +25,122 @@ PROSE = {"README.md": README} | {
     f"docs/{path.name}": path.read_text(encoding="utf-8")
     for path in sorted((ROOT / "docs").glob("*.md"))
 }
+OLD_FINDING = re.compile(r"<!-- finding \w+ = \w+ \{.*\} -->\n\n((?:.+\n?)+)")
+BLOCK = re.compile(r"^```(\w+)\n(.*?)\n```", flags=re.S | re.M)
+RUN = "runs/<key>"  # how the prose names a finished run
+# A phrase of each block of code, and the test that executes it
+BLOCKS = {
+    "make ag_news   # the main": "test_make_commands_are_accepted",
+    "make imdb_heads": "test_make_commands_are_accepted",
+    'load_corpus("reviews.csv"': "test_the_script_on_a_file_of_ones_own",
+    "tables.by_group": "test_the_script_with_the_store",
+    "cat > my_run.yaml": "test_the_shell_example",
+    "make your_data DATA=reviews.csv TEXT=review LABEL=stars\n": "test_make_commands_are_accepted",
+    "awk": "test_lines_with_a_label_become_a_table",
+    "# tweets.yaml": "test_the_settings_file",
+    "load_run(": "test_a_run_is_used",
+    'lib predict "runs': "test_a_run_is_used",
+    "make grid_search   #": "test_make_commands_are_accepted",
+    "# sweep.yaml": "test_the_sweep",
+    "lib sweep sweep.yaml --workers 2": "test_the_sweep",
+    "sbatch sweep.sbatch": "test_the_slurm_job",
+    "--storage postgresql": "tests/sweep_postgres.py, which needs its server",
+    "backend=ddp processes=2   #": "test_the_run_of_two_processes",
+    "torch.distributed.run": "tests/test_parallel.py",
+    "accelerate launch": "tests/test_parallel.py",
+    "# student.yaml": "test_the_student",
+    "distil.teacher=": "test_the_student",
+    "lib export": "test_the_export",
+    "# frozen.yaml": "test_the_frozen_backbone",
+    "lib train frozen.yaml": "test_the_frozen_backbone",
+    "make bench  ": "test_make_commands_are_accepted",
+    "import build_model, pack": "test_the_packed_model",
+    "lib show": "test_a_run_is_used",
+    "make pages  ": "tests of publishing from what is published",
+    "make site-check   #": "test_make_commands_are_accepted",
+    "--as three_epochs": "test_make_commands_are_accepted",
+    "make verify  ": "tests/test_verify.py",
+    'DATASETS["tickets"]': "test_a_dataset_is_a_row",
+    "class MaxHead": "tests/test_optimizer_study.py",
+    "inverse_sqrt(": "test_a_schedule_and_a_metric_are_a_row_each",
+    "worst_recall(": "test_a_schedule_and_a_metric_are_a_row_each",
+    "class LinesTracker": "test_a_tracker_is_a_row",
+    "best.with_(": "test_a_search_is_a_loop",
+    "def always_right": "test_a_study_is_three_files",
+    "# %%": "test_a_study_is_three_files",
+    "# the parameters cell": "test_a_study_is_three_files",
+    "make agreement  ": "test_make_commands_are_accepted",
+}
+
+
+def blocks(language: str | None = None) -> list[str]:
+    """The blocks of code of README.md and docs/, of one language or all."""
+    return [
+        textwrap.dedent(body)
+        for text in PROSE.values()
+        for kind, body in BLOCK.findall(text)
+        if language in (None, kind)
+    ]
 
 
 def code(language: str, containing: str) -> str:
     """The one block of code of README.md and docs/ that contains something."""
-    blocks = [
-        block
-        for text in PROSE.values()
-        for block in re.findall(rf"```{language}\n(.*?)\n *```", text, flags=re.S)
-        if containing in block
-    ]
-    assert len(blocks) == 1
-    return blocks[0]
+    [block] = [block for block in blocks(language) if containing in f"{block}\n"]
+    return block
 
 
-def run_script(script: str, backbone: str) -> None:
+def command(containing: str, **names: str) -> list[str]:
+    """The words after `-m lib` of the one command that contains something, with other names in
+    the place of some of its words."""
+    [line] = [line for line in code("sh", containing).splitlines() if containing in line]
+    words = shlex.split(line.partition("-m lib ")[2], comments=True)
+    for old, new in names.items():
+        words = [word.replace(old, new) for word in words]
+    return words
+
+
+def test_every_block_of_code_has_its_test():
+    for phrase in BLOCKS:
+        assert sum(phrase in f"{block}\n" for block in blocks()) == 1, phrase
+    for block in blocks():
+        assert any(phrase in f"{block}\n" for phrase in BLOCKS), block
+    for name in BLOCKS.values():
+        assert not name.startswith("test_") or name in globals()
+
+
+def run_script(script: str, backbone: str) -> dict:
     """Run a script as it stands, but for the backbone, which is tiny: that the embedded one can be
-    named so is in the shell's example."""
+    named so is in the shell's example. Returns its names."""
     script = script.replace(f'"{EMBEDDED}"', repr(backbone)).replace(
         "max_length=128", "max_length=48"
     )
     if "backbone=" not in script and repr(backbone) not in script:
         assert "RunConfig(" in script
         script = script.replace("RunConfig(", f"RunConfig(backbone={backbone!r}, ", 1)
-    exec(compile(script, "README.md", "exec"), {})
+    names = {}
+    exec(compile(script, "README.md", "exec"), names)
+    return names
 
 
-def test_the_script_on_a_file_of_ones_own(tiny, tmp_path, monkeypatch, capsys):
+def write_reviews(path: Path) -> Path:
     from lib.demo import news
 
     texts, labels, _ = news(120, 7)
     pd.DataFrame({"review": texts, "stars": [1 + label for label in labels]}).to_csv(
-        tmp_path / "reviews.csv", index=False
+        path, index=False
     )
+    return path
+
+
+def test_the_script_on_a_file_of_ones_own(tiny, tmp_path, monkeypatch, capsys):
+    write_reviews(tmp_path / "reviews.csv")
     monkeypatch.chdir(tmp_path)
     run_script(code("python", "reviews.csv"), tiny["bert"])
     assert "'accuracy': " in capsys.readouterr().out
 
 
 def test_the_script_with_the_store(tiny, capsys):
-    run_script(code("python", "run_all"), tiny["bert"])
+    run_script(code("python", "tables.by_group"), tiny["bert"])
     out = capsys.readouterr().out
     assert "3 runs: 3 trained" in out and "TF-IDF" in out
 
@@ -78,28 +160,364 @@ def test_the_shell_example(tmp_path):
     )
 
 
+# make
+
+
+def make_commands() -> list[str]:
+    """Every make command of README.md and docs/, in blocks and in tables."""
+    lines = [line.partition("  #")[0] for block in blocks("sh") for line in block.splitlines()]
+    inline = [found for text in PROSE.values() for found in re.findall(r"`(make \w[^`]*)`", text)]
+    commands = [line.strip() for line in (*lines, *inline) if line.startswith("make ")]
+    return [each for each in dict.fromkeys(commands) if "…" not in each and "KEY" not in each]
+
+
 def test_every_make_target_named_is_there():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for text in PROSE.values():
         for target in set(re.findall(r"(?:^|`)make ([a-z_-]+)", text, flags=re.M)):
-            assert target in STUDIES or f"\n{target}:" in makefile, target
+            assert target in (*STUDIES, "agreement") or f"\n{target}:" in makefile, target
 
+
+def outside_make() -> dict[str, str]:
+    """The environment without what a make around these tests was given."""
+    given = ("MAKEFLAGS", "MFLAGS", "ARGS", "PROFILE", "DATA", "TEXT", "LABEL", "CONFIG")
+    return {name: value for name, value in os.environ.items() if name not in given}
+
+
+def save_documented_files(folder: Path) -> None:
+    """The files that the examples name."""
+    texts, labels = learnable(60)
+    words = ["Negative", "Neutral", "Positive"] * 20
+
+    def save(name: str, sep: str = ",", encoding: str = "utf-8", header=True, **columns):
+        (folder / name).parent.mkdir(exist_ok=True)
+        options = {"sep": sep, "encoding": encoding, "header": header, "index": False}
+        pd.DataFrame(columns).to_csv(folder / name, **options)
+
+    write_reviews(folder / "reviews.csv")
+    accented = [f"{text} é" for text in texts]
+    save("tweets.csv", encoding="latin-1", OriginalTweet=accented, Sentiment=words)
+    for seed, split in enumerate(("train", "dev", "test")):
+        sentences, answers = learnable(60, seed)
+        save(f"folder/{split}.tsv", sep="\t", sentence=sentences, Label=answers)
+    save("pairs.csv", question1=texts, question2=texts[::-1], same=labels)
+    save("topics.csv", text=texts, topics=[f"{a};{b}" for a, b in zip(labels, words, strict=True)])
+    save("prices.csv", advert=texts, price=[i / 2 for i in range(60)])
+    save("plain.csv", header=False, label=labels, text=texts)
+    (folder / "tweets.yaml").write_text(code("yaml", "# tweets.yaml"))
+
+
+def corpus_of(values: dict):
+    """The corpus that parameters of the study of a table of one's own name."""
+    from lib.data import load_corpus
+    from lib.readers import Reading
+
+    fields = {
+        name: values[name] for name in Reading.model_fields if values.get(name) not in ("", [])
+    }
+    names = {"text": values["text"], "label": values["label"]}
+    return load_corpus(values["dataset"], **names, reading=Reading(**fields))
+
+
+class StudyStartedError(Exception):
+    """A notebook would be executed now."""
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """Parameters of the notebooks that a command starts, which are not executed."""
+    parameters_of = []
+
+    def execute(notebook, values, output):
+        parameters_of.append(parameters.defaults(notebook) | values)
+        raise StudyStartedError
+
+    monkeypatch.setattr("lib.publish.notebook.execute", execute)
+    return parameters_of
+
+
+def test_make_commands_are_accepted(tmp_path, monkeypatch, started):
+    """Each command of make starts what exists, with parameters that its notebook has; a table of
+    one's own is read as it says."""
+    from tests.bench import parse
+
+    save_documented_files(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    commands = [c for c in make_commands() if c.split()[1] != "agreement"]
+    assert len(commands) > 25
+    for each in commands:
+        words = [*shlex.split(each), "-n", "-C", str(ROOT)]
+        done = subprocess.run(words, env=outside_make(), capture_output=True, text=True)
+        assert done.returncode == 0, each
+        [line] = [line for line in done.stdout.splitlines() if "-m " in line][-1:] or [""]
+        target, module = each.split()[1], shlex.split(line.partition("-m ")[2])
+        if target == "bench":
+            parse(module[1:])
+        elif target in STUDIES:
+            with pytest.raises(StudyStartedError), monkeypatch.context() as patch:
+                if not re.search("(DATA|CONFIG)=", each):  # DATA_DIR may not be at hand
+                    patch.setattr(study, "check_study", lambda *_: None)
+                cli(patch, *module[1:])
+            if "DATA=" in each or "CONFIG=" in each:
+                corpus = corpus_of(started[-1])
+                assert len(corpus.train) > 20, each
+                assert not any(";" in name for name in corpus.label_names), each
+    by_task = {
+        corpus_of(p).task for p in started if not p["dataset"].startswith("demo_") and "text" in p
+    }
+    assert by_task == {"classification", "multilabel", "regression"}
+
+
+def test_settings_in_half_a_command_are_there():
+    """`… ARGS="…"` stands for a command with further settings."""
+    allowed = parameters.defaults(ROOT / "notebooks" / "your_data.ipynb")
+    text = PROSE["docs/your_data.md"]
+    named = re.findall(r"\b(?:data|model|trainer)\.(\w+)=", text)
+    assert len(named) > 8 and set(named) <= set(allowed)
+
+
+def test_the_settings_file(tmp_path, monkeypatch, started):
+    save_documented_files(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StudyStartedError):
+        cli(
+            monkeypatch,
+            "study",
+            "your_data",
+            "--profile",
+            "small",
+            "--config",
+            "tweets.yaml",
+            "trainer.epochs=2",
+        )
+    assert started[0]["encoding"] == "latin-1" and started[0]["learning_rate"] == 1e-4
+    assert started[0]["epochs"] == 2
+
+
+def test_lines_with_a_label_become_a_table(tmp_path):
+    lines = ['NUM:date When did "it" happen ?', "LOC:city Which city , then ?"]
+    (tmp_path / "questions.txt").write_text("\n".join(lines) + "\n")
+    subprocess.run(["bash", "-ec", code("sh", "awk")], cwd=tmp_path, check=True)
+    table = pd.read_csv(tmp_path / "questions.csv")
+    assert table["label"].tolist() == ["NUM", "LOC"]
+    assert table["text"].str.strip().tolist() == [line.partition(" ")[2] for line in lines]
+
+
+# Finished runs
+
+
+def test_a_run_is_used(trained, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_reviews(tmp_path / "reviews.csv")
+    monkeypatch.setenv("RUNS_DIR", str(trained.folder.parent))
+    exec(code("python", "load_run(").replace(RUN, str(trained.folder)), {})
+    assert cli(monkeypatch, *command('lib predict "runs', **{RUN: str(trained.folder)})) == 0
+    assert len(pd.read_csv(tmp_path / "labelled.csv")) == 120
+    assert cli(monkeypatch, *command("lib show", **{"<key>": trained.key[:8]})) == 0
+    assert "learning_rate" in capsys.readouterr().out
+
+
+def test_the_export(trained, tmp_path, monkeypatch, capsys):
+    """What is exported, tests/test_export.py tests."""
+    asked = {}
+
+    def export(folder, documents, out, **options):
+        asked.update(options, folder=folder, out=out, documents=documents)
+        tested = {"agreement": 1.0, "largest_difference": 0.1}
+        return {"texts": len(documents), "largest_difference": 1e-6, "int8": tested}
+
+    monkeypatch.setattr("lib.use.export.export", export)
+    assert cli(monkeypatch, *command("lib export", **{RUN: str(trained.folder)})) == 0
+    assert asked["format"] == "onnx" and asked["quantize"] == "int8" and len(asked["documents"])
+    assert asked["out"] == trained.folder / "onnx"
+
+
+def test_the_sweep(tiny, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("lib.runs.search.start_workers", lambda *_, **__: None)  # this one does all
+    text = code("yaml", "# sweep.yaml").replace("train_rows: 128", "train_rows: 32, test_rows: 40")
+    text = text.replace("{dataset", f"{{backbone: {tiny['bert']}, dataset")
+    (tmp_path / "sweep.yaml").write_text(text)
+    assert cli(monkeypatch, *command("lib sweep sweep.yaml --workers 2")) == 0
+    folder = Path(capsys.readouterr().out.splitlines()[-1])
+    config = json.loads((folder / "config.json").read_text())
+    assert config["batch_size"] in (8, 16, 32) and config["epochs"] == 3
+
+
+def test_the_slurm_job(tmp_path):
+    """sbatch starts the job with the sweep's command."""
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    for file, script in {"sbatch": 'exec bash "$1"', ".venv/bin/python": 'echo "$@"'}.items():
+        (tmp_path / file).write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / file).chmod(0o755)
+    variables = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "SLURM_CPUS_PER_TASK": "4"}
+    job = ["bash", "-ec", code("sh", "sbatch sweep.sbatch")]
+    done = subprocess.run(job, cwd=tmp_path, env=variables, capture_output=True, text=True)
+    assert done.stdout.split() == ["-m", "lib", "sweep", "sweep.yaml"], done.stderr
+
+
+def test_the_run_of_two_processes(trained, tmp_path, monkeypatch, capsys):
+    """That two processes train, tests/test_parallel.py tests."""
+    asked = {}
+    monkeypatch.setattr("lib.runs.pool.run", lambda config, **how: asked.update(how) or trained)
+    monkeypatch.setattr("lib.use.results.write_results", lambda run: None)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my_run.yaml").write_text("epochs: 1\n")
+    assert cli(monkeypatch, *command("backend=ddp processes=2   #")) == 0
+    assert asked == {"backend": "ddp", "processes": 2}
+
+
+SMALL = ["train_rows=32", "dev_rows=20", "test_rows=40", "max_length=16", "epochs=1"]
+
+
+def test_the_student(tmp_path, monkeypatch, capsys):
+    six = f"backbone={save_tiny(tmp_path / 'six', layers=6)}"
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "teacher.yaml").write_text("dataset: demo_news\n")
+    (tmp_path / "student.yaml").write_text(code("yaml", "# student.yaml"))
+    assert cli(monkeypatch, "train", "teacher.yaml", six, *SMALL) == 0
+    teacher = capsys.readouterr().out.splitlines()[-1]
+    words = command("distil.teacher=", **{RUN: teacher})
+    assert cli(monkeypatch, *words, six, *SMALL) == 0
+    student = Path(capsys.readouterr().out.splitlines()[-1])
+    assert json.loads((student / "model" / "config.json").read_text())["num_hidden_layers"] == 3
+
+
+def test_the_frozen_backbone(tiny, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "frozen.yaml").write_text(code("yaml", "# frozen.yaml"))
+    words = [*command("lib train frozen.yaml"), f"backbone={tiny['bert']}", *SMALL]
+    assert cli(monkeypatch, *words) == 0
+    assert Path(capsys.readouterr().out.splitlines()[-1], "model").is_dir()
+
+
+def test_the_packed_model(tiny):
+    assert run_script(code("python", "import build_model, pack"), tiny["bert"])["model"]
+
+
+# One of each, from outside (docs/extending.md)
+
+
+@pytest.fixture
+def rows(monkeypatch):
+    """Rows that examples add to tables are taken out again."""
+    from lib.metrics import METRICS
+    from lib.optim import SCHEDULES
+    from lib.runs.tracking import TRACKERS
+    from lib.sources import DATASETS
+
+    names = ((DATASETS, "tickets"), (SCHEDULES, "inverse_sqrt"), (METRICS, "worst_recall"))
+    for table, name in (*names, (TRACKERS, "lines")):
+        monkeypatch.setitem(table, name, None)
+        del table[name]
+
+
+@pytest.fixture
+def base(tiny):
+    from lib.runs.config import RunConfig
+
+    sizes = {"train_rows": 32, "dev_rows": 20, "test_rows": 40, "max_length": 16, "epochs": 2}
+    return RunConfig(backbone=tiny["bert"], precision="fp32", **sizes)
+
+
+def test_a_dataset_is_a_row(rows, tmp_path, monkeypatch):
+    from lib.data import load_corpus
+
+    exec(code("python", 'DATASETS["tickets"]'), {})
+    monkeypatch.setenv("DATA_DIR", str(tmp_path))
+    (tmp_path / "tickets").mkdir()
+    for seed, split in enumerate(("train", "test")):
+        texts, labels = learnable(60, seed)
+        frame = pd.DataFrame({"text": texts, "queue": labels})
+        frame.to_csv(tmp_path / "tickets" / f"{split}.csv", index=False)
+    assert load_corpus("tickets").label_names == ("no", "yes")
+
+
+def test_a_schedule_and_a_metric_are_a_row_each(rows, base):
+    from lib import collect, run_all, tables
+
+    exec(code("python", "inverse_sqrt("), {})
+    exec(code("python", "worst_recall("), {})
+    arguments = {"schedule": "inverse_sqrt", "schedule_args": {"flat": 1}, "batch_size": 8}
+    runs = run_all([base.with_(seed=seed, **arguments) for seed in (1, 2)], tracker="none")
+    history = runs[0].history
+    assert history["learning_rate"].iloc[-1] < base.learning_rate
+    assert "dev_worst_recall" in history
+    table = tables.by_group(collect(runs), by="schedule", metrics=["worst_recall"])
+    assert 0 <= table["worst_recall_low"][0] <= table["worst_recall_high"][0] <= 1
+
+
+def test_a_tracker_is_a_row(rows, base):
+    from lib import run
+
+    exec(code("python", "class LinesTracker"), {})
+    lines = (run(base, tracker="lines").folder / "lines.jsonl").read_text().splitlines()
+    assert "config" in json.loads(lines[0]) and "dev_loss" in json.loads(lines[-1])
+
+
+def test_a_search_is_a_loop(tiny, capsys):
+    best = run_script(code("python", "best.with_("), tiny["bert"])["best"]
+    assert best.batch_size in (8, 16) and best.learning_rate in (1e-3, 1e-4)
+
+
+def save_study(home: Path, backbone: str) -> None:
+    """The three files of the documented study, on a tiny backbone."""
+    (home / "params" / "agreement").mkdir(parents=True)
+    (home / "agreement.py").write_text(code("python", "def always_right"))
+    (home / "params" / "agreement" / "demo.yaml").write_text(code("yaml", "# the parameters cell"))
+    named = f"RunConfig(backbone={backbone!r}, dataset"
+    script = code("python", "# %%").replace("RunConfig(dataset", named)
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# Do all seeds agree?")])
+    book.metadata["kernelspec"] = {"name": "python3", "display_name": "", "language": "python"}
+    for cell in script.split("# %%")[1:]:
+        title, _, source = cell.partition("\n")
+        tags = {"tags": re.findall(r"`(\w+)`", title)}
+        book.cells.append(nbformat.v4.new_code_cell(source.strip(), metadata=tags))
+    nbformat.write(book, home / "agreement.ipynb")
+
+
+def test_a_study_is_three_files(tiny, tmp_path, monkeypatch, no_kernel):
+    import notebooks
+
+    home = tmp_path / "notebooks"
+    save_study(home, tiny["bert"])
+    monkeypatch.setattr(notebooks, "__path__", [*notebooks.__path__, str(home)])
+    for name, module in list(sys.modules.items()):
+        if name.startswith("lib.publish") and hasattr(module, "NOTEBOOKS"):
+            monkeypatch.setattr(module, "NOTEBOOKS", home)
+    monkeypatch.setattr(study, "RESULTS", tmp_path / "results")
+    folder = study.run_study("agreement", overrides={"train_rows": 32, "epochs": 1})
+    page = (folder / "README.md").read_text()
+    assert "# Do all seeds agree?" in page and "are right on" in page and "](bars.png)" in page
+    assert {"always_right.csv", "bars.png", "predictions.parquet"} <= set(os.listdir(folder))
+
+
+# Findings, links, the tree
 
 PAGES = [
-    ROOT / "results" / study / profile / "README.md"
+    ROOT / "results" / study / profile
     for study in STUDIES
-    for profile in ("demo", "small", "full")
+    for profile in ("demo", "small", "base", "full")
 ]
 
 
+def first_finding(page: Path) -> str:
+    """The sentence that a page opens with."""
+    if (page / "page.json").exists():
+        blocks = json.loads((page / "page.json").read_text(encoding="utf-8"))["blocks"]
+        findings = [block for block in blocks if block["kind"] == "finding"]
+        return next(b["text"].strip() for b in findings if b.get("section") == "answer")
+    return OLD_FINDING.search((page / "README.md").read_text(encoding="utf-8"))[1].strip()
+
+
 @pytest.mark.parametrize(
-    "page", [p for p in PAGES if p.exists()], ids=lambda p: "/".join(p.parts[-3:-1])
+    "page", [p for p in PAGES if p.exists()], ids=lambda p: "/".join(p.parts[-2:])
 )
 def test_findings_are_the_pages_own(page: Path):
-    first = next(
-        body.strip() for kind, *_, body in SPEC.findall(page.read_text()) if kind == "finding"
-    )
-    assert first in README
+    [row] = [
+        line for line in README.splitlines() if f"]({page.relative_to(ROOT)}/README.md) |" in line
+    ]
+    assert first_finding(page) in row
 
 
 @pytest.mark.parametrize("file", PROSE)
@@ -107,3 +525,18 @@ def test_links_lead_somewhere(file):
     folder = (ROOT / file).parent
     for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", PROSE[file]):
         assert target.startswith("https://") or (folder / target).exists(), target
+
+
+def test_the_tree_is_the_repository():
+    [tree] = re.findall(r"^```\n(notebooks/ .*?)^```", README, flags=re.S | re.M)
+    named = {line.split("/  ")[0] for line in tree.splitlines() if not line.startswith(" ")}
+    packages = {str(p.parent.relative_to(ROOT)) for p in (ROOT / "lib").glob("*/__init__.py")}
+    assert packages <= named
+    assert all((ROOT / name).is_dir() for name in named - {"runs"})
+    [flat] = re.findall(r"\n((?: +data, .*\n)(?: +.*\n))", tree)
+    modules = {path.stem for path in (ROOT / "lib").glob("*.py")}
+    assert set(re.findall(r"\w+", flat)) <= modules
+
+
+def test_the_readme_is_short():
+    assert len(README.splitlines()) <= 220

@@ -1,14 +1,26 @@
-"""What is said of a run: by `lib show`, from the store or from a page, and in its record on the
+"""What is said of a run: by `lib show`, from the store or from a page, and on its own page of the
 site."""
 
-import re
+import json
 
+import pandas as pd
 import pytest
 
 from lib.analysis.predictions import collect
 from lib.errors import InputError
-from lib.publish.describe import describe, sparkline
-from lib.publish.record import describe_config, record, run_names, spark, table
+from lib.publish.describe import describe, ending
+from lib.publish.record import (
+    citations,
+    describe_config,
+    give_anchors,
+    histories,
+    literal,
+    page_of,
+    run_blocks,
+    run_names,
+    sparkline,
+    table,
+)
 from lib.runs.config import RunConfig
 from lib.runs.pool import run_all
 from lib.runs.store import Runs
@@ -31,8 +43,21 @@ def trained(tiny, tmp_path_factory):
     return runs, predictions, root / "runs"
 
 
-def test_show_tells_what_a_run_is(trained, monkeypatch, capsys):
+def save_page(folder, runs: dict, blocks: list[dict]) -> None:
+    folder.mkdir(parents=True)
+    page = {"study": "a", "folder": "b", "profile": "b", "title": "?", "command": "make a"}
+    page |= {"summary": "", "parameters": {}, "blocks": blocks, "runs": runs}
+    (folder / "page.json").write_text(json.dumps(page))
+
+
+def rows_of(block: dict) -> list[list[str]]:
+    """The cells of a table, a list a row; of no table, none."""
+    return [list(row) for row in zip(*block.get("columns", ()), strict=True)][2:]
+
+
+def test_show_tells_what_a_run_is(trained, monkeypatch, capsys, tmp_path):
     (run, _), _, store = trained
+    monkeypatch.setattr(describe, "__defaults__", (tmp_path / "results",))
     monkeypatch.setenv("RUNS_DIR", str(store))
     assert cli(monkeypatch, "show", run.key[:10]) == 0
     out = capsys.readouterr().out
@@ -51,42 +76,98 @@ def test_show_tells_what_a_run_is(trained, monkeypatch, capsys):
 
 def test_a_page_tells_the_same_as_the_store(trained, monkeypatch, tmp_path):
     (run, _), predictions, store = trained
-    page = tmp_path / "results" / "study" / "tiny"
-    page.mkdir(parents=True)
-    predictions.write(page / "predictions.parquet")
-    run.history.assign(run=run.key[:16]).to_csv(page / "history.csv", index=False)
+    key, folder = run.key[:16], tmp_path / "results" / "study" / "tiny"
+    blocks = [{"kind": "table", "name": "scores", "runs": [key]}, {"kind": "text", "text": "…"}]
+    save_page(folder, json.loads(json.dumps(predictions.runs)), blocks)
+    run.history.assign(run=key).to_csv(folder / "history.csv", index=False)
     monkeypatch.setenv("RUNS_DIR", str(store))
     stored = describe(run.key, tmp_path / "results")
-    assert str(page / "README.md") in stored
+    assert f"{folder / 'README.md'}: table scores\n" in stored
+    assert f"its predictions: {folder / 'predictions.parquet'}, run = {key}" in stored
     monkeypatch.setenv("RUNS_DIR", str(tmp_path / "another"))
     published = describe(run.key[:12], tmp_path / "results").splitlines()
     assert published[2:] == stored.splitlines()[2:] and "not in the store" in published[1]
-    (page / "history.csv").unlink()
+    assert published[0] == stored.splitlines()[0]
+    (folder / "history.csv").unlink()
     assert "curves" not in describe(run.key[:12], tmp_path / "results")
     with pytest.raises(InputError, match="'' begins the key of no run"):
         describe("", tmp_path / "results")
 
 
-def test_a_record_has_configuration_scores_history_and_predictions(trained):
+def test_how_a_run_ended():
+    facts = {"status": "finished", "outcome": "collapsed", "reason": "one point"}
+    facts |= {"chosen_epoch": 1, "last_epoch": 2}
+    assert ending(facts) == "finished, collapsed (one point), epoch 1 of 2 chosen"
+    diverged = facts | {"status": "diverged", "outcome": "diverged", "chosen_epoch": None}
+    assert ending(diverged) == "diverged (one point), no epoch of 2 chosen"
+
+
+def test_a_page_has_configuration_scores_history_and_predictions(trained):
     runs, predictions, _ = trained
     key = runs[0].key[:16]
     names = run_names(predictions.runs)
     assert names[key] == "seed 1" and "TF-IDF" in names[runs[1].key[:16]]
-    history = Runs(runs).history
     machine = {"device": "a | b", "threads": 1}
     environment = {"run_seconds": {key: 2.5}, "runs": [machine, machine | {"threads": 2}]}
-    text = record(key, names[key], predictions, history, environment, ["[table x](../#x)"])
-    assert text.startswith("# seed 1\n\n| run | `") and "| trained in | 2.5 s |" in text
-    assert "| `learning_rate` | `0.003` | `0.0001` |" in text and "`optimizer adamw`" in text
+    blocks = run_blocks(
+        key,
+        predictions.runs[key],
+        cited=["[table x](../#x)"],
+        history=Runs(runs).history.query("run == @key"),
+        predictions=predictions,
+        environment=environment,
+    )
+    rows = [row for block in blocks for row in rows_of(block)]
+    captions = " ".join(block.get("caption", "") for block in blocks)
+    assert ["trained in", "2.5 s"] in rows and ["cited in", "[table x](../#x)"] in rows
+    assert ["learning_rate", "0.003", "0.0001"] in rows and "optimizer adamw" in captions
     test = runs[0].predictions.query("split == 'test'")
     test = test[test["epoch"] == runs[0].status["chosen_epoch"]]
     right = (test["logit_1"] > test["logit_0"]) == (test["label"] == 1)
-    shown = re.search(r"\| accuracy \(%\) \| ([\d.]+) \|", text)
-    assert float(shown[1]) == pytest.approx(100 * right.mean(), abs=0.06)
-    assert "| dev loss | <svg" in text and text.count("epoch 3 |") == 1
-    rows = re.findall(r"^\| \d+ \| (?:no|yes) \| (?:no|yes) \(-?\d\.\d\d\);", text, flags=re.M)
-    assert len(rows) == 8
-    assert "| device | a \\| b |" in text and "| threads | 1, 2 |" in text
+    accuracy = next(row[1] for row in rows if row[0] == "accuracy (%)")
+    assert float(accuracy) == pytest.approx(100 * right.mean(), abs=0.06)
+    losses = next(row for row in rows if row[0] == "dev loss")
+    assert len(losses) == 5 and len(losses[1]) == 3
+    assert losses[4] == f"{runs[0].history['dev_loss'].iloc[-1]:.4g}"
+    quoted = [row for row in rows if row[1] in ("no", "yes") and ";" in row[-1]]
+    assert len(quoted) == 8
+    assert ["device", "a \\| b"] in rows and ["threads", "1, 2"] in rows
+
+
+def test_a_run_without_predictions_and_history_is_described():
+    facts = {"config": RunConfig().model_dump(), "status": "diverged", "reason": "loss is nan"}
+    facts |= {"chosen_epoch": None, "last_epoch": 0}
+    nothing = {"cited": [], "history": None, "predictions": None, "environment": {}}
+    blocks = run_blocks("0" * 16, facts, **nothing)
+    assert ["reason", "loss is nan"] in rows_of(blocks[0])
+    assert ["chosen epoch", "none of 0"] in rows_of(blocks[0])
+
+
+def test_blocks_are_found_by_anchors_of_their_own():
+    blocks = [{"kind": "finding", "name": "A_b"} for _ in range(2)] + [{"kind": "text"}] * 2
+    give_anchors(blocks)
+    assert [block["anchor"] for block in blocks[:2]] == ["finding-a-b", "finding-a-b-2"]
+    blocks = [{"kind": "runs", "name": "runs", "runs": ["k"]}]
+    blocks += [{"kind": "figure", "name": "f", "runs": ["k"], "anchor": "figure-f"}]
+    assert citations({"blocks": blocks}, "k") == [("figure f", "figure-f")]
+    assert citations({"blocks": blocks}, "j") == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"title": None}, "has no title"),
+        ({"runs": []}, "has no runs"),
+        ({"runs": {"../x": {}}}, r"'\.\./x' is no run's key"),
+        ({"blocks": None}, "has no blocks"),
+    ],
+)
+def test_a_damaged_page_is_told_in_a_sentence(tmp_path, changes, reason):
+    save_page(tmp_path / "page", {}, [{"kind": "text", "text": "…"}])
+    file = tmp_path / "page" / "page.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+    with pytest.raises(InputError, match=f"page.json:? {reason}"):
+        page_of(tmp_path / "page")
 
 
 def test_what_differs_from_the_defaults():
@@ -99,10 +180,16 @@ def test_what_differs_from_the_defaults():
 def test_sparklines():
     assert sparkline([0.0, 7.0, 3.0, float("nan")]) == "▁█▄·" and sparkline([2.0, 2.0]) == "▁▁"
     assert sparkline([float("nan")]) == "·" and sparkline([]) == ""
-    assert 'points="2.0,15.0 70.0,3.0"' in spark([1, 2])
-    assert spark([1]) == "" and spark([1, float("inf")]) == ""
 
 
-def test_tables_escape_what_would_part_cells():
-    assert table(["a"], [["x | y"]]) == "| a |\n| --- |\n| x \\| y |\n\n"
-    assert table(["a"], []).strip() == ""
+def test_histories_are_told_apart_by_their_keys(tmp_path):
+    frame = pd.DataFrame({"run": ["0000000000000012"] * 2 + ["1e10"], "epoch": [1, 2, 1]})
+    frame.to_csv(tmp_path / "history.csv", index=False)
+    runs = histories(tmp_path / "history.csv")
+    assert {key: len(rows) for key, rows in runs.items()} == {"0000000000000012": 2, "1e10": 1}
+    assert histories(tmp_path / "none.csv") == {}
+
+
+def test_tables_show_values_as_they_are():
+    block = table(["a", "b"], literal([["x | <y>", None], ["", 1]]), ["b"])
+    assert block["columns"] == [["a", "---", "x \\| \\<y\\>", ""], ["b", "---:", "None", "1"]]

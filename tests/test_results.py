@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 
 from lib import write_results
+from lib.publish.strict_yaml import parse
 from lib.runs.config import RunConfig
 from lib.runs.pool import run_all
 from lib.runs.store import Run
@@ -138,7 +138,7 @@ def test_the_card_tells_what_the_model_is(trained, tiny):
     run = trained["classification"]
     write_results(run)
     text = (run.folder / "model" / "README.md").read_text()
-    front = yaml.safe_load(text.split("---\n")[1])
+    front = parse(text.split("---\n")[1])
     assert front["base_model"] == "bert"
     assert front["metrics"] == ["macro_f1", "accuracy", "micro_f1", "loss"]
     assert front["tags"] == ["text-classification", "classification"]

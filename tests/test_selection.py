@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from lib.analysis import calibration, decisions, findings, label_errors
-from lib.analysis import searches as search
 from lib.analysis.predictions import Predictions, collect
 from lib.runs import building
 from lib.runs.config import RunConfig
 from lib.runs.keys import tokens_of
 from lib.runs.pool import run_all
 from lib.runs.search import Sweep, sweep
+from notebooks import grid_search
 from tests.conftest import WORDS, learnable
 
 
@@ -83,7 +83,7 @@ def chosen(data: str, backbone: str) -> dict[str, str]:
         for what, value in trained(done).items()
     }
     told["group"] = findings.best_group(one, by="learning_rate")
-    told["halving"] = search.halving(p, metric="macro_f1").to_json()
+    told["halving"] = grid_search.halving(p, metric="macro_f1").to_json()
     return told | fitted(one, str(best.config.learning_rate))
 
 

@@ -1,139 +1,185 @@
-"""Parameters of a study: typed, with known names, from profiles, files and `name=value` words."""
+"""Settings: YAML that is read strictly, and the names that sections and the older plugin have."""
 
-import shlex
-import shutil
-import subprocess
+import math
 
 import pytest
-import yaml
 
 from lib.errors import InputError
-from lib.publish import parameters
-from lib.publish.parameters import as_words, defaults, folder_of, read_profile, typed
-from lib.publish.settings import assignments
-from lib.runs.store import ROOT
+from lib.metrics import METRICS
+from lib.publish.parameters import defaults
+from lib.publish.settings import SECTIONS, plugin_keys, to_parameters
+from lib.publish.strict_yaml import read_value, read_yaml
+from lib.runs.places import NOTEBOOKS
 
-NOTEBOOK = ROOT / "notebooks" / "ag_news.ipynb"
+BOMB = "a: &a [1, 1]\nb: &b [*a, *a]\nc: &c [*b, *b]\nd: [*c, *c]\n"
 
 
 @pytest.fixture
-def profile(tmp_path, monkeypatch):
-    """Writes ag_news's profile demo."""
-    folder = tmp_path / "params" / "ag_news"
-    folder.mkdir(parents=True)
-    monkeypatch.setattr(parameters, "NOTEBOOKS", tmp_path)
-    return (folder / "demo.yaml").write_text
+def read(tmp_path):
+    """Reads a text as the file my.yaml."""
 
+    def read_text(content: str) -> dict:
+        (tmp_path / "my.yaml").write_text(content, encoding="utf-8")
+        return read_yaml(tmp_path / "my.yaml")
 
-def test_a_number_in_scientific_notation_arrives_as_a_number(profile):
-    profile("learning_rate: 1e-5\nclip_norm: 1\n")
-    values = read_profile("ag_news", "demo", defaults(NOTEBOOK))
-    assert values == {"learning_rate": 1e-5, "clip_norm": 1.0}
-    assert isinstance(values["learning_rate"], float)
+    return read_text
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("content", "message"),
     [
-        ("learning_rate: [\n", "demo.yaml, line 2 is not YAML"),
-        ("lerning_rate: 1\n", "demo.yaml: unknown parameter 'lerning_rate'. Did you mean learning"),
-        ("epochs: 1\nepochs: 2\n", "demo.yaml, line 2 is not YAML: epochs is there already"),
+        ("a: 1\n\tb: 2\n", ", line 2 is not YAML: a tab; indent with spaces"),
+        ("1: 2\n", ", line 1 is not YAML: a name is a word"),
+        ("? [a, b]\n: 3\n", ", line 1 is not YAML: a name is a word"),
+        (
+            "epochs: 1\nseed: 2\nepochs: 3\n",
+            ", line 3 is not YAML: epochs is there already, in line 1",
+        ),
+        (
+            "model:\n  head: a\n  'head': b\n",
+            ", line 3 is not YAML: head is there already, in line 2",
+        ),
+        ("just words\n", " has no `name: value` lines, but str"),
+        ("- a\n", " has no `name: value` lines, but list"),
+        (
+            "a: [1,\n",
+            ", line 2 is not YAML: expected the node content, but found '<stream end>'",
+        ),
+        (
+            BOMB,
+            ", line 2 is not YAML: *a stands for what is written elsewhere; write that out, "
+            "or quote the word",
+        ),
+        (
+            "a: &a [*a]\n",
+            ", line 1 is not YAML: *a stands for what is written elsewhere; write that out, "
+            "or quote the word",
+        ),
+        (
+            "a: 1\nb: !!python/name:os.system x\n",
+            ", line 2 is not YAML: a word that starts with ! is a tag, and there are none; "
+            "quote the word",
+        ),
+        (
+            "a: 1\n---\nb: 2\n",
+            ", line 2 is not YAML: another document starts; there is one in a file",
+        ),
+        ("a: " + "[" * 600, " is not YAML that can be read: maximum recursion depth exceeded"),
     ],
 )
-def test_mistakes_in_a_profile(profile, text, message):
-    profile(text)
+def test_yaml(read, content, message):
     with pytest.raises(InputError) as error:
-        read_profile("ag_news", "demo", defaults(NOTEBOOK))
-    assert str(error.value).startswith(message)
+        read(content)
+    assert str(error.value).startswith(f"my.yaml{message}")
+
+
+def test_too_many_digits_and_other_encodings(read, tmp_path):
+    with pytest.raises(InputError, match=r"^my.yaml is not YAML that can be read: Exceeds the li"):
+        read("a: " + "9" * 5000)
+    (tmp_path / "latin.yaml").write_bytes(b"a: \xe9\n")
+    with pytest.raises(InputError, match=r"^latin.yaml is not UTF-8$"):
+        read_yaml(tmp_path / "latin.yaml")
+
+
+@pytest.mark.parametrize("start", ["", "%YAML 1.1\n---\n"])
+def test_words_and_numbers_are_what_yaml_1_2_says(read, start):
+    words = ["no", "yes", "on", "off", "y", "2024-01-01", "12:30", "1_000", "0b1", "=", "<<", ".x"]
+    values = read(f"{start}words: [{', '.join(words)}]\n'quoted': ['1', \"true\", '~']\n")
+    assert values == {"words": words, "quoted": ["1", "true", "~"]}
+    numbers = {"1e-5": 1e-5, "1.": 1.0, "+.5E3": 500.0, "010": 10, "0x1F": 31, "0o17": 15, "-3": -3}
+    assert read(f"{start}numbers: [{', '.join(numbers)}]")["numbers"] == list(numbers.values())
+    assert [type(value) for value in read(f"{start}n: [1e5, 1, 1.0]")["n"]] == [float, int, float]
+    special = read(f"{start}special: [true, FALSE, ~, null, -.inf, .NaN]\nnothing:\n")
+    assert special["special"][:5] == [True, False, None, None, -math.inf]
+    assert math.isnan(special["special"][5]) and special["nothing"] is None
+
+
+@pytest.mark.parametrize("content", ["", "# a comment\n", "---\n"])
+def test_a_file_without_settings(read, content):
+    assert read(content) == {}
+
+
+def test_values_of_the_command_line():
+    assert read_value("x", "2e-5") == 2e-5
+    signs = ["|", ";", ",", "\t", "#", "*", "&", "!"]
+    assert [read_value("x", sign) for sign in signs] == signs
+    assert read_value("x", "[]") == [] and read_value("x", "") is None
+    for text in ("[1, 2", "*a", "!a", "{a: 1, a: 2}"):
+        with pytest.raises(InputError) as error:
+            read_value("seeds", text)
+        assert str(error.value) == f"seeds: {text!r} is not YAML; a list is written [1, 2]"
+
+
+# ---- names
+
+
+@pytest.fixture(scope="module")
+def allowed():
+    return defaults(NOTEBOOKS / "your_data.ipynb")
 
 
 @pytest.mark.parametrize(
-    ("default", "value", "wanted"),
+    ("values", "message"),
     [
-        (4, "many", "a whole number like 4; 'many' is none"),
-        (0.5, "many", "a number like 0.5; 'many' is none"),
-        ("a", 3, "text like 'a'; 3 is none"),
-        (True, "perhaps", "true or false like True; 'perhaps' is none"),
-        ([1, 2], "all", "a list of whole numbers like [1, 2]; 'all' is none"),
-        ([1, 2.5], ["x"], "a list of numbers like [1, 2.5]; ['x'] is none"),
-        ([], 3, "a list like []; 3 is none"),
-        ({}, 3, "a mapping like {}; 3 is none"),
+        (
+            {"trainer": {"epoch": 3}},
+            "my.yaml: unknown parameter 'trainer.epoch'. Did you mean trainer.epochs?",
+        ),
+        (
+            {"model.epochs": 3},
+            "my.yaml: unknown parameter 'model.epochs'. Did you mean trainer.epochs?",
+        ),
+        (
+            {"lerning_rate": 1},
+            "my.yaml: unknown parameter 'lerning_rate'. Did you mean learning_rate?",
+        ),
+        ({"module": {"metric": "bleu"}}, "my.yaml: module.metric = 'bleu' has no counterpart"),
+        (
+            {"data": {"text": "a"}, "text": "b"},
+            "my.yaml: text is there twice, the second time as text",
+        ),
     ],
 )
-def test_types(default, value, wanted):
+def test_mistakes_in_names(allowed, values, message):
     with pytest.raises(InputError) as error:
-        typed("x", value, default)
-    assert str(error.value) == f"The parameter x wants {wanted}"
+        to_parameters(values, allowed, "my.yaml")
+    assert str(error.value) == message
 
 
-def test_values_of_the_right_type_pass():
-    assert typed("x", "5e-5", 0.1) == 5e-5 and typed("x", 3, 0.1) == 3.0
-    assert typed("x", [1, "2"], [3]) == [1, 2]
-    assert typed("x", "anything", None) == "anything"
-    assert typed("text", 2, "text") == "2"  # a column by its number
-    for minutes in (5, 0.5, "100 steps"):  # read by lib.runs.checkpoints
-        assert typed("checkpoint_every", minutes, 5) == minutes
-
-
-def test_the_words_of_a_command_give_its_overrides_again():
-    overrides = {
-        "learning_rate": 5e-5,
-        "seeds": [1, 2],
-        "labels": ["two words", "it's", 'a "b"', "x: y", "$HOME", "a \\ b"],
-        "label": "x: y",
-        "text": "2",
-        "backbone": "a/b c",
-        "header": False,
-        "delimiter": ";",
-        "task": "",
+def test_the_older_plugins_files_are_read(allowed, capsys):
+    old = {
+        "data": {"text_a_col": "Tweet", "text_b_col": None, "header": 0},
+        "module": {"max_lr": 2e-5, "metric": "acc"},
+        "trainer": {"backend": "ddp-amp", "epochs": 3, "clip_grads": False, "use_gpu": True},
+        "ckpt": {"period": 1},
     }
-    assert assignments(shlex.split(as_words(overrides))) == overrides
+    new = {
+        "text": "Tweet",
+        "text_pair": "",
+        "header": True,
+        "learning_rate": 2e-5,
+        "metric": "accuracy",
+        "backend": "ddp-amp",
+        "epochs": 3,
+        "clip_norm": 0.0,
+    }
+    assert to_parameters(old, allowed, "my.yaml") == new
+    out = capsys.readouterr().out
+    assert "my.yaml: data.text_a_col is text here" in out
+    assert "ckpt.period is not needed: the chosen epoch's model is kept" in out
+    for value, header in [(0, True), (True, True), (None, False), (False, False)]:
+        assert to_parameters({"data.header": value}, allowed, "my.yaml") == {"header": header}
 
 
-def test_folders_are_named_after_what_changes(tmp_path):
-    changes = {"learning_rate": 5e-5, "backbone": "a/b c"}
-    assert folder_of("demo", {}) == "demo"
-    assert folder_of("demo", changes) == "demo--learning_rate=5e-05_backbone=a-b-c"
-    own = {"dataset": str(tmp_path), "text": "a", "label": "b"}
-    assert folder_of("small", own) == f"own--{tmp_path.name}"
-    assert folder_of("full", own) == f"own--{tmp_path.name}--full"
-    many = own | {"labels": ["a long name of a class"] * 9}
-    names = {folder_of("small", many | {"epochs": epochs}) for epochs in (3, 4)}
-    assert len(names) == 2  # though cut off where they are alike
-    assert all(len(name) < 200 for name in names)
-    assert "results/*/*--*/" in (ROOT / ".gitignore").read_text().splitlines()
+def test_the_table_of_the_plugins_keys_names_what_there_is(allowed):
+    table = plugin_keys()
+    assert set(table) == {"renamed", "metrics", "needless"}
+    assert set(table["renamed"].values()) <= set(allowed)
+    assert set(table["metrics"].values()) <= set(METRICS)
+    assert not set(table["needless"]) & {*SECTIONS, *allowed, *table["renamed"]}
+    for value in (*table["renamed"].values(), *table["needless"].values()):
+        assert isinstance(value, str)
 
 
-@pytest.mark.skipif(not shutil.which("make"), reason="needs GNU make")
-@pytest.mark.parametrize("name", ["two words", "it's", 'a "b"', "x: y", "a \\ b", "Größe #1", "2"])
-def test_make_passes_any_name_on(name):
-    words = [f"DATA={name}.csv", "TEXT=text", f"LABEL={name}", f"CONFIG={name}.yaml"]
-    line = make_line("your_data", *words)
-    assert line[line.index("--config") + 1] == f"{name}.yaml"
-    values = [word for word in line if word.startswith(("dataset=", "text=", "label="))]
-    assert assignments(values) == {"dataset": f"{name}.csv", "text": "text", "label": name}
-
-
-def make_line(*words: str) -> list[str]:
-    """The words of the `lib study` command that a make command runs."""
-    command = ["make", "--no-print-directory", "-n", "-o", ".venv/.ready", *words]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    return shlex.split(next(line for line in done.stdout.splitlines() if "lib study" in line))
-
-
-@pytest.mark.skipif(not shutil.which("make"), reason="needs GNU make")
-def test_a_pages_command_makes_it_again():
-    from lib.publish.folder import command_of
-
-    overrides = {"label": 'a "b": $x', "labels": ["it's", "\\"], "epochs": 2}
-    command = command_of("your_data", "full", as_words(overrides), [])
-    assert command.startswith("make your_data PROFILE=full ARGS=")
-    told = subprocess.check_output(["sh", "-c", f"printf '%s\\0' {command}"], text=True)
-    line = make_line(*told.split("\0")[1:-1])
-    assert line[:5] == [".venv/bin/python", "-m", "lib", "study", "your_data"]
-    assert assignments(line[7:]) == overrides
-
-
-def test_profiles_are_plain_yaml():
-    for path in (ROOT / "notebooks" / "params").glob("*/*.yaml"):
-        assert isinstance(yaml.safe_load(path.read_text(encoding="utf-8")) or {}, dict)
+def test_a_section_has_no_name_that_is_no_parameter(allowed):
+    assert {name for names in SECTIONS.values() for name in names} == set(allowed)

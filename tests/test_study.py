@@ -1,21 +1,27 @@
 """Studies end to end on a tiny transformer: strict parameters, the files of a page, and reruns."""
 
+import ast
+import sys
+
 import nbformat
 import pytest
-from PIL import Image
 
+from lib import __main__
 from lib.analysis.predictions import Predictions
 from lib.errors import InputError
-from lib.publish import study
-from lib.publish.parameters import defaults, profiles, read_profile
+from lib.publish import notebook, study
+from lib.publish.blocks import read_page
+from lib.publish.parameters import defaults, notebook_of, profiles, read_profile
 from lib.publish.verify import verify
 from lib.runs.config import RunConfig
 from lib.runs.pool import run
-from lib.runs.store import ROOT
+from lib.runs.store import ROOT, store
+from tests.tiny_study import files
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 PAGE_FILES = {
     "README.md",
+    "page.json",
     "predictions.parquet",
     "history.csv",
     "environment.json",
@@ -68,11 +74,12 @@ def test_ag_news_makes_its_page_and_a_rerun_changes_nothing(small, capsys, reque
     runs = Predictions.read(folder / "predictions.parquet").runs
     trained = [run["config"] for run in runs.values() if run["config"]["head"] == "native"]
     assert {c["precision"] for c in trained if c["backbone"] == small["backbone"]} == {"fp32"}
-    shown = {file.stem: set(Image.open(file).text["Runs"].split()) for file in folder.glob("*.png")}
+    blocks = read_page(folder)["blocks"]
+    shown = {block["name"]: set(block["runs"]) for block in blocks if block["kind"] == "figure"}
     assert shown["test_accuracy"] == set(runs) and len(shown["losses"]) == 6
     assert len(shown["confusion_matrix"]) == 2 and all(keys <= set(runs) for keys in shown.values())
-    compared, wrong, left = verify(folder)
-    assert compared > 100 and not wrong and not left
+    check = verify(folder)
+    assert check.compared > 25 and not check.wrong and not check.unchecked
 
     before = {file.name: file.read_bytes() for file in folder.iterdir()}
     capsys.readouterr()
@@ -83,7 +90,7 @@ def test_ag_news_makes_its_page_and_a_rerun_changes_nothing(small, capsys, reque
     assert {name for name in before if before[name] != after[name]} <= {"environment.json"}
 
 
-def test_a_failed_study_says_why_and_publishes_nothing(small, tmp_path):
+def test_a_failed_study_says_why_and_publishes_nothing(small, tmp_path, no_kernel):
     few = small | {"seeds": [1], "epochs": 1, "milestones": [], "backend": "", "processes": 2}
     with pytest.raises(InputError, match="processes = 2 needs a backend of several"):
         study.run_study("ag_news", overrides=few, publish_as="two")
@@ -94,21 +101,6 @@ def test_a_text_longer_than_the_backbone_reads(tiny):
     sizes = {"train_rows": 64, "dev_rows": 20, "test_rows": 40}
     with pytest.raises(InputError, match="max_length is 999; the backbone"):
         run(RunConfig(backbone=tiny["bert"], max_length=999, **sizes))
-
-
-@pytest.mark.parametrize(
-    ("overrides", "message"),
-    [
-        ({"lerning_rate": 1}, "unknown parameter 'lerning_rate'. Did you mean learning_rate"),
-        ({"epochs": "many"}, "The parameter epochs wants a whole number like 4; 'many' is none"),
-        ({"x = 1; import os": 1}, "unknown parameter 'x = 1; import os'"),
-        ({"backbone": 3}, "The parameter backbone wants text"),
-    ],
-)
-def test_parameters_are_checked_before_a_kernel_starts(monkeypatch, overrides, message):
-    monkeypatch.setattr(study, "execute", lambda *_: pytest.fail("a kernel was started"))
-    with pytest.raises(InputError, match=message):
-        study.run_study("ag_news", overrides=overrides)
 
 
 @pytest.mark.parametrize(
@@ -127,25 +119,55 @@ def test_parameters_are_checked_before_a_kernel_starts(monkeypatch, overrides, m
     ],
 )
 def test_names_are_checked_before_a_kernel_starts(monkeypatch, arguments, message):
-    monkeypatch.setattr(study, "execute", lambda *_: pytest.fail("a kernel was started"))
+    monkeypatch.setattr(notebook, "execute", lambda *_: pytest.fail("a kernel was started"))
     with pytest.raises(InputError, match=message):
         study.run_study(**arguments)
 
 
-def test_a_file_of_settings_comes_before_the_command_line(monkeypatch, tmp_path):
-    calls = []
-    monkeypatch.setattr(study, "execute", lambda notebook, values, output: calls.append(values))
-    monkeypatch.setattr(study, "publish", lambda executed, folder, **options: folder)
-    monkeypatch.setattr(study, "RESULTS", tmp_path)
-    config = tmp_path / "my.yaml"
-    config.write_text("trainer: {epochs: 7, learning_rate: 1e-5}\n")
-    assert study.run_study("your_data").name == "demo"
-    folder = study.run_study("your_data", overrides={"learning_rate": "5e-5"}, config=config)
-    assert folder.name == "demo--epochs=7_learning_rate=5e-05"
-    assert (calls[1]["epochs"], calls[1]["learning_rate"]) == (7, 5e-5)
-    config.write_text("trainer: {epoch: 7}\n")
-    with pytest.raises(InputError, match="^my.yaml: unknown parameter 'trainer.epoch'"):
-        study.run_study("your_data", config=config)
+def test_notebooks_by_their_names():
+    assert notebook_of("ag_news").is_file()
+    for name in ("ag_new", "../evil", "", "params"):
+        with pytest.raises(InputError, match=f"There is no study '{name}'"):
+            notebook_of(name)
+
+
+def command_line(monkeypatch, capsys, *words: str) -> tuple:
+    """The exit status (or the error) and the lines of a command."""
+    monkeypatch.setattr(sys, "argv", ["lib", *words])
+    with pytest.raises(SystemExit) as end:
+        __main__.main()
+    return end.value.code, capsys.readouterr().out.splitlines()
+
+
+def test_a_page_is_made_from_results(page, monkeypatch, capsys):
+    before = files(page)
+    for name in ("README.md", "by_head.csv", "dev_loss.png"):
+        (page / name).unlink()
+    kept = ["cost: measured on the machine that made the page"]
+    kept += ["numbers: measured on the machine that made the page"]
+    words = ["study", "heads", "--profile", "tiny", "--from-results"]
+    code, lines = command_line(monkeypatch, capsys, *words)
+    assert not code and lines == [
+        *(f"Kept as it was: {reason}" for reason in kept),
+        f"The page: {page / 'README.md'}",
+    ]
+    assert files(page) == before and not list(store().glob("*/status.json"))
+    code, lines = command_line(monkeypatch, capsys, "pages", str(page))
+    assert not code and lines[0] == f"{page}: made anew" and files(page) == before
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["heads", "epochs=3", "--from-results"], "Error: --from-results takes a page as it is"),
+        (["heads", "--as", "a", "--from-results"], "Error: --from-results takes a page as it is"),
+        (["head", "--from-results"], "Error: There is no study 'head'. Did you mean heads?"),
+        (["heads", "--profile", "none", "--from-results"], "has no page.json; a page is published"),
+    ],
+)
+def test_what_cannot_be_made_from_results(page, monkeypatch, capsys, words, message):
+    code, lines = command_line(monkeypatch, capsys, "study", *words)
+    assert message in code and not lines
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -156,7 +178,16 @@ def test_notebooks_are_stripped_short_and_have_profiles(path):
     assert not any(cell.outputs or cell.execution_count for cell in code)
     assert notebook.metadata.kernelspec.name == "python3"
     lines = [line for cell in code for line in cell.source.splitlines() if line.strip()]
-    assert len(code) <= 12 and len(lines) <= 150
+    parameters = [cell for cell in code if "parameters" in cell.metadata.get("tags", [])]
+    others = [cell.source for cell in code if cell not in parameters]
+    assert len(code) <= 12 and len(parameters) == 1
+    assert sum(bool(line.strip()) for source in others for line in source.splitlines()) <= 100
+    assert max(map(len, lines)) <= 100
+    for source in others:  # a table is not displayed again, as a cell's value
+        last = ast.parse(source.rstrip(";\n ")).body[-1]
+        is_call = isinstance(last, ast.Expr) and isinstance(last.value, ast.Call)
+        if is_call and ast.unparse(last.value.func) in ("show_table", "show_measured"):
+            assert source.endswith(";")
     assert not any(word in line for line in lines for word in ("sys.path", "!pip", "%pip", "def "))
     assert {"demo", "small", "full", "paper"} <= set(profiles(path.stem))
     for profile in profiles(path.stem):

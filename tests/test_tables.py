@@ -10,21 +10,7 @@ from sklearn import metrics as sk
 from lib.analysis import cells, classes, comparisons, tables
 from lib.analysis.predictions import Predictions, group_of
 from lib.metrics import METRICS
-from lib.publish.page import FINDINGS, TABLES
-from tests.synthetic import classifiers, frame_of, regressors, taggers
-
-PUBLISHED = {  # names on published pages, which must go on meaning something
-    *("by_group", "by_run", "by_epoch", "by_class", "by_length", "by_cell", "by_frequency"),
-    *("confusion_table", "imbalance", "differences", "overshoot", "without_rows"),
-    *("expected_best", "halving", "effects", "calibration", "reliability", "class_report"),
-    *("label_errors", "survival", "gains", "by_student_run", "bug_scores", "bug_effects"),
-    "every_run",
-}
-
-
-def test_names_on_published_pages_are_in_the_registry():
-    assert set(TABLES) >= PUBLISHED
-    assert {"leader", "sweet_spot", "chosen", "calibrated", "suspects", "survives"} <= set(FINDINGS)
+from tests.synthetic import classifiers, frame_of, regressors
 
 
 def test_a_mean_with_its_spread_and_interval():
@@ -47,18 +33,19 @@ def test_every_table_says_what_its_columns_hold():
         (tables.by_group, {"metrics": ["accuracy"]}),
         (tables.by_run, {"metrics": ["accuracy"]}),
         (tables.by_epoch, {"metrics": ["accuracy"]}),
-        (tables.by_length, {"max_length": 8}),
         (tables.without_rows, {"metrics": ["accuracy"], "rows": [1, 2]}),
-        (tables.overshoot, {}),
-        (classes.by_class, {}),
         (comparisons.differences, {}),
     ):
-        table = function(p, by="head", **options)
-        named = {column: m for column, m in table.attrs["metrics"].items() if column in table}
-        assert named and set(named.values()) <= set(METRICS)
-        ends = {f"{column}{end}" for column in named for end in ("_sd", "_low", "_high")}
-        words = {column for column in table if pd.api.types.is_float_dtype(table[column])}
-        assert words <= {*named, *ends}, function.__name__
+        say_what_their_columns_hold(function(p, by="head", **options))
+
+
+def say_what_their_columns_hold(table: pd.DataFrame) -> None:
+    """Every number of a table is of a metric, or beside one that is."""
+    named = {column: m for column, m in table.attrs["metrics"].items() if column in table}
+    assert named and set(named.values()) <= set(METRICS)
+    ends = {f"{column}{end}" for column in named for end in ("_sd", "_low", "_high")}
+    words = {column for column in table if pd.api.types.is_float_dtype(table[column])}
+    assert words <= {*named, *ends}
 
 
 def test_a_confusion_has_the_gold_names_where_no_class_can_be():
@@ -69,18 +56,6 @@ def test_a_confusion_has_the_gold_names_where_no_class_can_be():
     assert table.index.name == "gold" and list(table.columns) == ["gold", "right"]
     assert table.to_numpy() == pytest.approx(wanted)
     assert table.attrs["literal"] == ["gold", "right"] and table.attrs["metrics"] == {}
-
-
-def test_an_imbalance_is_that_of_repeated_documents():
-    p = classifiers()
-    group = group_of(p, "head", "near")
-    table = classes.imbalance(p, by="head", group="near", ratio=3).set_index("majority class")
-    by_hand = []
-    for row in group.predicted:
-        share = np.bincount(group.labels)[group.labels]  # classes alike, then one three times
-        weights = np.where(group.labels == 1, 3.0, 1.0) / share
-        by_hand.append(sk.f1_score(group.labels, row, average="macro", sample_weight=weights))
-    assert table.loc["yes", "macro_f1"] == pytest.approx(np.mean(by_hand))
 
 
 def test_runs_by_seed_and_documents_left_out():
@@ -103,18 +78,6 @@ def test_numbers_are_compared_by_which_is_nearer():
     assert "the sign test of which is nearer" in table.attrs["note"]
     best = tables.by_group(regressors(), by="head", metrics=["rmse"], verdict=True)
     assert best.attrs["bold"] == [(0, "rmse")]  # the lower one
-
-
-def test_labels_of_like_frequency():
-    p = taggers()  # 30, 40 and 30 train documents
-    table = classes.by_frequency(p, by="head", edges=[1, 35])
-    group = group_of(p, "head", "tags")
-    assert table["train documents"].tolist() == ["1–34", "35 and more"]
-    gold = group.labels == 1
-    assert table["times gold"].tolist() == [int((group.labels >= 0).sum() - gold.sum()), gold.sum()]
-    assert table["R@5"].tolist() == [1.0, 1.0]  # all three labels are among the first five
-    none = classes.by_frequency(p, by="head", edges=[1, 1000])
-    assert none["R@5"].isna().tolist() == [False, True]  # too few documents for a score
 
 
 def grid() -> Predictions:
@@ -150,8 +113,3 @@ def test_cells_say_how_their_runs_ended():
     assert "dev_loss" not in table  # nobody watched their health
     ranked = cells.by_cell(grid(), by=by, metrics=["accuracy"], ranked=True)
     assert ranked["accuracy"].iloc[:3].is_monotonic_decreasing and ranked["reason"].iloc[3]
-
-
-def test_the_best_cell_of_each_group():
-    best = cells.best(grid(), metric="accuracy")
-    assert [run["config"]["learning_rate"] for run in best.runs.values()] == [0.1, 0.1]

@@ -51,6 +51,15 @@ def test_truncation_keeps_the_right_end(tiny):
     assert head == words[:7] + words[-1:] and tail == words[:1] + words[-7:]
 
 
+def test_what_a_call_of_the_tokenizer_leaves_does_not_shorten(tiny):
+    text = " ".join(WORDS[:20])
+    before = encode([text], tiny["bert"], max_length=16)
+    tokenizer = load_tokenizer(resolve_backbone(tiny["bert"]))
+    tokenizer([text], truncation=True, max_length=5, padding="max_length")
+    after = encode([text], tiny["bert"], max_length=16)
+    assert torch.equal(after[0], before[0]) and after[2].tolist() == before[2].tolist() == [22]
+
+
 def test_pairs_are_encoded_as_transformers_does(tiny):
     wanted = AutoTokenizer.from_pretrained(tiny["bert"])
     ids, mask, lengths = encode(PAIRS, tiny["bert"], max_length=12)

@@ -10,9 +10,9 @@ import threading
 import numpy as np
 import pytest
 import torch
-import yaml
 
 from lib.errors import InputError
+from lib.publish.strict_yaml import read_yaml
 from lib.runs.tracking import TRACKERS, check_tracker, tracking
 
 CONFIG = {
@@ -92,7 +92,7 @@ def test_steps_epochs_and_configuration_come_back(home):
     from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
     [file] = home.glob("tensorboard/*/*/hparams.yml")
-    assert yaml.safe_load(file.read_text()) == CONFIG | TEXT
+    assert read_yaml(file) == CONFIG | TEXT
     [file] = home.glob("tensorboard/*/*/events.*")
     content = reader(file).PluginTagToContent("hparams")["_hparams_/session_start_info"]
     shown = HParamsPluginData.FromString(content).session_start_info.hparams
@@ -114,7 +114,7 @@ def test_one_process_tracks_one_run_after_another_and_training_notices_nothing(h
 
 
 def test_none_writes_nothing_and_needs_nothing(home, monkeypatch):
-    for package in ("accelerate", *filter(None, TRACKERS.values())):
+    for package in ("accelerate", *(row.package for row in TRACKERS.values() if row)):
         monkeypatch.setitem(sys.modules, package, None)  # importing it raises
     with tracking("none", home, run="run", config=CONFIG) as log:
         log({"train_loss": 1.0}, 1)
@@ -185,7 +185,7 @@ def test_only_known_and_installed_trackers_pass(monkeypatch, tmp_path):
         check_tracker("tensorbord")
     (tmp_path / "left_by_wandb").mkdir()
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setitem(TRACKERS, "wandb", "left_by_wandb")
+    monkeypatch.setitem(TRACKERS, "wandb", TRACKERS["wandb"]._replace(package="left_by_wandb"))
     with pytest.raises(InputError, match="needs the package left_by_wandb"):
         check_tracker("wandb")
     find = importlib.util.find_spec
@@ -227,7 +227,7 @@ def test_mlflow_has_its_own_place_and_names(home, monkeypatch):
 
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.setattr(theirs, "MLflowTracker", Recorder)
-    monkeypatch.setitem(TRACKERS, "mlflow", "accelerate")
+    monkeypatch.setitem(TRACKERS, "mlflow", TRACKERS["mlflow"]._replace(package="accelerate"))
     with tracking("mlflow", home, run="seed 1", config=CONFIG) as log:
         log({"dev_P@1": 1, "dev_nDCG@5": 0.5}, 3)
     local = f"sqlite:///{home.parent.resolve()}/mlflow/mlflow.db"

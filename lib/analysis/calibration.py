@@ -143,7 +143,3 @@ def calibrated(p: Predictions, *, by: str, group: str) -> str:
         f"{verdict}: the expected calibration error on test goes "
         f"from {100 * before['ece']:.1f} to {100 * after['ece']:.1f} points."
     )
-
-
-TABLES = {function.__name__: function for function in (calibration, reliability)}
-FINDINGS = {calibrated.__name__: calibrated}

@@ -180,7 +180,3 @@ def tuned(p: Predictions, *, by: str, group: str) -> str:
         f"by {signed(row[f'{metric}, gain'], metric)} points against one half "
         f"({difference_interval(low, high, metric)}): the gain {stands}."
     )
-
-
-TABLES = {function.__name__: function for function in (class_report, thresholds, label_thresholds)}
-FINDINGS = {tuned.__name__: tuned}

@@ -195,10 +195,11 @@ def _shown(table: pd.DataFrame) -> list[str]:
     return [column for column in table if column in literal or column not in beside]
 
 
-def markdown(table: pd.DataFrame) -> str:
-    """A pipe table; `x`, `x_sd`, `x_low`, `x_high` of a metric are one column `x ± sd [low, high]`.
+def shown_columns(table: pd.DataFrame) -> list[list[str]]:
+    """A table as it is shown: of each column its header, `---` or `---:`, and its cells.
 
-    An index that has a name is the first column. Cells (row, column) in `attrs["bold"]` are bold.
+    `x`, `x_sd`, `x_low`, `x_high` of a metric are one column `x ± sd [low, high]`. An index that
+    has a name is the first column. Cells (row, column) in `attrs["bold"]` are bold.
     """
     columns: list[list[str]] = []
     if table.index.name is not None:
@@ -210,8 +211,17 @@ def markdown(table: pd.DataFrame) -> str:
                 cells[row] = f"**{cells[row]}**"
         is_text = len(table) and isinstance(table[name].iloc[0], str)
         columns.append([header(table, name), "---" if is_text else "---:", *cells])
-    lines = zip(*(columns or [["", ""]]), strict=True)
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+    return columns or [["", ""]]
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """A pipe table of `shown_columns`."""
+    return pipe_table(zip(*shown_columns(table), strict=True))
+
+
+def pipe_table(rows: Iterable[Iterable[str]]) -> str:
+    """A Markdown table of rows of cells; the second row says how columns are aligned."""
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
 
 
 def to_csv(table: pd.DataFrame) -> str:

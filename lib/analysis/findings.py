@@ -1,27 +1,22 @@
 """Sentences on a page: pure functions from predictions to text, so that `verify` can compute
 them again."""
 
-import numpy as np
-
 from lib.analysis.comparisons import MINUS, differences, pairs_of
 from lib.analysis.display import (
     count,
     difference,
     difference_interval,
-    escape,
     listed,
     percent,
-    points,
     score,
     score_interval,
-    signed,
     title,
     words,
 )
-from lib.analysis.predictions import Predictions, group_of
+from lib.analysis.predictions import Predictions
 from lib.analysis.scores import display_name
 from lib.analysis.stats import detectable_of, needed
-from lib.analysis.tables import by_group, imbalance, overshoot
+from lib.analysis.tables import by_group
 from lib.runs.baselines import NAMES
 
 
@@ -87,64 +82,6 @@ def beyond_baseline(
     )
 
 
-def result(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
-    """What the fine-tuned model scores on test, beside every reference, and whether it is
-    better."""
-    model, *references = by_group(p, by=by, metrics=[metric]).to_dict("records")
-    pairs = differences(p, by=by, metric=metric).to_dict("records")
-    stands = {pair["compared"]: pair["stands"] == "yes" for pair in pairs}
-    sentence = (
-        f"The fine-tuned model reaches a test {title(metric)} of "
-        f"**{score(model[metric], metric)}** ({score_interval(model, metric)}; "
-        f"{count(model['seeds'], 'seed')}, {count(model['documents'], 'document')})"
-    )
-    for reference in references:
-        sentence += f"; {reference[by]} {score(reference[metric], metric)}"
-        compared = f"{reference[by]}{MINUS}{model[by]}"
-        if compared in stands:
-            verdict = "stands" if stands[compared] else "does **not** stand"
-            sentence += f", and the difference {verdict}"
-    return sentence + _learned_nothing(p, by, model[by]) + "."
-
-
-def _learned_nothing(p: Predictions, by: str, name: str) -> str:
-    """How many runs of a group give every document the same class."""
-    if p.task != "classification":
-        return ""
-    group = group_of(p, by, name)
-    number = sum(len(np.unique(predicted)) == 1 for predicted in group.predicted)
-    if not number:
-        return ""
-    return (
-        f". **{number} of {count(len(group.seeds), 'seed')} learned nothing**: every document is "
-        "given the same class; more epochs or another learning rate may help"
-    )
-
-
-def verdict(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
-    """Which differences between the trained groups stand."""
-    rows = differences(p, by=by, metric=metric).to_dict("records")
-    rows = [row for row in rows if not row["compared"].startswith("TF-IDF")]
-    standing = [row for row in rows if row["stands"] == "yes"]
-    if not standing:
-        widest = max(rows, key=lambda row: row[f"{metric}_high"] - row[f"{metric}_low"])
-        low = signed(widest[f"{metric}_low"], metric)
-        high = difference(widest[f"{metric}_high"], metric)
-        return (
-            f"None of the {len(rows)} differences between the {by}s stands; the widest 95 % "
-            f"interval, of {widest['compared']}, reaches from {low} to {high}."
-        )
-    texts = []
-    for row in standing:
-        interval = difference_interval(row[f"{metric}_low"], row[f"{metric}_high"], metric)
-        texts.append(f"{row['compared']} ({signed(row[metric], metric)}, {interval})")
-    stand = "stands" if len(standing) == 1 else "stand"
-    return (
-        f"Of {len(rows)} differences between the {by}s, {len(standing)} {stand}: "
-        f"{'; '.join(texts)}."
-    )
-
-
 def outlook(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
     """What it would take to tell apart the groups that cannot be told apart, and what this study
     could have told."""
@@ -197,49 +134,3 @@ def headroom(p: Predictions, *, by: str) -> str:
         f"{percent(1 - ceiling)} of the test labels were replaced on purpose, so no model can be "
         f"expected above {percent(ceiling)}; {chosen} reaches {percent(table[chosen])}."
     )
-
-
-def overshooting(p: Predictions, *, by: str) -> str:
-    """Whether dev loss rises again before the last epoch, by group."""
-    texts = []
-    for row in overshoot(p, by=by).to_dict("records"):
-        rise = row["last dev loss"] - row["lowest dev loss"]
-        if row["lowest at epoch"] < row["last"]:
-            texts.append(
-                f"with {row[by]} it is lowest after epoch {row['lowest at epoch']} and {rise:.3f} "
-                f"higher at the end ({row['seeds whose loss rose']} seeds rose)"
-            )
-        else:
-            texts.append(f"with {row[by]} it is lowest at the end")
-    return f"Mean dev loss: {'; '.join(texts)}."
-
-
-def averaging(p: Predictions, *, by: str, ratio: int = 10) -> str:
-    """How far micro and macro F1 part when one class dominates."""
-    table = imbalance(p, by=by, group=best_group(p, by=by), ratio=ratio)
-    skewed = table.iloc[1:]
-    micro = skewed["micro_f1"]
-    macro = skewed["macro_f1"]
-    widest = skewed.loc[(micro - macro).abs().idxmax()]
-    return (
-        f"On balanced classes micro F1 is {percent(table['micro_f1'][0])} and macro F1 "
-        f"{percent(table['macro_f1'][0])}. With one class {ratio} times as frequent as each other, "
-        f"the same predictions score between {percent(micro.min())} and {percent(micro.max())} "
-        f"micro but {percent(macro.min())} to {percent(macro.max())} macro, depending on the "
-        f"class; the two part most where {escape(widest['majority class'])} dominates, by "
-        f"{points(widest['micro_f1'] - widest['macro_f1'])} points: there the micro average tells "
-        "mostly how well that one class is recognised."
-    )
-
-
-FUNCTIONS = (
-    leader,
-    result,
-    verdict,
-    outlook,
-    beyond_baseline,
-    headroom,
-    overshooting,
-    averaging,
-)
-FINDINGS = {function.__name__: function for function in FUNCTIONS}

@@ -112,7 +112,3 @@ def suspects(p: Predictions, *, by: str, group: str) -> str:
         f"{count(number, 'label')} of the {documents:,} dev documents "
         f"({percent(number / documents)}) may be wrong: the models are sure of another one."
     )
-
-
-TABLES = {label_errors.__name__: label_errors}
-FINDINGS = {suspects.__name__: suspects}

@@ -14,6 +14,7 @@ from lib.errors import InputError, nearest
 from lib.metrics import inverse_propensity, label_counts
 from lib.runs.baselines import BASELINES
 from lib.runs.keys import corpus_of, tokens_of
+from lib.runs.published import PREDICTIONS, published_page
 from lib.runs.store import Run
 
 HEALTH = [  # of the last epoch
@@ -34,9 +35,8 @@ class Predictions:
     runs: dict[str, dict]  # key -> config, status, chosen_epoch, last_epoch
     label_names: tuple[str, ...]
     train_rows: int = 0
-    train_counts: np.ndarray | None = (
-        None  # (num_labels,) train documents of each label, if several
-    )
+    train_counts: np.ndarray | None = None  # (num_labels,) documents of each label, if several
+    data: dict = dataclasses.field(default_factory=dict)  # source, fingerprint, rows
 
     @property
     def task(self) -> str:
@@ -65,6 +65,8 @@ class Predictions:
         import pyarrow.parquet as pq
 
         study = {"runs": self.runs, "label_names": self.label_names, "train_rows": self.train_rows}
+        if self.data:
+            study["data"] = self.data
         if self.train_counts is not None:
             study["train_counts"] = self.train_counts.tolist()
         table = pa.Table.from_pandas(self.frame, preserve_index=False)
@@ -79,7 +81,8 @@ class Predictions:
         study = json.loads(table.schema.metadata[b"study"])
         counts = np.array(study["train_counts"]) if "train_counts" in study else None
         names = tuple(study["label_names"])
-        return cls(table.to_pandas(), study["runs"], names, study["train_rows"], counts)
+        data = study.get("data", {})
+        return cls(table.to_pandas(), study["runs"], names, study["train_rows"], counts, data)
 
     def where(self, **fields) -> "Predictions":
         """The runs whose configuration has these values (a list: one of them), and all
@@ -174,7 +177,22 @@ def collect(runs: Iterable[Run] | Predictions) -> Predictions:
     """
     if isinstance(runs, Predictions):
         return runs
+    page = published_page()
+    if page:
+        return _published(page, tuple(run.name for run in runs))
     return _collect(tuple(run.folder for run in runs))
+
+
+@lru_cache(maxsize=4)
+def _published(page: Path, names: tuple[str, ...]) -> Predictions:
+    """The predictions of some of a page's runs, in their order."""
+    predictions = Predictions.read(page / PREDICTIONS)
+    names = [name for name in dict.fromkeys(names)]
+    by_run = dict(tuple(predictions.frame.groupby("run", observed=True)))
+    frame = pd.concat([by_run[name] for name in names if name in by_run], ignore_index=True)
+    frame["run"] = frame["run"].astype(pd.CategoricalDtype(names))
+    facts = {name: predictions.runs[name] for name in names}
+    return dataclasses.replace(predictions, frame=frame, runs=facts)
 
 
 @lru_cache(maxsize=4)

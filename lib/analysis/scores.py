@@ -65,3 +65,14 @@ def _resampled_multilabel(
         for metric in of_decisions:
             resampled[metric] = np.stack([run[metric] for run in runs], axis=1)
     return resampled
+
+
+def dev_scores(p: Predictions, metric: str) -> pd.DataFrame:
+    """The dev score of every trained run after every epoch: its key, the epoch, the score."""
+    trained = p.trained
+    rows = [
+        {"run": key, "epoch": epoch, metric: run_scores(p, group)[metric][0]}
+        for key, epoch, group in p.single("dev")
+        if key in trained
+    ]
+    return pd.DataFrame(rows, columns=["run", "epoch", metric])

@@ -1,7 +1,6 @@
 """The tables that studies share: pure functions from predictions to a tidy DataFrame.
 
-Columns `x`, `x_sd`, `x_low`, `x_high` of a metric are shown as one. Each function of `TABLES` can
-be named on a page, and `verify` then computes it again from the published predictions.
+Columns `x`, `x_sd`, `x_low`, `x_high` of a metric are shown as one.
 """
 
 import dataclasses
@@ -10,15 +9,24 @@ import numpy as np
 import pandas as pd
 
 from lib.analysis.cells import by_cell
-from lib.analysis.classes import by_class, by_frequency, confusion_table, imbalance
+from lib.analysis.classes import confusion_table
 from lib.analysis.comparisons import best_that_stands, differences
 from lib.analysis.display import with_metrics
-from lib.analysis.predictions import Predictions, group_of
-from lib.analysis.resampling import bootstrap
+from lib.analysis.predictions import Predictions
 from lib.analysis.scores import display_name, resampled_scores, run_scores
 from lib.analysis.stats import mean_and_interval, standard_deviation
-from lib.metrics import METRICS, cross_entropy
-from lib.runs.baselines import NAMES, NO_MODEL
+from lib.metrics import METRICS
+from lib.runs.baselines import NAMES
+
+__all__ = [
+    "by_cell",
+    "by_epoch",
+    "by_group",
+    "by_run",
+    "confusion_table",
+    "differences",
+    "without_rows",
+]
 
 
 def by_group(
@@ -129,36 +137,6 @@ def by_epoch(
     return with_metrics(table, {metric: metric for metric in metrics} | {original: metrics[0]})
 
 
-def by_length(p: Predictions, *, by: str, bins: int = 4, max_length: int) -> pd.DataFrame:
-    """Test accuracy by document length, in bins of equally many documents, with the share that
-    is truncated."""
-    rows = []
-    for group in p.groups(by):
-        if group.name in NO_MODEL:
-            continue
-        edges = np.quantile(group.tokens, np.linspace(0, 1, bins + 1))
-        bin_of = np.clip(np.searchsorted(edges, group.tokens, side="right") - 1, 0, bins - 1)
-        for i in range(bins):
-            inside = bin_of == i
-            if not inside.any():  # documents of one length share a bin
-                continue
-            lengths = group.tokens[inside]
-            labels = group.labels[inside]
-            predicted = group.predicted[:, inside]
-            resampled = bootstrap(labels, predicted, len(p.label_names), ("accuracy",))
-            row = {
-                by: display_name(group.name),
-                "tokens": f"{lengths.min()}–{lengths.max()}",
-                "documents": int(inside.sum()),
-                "truncated": f"{(lengths > max_length).mean():.0%}",
-            }
-            accuracies = (predicted == labels).mean(1)
-            limits = METRICS["accuracy"].limits
-            row |= mean_and_interval("accuracy", accuracies, resampled["accuracy"], limits)
-            rows.append(row)
-    return with_metrics(pd.DataFrame(rows), {"accuracy": "accuracy"})
-
-
 def without_rows(p: Predictions, *, by: str, metrics: list[str], rows: list[int]) -> pd.DataFrame:
     """`by_group` on test, and again without the documents of some rows, such as those that
     leaked from train."""
@@ -174,58 +152,3 @@ def without_rows(p: Predictions, *, by: str, metrics: list[str], rows: list[int]
             for end in ("", "_low", "_high"):
                 table[f"{column}{end}"] = scores[f"{metric}{end}"]
     return with_metrics(table, columns)
-
-
-def overshoot(p: Predictions, *, by: str) -> pd.DataFrame:
-    """For each group: the epoch with the lowest mean dev loss, that loss, the last one, and how
-    many seeds rose; of the runs that came to the last epoch."""
-    last = max(run["last_epoch"] for run in p.runs.values())
-    p = dataclasses.replace(
-        p, runs={key: run for key, run in p.runs.items() if run["last_epoch"] == last}
-    )
-    rows = []
-    for name in [group.name for group in p.groups(by) if group.name not in NAMES]:
-        losses = np.array([_losses(p, by, name, epoch) for epoch in range(1, last + 1)])
-        mean = losses.mean(1)  # (epochs,) of losses (epochs, runs)
-        rose = int((losses[-1] > losses.min(0)).sum())
-        rows.append(
-            {
-                by: name,
-                "lowest at epoch": int(mean.argmin()) + 1,
-                "lowest dev loss": mean.min(),
-                "last dev loss": mean[-1],
-                "last": last,
-                "seeds whose loss rose": f"{rose} of {losses.shape[1]}",
-            }
-        )
-    return with_metrics(pd.DataFrame(rows), {"lowest dev loss": "loss", "last dev loss": "loss"})
-
-
-def _losses(p: Predictions, by: str, name: str, epoch: int) -> list[float]:
-    """The dev loss of each run of a group after an epoch."""
-    group = next(g for g in p.groups(by, split="dev", epoch=epoch) if g.name == name)
-    return [cross_entropy(logits, group.labels) for logits in group.logits]
-
-
-def predicted_numbers(p: Predictions, *, by: str, group: str) -> pd.DataFrame:
-    """Given and predicted number of each test document, the mean over seeds."""
-    runs = group_of(p, by, group)
-    return pd.DataFrame({"given": runs.labels, "predicted": runs.logits[:, :, 0].mean(0)})
-
-
-FUNCTIONS = (
-    predicted_numbers,
-    by_group,
-    by_run,
-    by_epoch,
-    by_class,
-    by_length,
-    by_cell,
-    by_frequency,
-    confusion_table,
-    imbalance,
-    differences,
-    overshoot,
-    without_rows,
-)
-TABLES = {function.__name__: function for function in FUNCTIONS}

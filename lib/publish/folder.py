@@ -1,108 +1,113 @@
-"""The folder of a published page: written whole, from an executed notebook and its runs."""
+"""The folder of a page: what it publishes of its runs, and what is shown of them."""
 
 import base64
-import dataclasses
 import re
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
-from lib.analysis.display import count
+from lib.analysis.display import to_csv
 from lib.analysis.predictions import collect
 from lib.errors import InputError
-from lib.publish.page import RUNS_MIME, to_csv
+from lib.publish.blocks import HEADER, PAGE_FILE
+from lib.publish.evidence import with_evidence
+from lib.publish.notebook import execute_here
+from lib.publish.parameters import checked, defaults, notebook_of
+from lib.publish.render import page_markdown, summary
+from lib.publish.swap import new_folder
 from lib.runs.files import read_json, write_json, write_text
-from lib.runs.store import Run, Runs, environment, load_run
+from lib.runs.published import HISTORY, PREDICTIONS, page_runs, runs_of_page
+from lib.runs.store import Runs, environment, load_run
 
 NOT_PUBLISHED = (  # timings would make every difference of two histories a finding
     "seconds",
     "samples_per_second",
     "tokens_per_second",
 )
-DEMO = (
-    "> **A demo.** The texts are made up by a generator in `lib/demo`. The numbers show that the "
-    "study works and how its pages read; they say nothing about real texts."
-)
+SOURCES = (PREDICTIONS, HISTORY, "environment.json")  # what a page is made from
+FILES = ("csv", "png")  # of a block: what stands in a file of its own
+DIVERTED = ("kept", "runs")  # kinds of blocks that are not shown
 
 
-@dataclasses.dataclass(frozen=True)
-class Provenance:
-    """How a page was made."""
+def publish_runs(blocks: list[dict], folder: Path, header: dict, seconds: float) -> None:
+    """Publish a page of runs of the store: `blocks` name them, and have what was measured.
 
-    study: str
-    folder_name: str
-    profile: str
-    command: str
-    parameters: dict
-    seconds: float
-
-
-def publish(
-    executed, folder: Path, *, profile: str, words: str, parameters: dict, seconds: float
-) -> Path:
-    """Write the page, figures, tables, predictions, history and environment of an executed study
-    to results/<study>/<name>/, in one step; returns that folder.
-
-    `words` are the arguments that the command had beside the profile. Raises InputError where the
-    disk is full, and leaves the folder as it was.
+    `header` has study, profile, command and parameters. Raises InputError where the disk is full,
+    and leaves the folder as it was.
     """
-    study = folder.parent.name
-    runs = runs_of(executed, study)
-    provenance = Provenance(
-        study=study,
-        folder_name=folder.name,
-        profile=profile,
-        command=command_of(study, profile, words, runs),
-        parameters=parameters,
-        seconds=seconds,
-    )
-    part = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    try:
-        part.mkdir(parents=True)
-        write_files(executed, part, runs, provenance)
-        replace_folder(part, folder)
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise InputError(
-            f"The page could not be written to {folder} ({reason}); the old one stands, and the "
-            "runs are kept: make room, and start the study again"
-        ) from None
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-    return folder
-
-
-def replace_folder(part: Path, folder: Path) -> None:
-    """Put a finished folder in the place of another one."""
-    old = folder.with_name(f".{folder.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.exists():
-        folder.rename(old)
-    part.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def outputs_of(executed) -> list[dict]:
-    """The outputs of a notebook's cells, in reading order."""
-    return [output for cell in executed.cells for output in cell.get("outputs", [])]
-
-
-def runs_of(executed, study: str) -> Runs:
-    """The runs that a notebook names at its end. Raises InputError."""
-    keys = []
-    for output in outputs_of(executed):
-        keys += output.get("data", {}).get(RUNS_MIME, [])
+    keys = [key for block in blocks if block["kind"] == "runs" for key in block["keys"]]
     if not keys:
+        study = header["study"]
         raise InputError(f"The notebook {study} names no runs; end it with show_runs(runs)")
-    return Runs(load_run(key) for key in dict.fromkeys(keys))
+    runs = Runs(load_run(key) for key in dict.fromkeys(keys))
+    try:
+        with new_folder(folder) as part:
+            write_sources(part, runs, header["command"], seconds)
+            for block in blocks:
+                if block["kind"] in ("measured", "data"):
+                    write_text(part / f"{block['name']}.csv", block["csv"])
+            write_json(part / PAGE_FILE, header)
+            write_page(part)
+    except OSError as error:
+        raise InputError(
+            f"The page could not be written to {folder} ({(error.strerror or str(error)).lower()});"
+            " the old one stands, and the runs are kept: make room, and start the study again"
+        ) from None
 
 
-def command_of(study: str, profile: str, words: str, runs: Runs) -> str:
+def publish_again(folder: Path) -> list[str]:
+    """Publish a page again from what it publishes; returns what it had to keep as it was."""
+    with new_folder(folder) as part:
+        shutil.copytree(folder, part, dirs_exist_ok=True)
+        return write_page(part)
+
+
+def write_page(folder: Path) -> list[str]:
+    """Execute the study on the runs that a folder publishes, and write what it shows there.
+
+    Returns what could not be computed again, and why.
+    """
+    page = read_json(folder / PAGE_FILE)
+    header = {name: value for name, value in page.items() if name in HEADER}
+    notebook = notebook_of(header["study"])
+    parameters = checked(header["parameters"], defaults(notebook), PAGE_FILE)
+    page_runs.cache_clear()
+    with runs_of_page(folder):
+        title, *blocks = execute_here(notebook, parameters)
+        runs = list(page_runs(folder).values())
+        header["title"] = title["text"].removeprefix("#").strip()
+        header["summary"] = summary(runs, header["profile"])
+    kept = [f"{b['name']}: {b['reason']}" for b in blocks if b["kind"] == "kept"]
+    shown = [block for block in blocks if block["kind"] not in DIVERTED]
+    remove_others(folder, shown)
+    for block in shown:
+        if "csv" in block:
+            write_text(folder / f"{block['name']}.csv", block.pop("csv"))
+        if "png" in block:
+            (folder / f"{block['name']}.png").write_bytes(base64.b64decode(block.pop("png")))
+    header["blocks"] = shown
+    header["runs"] = {run.name: run.facts for run in runs}
+    write_json(folder / PAGE_FILE, header)
+    write_text(folder / "README.md", page_markdown(header))
+    return list(dict.fromkeys(kept))
+
+
+def remove_others(folder: Path, blocks: Iterable[dict]) -> None:
+    """Remove the files of blocks that are shown no more."""
+    names = {f"{block['name']}.{kind}" for block in blocks for kind in FILES if kind in block}
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name not in names and path.name not in (*SOURCES, PAGE_FILE, "README.md"):
+            path.unlink()
+
+
+def command_of(study: str, profile: str, words: str, *, needs_data: bool) -> str:
     """The make command that publishes a page."""
     command = f"make {study}"
     if profile != "demo":
         command += f" PROFILE={profile}"
-    if any("$DATA_DIR" in run.status["data"]["source"] for run in runs):
+    if needs_data:
         command += " DATA_DIR=…"
     if words:
         escaped = re.sub(r'([\\"$`])', r"\\\1", words.replace("$", "$$"))  # of make, of a shell
@@ -110,21 +115,13 @@ def command_of(study: str, profile: str, words: str, runs: Runs) -> str:
     return command
 
 
-def write_files(executed, folder: Path, runs: Runs, provenance: Provenance) -> None:
-    """Write all files of a page to a folder."""
-    for output in outputs_of(executed):
-        data = output.get("data", {})
-        name = output.get("metadata", {}).get("filename")
-        if "image/png" in data:
-            (folder / name).write_bytes(base64.b64decode(data["image/png"]))
-        if "text/csv" in data:
-            write_text(folder / name, data["text/csv"])
-    collect(runs).write(folder / "predictions.parquet")
+def write_sources(folder: Path, runs: Runs, command: str, seconds: float) -> None:
+    """Write what a page is made from: predictions, histories, and where runs were trained."""
     history = published_history(runs)
     if history:
-        write_text(folder / "history.csv", history)
-    write_text(folder / "README.md", page_text(executed, runs, provenance))
-    write_json(folder / "environment.json", environment_of(runs, provenance))
+        write_text(folder / HISTORY, history)
+    with_evidence(collect(runs), runs, history).write(folder / PREDICTIONS)
+    write_json(folder / "environment.json", environment_of(runs, command, seconds))
 
 
 def published_history(runs: Runs) -> str:
@@ -132,109 +129,31 @@ def published_history(runs: Runs) -> str:
     history = runs.history
     if not len(history):
         return ""
-    measured = next(run.history for run in runs if len(run.history))
+    measured = list(dict.fromkeys(name for run in runs for name in run.history))
     curves = [name for name in measured if name not in (*NOT_PUBLISHED, "epoch", "step")]
     others = [name for name in history if name not in measured and name != "run"]
     fields = [name for name in others if history[name].nunique() > 1]
     return to_csv(history[["run", *fields, "epoch", "step", *curves]])
 
 
-def environment_of(runs: Runs, provenance: Provenance) -> dict:
+def environment_of(runs: Runs, command: str, seconds: float) -> dict:
     """Command, times, versions and machines: all that may differ when a page is made again."""
     machines: list[dict] = []
-    seconds, speed = {}, {}
+    run_seconds = {}
+    speeds = {}
     for run in runs:
-        machine = read_json(run.folder / "environment.json")
+        machine = run.environment
         if machine not in machines:
             machines.append(machine)
         history = run.history
-        seconds[run.key[:16]] = round(run.status["seconds"], 1)
+        run_seconds[run.key[:16]] = round(run.status["seconds"], 1)
         if len(history):
-            speed[run.key[:16]] = round(float(history.samples_per_second.median()), 1)
+            speeds[run.key[:16]] = round(float(history.samples_per_second.median()), 1)
     return {
-        "command": provenance.command,
-        "seconds": round(provenance.seconds, 1),
-        "run_seconds": seconds,
-        "samples_per_second": speed,
+        "command": command,
+        "seconds": round(seconds, 1),
+        "run_seconds": run_seconds,
+        "samples_per_second": speeds,
         "page": environment(),
         "runs": machines,
     }
-
-
-def pieces_of(executed) -> list[tuple[str, str]]:
-    """The page's pieces in reading order: (tag, Markdown). A cell's tag moves it: `answer` up,
-    `details` down."""
-    pieces = []
-    for cell in executed.cells:
-        tags = [tag for tag in cell.metadata.get("tags", []) if tag in ("answer", "details")]
-        tag = tags[0] if tags else ""
-        if cell.cell_type == "markdown":
-            pieces.append((tag, cell.source.strip()))
-        for output in cell.get("outputs", []):
-            data = output.get("data", {})
-            if "image/png" in data:
-                pieces.append((tag, f"![{data['text/plain']}]({output.metadata['filename']})"))
-            elif "text/markdown" in data:
-                pieces.append((tag, data["text/markdown"].strip()))
-    return pieces
-
-
-def page_text(executed, runs: Runs, provenance: Provenance) -> str:
-    """The Markdown page: title and provenance, the answer, the study, how it was made, details
-    folded away."""
-    (_, title), *pieces = pieces_of(executed)
-    trained = trained_of(runs)
-    order = [title, data_and_model(runs, trained, provenance.profile)]
-    if (trained or runs)[0].config.dataset.startswith("demo_"):
-        order.append(DEMO)
-    order += [text for tag, text in pieces if tag == "answer"]
-    order += [text for tag, text in pieces if not tag]
-    order.append(how_made(provenance))
-    details = [text for tag, text in pieces if tag == "details"]
-    if details:
-        order += ["<details>\n<summary>Details</summary>", *details, "</details>"]
-    return "\n\n".join(order) + "\n"
-
-
-def trained_of(runs: Runs) -> list[Run]:
-    """The runs that trained at least an epoch; no baselines."""
-    return [
-        run for run in runs if run.status["last_epoch"] and (run.folder / "history.jsonl").exists()
-    ]
-
-
-def data_and_model(runs: Runs, trained: list[Run], profile: str) -> str:
-    """A page's first paragraph: what data and model, and where the runs were trained."""
-    first = (trained or runs)[0]
-    config, data = first.config, first.status["data"]
-    rows = data["rows"]
-    heads = list(dict.fromkeys(run.config.head for run in trained or runs))
-    layers = f"first {config.layers} layers, " if config.layers else ""
-    numbers: dict[str, int] = {}
-    for run in trained:
-        made = read_json(run.folder / "environment.json")
-        machine = f"{made['device']}, {count(made['threads'], 'thread')}, torch {made['torch']}"
-        numbers[machine] = numbers.get(machine, 0) + 1
-    places = [f"{count(number, 'trained run')} on {place}" for place, number in numbers.items()]
-    return (
-        f"Profile `{profile}` · data: {data['source']}; {rows['train']:,} train, "
-        f"{rows['dev']:,} dev and {rows['test']:,} test rows, "
-        f"fingerprint `{data['fingerprint'][:12]}` · "
-        f"model: {config.backbone} ({layers}{', '.join(heads)} head{'s' * (len(heads) > 1)}) · "
-        f"{'; '.join(places)}."
-    )
-
-
-def how_made(provenance: Provenance) -> str:
-    """The section that says how to make a page, and how to check it."""
-    study = provenance.study
-    listed = ", ".join(f"`{name} = {value!r}`" for name, value in provenance.parameters.items())
-    return (
-        f"## How it was made\n\n`{provenance.command}` executes "
-        f"[the notebook](../../../notebooks/{study}.ipynb) with these parameters: {listed}.\n\n"
-        "Every table and finding is computed from [predictions.parquet](predictions.parquet) "
-        "(16-bit logits) by the function named in a comment above it in this file's source; "
-        f"`python -m lib verify results/{study}/{provenance.folder_name}` computes them again. "
-        "[history.csv](history.csv) has a row for each run and epoch; timings and versions are in "
-        "[environment.json](environment.json)."
-    )

@@ -10,78 +10,141 @@ import shlex
 import typing
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, create_model
 
 from lib.errors import InputError, nearest
 from lib.publish.settings import read_value, read_yaml
-from lib.runs.store import ROOT
+from lib.runs.places import NOTEBOOKS
 
-NOTEBOOKS = ROOT / "notebooks"
 COLUMNS = ("text", "text_pair", "label")  # parameters that name a column, perhaps by its number
 UNTYPED = ("checkpoint_every",)  # minutes, or words: lib.runs.checkpoints reads it
 LONGEST = 80  # characters of one piece of a folder's name
 TYPE_NAMES = {int: "whole number", float: "number", str: "text", bool: "true or false"}
 
 
-def defaults(notebook: Path) -> dict:
-    """The parameters cell of a notebook: name -> literal value, in order. Raises InputError."""
-    import nbformat
+def notebook_of(name: str) -> Path:
+    """The notebook of a study. Raises InputError where there is none."""
+    studies = sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb"))
+    if name not in studies:
+        raise InputError(f"There is no study {name!r}.{nearest(name, studies)}")
+    return NOTEBOOKS / f"{name}.ipynb"
 
-    cells = nbformat.read(notebook, as_version=4).cells
-    tagged = [cell for cell in cells if "parameters" in cell.metadata.get("tags", [])]
+
+def defaults(notebook: Path) -> dict:
+    """The parameters cell of a notebook: name -> literal value, in order. Raises InputError.
+
+    The cell is read as Python, for papermill's inspection gives no types, and leaves out a line
+    with a second = in it.
+    """
+    source = parameters_cell(notebook)
+    values = {}
+    try:
+        for statement in ast.parse(source).body:
+            name = _assigned_name(statement)
+            if name:
+                values[name] = ast.literal_eval(statement.value)
+    except SyntaxError as error:
+        raise InputError(
+            f"{notebook.name}, line {error.lineno} of the parameters cell is no Python: {error.msg}"
+        ) from None
+    except ValueError:
+        raise InputError(f"{notebook.name}: the parameter {name} has no literal value") from None
+    return values
+
+
+def _assigned_name(statement: ast.stmt) -> str | None:
+    """The name that a statement gives a value to, unless it starts with an underscore."""
+    if isinstance(statement, ast.AnnAssign) and statement.value:
+        target = statement.target
+    elif isinstance(statement, ast.Assign):
+        target = statement.targets[0]
+    else:
+        return None
+    is_parameter = isinstance(target, ast.Name) and not target.id.startswith("_")
+    return target.id if is_parameter else None
+
+
+def parameters_cell(notebook: Path) -> str:
+    """The source of the cell with the tag `parameters`. Raises InputError."""
+    try:
+        cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+        tagged = [cell for cell in cells if "parameters" in cell["metadata"].get("tags", [])]
+    except (ValueError, KeyError, TypeError):
+        raise InputError(f"{notebook.name} is no notebook that can be read") from None
     if len(tagged) != 1:
         raise InputError(
             f"{notebook.name} has {len(tagged)} cells with the tag 'parameters'; one is needed"
         )
-    values = {}
-    for statement in ast.parse(tagged[0].source).body:
-        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
-            values[statement.targets[0].id] = ast.literal_eval(statement.value)
-    return values
+    return "".join(tagged[0]["source"])
 
 
-def type_of(default) -> typing.Any:
+def type_of(name: str, default) -> typing.Any:
     """The type that a parameter's default asks for; of a list, with the type of its items."""
-    if not isinstance(default, list) or not default:
-        return type(default)
-    if any(isinstance(item, float) for item in default):
-        return list[float]
-    return list[type(default[0])]
+    if default is None or name in UNTYPED:
+        return typing.Any
+    if name in COLUMNS:
+        return typing.Annotated[str, BeforeValidator(_column)]
+    if isinstance(default, list) and default:
+        return list[_strict(item_type(default))]
+    return _strict(type(default))
+
+
+def item_type(values: list) -> type:
+    """The type of a list's items: that of the first, but float where one is."""
+    some_float = any(isinstance(value, float) for value in values)
+    return float if some_float else type(values[0])
+
+
+def _column(value):
+    """A column's number, as text."""
+    return str(value) if type(value) is int else value
+
+
+def _strict(kind: type) -> typing.Any:
+    """A number that may be written as text, as a shell does, but is not true or false."""
+    return typing.Annotated[kind, BeforeValidator(_no_truth)] if kind in (int, float) else kind
+
+
+def _no_truth(value):
+    if isinstance(value, bool):
+        raise ValueError("true and false are no numbers")
+    return value
+
+
+def model_of(allowed: dict) -> type[BaseModel]:
+    """A model with a field for each parameter, made from their defaults."""
+    fields = {name: (type_of(name, default), default) for name, default in allowed.items()}
+    config = ConfigDict(extra="forbid", protected_namespaces=())
+    return create_model("Parameters", __config__=config, **fields)
 
 
 def describe_type(default) -> str:
     """What `type_of` asks for, as a person says it."""
     if isinstance(default, list) and default:
-        item = typing.get_args(type_of(default))[0]
-        return f"a list of {TYPE_NAMES.get(item, 'value')}s"
+        return f"a list of {TYPE_NAMES.get(item_type(default), 'value')}s"
     if isinstance(default, str | bool):
         return TYPE_NAMES[type(default)]
     return f"a {TYPE_NAMES.get(type(default), 'list' if default == [] else 'mapping')}"
 
 
-def typed(name: str, value, default):
-    """`value` as the type of the parameter's default; a default of None allows any. Raises
-    InputError."""
-    if default is None or name in UNTYPED:
-        return value
-    if name in COLUMNS and type(value) is int:
-        return str(value)
-    strict = False if isinstance(value, str) else None  # words from a shell may be numbers
-    try:
-        return TypeAdapter(type_of(default)).validate_python(value, strict=strict)
-    except ValidationError:
-        wanted = describe_type(default)
-        raise InputError(
-            f"The parameter {name} wants {wanted} like {default!r}; {value!r} is none"
-        ) from None
-
-
 def checked(values: dict, allowed: dict, where: str) -> dict:
-    """Values with known names and right types. Raises InputError that proposes the nearest name."""
-    for name in values:
-        if name not in allowed:
-            raise InputError(f"{where}: unknown parameter {name!r}.{nearest(name, allowed)}")
-    return {name: typed(name, value, allowed[name]) for name, value in values.items()}
+    """Values with known names and right types, in their order. Raises InputError that proposes the
+    nearest name, or says what a parameter wants."""
+    try:
+        parameters = model_of(allowed).model_validate(values)
+    except ValidationError as error:
+        problems = error.errors()
+        for problem in problems:
+            if problem["type"] == "extra_forbidden":
+                name = problem["loc"][0]
+                hint = nearest(name, allowed)
+                raise InputError(f"{where}: unknown parameter {name!r}.{hint}") from None
+        name = problems[0]["loc"][0]
+        wanted = describe_type(allowed[name])
+        raise InputError(
+            f"The parameter {name} wants {wanted} like {allowed[name]!r}; {values[name]!r} is none"
+        ) from None
+    return {name: getattr(parameters, name) for name in values}
 
 
 def profiles(study: str) -> dict[str, Path]:

@@ -1,55 +1,76 @@
-"""What a run is, in Markdown: its record on the site."""
+"""What a run is: from a published page, and as the blocks of a page of its own on the site."""
+
+import json
+import math
+import re
+from collections.abc import Container
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from lib.analysis.display import cell, kind_of, title
+from lib.analysis.display import cell, escape, kind_of, title
 from lib.analysis.predictions import Predictions
-from lib.analysis.tables import run_scores
+from lib.analysis.scores import run_scores
+from lib.errors import InputError
+from lib.publish.blocks import PAGE_FILE, read_page
 from lib.runs.baselines import NAMES
 from lib.runs.config import RunConfig
 
+BARS = "▁▂▃▄▅▆▇█"
 LACKING = "a label that train lacks"
+FACTS = ("status", "outcome", "reason")
+NEEDED = {"title": str, "summary": str, "parameters": dict, "runs": dict}  # in page.json
+QUOTED = 8  # test documents on a run's page
 
 
-def table(header: list, rows: list[list]) -> str:
-    """A Markdown table; empty without rows."""
-    if not rows:
-        return "\n"
-    lines = [header, ["---"] * len(header), *rows]
-    escaped = [[str(value).replace("|", "\\|") for value in line] for line in lines]
-    return "".join(f"| {' | '.join(line)} |\n" for line in escaped) + "\n"
+# Published pages
 
 
-def describe_config(config: dict) -> tuple[list[list], list[str]]:
-    """The fields of a configuration that differ from the defaults, as (name, value, default), and
-    `name value` of those that do not."""
-
-    def flat(fields: dict) -> dict:
-        reading = fields.get("reading") or {}
-        inner = {f"reading.{name}": value for name, value in reading.items()}
-        return {name: value for name, value in fields.items() if name != "reading"} | inner
-
-    defaults = flat(RunConfig().model_dump())
-    changed, same = [], []
-    for name, value in flat(config).items():
-        if value == defaults.get(name):
-            same.append(f"{name} {value}")
-        else:
-            changed.append([name, value, defaults.get(name)])
-    return changed, same
+def page_of(folder: Path) -> dict:
+    """A page, its blocks with an anchor each. Raises InputError where page.json is damaged."""
+    page = read_page(folder)
+    for name, kind in NEEDED.items():
+        if not isinstance(page.get(name), kind):
+            raise InputError(f"{folder / PAGE_FILE} has no {name}; publish the page again")
+    for key in page["runs"]:
+        if not re.fullmatch("[0-9a-f]{16}", key):
+            raise InputError(f"{folder / PAGE_FILE}: {key!r} is no run's key (16 digits, a to f)")
+    give_anchors(page["blocks"])
+    return page
 
 
-def spark(values) -> str:
-    """A run's history of one number, as a line the size of a word."""
-    values = np.array(values, float)
-    if len(values) < 2 or not np.isfinite(values).all():
-        return ""
-    heights = 15 - 12 * (values - values.min()) / (np.ptp(values) or 1)
-    across = np.linspace(2, 70, len(values))
-    points = " ".join(f"{x:.1f},{y:.1f}" for x, y in zip(across, heights, strict=True))
-    line = f'<polyline points="{points}"/>'
-    return f'<svg class="spark" viewBox="0 0 72 18" aria-hidden="true">{line}</svg>'
+def give_anchors(blocks: list[dict]) -> None:
+    """Give each block an anchor of its own: its kind and name, and a number where two share
+    them."""
+    taken: set[str] = set()
+    for block in blocks:
+        name = re.sub(r"[^a-z0-9]+", "-", f"{block['kind']}-{block.get('name', '')}".lower())
+        anchor, number = name, 1
+        while anchor in taken:
+            number += 1
+            anchor = f"{name}-{number}"
+        taken.add(anchor)
+        block["anchor"] = anchor
+
+
+def citations(page: dict, key: str) -> list[tuple[str, str]]:
+    """What shows a run on a page: (label, anchor)."""
+    shown = []
+    for block in page["blocks"]:
+        if block["kind"] != "runs" and key in block.get("runs", ()):
+            shown.append((f"{block['kind']} {block['name']}", block["anchor"]))
+    return shown
+
+
+def histories(file: Path) -> dict[str, pd.DataFrame]:
+    """The history of each run in a page's history.csv; empty where there is no such file."""
+    if not file.is_file():
+        return {}
+    return dict(tuple(pd.read_csv(file, dtype={"run": str}).groupby("run", sort=False)))
+
+
+# What is said of a run
 
 
 def run_names(runs: dict[str, dict]) -> dict[str, str]:
@@ -67,10 +88,42 @@ def run_names(runs: dict[str, dict]) -> dict[str, str]:
         words = []
         for field in fields:
             value = config.get(field)
-            named = isinstance(value, str)
-            words.append(value if named else f"{field.replace('_', ' ')} {value}")
+            words.append(value if isinstance(value, str) else f"{field.replace('_', ' ')} {value}")
         names[key] = NAMES.get(config["backbone"]) or ", ".join(words)
     return names
+
+
+def describe_config(config: dict) -> tuple[list[list], list[str]]:
+    """The fields of a configuration that differ from the defaults, as (name, value, default), and
+    `name value` of those that do not."""
+
+    def flat(fields: dict) -> dict:
+        reading = fields.get("reading") or {}
+        inner = {f"reading.{name}": value for name, value in reading.items()}
+        return {name: value for name, value in fields.items() if name != "reading"} | inner
+
+    defaults = flat(json.loads(RunConfig().model_dump_json()))
+    changed, same = [], []
+    for name, value in flat(config).items():
+        if value == defaults.get(name):
+            same.append(f"{name} {value}")
+        else:
+            changed.append([name, value, defaults.get(name)])
+    return changed, same
+
+
+def sparkline(values: list[float]) -> str:
+    """One character a value, from the lowest to the highest; a dot where there is none."""
+    finite = [value for value in values if math.isfinite(value)]
+    low = min(finite, default=0.0)
+    span = max(finite, default=0.0) - low
+    characters = []
+    for value in values:
+        if math.isfinite(value):
+            characters.append(BARS[round((value - low) / span * 7) if span else 0])
+        else:
+            characters.append("·")
+    return "".join(characters)
 
 
 def quoted(predictions: Predictions, rows: pd.DataFrame) -> list[list]:
@@ -96,84 +149,107 @@ def quoted(predictions: Predictions, rows: pd.DataFrame) -> list[list]:
     return lines
 
 
-def record(
+# A run's page, in the blocks of page.json
+
+
+def text(markdown: str) -> dict:
+    return {"kind": "text", "text": markdown}
+
+
+def code(source: str, language: str) -> dict:
+    return {"kind": "code", "text": source, "language": language}
+
+
+def table(columns: list[str], rows: list[list[str]], numbers: Container[str] = ()) -> dict:
+    """A block; cells are Markdown. `numbers` are the columns that are set to the right."""
+    lines = [columns, ["---:" if column in numbers else "---" for column in columns], *rows]
+    return {"kind": "table", "columns": [list(column) for column in zip(*lines, strict=True)]}
+
+
+def literal(rows: list[list]) -> list[list[str]]:
+    """Values as cells that show them as they are."""
+    return [[escape(str(value)) for value in row] for row in rows]
+
+
+def run_blocks(
     key: str,
-    name: str,
-    predictions: Predictions,
-    history: pd.DataFrame,
-    environment: dict,
+    facts: dict,
+    *,
     cited: list[str],
-) -> str:
-    """A run's record, in Markdown; `environment` is its page's, `cited` links to what shows it."""
-    run = predictions.runs[key]
+    history: pd.DataFrame | None,
+    predictions: Predictions | None,
+    environment: dict,
+) -> list[dict]:
+    """What a run was, how it ended and scored. `cited` are links to what shows it, in Markdown;
+    `environment` is its page's."""
+    changed, same = describe_config(facts["config"])
     seconds = environment.get("run_seconds", {}).get(key)
-    facts = {
-        "status": run["status"],
-        "outcome": run.get("outcome"),
-        "reason": run.get("reason"),
-        "chosen epoch": f"{run['chosen_epoch']} of {run['last_epoch']}",
-        "trained in": seconds and f"{seconds:,.1f} s",
-        "cited in": ", ".join(cited),
-    }
-    changed, same = describe_config(run["config"])
+    rows = [["run", key]] + [[name, facts[name]] for name in FACTS if facts.get(name)]
+    rows.append(["chosen epoch", f"{facts['chosen_epoch'] or 'none'} of {facts['last_epoch']}"])
+    if seconds:
+        rows.append(["trained in", f"{seconds:,.1f} s"])
+    overview = literal(rows)
+    if cited:
+        overview.append(["cited in", ", ".join(cited)])
+    configuration = table(["field", "this run", "default"], literal(changed))
+    configuration["caption"] = f"As by default: {escape(', '.join(same))}."
+    blocks = [table(["what", "value"], overview), text("## Configuration"), configuration]
+    if predictions is not None:
+        blocks += _score_blocks(key, facts, predictions)
+    if history is not None:
+        blocks += _history_blocks(facts, history)
+    if predictions is not None:
+        blocks += _prediction_blocks(key, facts, predictions)
     places = pd.DataFrame(environment.get("runs", [])).astype(str)
-    sections = [
-        f"# {name}\n\n",
-        table(["run", f"`{key}`"], [[fact, value] for fact, value in facts.items() if value]),
-        "## Configuration\n\n",
-        table(["field", "this run", "default"], [[f"`{word}`" for word in row] for row in changed]),
-        f"As by default: {', '.join(f'`{field}`' for field in same)}.\n\n",
-        scores_section(key, predictions),
-        history_section(run, history),
-        predictions_section(key, predictions),
-        "## Where the runs of this page were trained\n\n",
-        table(["what", "value"], [[what, ", ".join(places[what].unique())] for what in places]),
-    ]
-    return "".join(sections)
+    if len(places):
+        rows = literal([[name, ", ".join(places[name].unique())] for name in places])
+        blocks.append(text("## Where the runs of this page were trained"))
+        blocks.append(table(["what", "value"], rows))
+    return blocks
 
 
-def scores_section(key: str, predictions: Predictions) -> str:
+def _score_blocks(key: str, facts: dict, predictions: Predictions) -> list[dict]:
     """The test scores of a run's chosen epoch; a line for P@1 … P@5."""
-    run = predictions.runs[key]
-    alone = predictions.keep(lambda other: other is run)
-    group = next((g for g in alone.groups("seed") if key in g.runs), None)
+    alone = predictions.only({key: facts})
+    group = next(iter(alone.groups("seed")), None)
     if group is None:
-        return ""
-    scores = run_scores(alone, group).iloc[group.runs.index(key)]
+        return []
     lines: dict[str, list] = {}
-    for metric, value in scores.items():
-        what = title(metric).partition("@")[0]
-        what += " (%)" if kind_of(metric) == "share" else ""
-        lines.setdefault(what, [what]).append(cell(value, metric))
+    for metric, value in run_scores(alone, group).iloc[0].items():
+        name = title(metric).partition("@")[0]
+        name += " (%)" if kind_of(metric) == "share" else ""
+        lines.setdefault(name, [name]).append(cell(value, metric))
     ranks = max(map(len, lines.values())) - 1
     columns = [f"@{k}" for k in range(1, ranks + 1)] if ranks > 1 else ["score"]
     rows = [line + [""] * (ranks + 1 - len(line)) for line in lines.values()]
-    return "## Test scores\n\n" + table(["at the chosen epoch", *columns], rows)
+    return [text("## Test scores"), table(["at the chosen epoch", *columns], rows, columns)]
 
 
-def history_section(run: dict, history: pd.DataFrame) -> str:
+def _history_blocks(facts: dict, history: pd.DataFrame) -> list[dict]:
     """What was measured after each epoch."""
-    if not len(history):
-        return ""
-    fields = ["epoch", *(field for field in run["config"] if field != "learning_rate")]
+    fields = ["epoch", "step", *(field for field in facts["config"] if field != "learning_rate")]
     measured = history.select_dtypes("number").dropna(axis=1).drop(columns=fields, errors="ignore")
     rows = []
     for name in measured:
         values = [f"{value:.4g}" for value in measured[name]]
-        rows.append([name.replace("_", " "), spark(measured[name]), *values])
-    header = ["", "", *(f"epoch {epoch}" for epoch in history["epoch"])]
-    source = "All runs of the page: [history.csv](../history.csv).\n\n"
-    return "## Epoch by epoch\n\n" + table(header, rows) + source
+        rows.append([name.replace("_", " "), sparkline(measured[name].tolist()), *values])
+    epochs = [f"epoch {epoch}" for epoch in history["epoch"]]
+    shown = table(["measured", "course", *epochs], literal(rows), epochs)
+    source = "All runs of the page: [history.csv](../history.csv)."
+    return [text("## Epoch by epoch"), shown, text(source)]
 
 
-def predictions_section(key: str, predictions: Predictions) -> str:
+def _prediction_blocks(key: str, facts: dict, predictions: Predictions) -> list[dict]:
     """Where a run's predictions are, and the first of them."""
     frame = predictions.frame[predictions.frame["run"] == key]
-    chosen = predictions.runs[key]["chosen_epoch"]
-    test = frame[(frame["split"] == "test") & (frame["epoch"] == chosen)]
-    rows = quoted(predictions, test.head(8))
-    return (
-        f"## Predictions\n\n{len(frame):,} predictions, of dev and test documents after every "
-        "epoch kept, are in [predictions.parquet](../predictions.parquet), "
-        f'where `run == "{key}"`. The first of {len(test):,} on test:\n\n'
-    ) + table(["document", "gold", "predicted (logit)"], rows)
+    if not len(frame):
+        return []
+    test = frame[(frame["split"] == "test") & (frame["epoch"] == facts["chosen_epoch"])]
+    where = (
+        f"{len(frame):,} predictions, of dev and test documents after every epoch kept, are in "
+        f'[predictions.parquet](../predictions.parquet), where `run == "{key}"`. '
+        f"The first of {len(test):,} on test:"
+    )
+    rows = literal(quoted(predictions, test.head(QUOTED)))
+    shown = table(["document", "gold", "predicted (logit)"], rows)
+    return [text(f"## Predictions\n\n{where}"), shown]

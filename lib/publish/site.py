@@ -1,257 +1,258 @@
-"""The published pages as a static site: each page is one file with its style in it; no server, no
-network.
+"""The published pages as a static site, made by Sphinx: no server, no network.
 
-The site mirrors the repository: `results/<page>/README.md` becomes `results/<page>/index.html`,
-with its figures, tables and predictions beside it and a page for each run in `runs/`; linked texts
-and notebooks become pages too.
+The site mirrors the repository: `results/<study>/<folder>/page.json` becomes a page beside its
+figures, tables and predictions, with a page for each of its runs in `runs/`; docs and notebooks
+become pages too. Nothing but files of these three folders comes into it.
 """
 
-import html
-import json
-import os
-import re
+import dataclasses
 import shutil
+import tempfile
 from pathlib import Path
-from string import Template
 
-import pandas as pd
-
-from lib.analysis.display import cell, kind_of, title
+from lib.analysis.display import escape, words
 from lib.analysis.predictions import Predictions
 from lib.errors import InputError
-from lib.metrics import METRICS
-from lib.publish.record import record, table
-from lib.publish.site_markdown import MD, SPEC, no_citation, notebook_text, render, slug
-from lib.publish.site_runs import Citations
-from lib.runs.baselines import NAMES
+from lib.publish.record import (
+    citations,
+    code,
+    histories,
+    literal,
+    page_of,
+    run_blocks,
+    run_names,
+    table,
+    text,
+)
+from lib.publish.render import DEMO
+from lib.publish.swap import new_folder
+from lib.runs.files import read_json
 from lib.runs.store import ROOT
 
-UNIT = re.compile(r"(?<=\d) (?=%)")  # a number stays with its percent sign at a line's end
-FINDING = re.compile(r"<!-- finding .* -->\n\n(.+)")
-ROW = re.compile(  # of the README's findings
-    r"^\| (.+?) \| .* \| \[page\]\((\S+)\) \| (.+) \|$", flags=re.M
-)
+SHOWN = ("results", "notebooks", "docs")  # folders that the site may have files of
+BESIDE = ("predictions.parquet", "history.csv", "environment.json", "page.json")  # a page
+SUFFIXES = {"table": "csv", "audit": "csv", "measured": "csv", "data": "csv", "figure": "png"}
+HIDDEN = ("data", "runs")  # kinds of blocks that a page does not show
+COPIED = (".png", ".csv", ".json")  # files that docs and other texts may link to
+FIRST_ROWS = 6  # of a table on the first page
 
 
-def target(source: Path) -> Path:
-    """Where a file of the repository lies in the site."""
-    if source.name == "README.md":
-        return source.with_name("index.html") if source.parent.parts else Path("about.html")
-    return source.with_suffix(".html") if source.suffix in (".md", ".ipynb") else source
-
-
-def plotted(folder: Path, text: str) -> tuple[pd.DataFrame, str, str] | None:
-    """The first table of a page that has scores with intervals, its metric, and the options it
-    was made with."""
-    for kind, name, function, options in SPEC.findall(text):
-        if kind != "table" or function == "confusion_table":  # whose columns are classes
-            continue
-        rows = pd.read_csv(folder / f"{name}.csv")
-        scored = [column for column in rows if column in METRICS and f"{column}_low" in rows]
-        metric = next(iter(scored), None)
-        if metric and "compared" not in rows:
-            return rows, metric, options
-    return None
-
-
-def bars(folder: Path, text: str, most: int = 8) -> str:
-    """The first table of a page that has scores with intervals, as a small plot in the page's
-    own colours and type."""
-    scores = plotted(folder, text)
-    if scores is None:
-        return ""
-    rows, metric, options = scores
-    first = next(i for i, c in enumerate(rows) if c in ("seeds", "documents", metric))
-    names = rows.iloc[:, :first].astype(str).agg(" · ".join, axis=1)
-    compared = names != NAMES["majority"]  # which is far below, and would squeeze the others
-    rows, names = rows[compared].head(most), names[compared]
-    low, high = rows[f"{metric}_low"].min(), rows[f"{metric}_high"].max()
-    lines = ""
-    for label, row in zip(names, rows.to_dict("records"), strict=False):
-        left, middle, right = (
-            100 * (row[f"{metric}{end}"] - low) / (high - low) for end in ("_low", "", "_high")
-        )
-        kind = "bar reference" if label in NAMES.values() else "bar"
-        interval = f'<i style="left:{left:.1f}%;width:{right - left:.1f}%"></i>'
-        track = f'<span class="track">{interval}<b style="left:{middle:.1f}%"></b></span>'
-        score = f"<span>{cell(row[metric], metric)}</span>"
-        lines += f'<div class="{kind}"><span>{html.escape(label)}</span>{track}{score}</div>'
-    split = json.loads(options).get("split", "test").title()
-    unit = " in %" if kind_of(metric) == "share" else ""
-    caption = f"{split} {title(metric)}{unit}, with its 95 % interval"
-    if compared.sum() > most:
-        caption += f"; the first {most} of {compared.sum()}"
-    return f'<figure class="bars">{lines}<figcaption>{caption}</figcaption></figure>'
-
-
+@dataclasses.dataclass
 class Site:
-    """A site in the making: `out` is its folder, `root` that of the repository."""
+    """What will be in the site: its `documents` (name -> blocks), the `files` that are copied,
+    the `targets` of links (file of the repository -> file of the site), and the parts of the
+    navigation (caption -> (title or none, document) each)."""
 
-    def __init__(self, out: Path, root: Path):
-        self.out, self.root = out, root
-        self.documents: set[Path] = set()  # that are in the site
-        self.shell = Template(Path(__file__).with_name("site.html").read_text(encoding="utf-8"))
-        self.style = Path(__file__).with_name("site.css").read_text(encoding="utf-8")
-        readme = (root / "README.md").read_text(encoding="utf-8")
-        self.named = {Path(page): (name, command) for name, page, command in ROW.findall(readme)}
-        paths = [path.relative_to(root) for path in sorted((root / "results").rglob("README.md"))]
-        pages = [path for path in paths if "--" not in path.parent.name]  # others are unpublished
-        self.pages = [page for page in self.named if page in pages]
-        self.pages += [page for page in pages if page not in self.named]
+    root: Path
+    documents: dict[str, list[dict]] = dataclasses.field(default_factory=dict)
+    files: list[str] = dataclasses.field(default_factory=list)
+    targets: dict[str, str] = dataclasses.field(default_factory=dict)
+    nav: dict[str, list[tuple]] = dataclasses.field(default_factory=dict)
 
-    def write(
-        self, path: Path, title: str, body: str, *, trail=(), contents=(), kind: str = "text"
-    ) -> None:
-        """Write the page `path`; `trail` leads to it as (title, path), `contents` are its
-        (tag, anchor, heading)."""
-        links = [
-            f'<a href="{between(path, to)}">{html.escape(name)}</a>'
-            for name, to in [("Findings", Path("index.html")), *trail]
-        ]
-        items = [
-            f'<li class="{tag}"><a href="#{anchor}">{html.escape(heading)}</a></li>'
-            for tag, anchor, heading in contents
-        ]
-        label = 'class="contents" aria-label="On this page"'
-        aside = f"<nav {label}><ul>{''.join(items)}</ul></nav>\n" if items else ""
-        page = self.shell.substitute(
-            title=html.escape(title),
-            style=self.style,
-            about=between(path, Path("about.html")),
-            trail=" / ".join(links),
-            aside=aside,
-            body=UNIT.sub("&nbsp;", body),
-            kind=kind,
-        )
-        (self.out / path).parent.mkdir(parents=True, exist_ok=True)
-        (self.out / path).write_text(page, encoding="utf-8")
+    def source(self, name: str) -> Path:
+        """A file of the repository. Raises InputError where it is none that may be shown."""
+        path = self.root / name
+        if Path(name).parts[0] not in SHOWN or path.resolve() != self.root.resolve() / name:
+            raise InputError(f"{path} is a link, or lies outside {', '.join(SHOWN)}")
+        if not path.is_file():
+            raise InputError(f"{path} is named by a page, and there is no such file")
+        return path
 
-    def link(self, href: str, source: Path) -> str:
-        """A link in `source` as one in its page; the file it leads to comes into the site."""
-        path, hash_, anchor = href.partition("#")
-        if not path or re.match(r"[a-z]+:", path) or (self.out / source.parent / path).is_file():
-            return href
-        file = Path(os.path.normpath(source.parent / path))
-        if file.parts[0] == ".." or not (self.root / file).is_file():
-            raise InputError(f"{source} links to {href}, which is no file of this repository")
-        self.document(file)
-        return between(target(source), target(file)) + hash_ + anchor
+    def add_file(self, name: str) -> None:
+        """Copy a file to where it is in the repository."""
+        self.source(name)
+        self.files.append(name)
+        self.targets[name] = name
 
-    def render(self, text: str, source: Path, cite=no_citation) -> tuple[str, str, list]:
-        """Title, HTML and contents of the text of `source`."""
-        folder = self.out / target(source).parent
-        title, body, contents = render(text, folder, lambda href: self.link(href, source), cite)
-        return title or source.name, body, contents
-
-    def document(self, source: Path) -> None:
-        """Put a file of the repository into the site, once."""
-        if source in self.documents:
-            return
-        self.documents.add(source)
-        if source.suffix not in (".md", ".ipynb"):
-            (self.out / source).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(self.root / source, self.out / source)
-            return
-        text = (self.root / source).read_text(encoding="utf-8")
-        if source in self.pages:
-            self.study(source, text)
-            return
-        if source.suffix == ".ipynb":
-            text = notebook_text(text)
-        title, body, contents = self.render(text, source)
-        self.write(target(source), title, body, contents=contents)
-
-    def study(self, source: Path, text: str) -> None:
-        """A study's page, and a page for each of its runs."""
-        folder, copy = self.root / source.parent, self.out / source.parent
-        trail = [(str(source.parent.relative_to("results")), target(source))]
-        copy.mkdir(parents=True, exist_ok=True)
-        for file in folder.iterdir():
-            if file.is_file() and file.suffix != ".md":
-                shutil.copyfile(file, copy / file.name)
-        cite, citations = no_citation, None
-        if (folder / "predictions.parquet").is_file():
-            citations = Citations(Predictions.read(folder / "predictions.parquet"))
-            cite = citations.cite
-            (copy / "runs").mkdir(exist_ok=True)
-            for key in citations.names:  # a link is looked up before its page is written
-                (copy / "runs" / f"{key}.html").touch()
-            text += "\n## Runs\n\n" + table(["run", "what", "outcome"], citations.rows())
-        title, body, contents = self.render(text, source, cite)
-        for key in citations.names if citations else ():
-            body = body.replace(f"<td>{key}</td>", f'<td><a href="runs/{key}.html">{key}</a></td>')
-        self.write(target(source), title, body, trail=trail, contents=contents, kind="study")
-        if citations:
-            self.runs(source, citations, trail)
-
-    def runs(self, source: Path, citations: Citations, trail: list) -> None:
-        """A page for each run of a study's page."""
-        folder = self.root / source.parent
-        history = pd.read_csv(folder / "history.csv")
-        environment = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
-        for key, name in citations.names.items():
-            rows = history[history["run"] == key]
-            cited = citations.cited[key]
-            text = record(key, name, citations.predictions, rows, environment, cited)
-            path = source.parent / "runs" / f"{key}.md"
-            title, body, _ = self.render(text, path)
-            here = [*trail, (f"run {key}", target(path))]
-            self.write(target(path), title, body, trail=here, kind="run")
-
-    def front(self) -> None:
-        """The first page: each page's first finding (or paragraph), its scores as a small plot,
-        and the way on."""
-        lead = MD.parse((self.root / "README.md").read_text(encoding="utf-8"))
-        out = MD.renderer.render(lead[:6], MD.options, {})
-        out += (
-            f"<p>{len(self.pages)} pages. Under each table and finding stand the runs that it is "
-            "computed from; a run has a page of its own, with its configuration, history and "
-            "predictions.</p>"
-        )
-        real = [page for page in self.pages if page.parent.name != "demo"]
-        made_up = [page for page in self.pages if page.parent.name == "demo"]
-        for heading, pages in (("Findings", real), ("On made-up demo corpora", made_up)):
-            if pages:
-                cards = "".join(self.card(page) for page in pages)
-                out += f'<h2 id="{slug(heading)}">{heading}</h2><div class="cards">{cards}</div>'
-        self.write(Path("index.html"), lead[1].content, out, kind="front")
-
-    def card(self, page: Path) -> str:
-        """A page on the first page."""
-        text = (self.root / page).read_text(encoding="utf-8")
-        name, command = self.named.get(page, ("", ""))
-        finding = FINDING.search(text)
-        first = text.partition("\n\n")[2].partition("\n\n")[0]
-        sentence = MD.renderInline(finding[1] if finding else first)
-        title = html.escape(MD.parse(text)[1].content)
-        question = f'<a href="{target(page).as_posix()}">{title}</a>'
-        plot = bars((self.root / page).parent, text)
-        return (
-            f'<article><p class="name">{html.escape(name)}</p><h3>{question}</h3><p>{sentence}</p>'
-            f'{plot}<p class="command">{MD.renderInline(command)}</p></article>'
-        )
+    def add_document(self, name: str, blocks: list[dict], source: str, nav: str, title="") -> None:
+        """A page made from the file `source`, in a part of the navigation (or in none)."""
+        self.documents[name] = blocks
+        self.targets |= {source: f"{name}.html", f"{name}.html": f"{name}.html"}
+        if nav:
+            self.nav.setdefault(nav, []).append((title or None, name))
 
 
-def between(page: Path, to: Path) -> str:
-    """A link from one page to another."""
-    return Path(os.path.relpath(to, page.parent)).as_posix()
+def collect(root: Path) -> Site:
+    """All that the site of a repository shows. Raises InputError."""
+    site = Site(root)
+    pages = {}
+    for file in sorted(root.glob("results/*/[!.]*/page.json")):
+        name = file.parent.relative_to(root).as_posix()
+        if "--" not in file.parent.name:  # which are unpublished
+            pages[name] = page_of(site.source(f"{name}/page.json").parent)
+    for name, page in sorted(pages.items(), key=lambda item: is_demo(item[1])):
+        try:
+            add_page(site, name, page)
+        except (KeyError, TypeError) as error:
+            raise InputError(f"{name}/page.json is damaged ({error!r}); publish it again") from None
+    for file in sorted([*root.glob("docs/**/*.*"), *root.glob("results/**/*.*")]):
+        name = file.relative_to(root).as_posix()
+        if name.rpartition("/")[0] in pages or "--" in name or "/." in name:
+            continue
+        if file.suffix == ".md":
+            add_text(site, name)
+        elif file.suffix in COPIED:
+            site.add_file(name)
+    for file in sorted(root.glob("notebooks/*.ipynb")):
+        add_notebook(site, f"notebooks/{file.name}")
+    site.add_document("index", front(site, pages), "", "")
+    return site
+
+
+def add_text(site: Site, name: str) -> None:
+    """A Markdown file as a page."""
+    markdown = site.source(name).read_text(encoding="utf-8")
+    markdown = markdown.replace("<details>\n<summary>Details</summary>", "## Details")
+    folder, _, file = name.rpartition("/")
+    document = f"{folder}/{'index' if file == 'README.md' else file.removesuffix('.md')}"
+    nav = "Documentation" if folder.startswith("docs") else "Other pages"
+    site.add_document(document, [text(markdown.replace("</details>", ""))], name, nav)
+
+
+def add_notebook(site: Site, name: str) -> None:
+    """A notebook, and the module beside it, as a page of texts and code."""
+    blocks = []
+    for cell in read_json(site.source(name))["cells"]:
+        source = "".join(cell["source"])
+        blocks.append(code(source, "python") if cell["cell_type"] == "code" else text(source))
+    document = name.removesuffix(".ipynb")
+    for file in sorted(site.root.glob(f"{document}*.py")):
+        module = f"notebooks/{file.name}"
+        source = site.source(module).read_text(encoding="utf-8")
+        blocks += [text(f"## {escape(file.name)} #"), code(source, "python")]
+        site.targets[module] = f"{document}.html"
+    site.add_document(document, blocks, name, "Notebooks", words(Path(document).name))
+
+
+def is_demo(page: dict) -> bool:
+    """Whether a page is about texts that a generator makes up."""
+    return str(page["parameters"].get("dataset")).startswith("demo_")
+
+
+def add_page(site: Site, name: str, page: dict) -> None:
+    """A study's page with its files, and a page for each of its runs."""
+    files = [f"{b['name']}.{SUFFIXES[b['kind']]}" for b in page["blocks"] if b["kind"] in SUFFIXES]
+    files += [file for file in BESIDE if (site.root / name / file).exists()]
+    for file in files:
+        site.add_file(f"{name}/{file}")
+    names = run_names(page["runs"])
+    add_runs(site, name, page, names)
+    shown: dict[str, list] = {"answer": [], "": [], "details": []}
+    for block in page["blocks"]:
+        if block["kind"] not in HIDDEN:
+            shown[block["section"]].append(with_origin(block, names))
+    blocks = [text(f"# {page['title']} #\n\n{page['summary']} [{len(names)} runs](#runs).")]
+    blocks += [text(DEMO)] * is_demo(page) + shown["answer"] + shown[""] + how_made(name, page)
+    if shown["details"]:
+        blocks += [text("## Details"), *shown["details"]]
+    runs = []
+    for key, run in page["runs"].items():
+        outcome = run.get("outcome") or run["status"]
+        runs.append([f"[{key}](runs/{key}.html)", escape(names[key]), escape(outcome)])
+    blocks += [text("## Runs"), table(["run", "what", "outcome"], runs)]
+    nav = "Studies on demo corpora" if is_demo(page) else "Studies"
+    title = f"{words(page['study'])}, {page['folder']}"
+    site.add_document(f"{name}/index", blocks, f"{name}/README.md", nav, title)
+
+
+def how_made(name: str, page: dict) -> list[dict]:
+    """How a page is made again."""
+    notebook = f"[The notebook](../../../notebooks/{page['study']}.ipynb)"
+    verify = f"python -m lib verify {name}"
+    rows = literal([[parameter, value] for parameter, value in page["parameters"].items()])
+    links = ", ".join(f"[{file}]({file})" for file in BESIDE)
+    return [
+        text("## How it was made"),
+        code(f"{page['command']}\n{verify}  # compares what is published: see below", "sh"),
+        text(f"{notebook} is executed with these parameters. It leaves {links}."),
+        table(["parameter", "value"], rows),
+    ]
+
+
+def with_origin(block: dict, names: dict[str, str], up: str = "") -> dict:
+    """A block with links to its runs and files; `up` leads to the folder of its page."""
+    if block["kind"] == "text":
+        return block
+
+    def link(cell: str) -> str:
+        return f"[{cell}]({up}runs/{cell}.html)" if cell in names else cell
+
+    runs = [(names[key], f"{up}runs/{key}.html") for key in block.get("runs", ())]
+    files = [("Predictions", f"{up}predictions.parquet")] if runs else []
+    file = f"{up}{block['name']}.{SUFFIXES.get(block['kind'], '')}"
+    if file.endswith(".csv"):
+        files.insert(0, ("CSV", file))
+    columns = [[link(cell) for cell in column] for column in block.get("columns", ())]
+    origin = {"runs": runs, "files": files}
+    return block | {"file": file, "columns": columns, "origin": origin}
+
+
+def add_runs(site: Site, name: str, page: dict, names: dict[str, str]) -> None:
+    """A page for each run of a study's page."""
+    predictions = Predictions.read(site.source(f"{name}/predictions.parquet"))
+    environment = read_json(site.source(f"{name}/environment.json"))
+    curves = histories(site.root / name / "history.csv")
+    for key, facts in page["runs"].items():
+        links = []
+        for label, anchor in citations(page, key):
+            links.append(f"[{escape(label)}](../index.html#{anchor})")
+        heading = text(f"# {escape(names[key])} #\n\nA run of [{page['title']}](../index.html)")
+        measured = {"history": curves.get(key), "predictions": predictions}
+        blocks = run_blocks(key, facts, cited=links, environment=environment, **measured)
+        site.add_document(f"{name}/runs/{key}", [heading, *blocks], "", "")
+
+
+def front(site: Site, pages: dict[str, dict]) -> list[dict]:
+    """The first page: of each page its question, first finding, figure (or table) and command."""
+    number = sum(len(page["runs"]) for page in pages.values())
+    lead = (
+        f"# Fine-tuning studies\n\n{len(pages)} pages and their {number} runs. Under each table "
+        "and finding stand the runs that it is computed from; a run has a page of its own, with "
+        "its configuration, scores and history."
+    )
+    blocks = [text(lead)]
+    for heading, demo in (("Findings", False), ("Findings on made-up demo corpora", True)):
+        shown = [(name, page) for name, page in pages.items() if is_demo(page) == demo]
+        if shown:
+            blocks.append(text(f"## {heading}"))
+        for name, page in shown:
+            blocks += card(name, page)
+    for caption, entries in site.nav.items():
+        blocks.append({"kind": "nav", "caption": caption, "entries": entries})
+    return blocks
+
+
+def card(name: str, page: dict) -> list[dict]:
+    """A page on the first page."""
+    order = ("answer", "", "details")
+    ordered = sorted(page["blocks"], key=lambda block: order.index(block["section"]))
+    blocks = [text(f"### [{page['title']}]({name}/index.html) #")]
+    first = {block["kind"]: block for block in reversed(ordered)}
+    for block in (first.get("finding"), first.get("figure") or first.get("table")):
+        if block:
+            shown = with_origin(block, run_names(page["runs"]), up=f"{name}/")
+            columns = [column[: 2 + FIRST_ROWS] for column in shown["columns"]]
+            blocks.append(shown | {"anchor": "", "note": "", "columns": columns})
+    return [*blocks, code(page["command"], "sh")]
 
 
 def build(out: Path, root: Path = ROOT) -> int:
     """Build the site of a repository's pages in the folder `out`; returns how many HTML files it
     has.
 
-    An earlier site is replaced once the new one is whole. Raises InputError where `out` is
-    something else, or a page links to a file that is not there.
+    An earlier site is replaced in one step, once the new one is whole. Raises InputError where
+    `out` is something else, a page names a file that is not there, or Sphinx is missing.
     """
-    if out.exists() and not (out / "about.html").is_file():
+    if out.exists() and not (out / "searchindex.js").is_file():
         raise InputError(f"{out} is there and is no site; remove it, or name another folder")
-    part = out.with_name(f"{out.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    site = Site(part, root)
-    for page in (*site.pages, Path("README.md")):
-        site.document(page)
-    site.front()
-    shutil.rmtree(out, ignore_errors=True)
-    part.rename(out)
+    try:
+        from lib.publish.site_sphinx import run_sphinx
+    except ModuleNotFoundError as error:
+        raise InputError(f"The site needs {error.name}: `make site` installs it") from None
+    site = collect(root)
+    with tempfile.TemporaryDirectory() as work, new_folder(out) as part:
+        run_sphinx(site.documents, site.targets, Path(work), part)
+        for name in site.files:
+            (part / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(site.source(name), part / name)
     return len(list(out.rglob("*.html")))

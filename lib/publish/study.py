@@ -1,35 +1,24 @@
-"""Execute a study's notebook with papermill, strictly, and publish its page."""
+"""Run a study: its notebook executed with checked parameters, and its page published."""
 
-import os
 import re
-import signal
-import sys
 import time
-from contextlib import contextmanager
 from pathlib import Path
 
-import psutil
-
-from lib.errors import InputError, StoppedError, nearest
-from lib.publish.folder import publish
+from lib.errors import InputError
+from lib.publish.checks import check_study
 from lib.publish.parameters import (
-    NOTEBOOKS,
     as_words,
     checked,
     defaults,
     folder_of,
+    notebook_of,
     profiles,
     read_profile,
 )
 from lib.publish.settings import read_yaml, to_parameters
-from lib.runs.store import ROOT, store
+from lib.runs.places import ROOT, store
 
 RESULTS = ROOT / "results"
-QUIET = {
-    "TQDM_DISABLE": "1",
-    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-    "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
-}
 
 
 def run_study(
@@ -46,10 +35,7 @@ def run_study(
     after which `overrides` come. With either, the page goes to a folder that is named after them,
     or `publish_as`; with a file of one's own, after that file. Raises InputError.
     """
-    studies = sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb"))
-    if name not in studies:
-        raise InputError(f"There is no study {name!r}.{nearest(name, studies)}")
-    notebook = NOTEBOOKS / f"{name}.ipynb"
+    notebook = notebook_of(name)
     allowed = defaults(notebook)
     parameters = read_profile(name, profile, allowed)
     sources = [(read_yaml(config), config.name)] if config else []
@@ -61,19 +47,47 @@ def run_study(
     _check_columns(changed, parameters)
     _check_folder_name(publish_as, name, profile, changed)
     folder = RESULTS / name / (publish_as or folder_of(profile, changed))
+    check_study(name, allowed | parameters, changed)
+    from lib.publish.folder import command_of, publish_runs  # and with these torch: mistakes are
+    from lib.publish.notebook import blocks_of, execute  # told before it is loaded
+
+    start = time.perf_counter()
+    executed = execute(notebook, parameters, store() / "notebooks" / f"{name}-{folder.name}.ipynb")
+    blocks = blocks_of(executed)
     words = as_words(changed)
     if publish_as:
         words = f"{words} --as {publish_as}".strip()
-    start = time.perf_counter()
-    executed = execute(notebook, parameters, store() / "notebooks" / f"{name}-{folder.name}.ipynb")
-    return publish(
-        executed,
-        folder,
-        profile=profile,
-        words=words,
-        parameters=allowed | parameters,
-        seconds=time.perf_counter() - start,
-    )
+    header = {
+        "study": name,
+        "folder": folder.name,
+        "profile": profile,
+        "command": command_of(name, profile, words, needs_data=needs_data(blocks)),
+        "parameters": allowed | parameters,
+    }
+    publish_runs(blocks, folder, header, time.perf_counter() - start)
+    return folder
+
+
+def publish_from_results(name: str, profile: str = "demo") -> tuple[Path, list[str]]:
+    """Publish a page again from what it publishes; returns its folder and what was kept as it was.
+
+    Nothing is trained, and no store is needed. Raises InputError.
+    """
+    from lib.publish.blocks import read_page
+    from lib.publish.folder import publish_again
+
+    notebook_of(name)
+    folder = RESULTS / name / profile
+    read_page(folder)
+    return folder, publish_again(folder)
+
+
+def needs_data(blocks: list[dict]) -> bool:
+    """Whether the runs that blocks name were trained on a folder below DATA_DIR."""
+    from lib.runs.store import load_run
+
+    keys = [key for block in blocks if block["kind"] == "runs" for key in block["keys"]]
+    return any("$DATA_DIR" in load_run(key).status["data"]["source"] for key in keys)
 
 
 def _check_columns(overrides: dict, parameters: dict) -> None:
@@ -95,61 +109,3 @@ def _check_folder_name(publish_as: str | None, study: str, profile: str, overrid
             f"--as {publish_as}: choose a plain name that is no profile's "
             f"(those are {', '.join(names)})"
         )
-
-
-@contextmanager
-def signals_to_kernel():
-    """Meanwhile, Ctrl-C and SIGTERM go to the kernel, which stops after its step; a third ends
-    this process too."""
-    count = 0
-
-    def pass_on(number, frame):
-        nonlocal count
-        count += 1
-        for child in psutil.Process().children():
-            child.send_signal(signal.SIGINT)
-        if count > 2:
-            raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def execute(notebook: Path, parameters: dict, output: Path):
-    """The executed notebook. Raises InputError or StoppedError with the notebook's own sentence
-    where it ended by one."""
-    import papermill
-    from nbclient.exceptions import DeadKernelError
-    from papermill.exceptions import PapermillExecutionError
-
-    output.parent.mkdir(parents=True, exist_ok=True)
-    os.environ.update(QUIET)
-    try:
-        with signals_to_kernel():
-            return papermill.execute_notebook(
-                notebook,
-                output,
-                parameters=parameters,
-                kernel_name="python3",
-                cwd=Path.cwd(),
-                progress_bar=False,
-                log_output=True,
-                stdout_file=sys.stdout,
-                stderr_file=sys.stderr,
-                extra_arguments=["--IPKernelApp.log_level=ERROR"],
-            )
-    except DeadKernelError:
-        raise InputError(
-            f"The kernel of {notebook.stem} was killed, perhaps for want of memory; start it again"
-        ) from None
-    except PapermillExecutionError as error:
-        for kind in (InputError, StoppedError):
-            if error.ename == kind.__name__:
-                raise kind(error.evalue) from None
-        raise InputError(
-            f"The notebook failed with {error.ename}: {error.evalue}. See cell outputs in {output}"
-        ) from None

@@ -149,3 +149,12 @@ BY_TASK = {
     "multilabel": ("tfidf_linear", "majority"),
     "regression": ("tfidf_ridge", "train_mean"),
 }
+
+
+def references(config, task: str = "classification", *, ceiling: bool = True) -> list:
+    """The baselines that a run is compared with, as configurations; with `ceiling`, of a generated
+    corpus of one label a document, what its replaced labels leave possible."""
+    names = [*BY_TASK[task]]
+    if ceiling and task == "classification" and config.dataset.startswith("demo_"):
+        names.append("noise_ceiling")
+    return [config.baseline(name) for name in names]

@@ -81,16 +81,34 @@ def run_key(config: RunConfig, corpus: Corpus) -> str:
     Names of datasets and backbones count by their content, fields only where they differ from
     their defaults: a new field leaves old keys alone.
     """
-    inputs: dict = {"data": corpus.fingerprint, "version": training.VERSION}
+    return hash_inputs(key_inputs(config, content_of(config, corpus)))
+
+
+def content_of(config: RunConfig, corpus: Corpus | None = None) -> dict:
+    """What a configuration names, by content: data, backbone, teacher, precision and version."""
+    corpus = corpus or corpus_of(config)
+    content = {"data": corpus.fingerprint, "version": training.VERSION}
+    if config.backbone not in BASELINES:
+        content["backbone"] = fingerprint(resolve_backbone(config.backbone))
+        content["precision"] = resolve_precision(config.precision, default_device())
+    if config.distil:
+        content["teacher"] = fingerprint(model_folder(config.distil.teacher))
+    return content
+
+
+def key_inputs(config: RunConfig, content: dict) -> dict:
+    """What a run's key hashes: the content, and the fields that differ from their defaults."""
+    inputs = {"data": content["data"], "version": content["version"]}
     if config.backbone in BASELINES:
-        inputs["baseline"] = config.backbone
-    else:
-        by_content = {*DATA_FIELDS, "backbone"}
-        inputs |= config.model_dump(exclude=by_content, exclude_defaults=True)
-        inputs["backbone"] = fingerprint(resolve_backbone(config.backbone))
-        if config.distil:
-            inputs["distil"]["teacher"] = fingerprint(model_folder(config.distil.teacher))
-        inputs["precision"] = resolve_precision(config.precision, default_device())
+        return inputs | {"baseline": config.backbone}
+    by_content = {*DATA_FIELDS, "backbone"}
+    inputs |= config.model_dump(exclude=by_content, exclude_defaults=True)
+    if config.distil:
+        inputs["distil"]["teacher"] = content["teacher"]
+    return inputs | {"backbone": content["backbone"], "precision": content["precision"]}
+
+
+def hash_inputs(inputs: dict) -> str:
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
 
 

@@ -6,6 +6,7 @@ from lib.runs.baselines import BASELINES
 from lib.runs.config import RunConfig
 from lib.runs.files import remove
 from lib.runs.keys import Prepared, prefix_hashes, prepare
+from lib.runs.published import published_page, published_runs
 from lib.runs.single import run, with_backend
 from lib.runs.store import Runs, store
 from lib.runs.tracking import check_tracker
@@ -52,6 +53,9 @@ def run_all(configs: list[RunConfig], tracker: str = "tensorboard", **options) -
     backend, processes = options.get("backend"), options.get("processes")
     configs = [with_backend(config, backend, processes)[0] for config in configs]
     configs = [config for i, config in enumerate(configs) if config not in configs[:i]]
+    page = published_page()
+    if page:
+        return published_runs(page, configs)
     prepared = [prepare(config) for config in configs]
     is_missing = [not p.is_finished for p in prepared]
     beginnings = SharedBeginnings(prepared, is_missing)

@@ -9,15 +9,18 @@ import itertools
 import json
 import random
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lib.errors import InputError, explain, nearest
 from lib.metrics import METRICS
+from lib.runs.baselines import BASELINES
 from lib.runs.config import RunConfig
+from lib.runs.files import write_json
 from lib.runs.keys import prefix_hashes, prepare
+from lib.runs.published import page_runs, published_page
 from lib.runs.single import run
 from lib.runs.slots import (
     finished_trials,
@@ -103,7 +106,8 @@ def best_dev_score(finished: Run) -> float:
     if not finished.status["chosen_epoch"]:
         return WORST
     values = finished.history[f"dev_{metric}"]
-    return float(values.max()) if METRICS[metric].higher_is_better else -float(values.min())
+    score = values.max() if METRICS[metric].higher_is_better else -values.min()
+    return round(float(score), 6)  # as a page prints it: equal there is equal here
 
 
 def sweep(spec: Sweep, *, workers: int = 1, storage: str | None = None) -> Runs:
@@ -113,6 +117,9 @@ def sweep(spec: Sweep, *, workers: int = 1, storage: str | None = None) -> Runs:
     this machine, each with its share of the threads. What is finished is not run again.
     """
     check_tracker(spec.tracker)
+    page = published_page()
+    if page:
+        return published_cells(spec, page)
     # reads the data: what is wrong with it is said before the sweep's name is taken
     prepare(spec.config(spec.cells()[0]))
     opened = open_storage(spec.name, storage)
@@ -145,8 +152,8 @@ def train_cell(spec: Sweep, cell: dict, *, rung: int | None) -> tuple[Run, float
 
 def write_specification(spec: Sweep):
     """The specification as a file of the store, for worker processes to read."""
-    path = sweep_folder() / f"{spec.name}.yaml"
-    path.write_text(yaml.safe_dump(spec.model_dump(), sort_keys=False), encoding="utf-8")
+    path = sweep_folder() / f"{spec.name}.json"  # JSON is YAML, too
+    write_json(path, spec.model_dump())
     return path
 
 
@@ -160,6 +167,9 @@ def survivors(study, cells: list[dict], eta: int) -> list[dict]:
 def dropped(spec: Sweep, *, storage: str | None = None) -> Runs:
     """The runs that a halving sweep did not go on with, each as far as it was trained, those of
     later rungs first."""
+    page = published_page()
+    if page:
+        return published_cells(spec, page, dropped=True)
     opened, cells = open_storage(spec.name, storage), spec.cells()
     runs: list[Run] = []
     for rung in spec.rungs()[:-1]:
@@ -169,6 +179,29 @@ def dropped(spec: Sweep, *, storage: str | None = None) -> Runs:
         stopped = [r for r in runs_of(study) if settings_of(r.config, spec) not in going_on]
         runs = stopped + runs
     return Runs(runs)
+
+
+def published_cells(spec: Sweep, page: Path, *, dropped: bool = False) -> Runs:
+    """The runs of a search that a page publishes: the best first, or those that halving dropped.
+
+    Of the dropped ones, those that came further first.
+    """
+    configs = [spec.config(cell) for cell in spec.cells()]
+    by_settings = {}
+    for published in page_runs(page).values():
+        config = published.config
+        stopped = config.stop_after is not None
+        if config.backbone not in BASELINES and stopped == dropped:
+            by_settings[repr(config.with_(stop_after=None))] = published
+    runs = [by_settings[repr(config)] for config in configs if repr(config) in by_settings]
+    if not runs and not dropped:
+        raise InputError(
+            f"The page has no runs of the search {spec.name}: it was published from other "
+            "parameters; publish it anew from the store"
+        )
+    if dropped:
+        return Runs(sorted(runs, key=lambda run: -run.config.stop_after))
+    return Runs(sorted(runs, key=lambda run: -best_dev_score(run)))
 
 
 def settings_of(config: RunConfig, spec: Sweep) -> dict:

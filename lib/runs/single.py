@@ -18,6 +18,7 @@ from lib.runs.checkpoints import MINUTES, CheckpointTimer
 from lib.runs.config import RunConfig
 from lib.runs.files import remove, write_json
 from lib.runs.keys import Prepared, prepare
+from lib.runs.published import published_page, published_runs
 from lib.runs.session import Session, train
 from lib.runs.store import Run, environment, store
 from lib.runs.tracking import check_tracker, tracking
@@ -34,17 +35,18 @@ def run(
 ) -> Run:
     """The finished run of a configuration, from the store, or trained now.
 
-    A run that diverges is a result too. One that was stopped or killed goes on from its last
-    checkpoint, written every so many minutes, to the same bytes. `keep` names prefix hashes (see
-    `lib.runs.keys`) to leave a checkpoint of. `tracker` (see `lib.runs.tracking`) logs what is
-    trained now. `backend` (see `lib.fast.launch.BACKENDS`) sets the precision, and trains with so
-    many `processes`. Who asks for a run that another process trains waits for it. Raises
-    InputError, StoppedError, ChildProcessError.
+    A run that diverges is a result too. A killed one goes on from its last checkpoint, written
+    every so many minutes, to the same bytes; one that another process trains is waited for.
+    `keep`: prefix hashes to leave a checkpoint of. `tracker` (see `lib.runs.tracking`) logs what
+    is trained now. `backend` (see `lib.fast.launch.BACKENDS`) sets the precision, and trains with
+    so many `processes`. Raises InputError, StoppedError, ChildProcessError.
     """
     check_tracker(tracker)
     timer = CheckpointTimer.of(checkpoint_every)
     team = parallel.processes() or ONE_PROCESS
     config, number = with_backend(config, backend, processes)
+    if published_page():
+        return published_runs(published_page(), [config])[0]
     prepared = prepare(config)
     if team.agree(prepared.is_finished):
         if team.leads:
@@ -60,10 +62,9 @@ def run(
             train_once(prepared, keep, tracker, timer, signals, team)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise InputError(
-            f"The run {prepared.name} could not be kept in {store()} ({reason}); mend that, and "
-            "the same command goes on from its last checkpoint"
-        ) from error
+        place = f"The run {prepared.name} could not be kept in {store()} ({reason})"
+        way_out = "mend that, and the same command goes on from its last checkpoint"
+        raise InputError(f"{place}; {way_out}") from error
     if signals:
         raise StoppedError("after a run; the same command goes on with the next")
     return Run(prepared.folder)

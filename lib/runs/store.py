@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import math
-import os
 import platform
 from functools import cached_property
 from importlib.metadata import version
@@ -23,15 +22,11 @@ from lib.readers import Reading
 from lib.runs.config import Distillation, RunConfig
 from lib.runs.files import read_json
 from lib.runs.outcomes import judge
+from lib.runs.places import ROOT as ROOT
+from lib.runs.places import store
 from lib.tokenization import encode
 
-ROOT = Path(__file__).resolve().parents[2]
 EVALUATION_BATCH = 128  # documents
-
-
-def store() -> Path:
-    """The folder of all runs: RUNS_DIR, or `runs/` beside `lib/`."""
-    return Path(os.environ.get("RUNS_DIR") or ROOT / "runs")
 
 
 def environment(processes: int = 1) -> dict:
@@ -194,23 +189,6 @@ def model_folder(name: str | Path) -> Path:
 
 class Runs(list):
     """The runs of a study."""
-
-    def ended(self, *outcomes: str, **fields) -> "Runs":
-        """The runs with one of these outcomes and these values in their configuration.
-
-        The highest dev P@1 first (for outcomes see `lib.runs.outcomes.outcome`).
-        """
-        selected = [
-            run
-            for run in self
-            if run.verdict.get("outcome") in outcomes
-            and all(getattr(run.config, name) == value for name, value in fields.items())
-        ]
-
-        def best_score(run: Run) -> float:
-            return run.history["dev_P@1"].max() if len(run.history) else 0.0
-
-        return Runs(sorted(selected, key=best_score, reverse=True))
 
     @property
     def history(self) -> pd.DataFrame:

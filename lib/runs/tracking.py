@@ -10,29 +10,90 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from filelock import FileLock
 
 from lib.errors import InputError, lookup
 
-TRACKERS = {  # with the package that each needs beside accelerate
-    "tensorboard": "tensorboard",
-    "none": None,
-    "aim": "aim",
-    "mlflow": "mlflow",
-    "wandb": "wandb",
-    "trackio": "trackio",
-}
 PROJECT = "finetuning-notebooks"  # unless WANDB_PROJECT or MLFLOW_EXPERIMENT_NAME names another
 STORABLE = (bool, int, float, str)  # all that accelerate promises to store
 
 
+def _tensorboard(folder: Path, run: str):
+    from accelerate.tracking import TensorBoardTracker
+
+    return TensorBoardTracker(run.replace("/", "_"), folder / "tensorboard"), {}
+
+
+def _aim(folder: Path, run: str):
+    from accelerate.tracking import AimTracker
+
+    quiet = {"system_tracking_interval": None, "capture_terminal_logs": False}
+    return AimTracker(run, _shared(folder, "aim"), experiment=PROJECT, **quiet), {}
+
+
+def _mlflow(folder: Path, run: str):
+    from accelerate.tracking import MLflowTracker
+
+    variables = {
+        "MLFLOW_TRACKING_URI": f"sqlite:///{_shared(folder, 'mlflow')}/mlflow.db",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+    }
+    return MLflowTracker(PROJECT, run_name=run), variables
+
+
+def _wandb(folder: Path, run: str):
+    from accelerate.tracking import WandBTracker
+
+    project = os.environ.get("WANDB_PROJECT", PROJECT)
+    home = _shared(folder, "wandb")
+    return WandBTracker(project, name=run), {"WANDB_DIR": str(home.parent)}
+
+
+def _trackio(folder: Path, run: str):
+    from accelerate.tracking import TrackioTracker
+
+    # embed: a server in an open notebook
+    quiet = {"embed": False, "auto_log_cpu": False, "auto_log_gpu": False}
+    home = _shared(folder, "trackio")
+    return TrackioTracker(PROJECT, name=run, **quiet), {"TRACKIO_DIR": str(home)}
+
+
+def _shared(folder: Path, name: str) -> Path:
+    """The folder of the store where a tracker keeps its one database of all runs."""
+    home = folder.resolve().parent / name
+    home.mkdir(parents=True, exist_ok=True)
+    return home
+
+
+class Tracker(NamedTuple):
+    """A row of `TRACKERS`.
+
+    `make(folder, run)` gives an accelerate tracker that does nothing before its start(), for the
+    run named `run` that is kept in `folder`, and the environment variables that it wants.
+    """
+
+    make: Callable[[Path, str], tuple]
+    package: str | None = None  # that it needs beside accelerate
+
+
+TRACKERS: dict[str, Tracker | None] = {
+    "tensorboard": Tracker(_tensorboard, "tensorboard"),
+    "none": None,
+    "aim": Tracker(_aim, "aim"),
+    "mlflow": Tracker(_mlflow, "mlflow"),
+    "wandb": Tracker(_wandb, "wandb"),
+    "trackio": Tracker(_trackio, "trackio"),
+}
+
+
 def check_tracker(name: str) -> None:
     """Raises InputError where there is no such tracker, or its package is not installed."""
-    package = lookup(TRACKERS, name, "tracker")
-    if package is None:
+    row = lookup(TRACKERS, name, "tracker")
+    if row is None:
         return
-    for needed in ("accelerate", package):
+    for needed in filter(None, ("accelerate", row.package)):
         # a mere folder of that name, such as wandb leaves, is found without an origin
         if getattr(importlib.util.find_spec(needed), "origin", None) is None:
             raise InputError(
@@ -91,7 +152,7 @@ def tracking(
     if name == "none":
         yield lambda values, step: None
         return
-    tracker, variables = _tracker(name, folder, run)
+    tracker, variables = TRACKERS[name].make(folder, run)
     log = Log(name, tracker, run)
     with ExitStack() as stack:
         for key in variables.keys() - os.environ.keys():
@@ -120,32 +181,3 @@ def _start(name: str, tracker, lock: Path) -> None:
             f"The tracker {name} did not start; mend that, or go without (tracker: none): "
             f"{type(error).__name__}: {error}"
         ) from error
-
-
-def _tracker(name: str, folder: Path, run: str) -> tuple:
-    """A tracker that does nothing before its start(), and the environment variables that keep it
-    in the store."""
-    from accelerate import tracking
-
-    home = folder.resolve().parent / name
-    if name == "tensorboard":
-        return tracking.TensorBoardTracker(run.replace("/", "_"), folder / name), {}
-    home.mkdir(parents=True, exist_ok=True)
-    if name == "aim":
-        quiet = {"system_tracking_interval": None, "capture_terminal_logs": False}
-        return tracking.AimTracker(run, home, experiment=PROJECT, **quiet), {}
-    if name == "mlflow":
-        variables = {
-            "MLFLOW_TRACKING_URI": f"sqlite:///{home}/mlflow.db",
-            "MLFLOW_DISABLE_TELEMETRY": "true",
-        }
-        return tracking.MLflowTracker(PROJECT, run_name=run), variables
-    if name == "wandb":
-        project = os.environ.get("WANDB_PROJECT", PROJECT)
-        return tracking.WandBTracker(project, name=run), {"WANDB_DIR": str(home.parent)}
-    quiet = {
-        "embed": False,
-        "auto_log_cpu": False,
-        "auto_log_gpu": False,
-    }  # embed: a server in an open notebook
-    return tracking.TrackioTracker(PROJECT, name=run, **quiet), {"TRACKIO_DIR": str(home)}

@@ -1,9 +1,10 @@
 """The model card beside a run's weights: what the model is, on what it was trained, how well it
 does, how to use it."""
 
+import io
 from pathlib import Path
 
-import yaml
+from ruamel.yaml import YAML
 
 from lib.models import CLASSIFIER_FILE
 from lib.runs.config import RunConfig
@@ -84,7 +85,7 @@ def card(run: Run) -> str:
     }
     in_pipeline = config.head == "native" and config.reading.text_pair is None
     return CARD.format(
-        head=yaml.safe_dump(head, sort_keys=False, allow_unicode=True).strip(),
+        head=front_matter(head),
         base_model=base_model,
         what=what_it_predicts(status["label_names"], task),
         task=task,
@@ -97,6 +98,16 @@ def card(run: Run) -> str:
         changed=config.model_dump(exclude_defaults=True, exclude=PATHS),
         **data["rows"],
     )
+
+
+def front_matter(values: dict) -> str:
+    """Values as YAML, a name a line, in their order."""
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = False
+    yaml.sort_base_mapping_type_on_output = False
+    text = io.StringIO()
+    yaml.dump(values, text)
+    return text.getvalue().strip()
 
 
 def headline_metrics(config: RunConfig, scores: dict) -> list[str]:

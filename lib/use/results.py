@@ -6,6 +6,7 @@ import json
 import pandas as pd
 
 from lib.runs.files import write_json, write_text
+from lib.runs.published import PublishedRun
 from lib.runs.store import Run
 from lib.use.card import write_card
 
@@ -19,6 +20,8 @@ def write_results(run: Run) -> None:
     All is read from the run. One without a model (a baseline, or a run that diverged in its first
     epoch) gets none of them.
     """
+    if isinstance(run, PublishedRun):  # read from a page, which has no such files
+        return
     if not (run.folder / "model").is_dir():
         return
     lines = (run.folder / "history.jsonl").read_text(encoding="utf-8").splitlines()

@@ -1,0 +1,202 @@
+"""What a page says of its runs that can be checked: keys, chosen epochs, digests, rates."""
+
+import dataclasses
+import io
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+
+from lib.analysis.display import count
+from lib.analysis.predictions import Predictions
+from lib.analysis.scores import run_scores
+from lib.errors import InputError
+from lib.metrics import METRICS
+from lib.optim import plan_steps
+from lib.runs.baselines import BASELINES
+from lib.runs.config import RunConfig
+from lib.runs.files import digest
+from lib.runs.keys import content_of, corpus_of, hash_inputs, key_inputs
+from lib.runs.published import PublishedRun
+
+
+def with_evidence(predictions: Predictions, runs: Iterable, history: str) -> Predictions:
+    """Predictions that say of each run its key, what that counts by content, and digests.
+
+    `runs` are those of the store, `history` is history.csv.
+    """
+    machines: list[dict] = []
+    facts = {}
+    data = {}
+    for run in runs:
+        name = run.key[:16]
+        machine = run.environment
+        if machine not in machines:
+            machines.append(machine)
+        data = run.status["data"]
+        facts[name] = predictions.runs[name] | {
+            "key": run.key,
+            "content": content_of(run.config),
+            "machine": machines.index(machine),
+            "predictions": predictions_digest(predictions, name),
+            "history": history_digest(history, name),
+        }
+    return dataclasses.replace(predictions, runs=facts, data=data)
+
+
+def predictions_digest(predictions: Predictions, name: str) -> str:
+    """A digest of a run's predictions, whatever else the file holds."""
+    parts: list = []
+    frame = predictions.frame[predictions.frame["run"] == name].drop(columns="run")
+    for column in frame:
+        values = frame[column]
+        if isinstance(values.dtype, pd.CategoricalDtype):
+            values = values.cat.codes
+        parts += [column, np.ascontiguousarray(values.to_numpy()).tobytes()]
+    return digest(*parts)
+
+
+def history_digest(history: str, name: str) -> str:
+    """A digest of a run's rows in history.csv."""
+    lines = history.splitlines()
+    return digest(*[line for line in lines[1:] if line.startswith(f"{name},")])
+
+
+def check_evidence(
+    predictions: Predictions, runs: Iterable[PublishedRun], history: str
+) -> tuple[int, list[str], list[str]]:
+    """How many facts of a page's runs were checked, which are wrong, and what cannot be checked."""
+    table = pd.DataFrame({"run": []})
+    if history:
+        table = pd.read_csv(io.StringIO(history), dtype={"run": str})
+    runs = list(runs)
+    wrong = check_data(predictions, runs)
+    without_content = 0
+    for run in runs:
+        wrong += check_digests(predictions, run, history)
+        content = run.facts.get("content", {})
+        if content.get("complete", True) and content:
+            wrong += check_key(run)
+        else:
+            without_content += 1
+        if run.config.backbone not in BASELINES:
+            wrong += check_chosen_epoch(predictions, run, table[table["run"] == run.name])
+            wrong += check_steps(run, table[table["run"] == run.name])
+        wrong += check_rows(predictions, run)
+    unchecked = []
+    if without_content:
+        keys = count(without_content, "key")
+        unchecked.append(f"{keys} of runs: what these were trained with is not at hand")
+    return len(runs), wrong, unchecked
+
+
+def check_data(predictions: Predictions, runs: list[PublishedRun]) -> list[str]:
+    """The data is what it is said to be, where it is at hand."""
+    trained = [run for run in runs if run.config.backbone not in BASELINES]
+    if not trained:
+        return []
+    told = trained[0].data
+    fingerprint = told["fingerprint"]
+    if any(run.facts.get("content", {}).get("data", fingerprint) != fingerprint for run in runs):
+        return ["the fingerprint of the data is not that of the runs' records"]
+    try:
+        corpus = corpus_of(trained[0].config)
+    except InputError:  # which the page's audit meets too, and tells
+        return []
+    wrong = []
+    for split, rows in told["rows"].items():
+        number = len(getattr(corpus, split))
+        if number != rows:
+            wrong.append(f"the data has {number} {split} rows, not {rows} as told")
+    if corpus.fingerprint != fingerprint:
+        wrong.append("the data at hand has another fingerprint than told")
+    if tuple(corpus.label_names) != tuple(predictions.label_names):
+        wrong.append("the labels of the data at hand have other names than told")
+    return wrong
+
+
+def check_digests(predictions: Predictions, run: PublishedRun, history: str) -> list[str]:
+    wrong = []
+    if list(predictions.frame["split"].cat.categories) != ["dev", "test"]:  # digested by number
+        wrong.append(f"run {run.name}: its splits are not dev and test")
+    if run.facts.get("predictions") != predictions_digest(predictions, run.name):
+        wrong.append(f"run {run.name}: its predictions are not those that its record tells of")
+    if run.facts.get("history") != history_digest(history, run.name):
+        wrong.append(f"run {run.name}: its history is not the one that its record tells of")
+    return wrong
+
+
+def check_key(run: PublishedRun) -> list[str]:
+    """The key is the hash of the configuration and of the content it names."""
+    inputs = key_inputs(run.config, run.facts["content"])
+    if hash_inputs(inputs).startswith(run.name):
+        return []
+    return [f"run {run.name}: its key is not that of its configuration"]
+
+
+def check_chosen_epoch(
+    predictions: Predictions, run: PublishedRun, history: pd.DataFrame
+) -> list[str]:
+    """The chosen epoch is the best one on dev, by the run's own metric."""
+    select_by = run.config.select_by
+    chosen = run.facts["chosen_epoch"]
+    if select_by == "last":
+        best = run.facts["last_epoch"]
+    else:
+        scores = dev_scores(predictions, run.name, select_by, history)
+        sign = 1 if METRICS[select_by].higher_is_better else -1
+        best = max(scores, key=lambda epoch: (sign * scores[epoch], -epoch), default=0)
+    if best == chosen:
+        return []
+    return [f"run {run.name}: epoch {chosen} is said to be chosen, but dev chooses {best}"]
+
+
+def dev_scores(
+    predictions: Predictions, name: str, metric: str, history: pd.DataFrame
+) -> dict[int, float]:
+    """A run's score on dev after each epoch, from its predictions where they have it."""
+    if metric == "loss" and predictions.task == "multilabel":  # of all labels, not those kept
+        return dict(zip(history["epoch"], history["dev_loss"], strict=True))
+    alone = predictions.only({name: predictions.runs[name]})
+    return {
+        epoch: float(run_scores(alone, group)[metric].iloc[0])
+        for _, epoch, group in alone.single("dev")
+    }
+
+
+def check_steps(run: PublishedRun, history: pd.DataFrame) -> list[str]:
+    """Each epoch has its steps, and ends with the learning rate of the schedule."""
+    config: RunConfig = run.config
+    steps_per_epoch = -(-run.data["rows"]["train"] // config.batch_size)
+    settings_by_step = plan_steps(
+        config.schedule,
+        config.optimizer,
+        learning_rate=config.learning_rate,
+        steps_per_epoch=steps_per_epoch,
+        epochs=config.epochs,
+        **config.schedule_args,
+    )
+    if len(history) != run.facts["last_epoch"]:
+        return [f"run {run.name}: its history has not the {run.facts['last_epoch']} epochs told"]
+    for row in history.to_dict("records"):
+        place = f"run {run.name}: epoch {row['epoch']}"
+        steps = row["epoch"] * steps_per_epoch
+        if row["step"] > steps or (row["step"] < steps and run.facts["status"] == "finished"):
+            rows = run.data["rows"]["train"]
+            return [f"{place} ends with step {row['step']}, but {rows} train rows give {steps}"]
+        planned = settings_by_step[int(row["step"]) - 1]["lr"]
+        if f"{planned:.6f}" != f"{row['learning_rate']:.6f}":
+            return [f"{place} has another learning rate than its schedule gives"]
+    return []
+
+
+def check_rows(predictions: Predictions, run: PublishedRun) -> list[str]:
+    """As many documents were scored as the data is said to have."""
+    frame = predictions.frame[predictions.frame["run"] == run.name]
+    for split in ("dev", "test"):
+        rows = frame[frame["split"] == split]
+        number = int(rows.groupby("epoch").size().max()) if len(rows) else 0
+        if number and number != run.data["rows"][split]:
+            told = run.data["rows"][split]
+            return [f"run {run.name}: {number} {split} rows were scored, not {told} as told"]
+    return []

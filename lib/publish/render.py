@@ -1,0 +1,76 @@
+"""Blocks as Markdown: in an open notebook, and as a page."""
+
+from lib.analysis.display import count, pipe_table
+
+DEMO = (
+    "> **A demo.** The texts are made up by a generator in `lib/demo`. The numbers show that the "
+    "study works and how its pages read; they say nothing about real texts."
+)
+
+
+def block_markdown(block: dict) -> str:
+    """What a block shows, as Markdown."""
+    kind = block["kind"]
+    if kind in ("table", "audit", "measured"):
+        texts = [text for text in (block["caption"], block["note"]) if text]
+        table = pipe_table(zip(*block["columns"], strict=True))
+        return "\n".join([table, *(f"{text}\n" for text in texts)]).strip()
+    if kind == "figure":
+        return f"![{block['alt']}]({block['name']}.png)\n\n*{block['caption']}*"
+    return block["text"].strip()
+
+
+def page_markdown(page: dict) -> str:
+    """A whole page: title and provenance, the answer, the study, how it was made, details."""
+    blocks = page["blocks"]
+    sections: dict[str, list[str]] = {"answer": [], "": [], "details": []}
+    for block in blocks:
+        if block["kind"] not in ("data", "runs"):
+            sections[block["section"]].append(block_markdown(block))
+    texts = [f"# {page['title']}", page["summary"]]
+    if page["parameters"].get("dataset", "").startswith("demo_"):
+        texts.append(DEMO)
+    texts += sections["answer"] + sections[""]
+    texts.append(how_made(page))
+    if sections["details"]:
+        texts += ["<details>\n<summary>Details</summary>", *sections["details"], "</details>"]
+    return "\n\n".join(texts) + "\n"
+
+
+def how_made(page: dict) -> str:
+    """The section that says how to make a page, and how to check it."""
+    study = page["study"]
+    parameters = ", ".join(f"`{name} = {value!r}`" for name, value in page["parameters"].items())
+    return (
+        f"## How it was made\n\n`{page['command']}` executes "
+        f"[the notebook](../../../notebooks/{study}.ipynb) with these parameters: {parameters}.\n\n"
+        "Every table and finding is computed from [predictions.parquet](predictions.parquet) "
+        "(16-bit logits) and [history.csv](history.csv) (a row for each run and epoch), by the "
+        "functions that [page.json](page.json) names; "
+        f"`python -m lib verify results/{study}/{page['folder']}` computes all of it again. "
+        "Timings and versions are in [environment.json](environment.json)."
+    )
+
+
+def summary(runs: list, profile: str) -> str:
+    """A page's first paragraph: what data and model, and where the runs were trained."""
+    trained = [run for run in runs if len(run.history)]
+    first = (trained or runs)[0]
+    config = first.config
+    data = first.status["data"]
+    rows = data["rows"]
+    heads = list(dict.fromkeys(run.config.head for run in trained or runs))
+    layers = f"first {config.layers} layers, " if config.layers else ""
+    number_by_machine: dict[str, int] = {}
+    for run in trained:
+        made = run.environment
+        machine = f"{made['device']}, {count(made['threads'], 'thread')}, torch {made['torch']}"
+        number_by_machine[machine] = number_by_machine.get(machine, 0) + 1
+    places = [f"{count(n, 'trained run')} on {place}" for place, n in number_by_machine.items()]
+    return (
+        f"Profile `{profile}` · data: {data['source']}; {rows['train']:,} train, "
+        f"{rows['dev']:,} dev and {rows['test']:,} test rows, "
+        f"fingerprint `{data['fingerprint'][:12]}` · "
+        f"model: {config.backbone} ({layers}{', '.join(heads)} head{'s' * (len(heads) > 1)}) · "
+        f"{'; '.join(places)}."
+    )

@@ -1,0 +1,190 @@
+"""The original studies' bugs, off and on: whether what a study claims changes, in sentences."""
+
+import dataclasses
+from collections.abc import Callable
+
+from lib.analysis.comparisons import MINUS, differences
+from lib.analysis.display import count, difference, difference_interval, listed, score, signed
+from lib.analysis.predictions import Predictions, group_of
+from lib.analysis.scores import run_scores
+from lib.errors import lookup
+from notebooks.audit import ON_OFF, bug_effects, bug_scores, variants
+from notebooks.audit_picks import DEFAULTS, OTHER_HALF
+
+
+def _change(row: dict, metric: str) -> str:
+    """A difference with its interval and verdict."""
+    interval = difference_interval(row[f"{metric}_low"], row[f"{metric}_high"], metric)
+    text = f"{difference(row[metric], metric)} ({interval})"
+    if row["stands"] == "yes":
+        return f"{text}, which stands"
+    least = difference(row[f"{metric}, detectable"], metric).removeprefix("+")
+    if least == "0.0 points":
+        return f"{text}, which does not stand"
+    return f"{text}, which does not stand (one of {least} would, four times in five)"
+
+
+def _effects(p: Predictions, bug: str, metric: str, **settings) -> dict[tuple[str, str], dict]:
+    """The rows of `bug_effects` by subject and comparison."""
+    rows = bug_effects(p, bug=bug, metric=metric, **settings).to_dict("records")
+    return {(row["what"], row["compared"]): row for row in rows}
+
+
+def _heads(p: Predictions, metric: str, bug: str) -> tuple[bool, str]:
+    runs = variants(p, bug, metric)
+    directions = []
+    texts = []
+    for state in ("off", "on"):
+        compared = differences(runs.where(bug=[state, "either"]), by="what", metric=metric)
+        standing = compared[compared["stands"] == "yes"].to_dict("records")
+        directions.append({(row["compared"], row[metric] > 0) for row in standing})
+        text = f"{len(standing)} of {len(compared)} with the bug {state}"
+        if standing:
+            each = [f"{row['compared']} {difference(row[metric], metric)}" for row in standing]
+            text += f" ({', '.join(each)})"
+        texts.append(text)
+    effects = _effects(p, bug, metric)
+    moved = [f"of the {what} by {_change(row, metric)}" for (what, _), row in effects.items()]
+    text = (
+        f"The differences between the heads that stand are {texts[0]}, and {texts[1]}. The bug "
+        f"itself changes the accuracy {'; '.join(moved)}"
+    )
+    return directions[0] != directions[1], text
+
+
+def _ranking(p: Predictions, metric: str, bug: str) -> tuple[bool, str]:
+    winners: dict[int, dict[str, str]] = {}  # seed -> state of the bug -> cell
+    for run in variants(p, bug, metric).runs.values():
+        cell = p.runs[run["config"]["at"][0]]["config"]
+        name = f"{cell['optimizer']} at {cell['learning_rate']:g}"
+        winners.setdefault(run["config"]["seed"], {})[run["config"]["bug"]] = name
+    changed = [
+        f"{names['on']} instead of {names['off']} with seed {seed}"
+        for seed, names in winners.items()
+        if names["on"] != names["off"]
+    ]
+    text = (
+        f"The first evaluation ranks another cell first in {len(changed)} of "
+        f"{count(len(winners), 'seed')}"
+    )
+    if changed:
+        text += f" ({'; '.join(changed)})"
+    effect = _change(_effects(p, bug, metric)["winner of the grid", ON_OFF], metric)
+    return bool(changed), f"{text}. Its winner's test accuracy differs by {effect}"
+
+
+def _soft(p: Predictions, metric: str, bug: str) -> tuple[bool, str]:
+    rows = _effects(p, bug, metric)
+    with_square = rows["student", f"off{MINUS}labels alone"]
+    without = rows["student", f"on{MINUS}labels alone"]
+    helps = [row["stands"] == "yes" and row[metric] > 0 for row in (with_square, without)]
+    text = (
+        f"Beside the labels alone, soft labels change the accuracy with T² by "
+        f"{_change(with_square, metric)}, and without by {_change(without, metric)}. "
+        f"Leaving T² out changes it by {_change(rows['student', ON_OFF], metric)}"
+    )
+    return helps[0] != helps[1], text
+
+
+def _rates(p: Predictions, metric: str, bug: str, **settings) -> tuple[bool, str]:
+    table = bug_scores(p, bug=bug, metric=metric, **settings)
+    majority = group_of(p.keep(lambda run: False), "backbone", "majority")
+    level = float(run_scores(p, majority)[metric].iloc[0])
+    which_train = []
+    texts = []
+    for state, whose in (("off", "PyTorch's"), ("on", "the original's")):
+        rows = table[table["bug"] == state].set_index("what").to_dict("index")
+        trains = [name for name, row in rows.items() if row[f"{metric}_low"] > level]
+        which_train.append(set(trains))
+        scores = []
+        for name in (optimizer.title() for optimizer in DEFAULTS):
+            known = score(rows[name][metric], metric) if name in rows else "without a score"
+            scores.append(f"{name} {known}")
+        verb = "trains" if len(trains) < 2 else "train"
+        names = listed(trains) if trains else "neither"
+        texts.append(f"from {whose} default {names} {verb} ({listed(scores)})")
+    text = (
+        f"A run trains if its interval is above the majority class's {score(level, metric)}: "
+        f"{'; '.join(texts)}"
+    )
+    return which_train[0] != which_train[1], text
+
+
+def _selection(p: Predictions, metric: str, bug: str) -> tuple[bool, str]:
+    rows = _effects(p, bug, metric)
+    changed = []
+    texts = []
+    for what in ("epoch", "epoch and cell"):
+        beyond_dev = rows[what, ON_OFF]
+        beyond_unseen = rows[what, f"on{MINUS}{OTHER_HALF}"][metric]
+        changed.append(beyond_dev["stands"] == "yes")
+        texts.append(
+            f"where test chooses the {what}, the reported accuracy is apart from the honest one by "
+            f"{_change(beyond_dev, metric)}, and {signed(beyond_unseen, metric)} points from what "
+            "the same choice scores on documents that had no say"
+        )
+    text = "; ".join(texts)
+    return any(changed), text[0].upper() + text[1:]
+
+
+@dataclasses.dataclass(frozen=True)
+class Claim:
+    """What a bug is, whose claim it touches, and whether the claim changes here."""
+
+    name: str
+    claimed: str
+    judge: Callable[..., tuple[bool, str]]  # of predictions, metric and bug
+
+
+CLAIMS = {
+    "padding_read": Claim("Heads that read padding", "the heads are level (IMDB heads)", _heads),
+    "wrong_pad": Claim("The wrong pad token", "the heads are level (IMDB heads)", _heads),
+    "first_evaluation": Claim(
+        "Ranking by the first evaluation", "which cell is the best (grid search)", _ranking
+    ),
+    "no_square": Claim("No factor T²", "soft labels help a student (CSV and YAML plugin)", _soft),
+    "swapped_rates": Claim(
+        "Swapped default rates", "Adagrad and Adadelta fail to train (EURLex optimizers)", _rates
+    ),
+    "test_chooses": Claim(
+        "Test documents choose", "the reported score (AG News, EURLex optimizers)", _selection
+    ),
+}
+
+
+def _settings(bug: str, factors: list[float] | None) -> dict:
+    return {"factors": factors} if bug == "swapped_rates" and factors else {}
+
+
+def claim(
+    p: Predictions, *, bug: str, metric: str = "accuracy", factors: list[float] | None = None
+) -> str:
+    """Whether a bug changes what its study claims, here."""
+    of_bug = lookup(CLAIMS, bug, "bug")
+    changes, text = of_bug.judge(p, metric, bug, **_settings(bug, factors))
+    verdict = "changes" if changes else "does not change"
+    return f"**{of_bug.name}.** Claim: {of_bug.claimed}. {text}. The claim **{verdict}** here."
+
+
+def claims(p: Predictions, *, metric: str = "accuracy", factors: list[float] | None = None) -> str:
+    """How many of the bugs change their study's claim here, and whose effect on the score stands
+    by itself."""
+    changed = []
+    moved = []
+    for bug, of_bug in CLAIMS.items():
+        settings = _settings(bug, factors)
+        name = of_bug.name[0].lower() + of_bug.name[1:]
+        if of_bug.judge(p, metric, bug, **settings)[0]:
+            changed.append(name)
+        effects = _effects(p, bug, metric, **settings)
+        if any(key[1] == ON_OFF and row["stands"] == "yes" for key, row in effects.items()):
+            moved.append(name)
+    return (
+        f"**{len(changed)} of {len(CLAIMS)}** bugs of the original studies change here what their "
+        f"study claims{_in_brackets(changed)}; {len(moved)} of {len(CLAIMS)} change the test "
+        f"accuracy itself by a difference that stands{_in_brackets(moved)}."
+    )
+
+
+def _in_brackets(names: list[str]) -> str:
+    return f" ({', '.join(names)})" if names else ""

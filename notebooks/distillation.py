@@ -1,0 +1,178 @@
+"""The study of distillation: what of a teacher survives in smaller students, in tables.
+
+A student is told by its configuration: how many layers it has, and by which losses it was trained.
+Students without a teacher of their own are compared with the teacher of their seed.
+"""
+
+import numpy as np
+import pandas as pd
+
+from lib.analysis import captions
+from lib.analysis.comparisons import MINUS, differences, mark_verdicts
+from lib.analysis.display import count, with_metrics
+from lib.analysis.groups import Group
+from lib.analysis.predictions import Predictions, group_of
+from lib.analysis.resampling import resample_ratios
+from lib.analysis.scores import display_name, resampled_scores, run_scores
+from lib.analysis.stats import mean_and_interval, standard_deviation
+from lib.analysis.tables import by_run
+from lib.metrics import METRICS
+from lib.runs.baselines import NAMES, NO_MODEL
+
+TEACHER, ALONE = "teacher", "fine-tuning alone"
+METHODS = {  # by the losses that count, the labels aside
+    (): "teacher's layers",
+    ("soft",): "soft labels",
+    ("hidden", "soft"): "+ hidden states",
+    ("attentions", "hidden", "soft"): "+ attentions",
+}
+
+CAPTIONS = {  # of the tables and figures by their names
+    "survival": f"{captions.SCORES}. Kept: the share of its own teacher's accuracy. Agreement: how "
+    "often it gives its teacher's label. Teachers are scored at their best epoch on dev, students "
+    "at their last, when the learning rate has fallen to zero.",
+    "accuracy_by_depth": "Dots: mean over seeds. Bars and band: 95 % interval over test documents "
+    "and seeds. Black: the teacher. Grey: references without a transformer.",
+    "gains": captions.differences("all pairs of a depth"),
+    "frontier": "Each line goes from the smallest student to the teacher; students of one depth "
+    "are equally fast. Bars: 95 % interval over test documents and seeds.",
+    "speed": "Median milliseconds for a batch, and size of the weights, on the machine that made "
+    "this page. int8: 8-bit weights. Threads of ONNX Runtime do not spin while they wait.",
+    "exports": "The exports beside PyTorch on dev texts: the largest difference of a logit, and "
+    "how often the 8-bit model gives the same label.",
+    "loss_terms": f"{captions.CURVES} A student has a line for each loss that it was trained by, "
+    "and for the labels.",
+    "runs": captions.LAST_EPOCH,
+}
+
+
+def method_of(config: dict) -> tuple[str, int]:
+    """How a run's model was taught, and its number of layers; 0 for the teacher, which has all."""
+    distil = config.get("distil")
+    if distil is None:
+        return (ALONE, config["layers"]) if config.get("layers") else (TEACHER, 0)
+    losses = tuple(sorted({*distil["weights"]} - {"hard"}))
+    return METHODS.get(losses, " and ".join(losses)), len(distil["student_layers"] or ())
+
+
+def depth_name(layers: int) -> str:
+    return count(layers, "layer")
+
+
+def named(p: Predictions, layers: int | None = None, *, references: bool = True) -> Predictions:
+    """The same runs with a field `student` (its layers and method) to group by; of one depth,
+    the method alone, and no teacher."""
+    runs = {}
+    for key, run in p.runs.items():
+        name = ""
+        if key in p.trained:
+            method, depth = method_of(run["config"])
+            if layers not in (None, depth):
+                continue
+            name = method if layers or method == TEACHER else f"{depth_name(depth)}, {method}"
+        elif not references:
+            continue
+        runs[key] = run | {"config": run["config"] | {"student": name}}
+    return p.only(runs)
+
+
+def depths(p: Predictions) -> list[int]:
+    """The numbers of layers that students have."""
+    return sorted({method_of(run["config"])[1] for run in p.trained.values()} - {0})
+
+
+def _taught_by(p: Predictions, group: Group, teacher: Group) -> list[int]:
+    """For each run of a group, the position of its teacher's; a reference is compared with every
+    teacher."""
+    if group.name in NAMES:
+        return list(range(len(teacher.runs)))
+    places = []
+    for key, seed in zip(group.runs, group.seeds, strict=True):
+        distil = p.runs[key]["config"].get("distil")
+        if distil:
+            places.append(teacher.runs.index(distil["teacher"][:16]))
+        else:
+            places.append(teacher.seeds.index(seed))
+    return places
+
+
+def survival(p: Predictions, *, metric: str = "accuracy", split: str = "test") -> pd.DataFrame:
+    """A row for the teacher, for each student and each reference: its score, the share of its
+    teacher's score that is kept, and how often it gives its teacher's label, seed by seed, each
+    with its 95 % interval."""
+    p = named(p)
+    teacher = group_of(p, "student", TEACHER, split)
+    rows = []
+    for group in p.groups("student", split=split):
+        values = run_scores(p, group)[metric].to_numpy()
+        resampled = resampled_scores(p, group, [metric])[metric]
+        row = _student(p, group) | {"seeds": len(values), "documents": len(group.labels)}
+        row |= {metric: np.nan, f"{metric}_sd": standard_deviation(values)}
+        row |= mean_and_interval(metric, values, resampled, METRICS[metric].limits)
+        if group.name != TEACHER and group.name not in NO_MODEL:
+            row |= _beside_teacher(p, group, teacher, metric)
+        rows.append(row)
+    shares = {"kept": "share", "agreement": "share"}
+    return with_metrics(pd.DataFrame(rows), {metric: metric} | shares)
+
+
+def _student(p: Predictions, group: Group) -> dict[str, str]:
+    """The layers and the method of a group."""
+    if group.name in NAMES:
+        return {"layers": "–", "student": display_name(group.name)}
+    method, depth = method_of(p.runs[group.runs[0]]["config"])
+    return {"layers": str(depth or "all"), "student": method}
+
+
+def _beside_teacher(p: Predictions, group: Group, teacher: Group, metric: str) -> dict[str, float]:
+    """The share of the teacher's score that a group keeps, and how often it gives its label."""
+    places = _taught_by(p, group, teacher)
+    values = run_scores(p, group)[metric].to_numpy()
+    of_teacher = run_scores(p, teacher)[metric].to_numpy()[places]
+    drawn = resampled_scores(p, group, [metric])[metric]
+    drawn_of_teacher = resampled_scores(p, teacher, [metric])[metric][:, places]
+    row = mean_and_interval("kept", values / of_teacher, drawn / drawn_of_teacher, (0.0, np.inf))
+    if p.task == "classification":
+        same = (group.predicted == teacher.predicted[places]).astype(float)
+        resampled = resample_ratios(same, np.ones_like(same))
+        row |= mean_and_interval("agreement", same.mean(1), resampled, METRICS["share"].limits)
+    return row
+
+
+def gains(p: Predictions, *, metric: str = "accuracy") -> pd.DataFrame:
+    """What each way to teach adds to fine-tuning alone at the same depth:
+    `lib.analysis.comparisons.differences` on the same test documents, seed by seed; p is adjusted
+    over all pairs of a depth. Bold where it stands."""
+    tables = []
+    for depth in depths(p):
+        pairs = differences(named(p, depth, references=False), by="student", metric=metric)
+        with_alone = pairs[pairs["compared"].str.endswith(f"{MINUS}{ALONE}")]
+        tables.append(with_alone.assign(compared=f"{depth_name(depth)}: " + with_alone["compared"]))
+    table = pd.concat(tables, ignore_index=True)
+    mark_verdicts(table, metric, "McNemar's", family=f"{len(pairs)} pairs of students of a depth")
+    return table
+
+
+def by_student_run(p: Predictions, *, metrics: list[str]) -> pd.DataFrame:
+    """`lib.analysis.tables.by_run` of the teacher's and every student's runs."""
+    return by_run(named(p), by="student", metrics=metrics)
+
+
+def with_methods(history: pd.DataFrame, runs) -> pd.DataFrame:
+    """A history (`Runs.history`) with each run's way to teach as `student` and its number of
+    layers as `layers`."""
+    methods = {run.key[:16]: method_of(run.config.model_dump()) for run in runs}
+    of_row = history["run"].map(methods)
+    return history.assign(student=of_row.str[0], layers=of_row.str[1])
+
+
+def speed_of(measured: pd.DataFrame, texts: int = 32) -> dict[str, float]:
+    """Texts per second in PyTorch by model, of `lib.use.timing.benchmark`'s table."""
+    rows = measured[(measured["runtime"] == "PyTorch") & (measured["texts at once"] == texts)]
+    return dict(zip(rows["model"], rows["texts per second"], strict=True))
+
+
+def speed_by_depth(measured: pd.DataFrame) -> dict[int, float]:
+    """`speed_of` by number of layers, the teacher's being 0."""
+    speed = speed_of(measured)
+    return {0 if name == TEACHER else int(name.split()[0]): speed[name] for name in speed}

@@ -1,0 +1,119 @@
+"""The runs of the study of distillation, and what is measured of their models."""
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import pandas as pd
+
+from lib.analysis.display import with_metrics
+from lib.backbones import resolve_backbone
+from lib.runs.baselines import BASELINES
+from lib.runs.config import RunConfig
+from lib.runs.distillation import even_map
+from lib.runs.keys import corpus_of
+from lib.runs.store import Run, store
+from lib.use.export import export
+from lib.use.timing import benchmark
+from notebooks.distillation import ALONE, METHODS, TEACHER, depth_name, method_of
+
+
+def losses_of(weights: dict[str, float]) -> dict[str, dict[str, float]]:
+    """The losses, with their weights, of each way to teach that needs a teacher: each takes one
+    more of `weights`, in their order, the labels' first."""
+    losses = {METHODS[()]: {"hard": 1.0}}
+    for number, name in enumerate(list(METHODS.values())[1:], 2):
+        losses[name] = dict(list(weights.items())[:number])
+    return losses
+
+
+def student_configs(
+    learner: RunConfig,
+    teachers: list[Run],
+    *,
+    layers: list[list[int]],
+    methods: list[str],
+    weights: dict[str, float],
+    temperature: float,
+) -> list[RunConfig]:
+    """A student for each list of the teacher's layers, each method and each teacher, of whose seed
+    it is. Raises InputError where the backbone is not at hand."""
+    depth = depth_of(learner)
+    losses = losses_of(weights)
+    configs = []
+    for of_teacher in layers:
+        states = even_map(len(of_teacher), depth)
+        attentions = [[own - 1, other - 1] for own, other in states[1:]]
+        distil = {"student_layers": of_teacher, "temperature": temperature}
+        distil |= {"hidden_map": states, "attention_map": attentions}
+        for method in methods:
+            for teacher in teachers:
+                student = learner.with_(seed=teacher.config.seed)
+                if method == ALONE:
+                    configs.append(student.with_(layers=len(of_teacher)))
+                    continue
+                taught = distil | {"teacher": teacher.key[:16], "weights": losses[method]}
+                configs.append(student.with_(distil=taught))
+    return configs
+
+
+def depth_of(config: RunConfig) -> int:
+    """The number of layers of a run's backbone."""
+    from transformers import AutoConfig
+
+    backbone = AutoConfig.from_pretrained(resolve_backbone(config.backbone))
+    return config.layers or backbone.num_hidden_layers
+
+
+def measurements(
+    runs: list[Run], *, method: str, exported: int, texts: int
+) -> tuple[Callable[[], pd.DataFrame], Callable[[], pd.DataFrame]]:
+    """What measures speed (`lib.use.timing.benchmark`, on so many test texts), and what exports
+    the teacher and the student of `exported` layers: of the first seed, taught by `method`. The
+    exports are made once, and before speed is measured, which takes them in."""
+
+    @cache
+    def exports() -> pd.DataFrame:
+        documents = corpus_of(runs[0].config).dev.documents
+        models = _models(runs, method)
+        reports = {}
+        for name in (TEACHER, depth_name(exported)):
+            place = models[name].parent / "onnx"
+            reports[name] = export(models[name], documents, place, quantize="int8")
+        return export_table(reports)
+
+    def speed() -> pd.DataFrame:
+        exports()
+        documents = corpus_of(runs[0].config).test.documents[:texts]
+        return benchmark(_models(runs, method), documents, cache=store() / "measured")
+
+    return speed, exports
+
+
+def _models(runs: list[Run], method: str) -> dict[str, Path]:
+    """The model folders of the first seed's teacher and its students of each depth."""
+    models = {}
+    for run in runs:
+        name, layers = method_of(run.config.model_dump())
+        if run.config.backbone in BASELINES or run.config.seed != runs[0].config.seed:
+            continue
+        if name == TEACHER:
+            models[TEACHER] = run.folder / "model"
+        elif name == method:
+            models[depth_name(layers)] = run.folder / "model"
+    return models
+
+
+def export_table(reports: dict[str, dict]) -> pd.DataFrame:
+    """What `lib.use.export.export` reports, a row a model."""
+    rows = [
+        {
+            "model": name,
+            "texts": report["texts"],
+            "ONNX apart": f"{report['largest_difference']:.1e}",
+            "int8 apart": f"{report['int8']['largest_difference']:.1e}",
+            "agreement": report["int8"]["agreement"],
+        }
+        for name, report in reports.items()
+    ]
+    return with_metrics(pd.DataFrame(rows), {"agreement": "share"})

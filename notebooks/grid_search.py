@@ -1,0 +1,194 @@
+"""The study of batch sizes and learning rates: what its cells scored on dev, what another search
+would have found among them, and what it leaves in the store."""
+
+import math
+
+import numpy as np
+import pandas as pd
+
+from lib.analysis.cells import by_cell
+from lib.analysis.display import (
+    count,
+    difference,
+    percent,
+    score,
+    score_interval,
+    title,
+    with_metrics,
+    words,
+)
+from lib.analysis.predictions import Predictions
+from lib.analysis.scores import dev_scores
+from lib.analysis.tables import by_group
+from lib.metrics import classification_scores
+from lib.runs.store import Runs
+from lib.use.results import write_results
+
+SEARCHES = {
+    "random": "Random search",
+    "tpe": "The TPE sampler",
+    "halving": "Successive halving",
+}
+
+CAPTIONS = {  # of the tables and figures by their names
+    "cells": "The best dev score of each cell, the highest first, with a 95 % interval over the "
+    "dev documents.",
+    "cells_figure": "The framed cell is the best. Its neighbours tell how much hangs on the exact "
+    "choice.",
+    "curves": "A panel a batch size, a line a learning rate.",
+    "effects": "How much of the variance over the cells each field explains alone.",
+    "expected_best": "The expected best dev score after n trials drawn at random from the cells "
+    "(the unbiased estimator).",
+    "halving": "What successive halving would have done with these cells.",
+    "cost": "The grid trains what the right end of the line has trained.",
+    "test": "The best cell over its seeds on test, mean ± standard deviation and 95 % interval "
+    "over seeds and documents, each run at its best epoch on dev.",
+    "seeds": "The same, run by run.",
+}
+
+
+def best_scores(p: Predictions, metric: str) -> dict[str, float]:
+    """The best dev score of every trained run by its key; 0 for one without a score."""
+    best = dev_scores(p, metric).groupby("run")[metric].max()
+    return {key: best.get(key, 0.0) for key in p.trained}
+
+
+def expected_best_of(values) -> list[float]:
+    """The expected best of 1, 2, … of these scores (runs,), drawn without replacement: the mean of
+    the best over all subsets (Tang et al. 2020)."""
+    values = np.sort(values)
+    size = len(values)
+    expected = []
+    for n in range(1, size + 1):
+        is_best = [math.comb(i, n - 1) / math.comb(size, n) for i in range(size)]
+        expected.append(float(np.array(is_best) @ values))
+    return expected
+
+
+def expected_best(p: Predictions, *, metric: str) -> pd.DataFrame:
+    """The expected best dev score after n trials, drawn without replacement from the runs, and the
+    epochs they train (`expected_best_of`). A run without a score counts as 0."""
+    epochs = float(np.mean([run["last_epoch"] for run in p.trained.values()]))
+    values = expected_best_of(list(best_scores(p, metric).values()))
+    rows = [
+        {"trials": n, metric: value, "epochs trained": n * epochs}
+        for n, value in enumerate(values, 1)
+    ]
+    return with_metrics(pd.DataFrame(rows), {metric: metric})
+
+
+def halving(p: Predictions, *, metric: str, eta: int = 3, start: int = 1) -> pd.DataFrame:
+    """What successive halving would have done with these runs: after `start` epochs one cell in
+    `eta` goes on, for `eta` times the epochs, and so on. Since it continues runs to the same
+    bits, their own dev scores tell."""
+    scores = dev_scores(p, metric)
+    alive = list(p.trained)
+    last = int(scores["epoch"].max())
+    epochs_of = {key: run["last_epoch"] for key, run in p.trained.items()}
+    rows = []
+    trained = 0  # epochs of all cells together
+    before = 0
+    rung = min(start, last)
+    while True:
+        best = scores[scores["epoch"] <= rung].groupby("run")[metric].max()
+        trained += sum(max(0, min(rung, epochs_of[key]) - before) for key in alive)
+        rows.append(
+            {
+                "after epoch": rung,
+                "cells": len(alive),
+                "epochs trained": trained,
+                "share of the grid": trained / sum(epochs_of.values()),
+                metric: max(best.get(key, 0.0) for key in alive),
+            }
+        )
+        if rung == last:
+            return with_metrics(pd.DataFrame(rows), {"share of the grid": "share", metric: metric})
+        ranked = sorted(alive, key=lambda key: -best.get(key, 0.0))
+        survivors = ranked[: max(1, math.ceil(len(alive) / eta))]
+        alive = [key for key in alive if key in survivors]
+        before = rung
+        rung = min(last, rung * eta)
+
+
+def effects(p: Predictions, *, by: list[str], metric: str) -> pd.DataFrame:
+    """The share of the variance of the best dev score over a full grid that each field explains
+    alone, and the rest, which is their interplay and the noise."""
+    best = best_scores(p, metric)
+    table = pd.DataFrame([run["config"] for run in p.trained.values()])[by]
+    scores = pd.Series(list(best.values()))
+    variance = scores.var(ddof=0)
+    shares = {}
+    for field in by:
+        of_field = scores.groupby(table[field]).transform("mean").var(ddof=0)
+        shares[field] = float(of_field / variance) if variance else 0.0
+    shares["interplay and noise"] = 1 - sum(shares.values())
+    table = pd.DataFrame({"field": list(shares), "share of variance": list(shares.values())})
+    return with_metrics(table, {"share of variance": "share"})
+
+
+def constant(p: Predictions, *, metric: str) -> str:
+    """How many cells do no better on dev than the same class for every document."""
+    _, _, group = next(each for each in p.single("dev") if each[0] in p.trained)
+    classes = np.eye(len(p.label_names))
+    of_class = [
+        classification_scores(np.tile(one, (len(group.labels), 1)), group.labels)[metric]
+        for one in classes
+    ]
+    level = sum(value <= max(of_class) for value in best_scores(p, metric).values())
+    return (
+        f"The same class for every document scores a dev {title(metric)} of "
+        f"{score(max(of_class), metric)}: **{level} of {len(p.trained)}** cells do no better, "
+        "whatever their table seems to say."
+    )
+
+
+def chosen(p: Predictions, *, by: list[str], metric: str) -> str:
+    """The cell that dev ranks first, how many it cannot be told from, and what it scores on test
+    over its seeds."""
+    first_seed = min(run["config"]["seed"] for run in p.trained.values())
+    first = p.where(seed=first_seed)
+    table = by_cell(first, by=by, metrics=[metric], epoch="chosen", split="dev", ranked=True)
+    top = table.iloc[0]
+    best = dev_scores(first, metric).groupby("run", sort=False)[metric].max().idxmax()
+    level = int((table[metric].iloc[1:] >= top[f"{metric}_low"]).sum())
+    runs = p.where(**{name: p.runs[best]["config"][name] for name in by})
+    test = by_group(runs, by=by[0], metrics=[metric]).iloc[0]
+    cell = " and ".join(f"{words(name)} {top[name]}" for name in by)
+    return (
+        f"Of {len(table)} cells dev ranks **{cell}** first, with a dev {title(metric)} of "
+        f"{score(top[metric], metric)} ({score_interval(top, metric)}); "
+        f"{count(level, 'other cell')} {'lies' if level == 1 else 'lie'} within that interval. "
+        f"With {count(int(test['seeds']), 'seed')}, it reaches {score(test[metric], metric)} on "
+        f"test ({score_interval(test, metric)})."
+    )
+
+
+def cheaper(p: Predictions, *, metric: str, eta: int = 3, start: int = 1) -> str:
+    """What successive halving would have reached among these cells, and at what share of the
+    grid's cost."""
+    last = halving(p, metric=metric, eta=eta, start=start).iloc[-1]
+    gap = last[metric] - dev_scores(p, metric)[metric].max()
+    where = "at the same best score" if gap == 0 else f"{difference(gap, metric)} from it"
+    return (
+        f"Successive halving (one cell in {eta} goes on) would have trained "
+        f"{percent(last['share of the grid'])} of the grid's epochs and ended {where}, a dev "
+        f"{title(metric)} of {score(last[metric], metric)}."
+    )
+
+
+def trained(p: Predictions, *, search: str, cells: int) -> str:
+    """How much of a grid of `cells` a search that is none has trained."""
+    runs = list(p.trained.values())
+    epochs = sum(run["last_epoch"] for run in runs)
+    of_grid = cells * runs[0]["config"]["epochs"]
+    return (
+        f"{SEARCHES[search]} tried {len(runs)} of {cells} cells and trained "
+        f"{count(epochs, 'epoch')}, {percent(epochs / of_grid)} of the {of_grid:,} that the whole "
+        "grid has."
+    )
+
+
+def write_all_results(runs: Runs) -> None:
+    """Write what transformers' example scripts leave to the folder of each run of the store."""
+    for run in runs:
+        write_results(run)

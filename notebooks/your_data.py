@@ -1,0 +1,164 @@
+"""The study of a table of one's own: what is shown of numbers, and what the model is worth."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from lib.analysis import captions, label_errors
+from lib.analysis.comparisons import MINUS, differences
+from lib.analysis.display import count, escape, score, score_interval, title
+from lib.analysis.predictions import Predictions, group_of
+from lib.analysis.tables import by_group
+from lib.errors import InputError
+from lib.publish.page import show_as_published, show_table, show_text
+from lib.runs.keys import corpus_of
+from plots.style import COLOURS, GREY, add_legend, add_title, colours, metric_axis, styled
+
+METRICS = {  # that are shown for each task, after the one that chooses the epoch
+    "classification": ["accuracy", "macro_f1", "weighted_f1", "mcc"],
+    "multilabel": ["micro_f1", "macro_f1", "P@1"],
+    "regression": ["spearman", "pearson", "rmse", "mae", "r2"],
+}
+
+CAPTIONS = {  # of the tables and figures by their names
+    "audit": "A duplicate equals an earlier text of its split but for case and white space; also "
+    "in train: a leak.",
+    "balance": "Rows of each class.",
+    "suspicious": "Texts worth a look before a model is blamed, with the lines of the first.",
+    "scores": f"{captions.SCORES}. Each run is scored at its best epoch on dev.",
+    "scores_figure": f"{captions.DOTS} Grey: references.",
+    "differences": "On the same test documents. One stands where the interval leaves out zero and "
+    "p is below 0.05, by both tests named below.",
+    "learning_curves": captions.CURVES,
+    "predicted": "Each dot is a test document, the mean over seeds. On the line, the two are "
+    "equal.",
+    "report": "By class on test, mean over seeds; F1 with its 95 % interval.",
+    "confusion_matrix": "Test documents, mean over seeds: given class in rows, predicted in "
+    "columns.",
+    "thresholds": "Test F1 with thresholds that dev chose, and the gain over one half with its "
+    "95 % interval.",
+    "label_thresholds": "The probability above which a label is given; with under five dev "
+    "documents, the common one.",
+    "calibration": "Expected calibration error on test over 15 bins, before and after a "
+    "temperature fitted on dev.",
+    "reliability": "On the line, a model that says 80 % is right in 80 % of cases.",
+    "cost": "Parameters, and documents trained per second on the machine that trained.",
+}
+
+
+def metrics_of(task: str, first: str) -> list[str]:
+    """The metrics that are shown for a task, one first."""
+    return list(dict.fromkeys([first, *METRICS[task]]))
+
+
+def predicted_numbers(p: Predictions, *, by: str, group: str) -> pd.DataFrame:
+    """Given and predicted number of each test document, the mean over seeds."""
+    runs = group_of(p, by, group)
+    return pd.DataFrame({"given": runs.labels, "predicted": runs.logits[:, :, 0].mean(0)})
+
+
+def result(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
+    """What the fine-tuned model scores on test, beside every reference, and whether it is
+    better."""
+    model, *references = by_group(p, by=by, metrics=[metric]).to_dict("records")
+    pairs = differences(p, by=by, metric=metric).to_dict("records")
+    stands = {pair["compared"]: pair["stands"] == "yes" for pair in pairs}
+    sentence = (
+        f"The fine-tuned model reaches a test {title(metric)} of "
+        f"**{score(model[metric], metric)}** ({score_interval(model, metric)}; "
+        f"{count(model['seeds'], 'seed')}, {count(model['documents'], 'document')})"
+    )
+    for reference in references:
+        sentence += f"; {reference[by]} {score(reference[metric], metric)}"
+        compared = f"{reference[by]}{MINUS}{model[by]}"
+        if compared in stands:
+            verdict = "stands" if stands[compared] else "does **not** stand"
+            sentence += f", and the difference {verdict}"
+    return sentence + _learned_nothing(p, by, model[by]) + "."
+
+
+def _learned_nothing(p: Predictions, by: str, name: str) -> str:
+    """How many runs of a group give every document the same class."""
+    if p.task != "classification":
+        return ""
+    group = group_of(p, by, name)
+    number = sum(len(np.unique(predicted)) == 1 for predicted in group.predicted)
+    if not number:
+        return ""
+    return (
+        f". **{number} of {count(len(group.seeds), 'seed')} learned nothing**: every document is "
+        "given the same class; more epochs or another learning rate may help"
+    )
+
+
+@styled
+def reliability_diagram(table: pd.DataFrame) -> Figure:
+    """The share right by mean confidence, a line for each way to make probabilities; below, how
+    many decisions each bin has."""
+    figure = Figure(figsize=(5.6, 5.0))
+    ax, below = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
+    ax.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--", label="as sure as right")
+    for i, (name, colour) in enumerate(colours(table["probabilities"]).items()):
+        way = table[table["probabilities"] == name]
+        ax.plot(way["confidence"], way["right"], "o-", color=colour, label=name)
+        places = way["confidence"] + (i - 0.5) * 0.016
+        below.bar(places, way["decisions"], width=0.016, color=colour)
+    lowest = max(0.0, float(np.floor(10 * table["confidence"].min()) / 10))
+    ax.set_xlim(lowest, 1.01)
+    ax.set_ylabel("share right")
+    below.set_ylabel("decisions")
+    below.set_xlabel("confidence")
+    metric_axis(ax.xaxis)
+    metric_axis(ax.yaxis)
+    add_legend(figure, ax)
+    add_title(figure, "How often it is right, by how sure it is")
+    return figure
+
+
+@styled
+def number_scatter(table: pd.DataFrame) -> Figure:
+    """Predicted against given numbers, a dot a document."""
+    figure = Figure(figsize=(5.2, 4.6))
+    ax = figure.subplots()
+    ends = [table.min().min(), table.max().max()]
+    ax.plot(ends, ends, color=GREY, linewidth=1, linestyle="--")
+    ax.plot(table["given"], table["predicted"], "o", color=COLOURS[0], markersize=4, alpha=0.4)
+    ax.set_xlabel("given")
+    ax.set_ylabel("predicted, mean over seeds")
+    add_title(figure, "Predicted and given")
+    return figure
+
+
+def show_label_errors(runs, config, *, by: str, group: str, count: int = 10) -> None:
+    """Show `lib.analysis.label_errors.label_errors`, and quote the beginnings of the documents.
+
+    Of a generated corpus also what is so.
+    """
+    arguments = {"by": by, "group": group, "most": count}
+    table = show_table("label_errors", runs, label_errors.label_errors, **arguments)
+    try:
+        dev = corpus_of(config).dev
+    except InputError as error:
+        show_as_published("text", "label_error_quotes", error)
+        return
+    place_of = {row: i for i, row in enumerate(dev.rows.tolist())}
+    lines = []
+    for row in table.to_dict("records"):
+        i = place_of[row["row"]]
+        text = " ".join(dev.whole_texts[i].split())
+        shown = f"{text[:160]}…" if len(text) > 160 else text
+        where = f"row {row['row']}" if dev.lines is None else f"line {dev.lines[i]}"
+        lines.append(
+            f"- {where}, given {escape(row['given'])}, believed **{escape(row['believed'])}**"
+            f"{_truth(dev, i)}: “{escape(shown)}”"
+        )
+    show_text("\n".join(lines) or "None.", "label_error_quotes")
+
+
+def _truth(split, i: int) -> str:
+    """Whether the label of a document is wrong, where a generator knows."""
+    if split.true_labels is None or split.true_labels.ndim > 1:
+        return ""
+    if split.true_labels[i] != split.labels[i]:
+        return "; the generator did replace this label"
+    return "; the label is right"

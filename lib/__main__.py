@@ -56,8 +56,8 @@ def study(
         raise InputError(
             "--from-results takes a page as it is: leave parameters, --config, --as out"
         )
-    folder, kept = publish_from_results(name, profile)
-    for reason in kept:
+    folder, reasons = publish_from_results(name, profile)
+    for reason in reasons:
         print(f"Kept as it was: {reason}")
     print_page(folder)
 
@@ -74,8 +74,8 @@ def pages(folders: list[Path]):
 
     for folder in folders:
         name, profile = folder.resolve().parts[-2:]
-        _, kept = publish_from_results(name, profile)
-        print(f"{folder}: made anew" + "".join(f"\n  kept as it was: {line}" for line in kept))
+        _, reasons = publish_from_results(name, profile)
+        print(f"{folder}: made anew" + "".join(f"\n  kept as it was: {line}" for line in reasons))
 
 
 @app.command()

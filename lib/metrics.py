@@ -31,7 +31,10 @@ INPUTS = {  # what the scores of a task are computed from, without its training 
 KS = (1, 2, 3, 4, 5)  # ranks after which a ranking is cut
 PROPENSITY_A, PROPENSITY_B = 0.55, 1.5  # of Jain et al. 2016, the values used for EURLex
 INFINITY = float("inf")
-SHARE, SIGNED, ERROR = (0.0, 1.0), (-1.0, 1.0), (0.0, INFINITY)  # limits
+# The limits of a metric, by its kind
+SHARE = (0.0, 1.0)
+SIGNED = (-1.0, 1.0)
+ERROR = (0.0, INFINITY)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,9 +155,9 @@ def classification_scores(logits: np.ndarray, labels: np.ndarray) -> dict[str, f
 def top_k(scores: np.ndarray, k: int) -> np.ndarray:
     """The k best labels (rows, k) of scores (rows, labels), best first; ties go to the lower id."""
     k = min(k, scores.shape[1])
-    values, found = torch.from_numpy(scores).topk(min(k + 1, scores.shape[1]), dim=1)
+    values, labels = torch.from_numpy(scores).topk(min(k + 1, scores.shape[1]), dim=1)
     values = values.numpy()
-    chosen = found[:, :k].numpy()
+    chosen = labels[:, :k].numpy()
     if values.shape[1] > k:
         for row in np.flatnonzero(values[:, k - 1] == values[:, -1]):  # the cut parts a tie
             above = np.flatnonzero(scores[row] > values[row, k - 1])
@@ -188,10 +191,10 @@ def inverse_propensity(
 
 def hits(ranked: np.ndarray, gold: np.ndarray) -> np.ndarray:
     """Whether each ranked label is a gold one: booleans (rows, k)."""
-    found = np.zeros(ranked.shape, dtype=bool)
+    is_hit = np.zeros(ranked.shape, dtype=bool)
     for column in gold.T:
-        found |= ranked == column[:, None]
-    return found
+        is_hit |= ranked == column[:, None]
+    return is_hit
 
 
 @dataclasses.dataclass(frozen=True)
@@ -240,8 +243,8 @@ def recall_at(r: Ranking, k: int) -> tuple[np.ndarray, np.ndarray]:
 def ndcg_at(r: Ranking, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Discounted hits among the first k, divided by the largest sum there can be."""
     ideal = np.concatenate([[1.0], np.cumsum(discounts(max(*KS, r.hit.shape[1])))])
-    kept = r.hit[:, :k]
-    gained = kept @ discounts(kept.shape[1])
+    hit = r.hit[:, :k]
+    gained = hit @ discounts(hit.shape[1])
     return gained / ideal[np.minimum(r.gold_count, k)], (r.gold_count > 0).astype(float)
 
 

@@ -43,7 +43,7 @@ def student_configs(
     configs = []
     for of_teacher in layers:
         states = even_map(len(of_teacher), depth)
-        attentions = [[own - 1, other - 1] for own, other in states[1:]]
+        attentions = [[layer - 1, taught_by - 1] for layer, taught_by in states[1:]]
         distil = {"student_layers": of_teacher, "temperature": temperature}
         distil |= {"hidden_map": states, "attention_map": attentions}
         for method in methods:

@@ -122,21 +122,24 @@ def folder(tmp_path):
     return save_learnable(tmp_path / "data")
 
 
-@pytest.fixture
-def base(tiny, folder):
-    """A configuration of a tiny run: three epochs of six steps."""
+def tiny_run(tiny, data, **settings):
+    """A configuration of a tiny run: three epochs of six steps, unless `settings` say otherwise."""
     from lib.runs.config import RunConfig
 
-    return RunConfig(
-        dataset=str(folder),
-        backbone=tiny["bert"],
-        epochs=3,
-        max_length=16,
-        batch_size=8,
-        dev_rows=12,
-        learning_rate=1e-3,
-        precision="fp32",
-    )
+    usual = {
+        "epochs": 3,
+        "max_length": 16,
+        "batch_size": 8,
+        "dev_rows": 12,
+        "learning_rate": 1e-3,
+        "precision": "fp32",
+    }
+    return RunConfig(dataset=str(data), backbone=tiny["bert"], **usual | settings)
+
+
+@pytest.fixture
+def base(tiny, folder):
+    return tiny_run(tiny, folder)
 
 
 def digests(run) -> dict:
@@ -173,20 +176,10 @@ def trained(tiny, tmp_path_factory):
     copies the folder first; a test that asks the store for it (`load_run(key)`) sets RUNS_DIR to
     `trained.folder.parent`.
     """
-    from lib.runs.config import RunConfig
     from lib.runs.pool import run
 
     root = tmp_path_factory.mktemp("trained")
-    config = RunConfig(
-        dataset=str(save_learnable(root / "data")),
-        backbone=tiny["bert"],
-        max_length=16,
-        batch_size=8,
-        dev_rows=12,
-        epochs=2,
-        learning_rate=3e-3,
-        precision="fp32",
-    )
+    config = tiny_run(tiny, save_learnable(root / "data"), epochs=2, learning_rate=3e-3)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RUNS_DIR", str(root / "runs"))
         patch.delenv("DATA_DIR", raising=False)

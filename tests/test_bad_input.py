@@ -13,12 +13,13 @@ from lib.analysis.predictions import collect
 from lib.data import load_corpus
 from lib.errors import InputError
 from lib.publish import study
-from lib.publish.settings import read_value, read_yaml, to_parameters
+from lib.publish.settings import read_value, read_yaml
 from lib.readers import Reading
 from lib.runs.config import RunConfig
 from lib.runs.pool import run, run_all
-from lib.runs.store import ROOT, load_run
+from lib.runs.store import load_run
 from lib.runs.tracking import check_tracker
+from tests.conftest import tiny_run
 
 GOOD = b"text,label\n" + b"".join(b"good %d,a\nbad %d,b\n" % (i, i) for i in range(10))
 
@@ -445,49 +446,6 @@ def test_yaml_words_and_numbers_are_what_they_look_like(tmp_path):
     assert read_value("x", "[]") == [] and read_value("x", "") is None
 
 
-def test_parameters(capsys):
-    allowed = study.defaults(ROOT / "notebooks" / "your_data.ipynb")
-    for values, message in [
-        (
-            {"trainer": {"epoch": 3}},
-            "my.yaml: unknown parameter 'trainer.epoch'. Did you mean trainer.epochs?",
-        ),
-        (
-            {"model.epochs": 3},
-            "my.yaml: unknown parameter 'model.epochs'. Did you mean trainer.epochs?",
-        ),
-        (
-            {"lerning_rate": 1},
-            "my.yaml: unknown parameter 'lerning_rate'. Did you mean learning_rate?",
-        ),
-        ({"module": {"metric": "bleu"}}, "my.yaml: module.metric = 'bleu' has no counterpart"),
-        (
-            {"data": {"text": "a"}, "text": "b"},
-            "my.yaml: text is there twice, the second time as text",
-        ),
-    ]:
-        with pytest.raises(InputError) as error:
-            to_parameters(values, allowed, "my.yaml")
-        assert str(error.value) == message
-    old = {
-        "data": {"text_a_col": "Tweet", "text_b_col": None, "header": 0},
-        "module": {"max_lr": 2e-5},
-    }
-    old |= {"trainer": {"backend": "ddp-amp", "epochs": 3}, "ckpt": {"period": 1}}
-    new = {
-        "text": "Tweet",
-        "text_pair": "",
-        "header": True,
-        "learning_rate": 2e-5,
-        "backend": "ddp-amp",
-        "epochs": 3,
-    }
-    assert to_parameters(old, allowed, "my.yaml") == new
-    assert "ckpt.period is not needed: the chosen epoch's model is kept" in capsys.readouterr().out
-    for value, header in [(0, True), (True, True), (None, False), (False, False)]:
-        assert to_parameters({"data.header": value}, allowed, "my.yaml") == {"header": header}
-
-
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -540,14 +498,7 @@ def test_trackers():
 
 @pytest.fixture
 def config(folder, tiny):
-    return RunConfig(
-        dataset=str(folder),
-        backbone=tiny["bert"],
-        max_length=16,
-        dev_rows=12,
-        precision="fp32",
-        epochs=1,
-    )
+    return tiny_run(tiny, folder, epochs=1)
 
 
 def test_a_run_of_another_version(config):

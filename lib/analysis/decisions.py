@@ -14,7 +14,9 @@ from lib.metrics import class_scores, decision_scores, divide, label_counts
 
 MOST = 50  # classes in a report, the most frequent
 ENOUGH = 5  # dev documents with a label, below which it gets the common threshold
-HALF, COMMON, BY_LABEL = "0.5 for all", "one for all, from dev", "one a label, from dev"
+HALF = "0.5 for all"
+COMMON = "one for all, from dev"
+BY_LABEL = "one a label, from dev"
 WAYS = (HALF, COMMON, BY_LABEL)
 
 

@@ -85,7 +85,9 @@ def write(field: str, labels: list[str], dice: Dice) -> str:
     said = [label if not dice.chance(HINTED) else FIELD.get(label, label) for label in labels]
     first, *rest = [label for label in dict.fromkeys(said) if label != "general"] or [field]
     rest = dice.shuffled(rest)
-    title, recitals, operative = fill("title", first), [], []
+    title = fill("title", first)
+    recitals = []
+    operative = []
     if rest and dice.chance(0.5):
         title += ", " + fill("title_link", rest.pop())
     for label in rest:
@@ -111,7 +113,10 @@ def write(field: str, labels: list[str], dice: Dice) -> str:
 def acts(rows: int, seed: int) -> tuple[list[str], list[list[int]], list[list[int]]]:
     """Made-up legal acts: their texts, their given labels and their true labels (sorted indices
     into LABELS)."""
-    dice, texts, given, true = Dice("acts", seed), {}, [], []
+    dice = Dice("acts", seed)
+    texts = {}
+    given = []
+    true = []
     while len(texts) < rows:
         field = zipf(FIELDS, dice, offset=2)
         labels = subjects(field, dice)

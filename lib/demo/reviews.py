@@ -56,7 +56,9 @@ class _Deal:
     """
 
     def __init__(self, truth: int, dice: Dice):
-        self.dice, self.decks, self.names = dice, {}, {}
+        self.dice = dice
+        self.decks = {}
+        self.names = {}
         self.sides = {"pro": ("bad", "good")[truth], "con": ("good", "bad")[truth]}
         self.aspects = dice.shuffled(_grammar()["aspect"])
         for name in NAMES:
@@ -121,10 +123,10 @@ def _review(truth: int, dice: Dice, target: float) -> str:
     text = re.sub(r"(?<=[.!?] )[a-z]", lambda match: match[0].upper(), text)
     for role in PEOPLE:  # the full name once, from then on the surname
         name = deal.names[role]
-        first, found, rest = text.partition(name)
-        for again in (f"The {role}, {name},", f"the {role}, {name},", name) if found else ():
-            rest = rest.replace(again, name.split()[-1])
-        text = first + found + rest
+        before, named, after = text.partition(name)
+        for again in (f"The {role}, {name},", f"the {role}, {name},", name) if named else ():
+            after = after.replace(again, name.split()[-1])
+        text = before + named + after
     return text
 
 

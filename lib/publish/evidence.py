@@ -95,8 +95,8 @@ def check_data(predictions: Predictions, runs: list[PublishedRun]) -> list[str]:
     trained = [run for run in runs if run.config.backbone not in BASELINES]
     if not trained:
         return []
-    told = trained[0].data
-    fingerprint = told["fingerprint"]
+    data = trained[0].data
+    fingerprint = data["fingerprint"]
     if any(run.facts.get("content", {}).get("data", fingerprint) != fingerprint for run in runs):
         return ["the fingerprint of the data is not that of the runs' records"]
     try:
@@ -104,7 +104,7 @@ def check_data(predictions: Predictions, runs: list[PublishedRun]) -> list[str]:
     except InputError:  # which the page's audit meets too, and tells
         return []
     wrong = []
-    for split, rows in told["rows"].items():
+    for split, rows in data["rows"].items():
         number = len(getattr(corpus, split))
         if number != rows:
             wrong.append(f"the data has {number} {split} rows, not {rows} as told")
@@ -196,7 +196,7 @@ def check_rows(predictions: Predictions, run: PublishedRun) -> list[str]:
     for split in ("dev", "test"):
         rows = frame[frame["split"] == split]
         number = int(rows.groupby("epoch").size().max()) if len(rows) else 0
-        if number and number != run.data["rows"][split]:
-            told = run.data["rows"][split]
-            return [f"run {run.name}: {number} {split} rows were scored, not {told} as told"]
+        stated = run.data["rows"][split]
+        if number and number != stated:
+            return [f"run {run.name}: {number} {split} rows were scored, not {stated} as told"]
     return []

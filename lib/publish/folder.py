@@ -77,7 +77,7 @@ def write_page(folder: Path) -> list[str]:
         runs = list(page_runs(folder).values())
         header["title"] = title["text"].removeprefix("#").strip()
         header["summary"] = summary(runs, header["profile"])
-    kept = [f"{b['name']}: {b['reason']}" for b in blocks if b["kind"] == "kept"]
+    reasons = [f"{b['name']}: {b['reason']}" for b in blocks if b["kind"] == "kept"]
     shown = [block for block in blocks if block["kind"] not in DIVERTED]
     remove_others(folder, shown)
     for block in shown:
@@ -89,7 +89,7 @@ def write_page(folder: Path) -> list[str]:
     header["runs"] = {run.name: run.facts for run in runs}
     write_json(folder / PAGE_FILE, header)
     write_text(folder / "README.md", page_markdown(header))
-    return list(dict.fromkeys(kept))
+    return list(dict.fromkeys(reasons))
 
 
 def remove_others(folder: Path, blocks: Iterable[dict]) -> None:

@@ -61,8 +61,8 @@ def show_as_published(kind: str, name: str, error: InputError) -> None:
 def _tell_kept(name: str, reason: object) -> None:
     from IPython.display import display
 
-    kept = {"kind": "kept", "name": name, "reason": str(reason)}
-    display({BLOCK_MIME: kept, "text/plain": f"{name}: {reason}"}, raw=True)
+    block = {"kind": "kept", "name": name, "reason": str(reason)}
+    display({BLOCK_MIME: block, "text/plain": f"{name}: {reason}"}, raw=True)
 
 
 def name_of(function: Callable) -> str:

@@ -8,6 +8,11 @@ DEMO = (
 )
 
 
+def is_demo(page: dict) -> bool:
+    """Whether a page is about texts that a generator makes up."""
+    return str(page["parameters"].get("dataset")).startswith("demo_")
+
+
 def block_markdown(block: dict) -> str:
     """What a block shows, as Markdown."""
     kind = block["kind"]
@@ -28,7 +33,7 @@ def page_markdown(page: dict) -> str:
         if block["kind"] not in ("data", "runs"):
             sections[block["section"]].append(block_markdown(block))
     texts = [f"# {page['title']}", page["summary"]]
-    if page["parameters"].get("dataset", "").startswith("demo_"):
+    if is_demo(page):
         texts.append(DEMO)
     texts += sections["answer"] + sections[""]
     texts.append(how_made(page))

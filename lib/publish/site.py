@@ -24,7 +24,7 @@ from lib.publish.record import (
     table,
     text,
 )
-from lib.publish.render import DEMO
+from lib.publish.render import DEMO, is_demo
 from lib.publish.swap import new_folder
 from lib.runs.files import read_json
 from lib.runs.store import ROOT
@@ -122,11 +122,6 @@ def add_notebook(site: Site, name: str) -> None:
         blocks += [text(f"## {escape(file.name)} #"), code(source, "python")]
         site.targets[module] = f"{document}.html"
     site.add_document(document, blocks, name, "Notebooks", words(Path(document).name))
-
-
-def is_demo(page: dict) -> bool:
-    """Whether a page is about texts that a generator makes up."""
-    return str(page["parameters"].get("dataset")).startswith("demo_")
 
 
 def add_page(site: Site, name: str, page: dict) -> None:

@@ -38,7 +38,7 @@ def verify(folder: Path) -> Check:
             check_sources(again, predictions, check)
             check.unchecked += write_page(again)
         except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-            check.wrong.append(f"its study cannot be made of what it publishes: {told(error)}")
+            check.wrong.append(f"its study cannot be made of what it publishes: {one_line(error)}")
         else:
             compare_folders(folder, again, check)
     return check
@@ -56,7 +56,7 @@ def check_sources(folder: Path, predictions: Predictions, check: Check) -> None:
     check.unchecked += unchecked
 
 
-def told(error: Exception) -> str:
+def one_line(error: Exception) -> str:
     """An error in one line: a sentence as it is, another with its type."""
     if isinstance(error, OSError) and error.filename:
         return f"{Path(error.filename).name}: {(error.strerror or '').lower()}"
@@ -74,7 +74,9 @@ def read_predictions(folder: Path) -> Predictions:
     try:
         return Predictions.read(path)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{PREDICTIONS} of {folder.name} cannot be read: {told(error)}") from None
+        raise InputError(
+            f"{PREDICTIONS} of {folder.name} cannot be read: {one_line(error)}"
+        ) from None
 
 
 def describe(folder: Path, check: Check) -> list[str]:

@@ -74,12 +74,12 @@ def digest(*parts) -> str:
 
 def file_digests(folder: Path, leave_out: str = "") -> dict[str, str]:
     """The SHA-256 of each file in a folder, by name."""
-    found = {}
+    digests = {}
     for path in sorted(folder.iterdir()):
         if path.is_file() and path.name != leave_out:
             with path.open("rb") as file:
-                found[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
-    return found
+                digests[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return digests
 
 
 def cached_tensors(

@@ -31,7 +31,7 @@ class SharedBeginnings:
         names = set()
         for other in self._later(position):
             pairs = zip(hashes, other[:-1], strict=False)
-            shared = sum(own == others for own, others in pairs)
+            shared = sum(ours == theirs for ours, theirs in pairs)
             if 0 < shared < len(hashes):
                 names.add(hashes[shared - 1])
         return names

@@ -127,12 +127,12 @@ class Run:
         """
         texts = [texts] if isinstance(texts, str) or texts is None else list(texts)
         check_texts(texts)
-        about = self.model[1]
-        names = about["label_names"]
+        settings = self.model[1]
+        names = settings["label_names"]
         if not texts:
             return [], np.empty((0, len(names)))
         logits = self._logits(texts, batch_size).double()
-        task = about.get("task", "classification")
+        task = settings.get("task", "classification")
         if task == "regression":
             return logits[:, 0].tolist(), logits.numpy()
         if task == "multilabel":
@@ -143,12 +143,12 @@ class Run:
 
     def _logits(self, texts: list, batch_size: int) -> torch.Tensor:
         """Logits (rows, num_labels), float32, in the order of the texts."""
-        model, about = self.model
+        model, settings = self.model
         ids, mask, _ = encode(
             texts,
             self.folder / "model",
-            max_length=about["max_length"],
-            truncation=about["truncation"],
+            max_length=settings["max_length"],
+            truncation=settings["truncation"],
         )
         no_labels = torch.zeros(len(texts), dtype=torch.int32)
         loader = make_loader(TensorDataset(ids, mask, no_labels), batch_size=batch_size)

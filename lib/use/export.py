@@ -131,10 +131,10 @@ def pytorch(model: Classifier) -> Runtime:
     return logits_of
 
 
-def batches(folder: Path, about: dict, texts: list, size: int) -> list[Batch]:
+def batches(folder: Path, settings: dict, texts: list, size: int) -> list[Batch]:
     """Texts as the model in a folder reads them, so many at once, each batch as long as its
     longest; in the order given."""
-    reading = {name: about[name] for name in ("max_length", "truncation")}
+    reading = {name: settings[name] for name in ("max_length", "truncation")}
     all_ids, all_masks, _ = encode(texts, folder, **reading)
     result = []
     for ids, mask in zip(all_ids.split(size), all_masks.split(size), strict=True):
@@ -185,10 +185,10 @@ def export(
 def write_checked(folder: Path, texts: list, out: Path, quantize: str | None) -> dict:
     """Write model.onnx, and model_int8.onnx where that is wanted, to the folder `out`; returns how
     they compare with PyTorch. Raises InputError where model.onnx differs."""
-    model, about = load_model(folder)
+    model, settings = load_model(folder)
     write_onnx(model, out / "model.onnx")
-    single = batches(folder, about, texts[:ALONE], 1)
-    several = batches(folder, about, texts[:CHECKED], 32)
+    single = batches(folder, settings, texts[:ALONE], 1)
+    several = batches(folder, settings, texts[:CHECKED], 32)
     reference, exported = pytorch(model), onnx_runtime(out / "model.onnx")
     expected = [reference(*batch) for batch in [*single, *several]]
     difference = max(
@@ -207,7 +207,7 @@ def write_checked(folder: Path, texts: list, out: Path, quantize: str | None) ->
         logits = np.concatenate([runtime(*batch) for batch in several])
         wanted = np.concatenate(expected[len(single) :])
         comparison[quantize] = {
-            "agreement": agreement(logits, wanted, about.get("task", "classification")),
+            "agreement": agreement(logits, wanted, settings.get("task", "classification")),
             "largest_difference": float(np.abs(logits - wanted).max()),
         }
     return comparison

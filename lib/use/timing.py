@@ -49,7 +49,8 @@ def benchmark(
     for count in counts:
         enough = (texts * (1 + rounds * count // len(texts)))[: rounds * count]
         inputs = {
-            name: batches(models[name], about, enough, count) for name, (_, about) in loaded.items()
+            name: batches(models[name], settings, enough, count)
+            for name, (_, settings) in loaded.items()
         }
         for (name, kind), seconds in time_rounds(runtimes, inputs, rounds).items():
             row = {"model": name, "runtime": kind, "texts at once": count}

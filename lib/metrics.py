@@ -13,7 +13,7 @@ are keyed by what they are computed from:
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import numpy as np
@@ -289,6 +289,23 @@ class Decisions:
     given: np.ndarray
     gold: np.ndarray
 
+    @classmethod
+    def of(
+        cls, ranked: np.ndarray, given: np.ndarray, gold: np.ndarray, num_labels: int
+    ) -> "Decisions":
+        """Of the ranked labels, those `given` (rows, k) booleans."""
+        right = ranked[hits(ranked, gold) & given]
+        counts = [
+            np.bincount(np.minimum(ids, num_labels), minlength=num_labels + 1)
+            for ids in (right, ranked[given], gold[gold >= 0])
+        ]
+        return cls(*counts)
+
+    def without(self, other: "Decisions") -> "Decisions":
+        """These, but for some documents' decisions."""
+        right = self.right - other.right
+        return Decisions(right, self.given - other.given, self.gold - other.gold)
+
 
 def decided_micro_f1(d: Decisions) -> float:
     """F1 of all decisions together; unseen gold labels are misses."""
@@ -302,36 +319,14 @@ def decided_macro_f1(d: Decisions) -> float:
 
 
 def decision_scores(
-    ranked: np.ndarray,
-    given: np.ndarray,
-    gold: np.ndarray,
-    num_labels: int,
-    draws: Iterable[np.ndarray] | None = None,
-) -> dict[str, float | np.ndarray]:
-    """The metrics of decisions: of the ranked labels, those `given` (rows, k) booleans.
-
-    With `draws`, how often each document (rows,) counts in each of several resamples, each score
-    is an array (resamples,).
-    """
-    right = hits(ranked, gold) & given
-    places = {"right": (ranked, right), "given": (ranked, given), "gold": (gold, gold >= 0)}
-    lists = {name: (np.nonzero(kept)[0], ids[kept]) for name, (ids, kept) in places.items()}
-    functions = {
-        name: metric.functions["decisions"]
+    ranked: np.ndarray, given: np.ndarray, gold: np.ndarray, num_labels: int
+) -> dict[str, float]:
+    """The metrics of decisions: of the ranked labels, those `given` (rows, k) booleans."""
+    decisions = Decisions.of(ranked, given, gold, num_labels)
+    return {
+        name: metric.functions["decisions"](decisions)
         for name, metric in METRICS.items()
         if "decisions" in metric.functions
-    }
-    found: dict[str, list[float]] = {name: [] for name in functions}
-    for weights in [np.ones(len(gold))] if draws is None else draws:
-        counts = {
-            name: np.bincount(np.minimum(ids, num_labels), weights[rows], minlength=num_labels + 1)
-            for name, (rows, ids) in lists.items()
-        }
-        decisions = Decisions(**counts)
-        for name, function in functions.items():
-            found[name].append(function(decisions))
-    return {
-        name: values[0] if draws is None else np.array(values) for name, values in found.items()
     }
 
 

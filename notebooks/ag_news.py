@@ -11,18 +11,19 @@ from lib.analysis import captions
 from lib.analysis.classes import SHARES, confusions
 from lib.analysis.display import escape, percent, points, with_metrics
 from lib.analysis.findings import best_group
+from lib.analysis.groups import Group
+from lib.analysis.jackknife import confusion_values
 from lib.analysis.predictions import Predictions, collect, group_of
-from lib.analysis.resampling import resample_confusions
-from lib.analysis.scores import display_name
-from lib.analysis.stats import mean_and_interval
-from lib.metrics import class_scores, confusion_scores, cross_entropy
+from lib.analysis.scores import display_name, shares_of
+from lib.analysis.stats import Sample, mean_and_interval
+from lib.metrics import METRICS, class_scores, cross_entropy
 from lib.publish.page import show_text
 from lib.runs.baselines import NAMES, NO_MODEL, references
 from lib.runs.config import RunConfig
 from lib.runs.keys import corpus_of
 
 CAPTIONS = {  # of the tables and figures by their names
-    "by_schedule": f"{captions.SCORES}; with one run, the documents alone. Each run is scored at "
+    "by_schedule": f"{captions.SCORES}. Each run is scored at "
     "the epoch with the best macro F1 on dev.",
     "test_accuracy": f"{captions.DOTS} Grey: references that are not fine-tuned (without the "
     "majority class). Whether two schedules differ, the paired table below tells.",
@@ -64,27 +65,25 @@ def by_class(p: Predictions, *, by: str, metric: str = "f1") -> pd.DataFrame:
     for group in p.groups(by):
         if group.name in NO_MODEL:
             continue
-        scores = class_scores(confusions(group, num_labels))[metric]
-        drawn = resample_confusions(group.labels, group.predicted, num_labels)
-        resampled = class_scores(drawn)[metric]
+        runs = group.counted_once
+        scores = class_scores(confusions(runs, num_labels))[metric]
+        values = confusion_values(
+            lambda counts: class_scores(counts)[metric], runs.labels, runs.predicted, num_labels
+        )
         for i, name in enumerate(p.label_names):
             documents = int((group.labels == i).sum())
             row = {by: display_name(group.name), "class": name, "documents": documents}
-            row |= mean_and_interval(metric, scores[:, i], resampled[:, :, i], SHARES)
+            sample = shares_of(runs, scores[:, i], values[:, :, i])
+            row |= mean_and_interval(metric, sample, SHARES)
             rows.append(row)
     return with_metrics(pd.DataFrame(rows), {metric: metric})
 
 
 def imbalance(p: Predictions, *, by: str, group: str, ratio: int = 10) -> pd.DataFrame:
     """Micro and macro F1 of the same predictions when one class is made `ratio` times as frequent
-    as each other one.
-
-    Documents are weighted instead of drawn, which is what endless resampling would converge to.
-    """
+    as each other one: the documents are weighted."""
     num_labels = len(p.label_names)
-    runs = group_of(p, by, group)
-    counts = confusions(runs, num_labels)
-    drawn = resample_confusions(runs.labels, runs.predicted, num_labels)
+    runs = group_of(p, by, group).counted_once
     rows = []
     for majority in [None, *range(num_labels)]:
         weights = np.ones(num_labels)
@@ -92,19 +91,23 @@ def imbalance(p: Predictions, *, by: str, group: str, ratio: int = 10) -> pd.Dat
         if majority is not None:
             weights[majority] = ratio
             name = p.label_names[majority]
-        scores = _reweighted(counts, weights)
-        resampled = _reweighted(drawn, weights)
         row = {"majority class": name}
         for metric in ("micro_f1", "macro_f1"):
-            row |= mean_and_interval(metric, scores[metric], resampled[metric], SHARES)
+            row |= mean_and_interval(metric, _reweighted(runs, weights, metric), SHARES)
         rows.append(row)
     return with_metrics(pd.DataFrame(rows), {"micro_f1": "micro_f1", "macro_f1": "macro_f1"})
 
 
-def _reweighted(counts: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
-    """The scores of confusion counts (..., classes, classes) whose classes count as `weights`."""
-    shares = counts / np.maximum(counts.sum(-1, keepdims=True), 1)
-    return confusion_scores(shares * weights[:, None])
+def _reweighted(runs: Group, weights: np.ndarray, metric: str) -> Sample:
+    """A score of runs whose classes count as `weights` (classes,)."""
+    num_labels = len(weights)
+
+    def score_of(counts: np.ndarray) -> np.ndarray:
+        shares = counts / np.maximum(counts.sum(-1, keepdims=True), 1)
+        return METRICS[metric].functions["confusion"](shares * weights[:, None])
+
+    values = confusion_values(score_of, runs.labels, runs.predicted, num_labels)
+    return shares_of(runs, score_of(confusions(runs, num_labels)), values)
 
 
 def overshoot(p: Predictions, *, by: str) -> pd.DataFrame:

@@ -6,18 +6,18 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from lib.analysis import captions
-from lib.analysis.comparisons import MINUS, compare_pairs, comparison_table, mark_verdicts, pairs_of
+from lib.analysis.comparisons import comparison_table, mark_significant
 from lib.analysis.display import title as metric_title
 from lib.analysis.display import with_metrics, words
+from lib.analysis.pairs import MINUS, pairs_of
 from lib.analysis.predictions import Predictions
-from lib.analysis.stats import detectable_of
 from lib.analysis.tables import by_group, by_run
 from lib.errors import InputError, lookup
 from lib.heads import HEADS
 from lib.runs.config import RunConfig
 from lib.runs.store import Run, Runs
 from notebooks.audit_heads import UNMASKED, padded_heads
-from notebooks.audit_picks import DEFAULTS, PICKS, STATES, Pick, half_of
+from notebooks.audit_picks import DEFAULTS, PAIRED, PICKS, STATES, Pick, half_of
 from plots.intervals import interval_rows
 from plots.style import GREY, add_title, styled
 
@@ -25,9 +25,7 @@ ON_OFF = f"on{MINUS}off"
 
 CAPTIONS = {  # of the tables and figures by their names
     "padding_read": f"{captions.SCORES}; so in all tables below.",
-    "padding_read_effects": "Differences in percentage points on the same test documents, seed by "
-    "seed. Detectable: the smallest true difference that these seeds and documents tell from zero "
-    "four times in five, before Holm.",
+    "padding_read_effects": captions.differences(),
     "wrong_pad": "Unmasked heads, padded with the padding token (off) and with the token that "
     "begins every document (on).",
     "first_evaluation": "The cell that wins on dev, scored on test. Every seed is a search of its "
@@ -35,8 +33,8 @@ CAPTIONS = {  # of the tables and figures by their names
     "test_chooses": "The epoch of the common configuration, and the epoch and cell among all "
     "optimizers and learning rates.",
     "runs": captions.LAST_EPOCH,
-    "effects": "Dots: mean over seeds, full where the difference stands among those of its own "
-    "bug. Bars: 95 % interval over test documents and seeds.",
+    "effects": "Dots: mean over seeds, full where the difference is significant among those of "
+    "its own bug. Bars: 95 % interval over test documents and seeds.",
 }
 
 
@@ -153,8 +151,7 @@ def _by_subject(p: Predictions) -> dict[str, Predictions]:
 
 
 def bug_scores(p: Predictions, *, bug: str, metric: str = "accuracy", **settings) -> pd.DataFrame:
-    """Test scores with a bug off and on: mean and standard deviation over seeds, 95 % interval
-    (`by_group`)."""
+    """Test scores with a bug off and on: mean over seeds and 95 % interval (`by_group`)."""
     tables = []
     for what, runs in _by_subject(variants(p, bug, metric, **settings)).items():
         table = by_group(runs, by="bug", metrics=[metric])
@@ -164,30 +161,19 @@ def bug_scores(p: Predictions, *, bug: str, metric: str = "accuracy", **settings
 
 
 def bug_effects(p: Predictions, *, bug: str, metric: str = "accuracy", **settings) -> pd.DataFrame:
-    """What a bug changes, on the same test documents and seed by seed, with intervals and
-    verdicts as those of `lib.analysis.comparisons.differences`; the family is this table.
-    Detectable: the smallest true difference that these seeds and documents tell from zero four
-    times in five, before Holm."""
+    """What a bug changes, on the same test documents, with intervals and verdicts as those of
+    `lib.analysis.comparisons.differences`; the family is this table. Where a bug is a way to choose
+    among the same runs (`PAIRED`), it is compared seed by seed."""
     runs = variants(p, bug, metric, **settings)
     subjects = []
     pairs = []
     for what, of_subject in _by_subject(runs).items():
-        for pair in pairs_of(of_subject, by="bug", metric=metric):
+        for pair in pairs_of(of_subject, by="bug", metric=metric, paired=bug in PAIRED):
             subjects.append(what)
             pairs.append(pair)
-    if not pairs:
-        table = pd.DataFrame(columns=["what", "compared", metric, "stands"])
-    else:
-        table = comparison_table(
-            compare_pairs(runs, pairs, metric, [pair.name for pair in pairs]), metric
-        )
-        table.insert(0, "what", subjects)
-        table[f"{metric}, detectable"] = [
-            detectable_of(pair.values, pair.resampled) for pair in pairs
-        ]
-    columns = {metric: metric, "p (Holm)": "p", f"{metric}, detectable": metric}
-    with_metrics(table, columns)
-    mark_verdicts(table, metric, "McNemar's")
+    table = comparison_table(pairs, [pair.name for pair in pairs])
+    table.insert(0, "what", subjects)
+    mark_significant(table, metric)
     return table
 
 
@@ -212,7 +198,7 @@ def every_run(p: Predictions, *, metrics: list[str]) -> pd.DataFrame:
 @styled
 def effect_intervals(table: pd.DataFrame, *, by: str, within: str, metric: str) -> Figure:
     """Differences of a score with 95 % intervals, a row each, in a colour for each of `by`;
-    those that do not stand are hollow. `table` has the columns of
+    those that are not significant are hollow. `table` has the columns of
     `lib.analysis.comparisons.differences`, and names each row by `by` and `within`."""
     figure = Figure(figsize=(9.6, 1.1 + 0.36 * len(table)))
     ax = figure.subplots()

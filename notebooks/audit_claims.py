@@ -3,10 +3,12 @@
 import dataclasses
 from collections.abc import Callable
 
-from lib.analysis.comparisons import MINUS, differences
+from lib.analysis.comparisons import OPEN, SIGNIFICANT, differences
 from lib.analysis.display import count, difference, difference_interval, listed, score, signed
+from lib.analysis.pairs import MINUS
 from lib.analysis.predictions import Predictions, group_of
 from lib.analysis.scores import run_scores
+from lib.analysis.stats import POWER
 from lib.errors import lookup
 from notebooks.audit import ON_OFF, bug_effects, bug_scores, variants
 from notebooks.audit_picks import DEFAULTS, OTHER_HALF
@@ -16,18 +18,18 @@ def _change(row: dict, metric: str) -> str:
     """A difference with its interval and verdict."""
     interval = difference_interval(row[f"{metric}_low"], row[f"{metric}_high"], metric)
     text = f"{difference(row[metric], metric)} ({interval})"
-    if row["stands"] == "yes":
-        return f"{text}, which stands"
-    least = difference(row[f"{metric}, detectable"], metric).removeprefix("+")
-    if least == "0.0 points":
-        return f"{text}, which does not stand"
-    return f"{text}, which does not stand (one of {least} would, four times in five)"
+    if row["verdict"] != OPEN:
+        return f"{text}: {row['verdict']}"
+    least = difference(row["detectable"], metric).removeprefix("+")
+    return f"{text}: {OPEN} (one of {least} would be found with {100 * POWER:.0f} % power)"
 
 
 def _effects(p: Predictions, bug: str, metric: str, **settings) -> dict[tuple[str, str], dict]:
-    """The rows of `bug_effects` by subject and comparison."""
-    rows = bug_effects(p, bug=bug, metric=metric, **settings).to_dict("records")
-    return {(row["what"], row["compared"]): row for row in rows}
+    """The rows of `bug_effects` by subject and comparison, with what their table can tell."""
+    table = bug_effects(p, bug=bug, metric=metric, **settings)
+    least = {"detectable": table.attrs["detectable"]}
+    rows = table.to_dict("records")
+    return {(row["what"], row["compared"]): row | least for row in rows}
 
 
 def _heads(p: Predictions, metric: str, bug: str) -> tuple[bool, str]:
@@ -36,17 +38,17 @@ def _heads(p: Predictions, metric: str, bug: str) -> tuple[bool, str]:
     texts = []
     for state in ("off", "on"):
         compared = differences(runs.where(bug=[state, "either"]), by="what", metric=metric)
-        standing = compared[compared["stands"] == "yes"].to_dict("records")
-        directions.append({(row["compared"], row[metric] > 0) for row in standing})
-        text = f"{len(standing)} of {len(compared)} with the bug {state}"
-        if standing:
-            each = [f"{row['compared']} {difference(row[metric], metric)}" for row in standing]
+        rows = compared[compared["verdict"] == SIGNIFICANT].to_dict("records")
+        directions.append({(row["compared"], row[metric] > 0) for row in rows})
+        text = f"{len(rows)} of {len(compared)} with the bug {state}"
+        if rows:
+            each = [f"{row['compared']} {difference(row[metric], metric)}" for row in rows]
             text += f" ({', '.join(each)})"
         texts.append(text)
     effects = _effects(p, bug, metric)
     moved = [f"of the {what} by {_change(row, metric)}" for (what, _), row in effects.items()]
     text = (
-        f"The differences between the heads that stand are {texts[0]}, and {texts[1]}. The bug "
+        f"Significant differences between the heads: {texts[0]}, and {texts[1]}. The bug "
         f"itself changes the accuracy {'; '.join(moved)}"
     )
     return directions[0] != directions[1], text
@@ -77,7 +79,7 @@ def _soft(p: Predictions, metric: str, bug: str) -> tuple[bool, str]:
     rows = _effects(p, bug, metric)
     with_square = rows["student", f"off{MINUS}labels alone"]
     without = rows["student", f"on{MINUS}labels alone"]
-    helps = [row["stands"] == "yes" and row[metric] > 0 for row in (with_square, without)]
+    helps = [row["verdict"] == SIGNIFICANT and row[metric] > 0 for row in (with_square, without)]
     text = (
         f"Beside the labels alone, soft labels change the accuracy with T² by "
         f"{_change(with_square, metric)}, and without by {_change(without, metric)}. "
@@ -94,7 +96,7 @@ def _rates(p: Predictions, metric: str, bug: str, **settings) -> tuple[bool, str
     texts = []
     for state, whose in (("off", "PyTorch's"), ("on", "the original's")):
         rows = table[table["bug"] == state].set_index("what").to_dict("index")
-        trains = [name for name, row in rows.items() if row[f"{metric}_low"] > level]
+        trains = [name for name, row in rows.items() if _lowest(row, metric) > level]
         which_train.append(set(trains))
         scores = []
         for name in (optimizer.title() for optimizer in DEFAULTS):
@@ -104,10 +106,19 @@ def _rates(p: Predictions, metric: str, bug: str, **settings) -> tuple[bool, str
         names = listed(trains) if trains else "neither"
         texts.append(f"from {whose} default {names} {verb} ({listed(scores)})")
     text = (
-        f"A run trains if its interval is above the majority class's {score(level, metric)}: "
+        "An optimizer trains if its interval (of fewer than three seeds, every score) is above "
+        f"the majority class's {score(level, metric)}: "
         f"{'; '.join(texts)}"
     )
     return which_train[0] != which_train[1], text
+
+
+def _lowest(row: dict, metric: str) -> float:
+    """The lower end of an interval, or the lowest score of too few seeds for one."""
+    values = row.get(f"{metric}_values")
+    if isinstance(values, str):
+        return min(float(value) for value in values.split())
+    return row[f"{metric}_low"]
 
 
 def _selection(p: Predictions, metric: str, bug: str) -> tuple[bool, str]:
@@ -117,7 +128,7 @@ def _selection(p: Predictions, metric: str, bug: str) -> tuple[bool, str]:
     for what in ("epoch", "epoch and cell"):
         beyond_dev = rows[what, ON_OFF]
         beyond_unseen = rows[what, f"on{MINUS}{OTHER_HALF}"][metric]
-        changed.append(beyond_dev["stands"] == "yes")
+        changed.append(beyond_dev["verdict"] == SIGNIFICANT)
         texts.append(
             f"where test chooses the {what}, the reported accuracy is apart from the honest one by "
             f"{_change(beyond_dev, metric)}, and {signed(beyond_unseen, metric)} points from what "
@@ -167,22 +178,23 @@ def claim(
 
 
 def claims(p: Predictions, *, metric: str = "accuracy", factors: list[float] | None = None) -> str:
-    """How many of the bugs change their study's claim here, and whose effect on the score stands
-    by itself."""
+    """How many of the bugs change their study's claim here, and whose effect on the score is
+    significant by itself."""
     changed = []
     moved = []
-    for bug, of_bug in CLAIMS.items():
+    for bug, claim_of_bug in CLAIMS.items():
         settings = _settings(bug, factors)
-        name = of_bug.name[0].lower() + of_bug.name[1:]
-        if of_bug.judge(p, metric, bug, **settings)[0]:
+        name = claim_of_bug.name[0].lower() + claim_of_bug.name[1:]
+        if claim_of_bug.judge(p, metric, bug, **settings)[0]:
             changed.append(name)
         effects = _effects(p, bug, metric, **settings)
-        if any(key[1] == ON_OFF and row["stands"] == "yes" for key, row in effects.items()):
+        on_off = [row for key, row in effects.items() if key[1] == ON_OFF]
+        if any(row["verdict"] == SIGNIFICANT for row in on_off):
             moved.append(name)
     return (
         f"**{len(changed)} of {len(CLAIMS)}** bugs of the original studies change here what their "
         f"study claims{_in_brackets(changed)}; {len(moved)} of {len(CLAIMS)} change the test "
-        f"accuracy itself by a difference that stands{_in_brackets(moved)}."
+        f"accuracy itself significantly{_in_brackets(moved)}."
     )
 
 

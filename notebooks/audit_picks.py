@@ -198,6 +198,8 @@ def _seeds(runs: dict[str, dict]) -> list[int]:
     return list(dict.fromkeys(run["config"]["seed"] for run in runs.values()))
 
 
+PAIRED = ("first_evaluation", "test_chooses")  # off and on are choices among the same runs
+
 PICKS: dict[str, Callable] = {
     function.__name__: function
     for function in (

@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 
 from lib.analysis import captions
-from lib.analysis.comparisons import MINUS, differences, mark_verdicts
+from lib.analysis.comparisons import comparison_table, mark_significant
 from lib.analysis.display import count, with_metrics
 from lib.analysis.groups import Group
+from lib.analysis.pairs import pairs_of
 from lib.analysis.predictions import Predictions, group_of
-from lib.analysis.resampling import resample_ratios
-from lib.analysis.scores import display_name, resampled_scores, run_scores
-from lib.analysis.stats import mean_and_interval, standard_deviation
+from lib.analysis.scores import display_name, sample_of
+from lib.analysis.stats import Sample, mean_and_interval, ratio_of, standard_deviation
 from lib.analysis.tables import by_run
 from lib.metrics import METRICS
 from lib.runs.baselines import NAMES, NO_MODEL
@@ -104,11 +104,10 @@ def survival(p: Predictions, *, metric: str = "accuracy", split: str = "test") -
     teacher = group_of(p, "student", TEACHER, split)
     rows = []
     for group in p.groups("student", split=split):
-        values = run_scores(p, group)[metric].to_numpy()
-        resampled = resampled_scores(p, group, [metric])[metric]
-        row = _student(p, group) | {"seeds": len(values), "documents": len(group.labels)}
-        row |= {metric: np.nan, f"{metric}_sd": standard_deviation(values)}
-        row |= mean_and_interval(metric, values, resampled, METRICS[metric].limits)
+        sample = sample_of(p, group.counted_once, metric)
+        row = _student(p, group) | {"seeds": len(sample.scores), "documents": len(group.labels)}
+        row |= {metric: np.nan, f"{metric}_sd": standard_deviation(sample.scores)}
+        row |= mean_and_interval(metric, sample, METRICS[metric].limits)
         if group.name != TEACHER and group.name not in NO_MODEL:
             row |= _beside_teacher(p, group, teacher, metric)
         rows.append(row)
@@ -127,29 +126,30 @@ def _student(p: Predictions, group: Group) -> dict[str, str]:
 def _beside_teacher(p: Predictions, group: Group, teacher: Group, metric: str) -> dict[str, float]:
     """The share of the teacher's score that a group keeps, and how often it gives its label."""
     places = _taught_by(p, group, teacher)
-    values = run_scores(p, group)[metric].to_numpy()
-    of_teacher = run_scores(p, teacher)[metric].to_numpy()[places]
-    drawn = resampled_scores(p, group, [metric])[metric]
-    drawn_of_teacher = resampled_scores(p, teacher, [metric])[metric][:, places]
-    row = mean_and_interval("kept", values / of_teacher, drawn / drawn_of_teacher, (0.0, np.inf))
+    own = sample_of(p, group, metric)
+    if group.name in NAMES:
+        own = own.only([0] * len(places))
+    kept = ratio_of(own, sample_of(p, teacher, metric).only(places))
+    row = mean_and_interval("kept", kept, (0.0, np.inf))
     if p.task == "classification":
         same = (group.predicted == teacher.predicted[places]).astype(float)
-        resampled = resample_ratios(same, np.ones_like(same))
-        row |= mean_and_interval("agreement", same.mean(1), resampled, METRICS["share"].limits)
+        agreement = Sample(same.mean(1), same)
+        row |= mean_and_interval("agreement", agreement, METRICS["share"].limits)
     return row
 
 
 def gains(p: Predictions, *, metric: str = "accuracy") -> pd.DataFrame:
-    """What each way to teach adds to fine-tuning alone at the same depth:
-    `lib.analysis.comparisons.differences` on the same test documents, seed by seed; p is adjusted
-    over all pairs of a depth. Bold where it stands."""
-    tables = []
+    """What each way to teach adds to fine-tuning alone at the same depth, on the same test
+    documents; the intervals hold over the whole table. Bold where it is significant."""
+    pairs = []
+    names = []
     for depth in depths(p):
-        pairs = differences(named(p, depth, references=False), by="student", metric=metric)
-        with_alone = pairs[pairs["compared"].str.endswith(f"{MINUS}{ALONE}")]
-        tables.append(with_alone.assign(compared=f"{depth_name(depth)}: " + with_alone["compared"]))
-    table = pd.concat(tables, ignore_index=True)
-    mark_verdicts(table, metric, "McNemar's", family=f"{len(pairs)} pairs of students of a depth")
+        for pair in pairs_of(named(p, depth, references=False), by="student", metric=metric):
+            if pair.other.name == ALONE:
+                pairs.append(pair)
+                names.append(f"{depth_name(depth)}: {pair.name}")
+    table = comparison_table(pairs, names)
+    mark_significant(table, metric)
     return table
 
 

@@ -3,9 +3,10 @@
 import numpy as np
 import pandas as pd
 
-from lib.analysis.comparisons import MINUS
+from lib.analysis.comparisons import SIGNIFICANT
 from lib.analysis.display import count, difference, percent, score, title
 from lib.analysis.findings import beyond_baseline
+from lib.analysis.pairs import MINUS
 from lib.analysis.predictions import Predictions, group_of
 from lib.analysis.tables import by_group
 from notebooks.distillation import ALONE, TEACHER, depth_name, gains, named, speed_of, survival
@@ -19,6 +20,8 @@ def best_method(p: Predictions, layers: int, metric: str = "accuracy") -> str:
 
 
 def _interval(row, column: str) -> str:
+    if np.isnan(row[f"{column}_low"]):
+        return "too few seeds for an interval"
     return f"95 % interval {percent(row[f'{column}_low'])} to {percent(row[f'{column}_high'])}"
 
 
@@ -45,12 +48,12 @@ def survives(p: Predictions, *, layers: int, metric: str = "accuracy") -> str:
 def gained(p: Predictions, *, metric: str = "accuracy") -> str:
     """Which ways to teach beat fine-tuning alone at the same depth."""
     table = gains(p, metric=metric)
-    standing = table[table["stands"] == "yes"].to_dict("records")
-    better = [row for row in standing if row[metric] > 0]
-    worse = len(standing) - len(better)
+    significant = table[table["verdict"] == SIGNIFICANT].to_dict("records")
+    better = [row for row in significant if row[metric] > 0]
+    worse = len(significant) - len(better)
     text = (
         f"Of {count(len(table), 'comparison')} with {ALONE} at the same depth, {len(better)} "
-        f"{'stands' if len(better) == 1 else 'stand'} in favour of a teacher"
+        f"{'is' if len(better) == 1 else 'are'} significantly in favour of a teacher"
     )
     if better:
         texts = [

@@ -7,9 +7,10 @@ from lib.analysis import captions, cells
 from lib.analysis.cells import cell_of, outcome_of
 from lib.analysis.classes import SHARES
 from lib.analysis.display import with_metrics
+from lib.analysis.groups import Group
+from lib.analysis.jackknife import ratio_values
 from lib.analysis.predictions import HEALTH, Predictions
-from lib.analysis.resampling import resample_ratios
-from lib.analysis.scores import display_name, run_scores
+from lib.analysis.scores import display_name, run_scores, shares_of
 from lib.analysis.stats import mean_and_interval
 from lib.runs.baselines import NAMES
 from lib.runs.outcomes import DIVERGED
@@ -25,19 +26,17 @@ HEALTH_METRICS = {  # what these columns hold
 
 CAPTIONS = {  # of the tables and figures by their names
     "best": "Of each optimizer the cell that the first seed's dev P@1 chooses, with more seeds if "
-    "it learned: mean ± standard deviation over seeds, in brackets a 95 % interval over seeds "
-    "(Student's t) and documents (2,000 bootstrap resamples). A gold label that train never had "
-    "counts as a miss. The majority class predicts train's most frequent labels, in order; the "
-    "linear model has a support vector machine for each label and reads whole documents.",
+    "it learned: mean ± half of the 95 % interval over seeds and documents; of fewer than three "
+    "seeds, the score of each. A gold label that train never had counts as a miss. The majority "
+    "class predicts train's most frequent labels, in order; the linear model has a support vector "
+    "machine for each label and reads whole documents.",
     "best_p_at_1": f"{captions.DOTS} Grey: references.",
-    "differences": "Differences in percentage points of P@1 on the same test documents, with a "
-    "95 % interval that counts seeds and documents. p: the larger of McNemar's test of whether "
-    "the first label is gold and Student's t, adjusted by Holm.",
+    "differences": captions.differences().replace("points", "points of P@1", 1),
     "best_curves": captions.CURVES,
-    "grid": "Every cell that was run, from the same start: how its runs ended, test P@1 with its "
-    "95 % interval, and the health of the embeddings after the last epoch (mean pairwise cosine, "
-    "effective rank, share of dev with the same first label), with the mean gradient norm of that "
-    "epoch.",
+    "grid": "Every cell that was run, from the same start: how its runs ended, test P@1 (from "
+    "three seeds on ± half of its 95 % interval), and the health of the embeddings after the last "
+    "epoch (mean pairwise cosine, effective rank, share of dev with the same first label), with "
+    "the mean gradient norm of that epoch.",
     "outcomes": "The verdict says how the runs of a cell ended; what it means stands at the top of "
     "this page.",
     "by_learning_rate": "Thin and dashed: the original's published curves at the same learning "
@@ -110,7 +109,8 @@ def by_frequency(p: Predictions, *, by: str, edges: list[int]) -> pd.DataFrame:
     """
     counts = np.append(p.train_counts, 0)
     rows = []
-    for group in p.groups(by):
+    for every in p.groups(by):
+        group = every.counted_once
         frequency = np.where(
             group.labels >= 0, counts[np.minimum(group.labels, len(counts) - 1)], -1
         )  # (rows, most) of each gold label
@@ -126,17 +126,17 @@ def by_frequency(p: Predictions, *, by: str, edges: list[int]) -> pd.DataFrame:
                 "times first": claimed.sum(1).mean(),
             }
             of_gold = np.tile(gold.sum(1), (len(hit), 1))
-            row |= _ratio("R@5", (hit & gold).sum(2), of_gold)
-            row |= _ratio("P@1", group.right & claimed, claimed)
+            row |= _ratio(group, "R@5", (hit & gold).sum(2), of_gold)
+            row |= _ratio(group, "P@1", group.right & claimed, claimed)
             rows.append(row)
     return with_metrics(pd.DataFrame(rows), {"R@5": "R@5", "P@1": "P@1"})
 
 
-def _ratio(metric: str, hits: np.ndarray, of: np.ndarray) -> dict[str, float]:
+def _ratio(group: Group, metric: str, hits: np.ndarray, of: np.ndarray) -> dict[str, float]:
     """A ratio of sums over documents (runs, rows), or none from too few documents."""
     if (of > 0).sum(1).min() < FEWEST:
         return {metric: np.nan, f"{metric}_low": np.nan, f"{metric}_high": np.nan}
     hits = hits.astype(float)
     of = of.astype(float)
     values = hits.sum(1) / of.sum(1)
-    return mean_and_interval(metric, values, resample_ratios(hits, of), SHARES)
+    return mean_and_interval(metric, shares_of(group, values, ratio_values(hits, of)), SHARES)

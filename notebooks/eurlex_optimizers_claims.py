@@ -1,6 +1,6 @@
 """Sentences of the study of optimizers: whether what its original claims holds here."""
 
-from lib.analysis.comparisons import differences
+from lib.analysis.comparisons import SIGNIFICANT, differences
 from lib.analysis.display import difference_interval, listed, points, title
 from lib.analysis.findings import difference_of
 from lib.analysis.predictions import Predictions
@@ -69,7 +69,7 @@ def decoupled(p: Predictions, *, metric: str = "P@1") -> str:
         gain = difference_of(rows, "adamw", "adam", metric)
         interval = difference_interval(gain["low"], gain["high"], metric)
         texts.append(f"with {decay:g} it is {points(gain['value'])} points ({interval})")
-        holds = holds and gain["low"] > 0
+        holds = holds and gain["verdict"] == SIGNIFICANT and gain["value"] > 0
     return (
         f"Claim: AdamW does better than Adam with weight decay. Here it {_holds(holds)} "
         f"{'for every decay tried' if holds else 'throughout'}. AdamW − Adam in {title(metric)}: "

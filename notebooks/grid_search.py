@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pandas as pd
 
+from lib.analysis import captions
 from lib.analysis.cells import by_cell
 from lib.analysis.display import (
     count,
@@ -19,6 +20,7 @@ from lib.analysis.display import (
 )
 from lib.analysis.predictions import Predictions
 from lib.analysis.scores import dev_scores
+from lib.analysis.stats import LEVEL, adjusted, mcnemar
 from lib.analysis.tables import by_group
 from lib.metrics import classification_scores
 from lib.runs.store import Runs
@@ -31,8 +33,7 @@ SEARCHES = {
 }
 
 CAPTIONS = {  # of the tables and figures by their names
-    "cells": "The best dev score of each cell, the highest first, with a 95 % interval over the "
-    "dev documents.",
+    "cells": "The best dev score of each cell, the highest first; one run each.",
     "cells_figure": "The framed cell is the best. Its neighbours tell how much hangs on the exact "
     "choice.",
     "curves": "A panel a batch size, a line a learning rate.",
@@ -41,8 +42,8 @@ CAPTIONS = {  # of the tables and figures by their names
     "(the unbiased estimator).",
     "halving": "What successive halving would have done with these cells.",
     "cost": "The grid trains what the right end of the line has trained.",
-    "test": "The best cell over its seeds on test, mean ± standard deviation and 95 % interval "
-    "over seeds and documents, each run at its best epoch on dev.",
+    "test": f"The best cell on test. {captions.SCORES}. Each run is scored at its best epoch on "
+    "dev.",
     "seeds": "The same, run by run.",
 }
 
@@ -150,17 +151,31 @@ def chosen(p: Predictions, *, by: list[str], metric: str) -> str:
     table = by_cell(first, by=by, metrics=[metric], epoch="chosen", split="dev", ranked=True)
     top = table.iloc[0]
     best = dev_scores(first, metric).groupby("run", sort=False)[metric].max().idxmax()
-    level = int((table[metric].iloc[1:] >= top[f"{metric}_low"]).sum())
+    level = _as_good(first, best)
     runs = p.where(**{name: p.runs[best]["config"][name] for name in by})
     test = by_group(runs, by=by[0], metrics=[metric]).iloc[0]
     cell = " and ".join(f"{words(name)} {top[name]}" for name in by)
     return (
         f"Of {len(table)} cells dev ranks **{cell}** first, with a dev {title(metric)} of "
-        f"{score(top[metric], metric)} ({score_interval(top, metric)}); "
-        f"{count(level, 'other cell')} {'lies' if level == 1 else 'lie'} within that interval. "
+        f"{score(top[metric], metric)}; {count(level, 'other cell')} "
+        f"{'is' if level == 1 else 'are'} not significantly different in which dev documents they "
+        "get right (McNemar's exact test, adjusted). "
         f"With {count(int(test['seeds']), 'seed')}, it reaches {score(test[metric], metric)} on "
         f"test ({score_interval(test, metric)})."
     )
+
+
+def _as_good(p: Predictions, best: str) -> int:
+    """How many other runs do not differ significantly from the best in which dev documents they
+    get right, each after its chosen epoch."""
+    right = {
+        key: group.right[0]
+        for key, epoch, group in p.single("dev")
+        if key in p.trained and epoch == p.runs[key]["chosen_epoch"]
+    }
+    others = [of_run for key, of_run in right.items() if key != best]
+    p_values = adjusted([mcnemar(right[best], of_run) for of_run in others])
+    return sum(p_value >= 1 - LEVEL for p_value in p_values)
 
 
 def cheaper(p: Predictions, *, metric: str, eta: int = 3, start: int = 1) -> str:

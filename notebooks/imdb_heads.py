@@ -5,17 +5,16 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from lib.analysis import captions
-from lib.analysis.comparisons import differences
+from lib.analysis.comparisons import EQUAL, SIGNIFICANT, differences
 from lib.analysis.display import (
     axis_label,
-    difference,
     difference_interval,
+    listed,
     signed,
     with_metrics,
 )
 from lib.analysis.predictions import Predictions
-from lib.analysis.resampling import bootstrap
-from lib.analysis.scores import display_name
+from lib.analysis.scores import display_name, shares_of
 from lib.analysis.stats import mean_and_interval
 from lib.metrics import METRICS
 from lib.models import load_model
@@ -67,6 +66,7 @@ def by_length(p: Predictions, *, by: str, bins: int = 4, max_length: int) -> pd.
     for group in p.groups(by):
         if group.name in NO_MODEL:
             continue
+        runs = group.counted_once
         edges = np.quantile(group.tokens, np.linspace(0, 1, bins + 1))
         bin_of = np.clip(np.searchsorted(edges, group.tokens, side="right") - 1, 0, bins - 1)
         for i in range(bins):
@@ -74,44 +74,45 @@ def by_length(p: Predictions, *, by: str, bins: int = 4, max_length: int) -> pd.
             if not inside.any():  # documents of one length share a bin
                 continue
             lengths = group.tokens[inside]
-            labels = group.labels[inside]
-            predicted = group.predicted[:, inside]
-            resampled = bootstrap(labels, predicted, len(p.label_names), ("accuracy",))
+            right = runs.right[:, inside].astype(float)
             row = {
                 by: display_name(group.name),
                 "tokens": f"{lengths.min()}–{lengths.max()}",
                 "documents": int(inside.sum()),
                 "truncated": f"{(lengths > max_length).mean():.0%}",
             }
-            accuracies = (predicted == labels).mean(1)
-            limits = METRICS["accuracy"].limits
-            row |= mean_and_interval("accuracy", accuracies, resampled["accuracy"], limits)
+            sample = shares_of(runs, right.mean(1), right)
+            row |= mean_and_interval("accuracy", sample, METRICS["accuracy"].limits)
             rows.append(row)
     return with_metrics(pd.DataFrame(rows), {"accuracy": "accuracy"})
 
 
 def verdict(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
-    """Which differences between the trained groups stand."""
+    """Which differences between the trained groups are significant."""
     rows = differences(p, by=by, metric=metric).to_dict("records")
     rows = [row for row in rows if not row["compared"].startswith("TF-IDF")]
-    standing = [row for row in rows if row["stands"] == "yes"]
-    if not standing:
-        widest = max(rows, key=lambda row: row[f"{metric}_high"] - row[f"{metric}_low"])
-        low = signed(widest[f"{metric}_low"], metric)
-        high = difference(widest[f"{metric}_high"], metric)
-        return (
-            f"None of the {len(rows)} differences between the {by}s stands; the widest 95 % "
-            f"interval, of {widest['compared']}, reaches from {low} to {high}."
-        )
+    significant = [row for row in rows if row["verdict"] == SIGNIFICANT]
+    if not significant:
+        return f"None of the {len(rows)} differences between the {by}s is significant{_rest(rows)}."
     texts = []
-    for row in standing:
+    for row in significant:
         interval = difference_interval(row[f"{metric}_low"], row[f"{metric}_high"], metric)
         texts.append(f"{row['compared']} ({signed(row[metric], metric)}, {interval})")
-    stand = "stands" if len(standing) == 1 else "stand"
+    verb = "is" if len(significant) == 1 else "are"
     return (
-        f"Of {len(rows)} differences between the {by}s, {len(standing)} {stand}: "
+        f"Of {len(rows)} differences between the {by}s, {len(significant)} {verb} significant: "
         f"{'; '.join(texts)}."
     )
+
+
+def _rest(rows: list[dict]) -> str:
+    """Which of the pairs that do not differ are equal, and what is left open."""
+    equal = [row["compared"] for row in rows if row["verdict"] == EQUAL]
+    if len(equal) == len(rows):
+        return ", and all are within 1 point"
+    if equal:
+        return f"; within 1 point are {listed(equal)}, the others are left open"
+    return "; none is shown to be within 1 point either"
 
 
 def learned_weights(runs: list[Run]) -> pd.DataFrame:

@@ -5,8 +5,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from lib.analysis import captions, label_errors
-from lib.analysis.comparisons import MINUS, differences
+from lib.analysis.comparisons import EQUAL, OPEN, SAME, SIGNIFICANT, TOO_FEW, differences
 from lib.analysis.display import count, escape, score, score_interval, title
+from lib.analysis.pairs import MINUS
 from lib.analysis.predictions import Predictions, group_of
 from lib.analysis.tables import by_group
 from lib.errors import InputError
@@ -20,6 +21,14 @@ METRICS = {  # that are shown for each task, after the one that chooses the epoc
     "regression": ["spearman", "pearson", "rmse", "mae", "r2"],
 }
 
+VERDICTS = {  # of a difference, as a sentence says them
+    SIGNIFICANT: "a significant difference",
+    OPEN: "**not** a significant difference",
+    EQUAL: "equal within 1 point",
+    SAME: "the same model",
+    TOO_FEW: f"not compared: {TOO_FEW}",
+}
+
 CAPTIONS = {  # of the tables and figures by their names
     "audit": "A duplicate equals an earlier text of its split but for case and white space; also "
     "in train: a leak.",
@@ -27,8 +36,8 @@ CAPTIONS = {  # of the tables and figures by their names
     "suspicious": "Texts worth a look before a model is blamed, with the lines of the first.",
     "scores": f"{captions.SCORES}. Each run is scored at its best epoch on dev.",
     "scores_figure": f"{captions.DOTS} Grey: references.",
-    "differences": "On the same test documents. One stands where the interval leaves out zero and "
-    "p is below 0.05, by both tests named below.",
+    "differences": "On the same test documents. A difference is significant where its interval "
+    "leaves out zero; p is below 0.05 just there.",
     "learning_curves": captions.CURVES,
     "predicted": "Each dot is a test document, the mean over seeds. On the line, the two are "
     "equal.",
@@ -62,7 +71,7 @@ def result(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
     better."""
     model, *references = by_group(p, by=by, metrics=[metric]).to_dict("records")
     pairs = differences(p, by=by, metric=metric).to_dict("records")
-    stands = {pair["compared"]: pair["stands"] == "yes" for pair in pairs}
+    verdicts = {pair["compared"]: pair["verdict"] for pair in pairs}
     sentence = (
         f"The fine-tuned model reaches a test {title(metric)} of "
         f"**{score(model[metric], metric)}** ({score_interval(model, metric)}; "
@@ -71,9 +80,8 @@ def result(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
     for reference in references:
         sentence += f"; {reference[by]} {score(reference[metric], metric)}"
         compared = f"{reference[by]}{MINUS}{model[by]}"
-        if compared in stands:
-            verdict = "stands" if stands[compared] else "does **not** stand"
-            sentence += f", and the difference {verdict}"
+        if compared in verdicts:
+            sentence += f" ({VERDICTS[verdicts[compared]]})"
     return sentence + _learned_nothing(p, by, model[by]) + "."
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from lib.analysis.comparisons import SIGNIFICANT
 from lib.analysis.display import axis_label, score
 from plots.style import (
     COLOURS,
@@ -41,7 +42,7 @@ def grouped_dots(
 
 def interval_rows(ax, table: pd.DataFrame, by: str, metric: str, names: list[str]):
     """Dots with 95 % intervals, a row each from above, in a colour for each of `by`; hollow
-    where the table says that it does not stand. Gives each row's place and colour."""
+    where the table says that it is not significant. Gives each row's place and colour."""
     palette = colours(table[by])
     rows = table.to_dict("records")
     places = list(range(len(rows)))[::-1]
@@ -49,7 +50,7 @@ def interval_rows(ax, table: pd.DataFrame, by: str, metric: str, names: list[str
     for place, row, colour in drawn:
         bounds = [row[f"{metric}_low"], row[f"{metric}_high"]]
         ax.plot(bounds, [place, place], color=colour, linewidth=3, alpha=0.45)
-        inside = colour if row.get("stands", "yes") == "yes" else "white"
+        inside = colour if row.get("verdict", SIGNIFICANT) == SIGNIFICANT else "white"
         ax.plot(row[metric], place, "o", color=colour, markersize=8, markerfacecolor=inside)
     ax.set_yticks(places, names)
     ax.set_ylim(-0.6, len(table) - 0.3)

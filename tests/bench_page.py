@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 
 import plots
-from lib.analysis.resampling import bootstrap, draws
-from lib.analysis.stats import interval, mcnemar
+from lib.analysis.stats import Sample, difference_of_means, mean_of
 from lib.errors import InputError
 
 REFERENCES = {  # the three that others are compared with: name -> header
@@ -17,6 +16,7 @@ REFERENCES = {  # the three that others are compared with: name -> header
     "Trainer, dynamic padding": "× dynamic padding",
     "Trainer, bf16, group by length": "× best-tuned Trainer",
 }
+RESAMPLES = 2000  # of the rounds, for the interval of a median time
 DEVIATION = 0.10  # of a round's matrix product from the median, above which the round is dropped
 
 
@@ -36,9 +36,9 @@ def quiet_rounds(rounds: pd.DataFrame) -> tuple[pd.DataFrame, list[int]]:
 
 def median_interval(values: np.ndarray) -> tuple[float, float, float]:
     """The median, and the 95 % percentile interval of its bootstrap over rounds."""
-    weights = np.stack(list(draws(len(values))))  # how often each round is drawn
-    resampled = np.repeat(np.tile(values, len(weights)), weights.ravel()).reshape(weights.shape)
-    low, high = np.quantile(np.median(resampled, axis=1), [0.025, 0.975])
+    rng = np.random.default_rng(0)
+    drawn = [values[rng.integers(len(values), size=len(values))] for _ in range(RESAMPLES)]
+    low, high = np.quantile(np.median(drawn, axis=1), [0.025, 0.975])
     return float(np.median(values)), float(low), float(high)
 
 
@@ -140,37 +140,30 @@ def accuracy(
     curve: pd.DataFrame, predictions: pd.DataFrame, target: float
 ) -> tuple[list[dict], dict]:
     """A row a configuration (seconds to the target by seed, NaN where it is not reached; test
-    accuracy with its interval), and the paired difference, the second minus the first."""
-    rows, right, resampled, values = [], [], [], []
+    accuracy with its interval), and the difference, the second minus the first."""
+    rows, samples = [], []
     for name in dict.fromkeys(curve["configuration"]):
         one = curve[curve["configuration"] == name]
         reached = one[one["dev_accuracy"] >= target].groupby("seed")["seconds"].min()
         seconds = reached.reindex(sorted(one["seed"].unique()))
         found = predictions[predictions["configuration"] == name].pivot(index="row", columns="seed")
         labels, predicted = found["label"].iloc[:, 0].to_numpy(), found["predicted"].to_numpy().T
-        right.append(predicted == labels)
-        values.append(right[-1].mean(1))
-        num_labels = int(max(predictions["label"].max(), predictions["predicted"].max())) + 1
-        resampled.append(bootstrap(labels, predicted, num_labels, ("accuracy",))["accuracy"])
-        low, high = interval(values[-1], resampled[-1])
+        right = (predicted == labels).astype(float)
+        samples.append(Sample(right.mean(1), right))
+        low, high = mean_of(samples[-1]).interval()
         rows.append(
             {
                 "configuration": name,
                 "seconds": seconds.to_numpy(),
                 "whole": one.groupby("seed")["seconds"].max(),
-                "accuracy": values[-1].mean(),
-                "low": max(0.0, low),
-                "high": min(1.0, high),
+                "accuracy": right.mean(),
+                "low": np.maximum(0.0, low),
+                "high": np.minimum(1.0, high),
             }
         )
-    apart = values[1] - values[0]
-    low, high = interval(apart, resampled[1] - resampled[0])
-    return rows, {
-        "difference": apart.mean(),
-        "low": low,
-        "high": high,
-        "p": mcnemar(right[1], right[0]),
-    }
+    apart = difference_of_means(samples[1], samples[0])
+    low, high = apart.interval()
+    return rows, {"difference": apart.value, "low": low, "high": high, "p": apart.p_value()}
 
 
 def accuracy_section(folder: Path, about: dict) -> tuple[str, str]:
@@ -206,14 +199,17 @@ def accuracy_section(folder: Path, about: dict) -> tuple[str, str]:
             for r in rows
         ],
     )
-    stands = (apart["low"] > 0 or apart["high"] < 0) and apart["p"] < 0.05
+    is_significant = apart["low"] > 0 or apart["high"] < 0
     points = "{:+.1f} points (95 % interval {:+.1f} to {:+.1f}, p = {:.2f})".format(
         *(100 * apart[name] for name in ("difference", "low", "high")), apart["p"]
     ).replace("-", "−")
     verdict = (
-        f"Test accuracy differs by {points}: the difference "
-        f"{'stands' if stands else 'does **not** stand'}."
+        f"Test accuracy differs by {points}: "
+        f"{'a significant' if is_significant else '**not** a significant'} difference."
     )
+    if np.isnan(apart["low"]):
+        points = f"{100 * apart['difference']:+.1f} points".replace("-", "−")
+        verdict = f"Test accuracy differs by {points}, from too few seeds for an interval."
     several = len(about["settings"]["seeds"])
     with np.errstate(invalid="ignore"):
         gain = rows[0]["seconds"] / rows[1]["seconds"]

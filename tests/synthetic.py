@@ -57,7 +57,7 @@ def taggers() -> Predictions:
 
 
 def regressors() -> Predictions:
-    """Two heads of two seeds each that predict numbers, one of them better by far."""
+    """Two heads of three seeds each that predict numbers, one of them better by far."""
     rng = np.random.default_rng(0)
     errors = {"exact": 0.1, "rough": 1.0}
     numbers = {split: rng.normal(size=300) for split in ("dev", "test")}

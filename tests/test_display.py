@@ -104,12 +104,14 @@ def test_such_classes_on_a_page_are_what_they_are_in_a_table(monkeypatch):
 @pytest.mark.parametrize(
     ("metric", "value", "text"),
     [
-        ("accuracy", 0.91234, "91.23"),
+        ("accuracy", 0.91234, "91.2"),
         ("loss", 0.123456, "0.1235"),
         ("mcc", -0.5, "−0.500"),
         ("rmse", 12345.6, "12,346"),
         ("p", 0.0004, "<0.001"),
         ("p", 0.0404, "0.040"),
+        ("p", 0.04996, "<0.05"),
+        ("p", 0.0501, "0.050"),
         ("gradient_norm", 0.00745123, "0.00745"),
         (None, 1234.0, "1,234"),
         (None, float("nan"), "–"),
@@ -123,13 +125,17 @@ def test_cells(metric, value, text):
 
 def test_a_metric_is_shown_with_its_spread_and_interval():
     row = {"head": "cls", "f1": 0.5, "f1_sd": 0.01, "f1_low": 0.4, "f1_high": 0.6}
-    table = with_metrics(pd.DataFrame([row, row | {"f1_sd": np.nan}]), {"f1": "f1"})
+    cut_off = row | {"f1_high": 0.52}
+    few = row | {"f1_low": np.nan, "f1_high": np.nan, "f1_values": "0.410000 0.590000"}
+    table = with_metrics(pd.DataFrame([row, cut_off, few, few | {"f1_values": ""}]), {"f1": "f1"})
     table.attrs["bold"] = [(0, "f1")]
     assert markdown(table).splitlines() == [
         "| head | F1 (%) |",
         "| --- | ---: |",
-        "| cls | **50.00 ± 1.00 [40.00, 60.00]** |",
-        "| cls | 50.00 [40.00, 60.00] |",
+        "| cls | **50.0 ± 10.0** |",
+        "| cls | 50.0 ± 10.0 |",
+        "| cls | 50.0 (41.0, 59.0) |",
+        "| cls | 50.0 |",
     ]
 
 

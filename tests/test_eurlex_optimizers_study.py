@@ -96,10 +96,9 @@ def test_a_grid_of_cells_its_best_ones_and_the_claims(base):
         "adagrad": 1,
         "majority class": 1,
     }
-    for metric in metrics:
-        assert (table[f"{metric}_low"] <= table[metric]).all() and (
-            table[metric] <= table[f"{metric}_high"]
-        ).all()
+    for metric in metrics:  # of fewer than three seeds, the values
+        alone = table[f"{metric}_values"].dropna().str.split().map(len)
+        assert alone.tolist() == [2, 1, 1] and table[f"{metric}_low"].notna().sum() == 1
     cells = study.by_cell(p, by=["optimizer", "learning_rate", "weight_decay"], metrics=["P@1"])
     assert cells["optimizer"].tolist() == ["adam"] * 3 + ["adamw"] * 2 + ["adagrad"]
     assert cells["seeds"].tolist() == [1, 2, 1, 1, 1, 1] and cells["weight_decay"].tolist()[
@@ -221,9 +220,7 @@ def test_label_frequencies_have_both_scores(base):
     if often.sum() >= study.FEWEST:
         assert table.loc[1, "P@1"] == pytest.approx(group.right[0][often].mean())
     common = table.loc[1]
-    assert common["R@5_low"] <= common["R@5"] <= common["R@5_high"] and np.isnan(
-        table.loc[0, "R@5"]
-    )
+    assert common["R@5_values"] == f"{common['R@5']:.6f}" and np.isnan(table.loc[0, "R@5"])
 
 
 def test_a_head_and_an_optimizer_are_one_row_each(base, monkeypatch):

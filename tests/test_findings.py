@@ -16,13 +16,13 @@ def with_baseline(p, name: str):
     return p.only(runs | {group: runs[group] | {"config": config}})
 
 
-def test_the_leader_and_over_whom_its_lead_stands():
+def test_the_leader_and_whom_it_is_significantly_above():
     text = findings.leader(classifiers(), by="head")
     table = tables.by_group(classifiers(), by="head", metrics=["accuracy"]).set_index("head")
     assert text.startswith(
         f"**Far** has the highest mean test accuracy, {100 * table.loc['far', 'accuracy']:.1f} % "
     )
-    assert "its lead stands over level (+" in text and " and near (+" in text
+    assert "it is significantly above level (+" in text and " and near (+" in text
     assert "3 seeds, 600 documents)" in text and "points, 95 % interval +" in text
 
 
@@ -46,4 +46,4 @@ def test_what_a_model_adds_to_the_baseline():
     p = with_baseline(classifiers(), "near")
     text = findings.beyond_baseline(p, by="head")
     assert "Against TF-IDF + linear SVM, fine-tuning with the head that dev chooses (far)" in text
-    assert text.endswith("the difference stands.")
+    assert text.endswith("): significant.")

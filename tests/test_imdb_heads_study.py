@@ -33,14 +33,16 @@ def test_accuracy_by_length_is_that_of_the_documents_of_a_bin():
     assert figure.axes[0].get_xticklabels()[0].get_text().endswith(" cut")
 
 
-def test_which_differences_stand():
+def test_which_differences_are_significant():
     assert study.verdict(classifiers(), by="head").startswith(
-        "Of 3 differences between the heads, 2 stand: near − far (−"
+        "Of 3 differences between the heads, 2 are significant: near − far (−"
     )
     level = classifiers().keep(lambda run: run["config"]["head"] != "far")
     text = study.verdict(level, by="head")
-    assert text.startswith("None of the 1 differences between the heads stands; the widest 95 %")
-    assert text.endswith("points.")
+    assert text == (
+        "None of the 1 differences between the heads is significant; none is shown to be within 1 "
+        "point either."
+    )
 
 
 def test_the_weights_of_positions_are_the_models(folder, tiny):

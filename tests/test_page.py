@@ -1,4 +1,4 @@
-"""What a study shows: each `show_*` is one block, and what stands is bold."""
+"""What a study shows: each `show_*` is one block, and what is significant is bold."""
 
 import base64
 import io
@@ -74,7 +74,7 @@ def test_a_shown_table_is_not_shown_again_and_is_a_table(shown):
     assert len(shown) == 1 and block_of(shown)["kind"] == "measured"
 
 
-def test_what_stands_is_bold(shown):
+def test_what_is_significant_is_bold(shown):
     p = classifiers()
     page.show_table("scores", p, tables.by_group, by="head", metrics=["accuracy"], verdict=True)
     page.show_table("differences", p, tables.differences, by="head", verdict=True)
@@ -82,16 +82,16 @@ def test_what_stands_is_bold(shown):
     text = "\n\n".join(bundle["text/markdown"] for bundle in shown)
     assert "**" in row(text, "far |") and "**" not in row(text, "near |") + row(text, "level |")
     assert "**" in row(text, "near − far") and "**" not in row(text, "level − near")
-    assert "Family: the 3 pairs of this table. n: 600 documents, 3 pairs of runs." in text
-    assert re.search(r"level − near \([+−]?\d.\d points\) takes \d", text)
-    assert "near − far" not in text.split("as much")[1]
+    assert "p are for the 3 comparisons of this table together" in text
+    assert re.search(r"A true difference of \d.\d points would be found with 80 % power", text)
+    assert text.split("Left open, neither different nor equal: ")[1].startswith("level − near.")
 
 
 def test_where_two_are_level_none_is_bold(shown):
     p = classifiers().keep(lambda run: run["config"]["head"] != "far")
     page.show_table("scores", p, tables.by_group, by="head", metrics=["accuracy"], verdict=True)
     text = shown[0]["text/markdown"]
-    assert "**" not in text and "n: 600 documents, 3 pairs of runs." in text
+    assert "**" not in text and "would be found with 80 % power" in text
 
 
 def test_a_finding_is_a_block(shown):

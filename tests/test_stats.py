@@ -1,153 +1,227 @@
-"""Intervals, tests and power against scipy, brute force and by hand."""
+"""Intervals, tests and power against scipy, statsmodels and by hand."""
+
+import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats as oracle
+from statsmodels.regression.mixed_linear_model import MixedLM
+from statsmodels.stats.power import TTestPower
+from statsmodels.stats.weightstats import ttost_ind
 
-from lib import metrics
-from lib.analysis import resampling, stats
+from lib.analysis import stats
+from lib.analysis.stats import Sample
 
 
-def test_the_interval_of_one_run_agrees_with_scipy():
-    rng = np.random.default_rng(3)
-    labels = rng.integers(3, size=300)
-    predicted = np.where(rng.random(300) < 0.8, labels, (labels + 1) % 3)
-    resampled = resampling.bootstrap(labels, predicted[None], 3, ("accuracy",), resamples=4000)[
-        "accuracy"
+def on_endless_documents(scores) -> Sample:
+    """Runs whose scores no document varies."""
+    scores = np.asarray(scores, float)
+    return Sample(scores, np.tile(scores[:, None], 50))
+
+
+def balanced(seed: int = 0, runs: int = 4, rows: int = 24) -> list[Sample]:
+    """Two methods of several runs on the same documents, every kind of variance in them."""
+    rng = np.random.default_rng(seed)
+    document = rng.normal(size=rows)
+    samples = []
+    for mean in (0.0, 0.6):
+        values = mean + document + 0.7 * rng.normal(size=rows)  # method × document
+        values = values + 0.5 * rng.normal(size=(runs, 1)) + 0.6 * rng.normal(size=(runs, rows))
+        samples.append(Sample(values.mean(1), values, is_share=False))
+    return samples
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_the_standard_error_is_that_of_a_mixed_model(seed):
+    """Restricted maximum likelihood with runs nested in methods and crossed with documents."""
+    samples = balanced(seed)
+    rows = [
+        {"y": y, "method": m, "run": f"{m}{run}", "document": d, "cell": f"{m}-{d}"}
+        for m, sample in enumerate(samples)
+        for run, values in enumerate(sample.values)
+        for d, y in enumerate(values)
     ]
-    hits = (labels == predicted).astype(float)
-    theirs = oracle.bootstrap(
-        (hits,), np.mean, n_resamples=4000, method="percentile", rng=1
-    ).confidence_interval
-    assert stats.interval(np.array([hits.mean()]), resampled) == pytest.approx(
-        (theirs.low, theirs.high), abs=0.006
+    parts = {name: f"0 + C({name})" for name in ("run", "document", "cell")}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it tells how it converges
+        frame = pd.DataFrame(rows).assign(whole=1)
+        fit = MixedLM.from_formula("y ~ method", frame, groups="whole", vc_formula=parts).fit()
+    ours = stats.difference_of_means(samples[1], samples[0])
+    assert ours.value == pytest.approx(fit.params["method"], abs=1e-6)
+    assert ours.error == pytest.approx(fit.bse["method"], rel=2e-3)
+
+
+@pytest.mark.parametrize("sizes", [(3, 3), (3, 5), (8, 4)])
+def test_on_endless_documents_it_is_welchs_test(sizes):
+    rng = np.random.default_rng(sum(sizes))
+    one, other = (rng.normal(0.8, spread, n) for n, spread in zip(sizes, (0.01, 0.03), strict=True))
+    ours = stats.difference_of_means(on_endless_documents(one), on_endless_documents(other))
+    welch = oracle.ttest_ind(one, other, equal_var=False)
+    assert ours.p_value() == pytest.approx(welch.pvalue)
+    assert ours.freedom == pytest.approx(welch.df)
+    assert ours.interval() == pytest.approx(tuple(welch.confidence_interval()))
+    alone = stats.mean_of(on_endless_documents(one))
+    assert alone.interval() == pytest.approx(
+        tuple(oracle.ttest_1samp(one, 0).confidence_interval())
     )
 
 
-@pytest.mark.parametrize(("spread", "documents"), [(0.02, 4000), (0.0, 400), (0.01, 1000)])
-def test_the_interval_over_three_seeds_covers(spread, documents):
-    """The truth is a mean accuracy of 0.9; runs differ by their seed, and share their documents."""
-    rng, covered = np.random.default_rng(0), []
-    for _ in range(400):
-        ability = 0.9 + spread * rng.normal(size=3)
-        hits = rng.random((3, documents)) < ability[:, None]
-        draws = rng.integers(documents, size=(200, documents))
-        resampled = hits[:, draws].mean(-1).T
-        low, high = stats.interval(hits.mean(1), resampled)
-        covered.append(low <= 0.9 <= high)
-    assert 0.92 <= np.mean(covered) <= 0.99
+@pytest.mark.parametrize(("right", "rows"), [(450, 500), (1400, 2000), (9500, 10_000)])
+def test_without_chance_in_training_it_is_the_exact_binomial(right, rows):
+    values = (np.arange(rows) < right).astype(float)[None]
+    low, high = stats.mean_of(Sample(values.mean(1), values, has_seeds=False)).interval()
+    exact = oracle.binomtest(right, rows).proportion_ci()
+    assert (low, high) == pytest.approx((exact.low, exact.high), abs=3 / rows)
 
 
-def test_bootstrap_draws_the_same_documents_for_all_runs():
+def test_two_models_without_chance_differ_as_mcnemars_exact_test_says():
     rng = np.random.default_rng(0)
-    labels = rng.integers(2, size=50)
-    predicted = np.stack([labels, labels ^ (rng.random(50) < 0.3)])
-    counts = resampling.resample_confusions(labels, predicted, 2, resamples=20)
-    assert (counts.sum((-2, -1)) == 50).all()
-    assert (
-        counts.sum(-1)[:, 0] == counts.sum(-1)[:, 1]
-    ).all()  # equal gold counts in every resample
+    one = rng.random(4000) < 0.9
+    other = np.where(rng.random(4000) < 0.04, ~one, one)
+    samples = [Sample(v[None].mean(1), v[None].astype(float), False) for v in (one, other)]
+    ours = stats.difference_of_means(*samples).p_value()
+    assert ours == pytest.approx(stats.mcnemar(one, other), rel=0.2)
 
 
-def test_more_seeds_narrow_the_interval_of_their_mean():
+def test_seeds_that_do_not_vary_leave_the_documents_alone():
+    """Copies of one run have no variance of their own: the documents' stays, whatever their
+    number."""
+    rng = np.random.default_rng(1)
+    values = (rng.random((2, 1, 800)) < [[[0.9]], [[0.8]]]).astype(float)
+    copies = [Sample(np.repeat(v.mean(1), 4), np.repeat(v, 4, axis=0)) for v in values]
+    paired = values[0, 0] - values[1, 0]
+    ours = stats.difference_of_means(*copies)
+    assert ours.error == pytest.approx(np.std(paired, ddof=1) / np.sqrt(800))
+    assert ours.freedom == np.inf
+
+
+def test_the_variance_by_hand():
+    one, other = balanced(5, runs=3)
+    rows = one.values.shape[1]
+    covariance = np.cov(np.concatenate([one.values, other.values]))
+    between_runs = ~np.eye(3, dtype=bool)
+    of_one = covariance[:3, :3][between_runs].mean()
+    of_other = covariance[3:, 3:][between_runs].mean()
+    shared = of_one + of_other - 2 * covariance[:3, 3:].mean()
+    spread = [np.var(sample.scores, ddof=1) / 3 for sample in (one, other)]
+    ours = stats.difference_of_means(one, other)
+    variance = sum(spread) + max(0, shared) / rows
+    assert ours.error**2 == pytest.approx(variance)
+    satterthwaite = sum(spread) ** 2 / sum(part**2 / 2 for part in spread)
+    assert ours.freedom == pytest.approx(satterthwaite * variance / sum(spread))
+
+
+@pytest.mark.parametrize("runs", [1, 2])
+def test_fewer_than_three_seeds_have_no_interval_but_their_values(runs):
     rng = np.random.default_rng(0)
-    values = rng.normal(size=12) * 0.01 + 0.9
-    resampled = values + rng.normal(size=(500, 1)) * 0.001
-    wide, narrow = stats.interval(values[:3], resampled[:, :3]), stats.interval(values, resampled)
-    assert narrow[1] - narrow[0] < wide[1] - wide[0]
+    values = (rng.random((3, 100)) < 0.8).astype(float)
+    few = Sample(values[:runs].mean(1), values[:runs])
+    enough = Sample(values.mean(1), values)
+    row = stats.mean_and_interval("accuracy", few)
+    assert np.isnan(row["accuracy_low"]) and np.isnan(row["accuracy_high"])
+    assert [float(v) for v in row["accuracy_values"].split()] == pytest.approx(few.scores)
+    for estimate in (
+        stats.difference_of_means(few, enough),
+        stats.difference_of_means(enough, few),
+    ):
+        assert np.isnan(estimate.error) and np.isnan(estimate.detectable())
+        assert estimate.p_unequal() == 1
+    assert "accuracy_values" not in stats.mean_and_interval("accuracy", enough)
+    one_document = Sample(enough.scores, values[:, :1])
+    assert np.isnan(stats.mean_of(one_document).error)
 
 
-def test_mcnemar_and_holm_by_hand():
-    one, other = np.ones((1, 20), dtype=bool), np.ones((1, 20), dtype=bool)
-    other[0, :9], one[0, 9] = (
-        False,
-        False,
-    )  # nine documents that only the first gets right, one only the second
+def test_an_interval_ends_where_scores_end():
+    values = (np.arange(200) < 199).astype(float)[None]
+    row = stats.mean_and_interval("f1", Sample(values.mean(1), values, False), (0.0, 1.0))
+    assert row["f1_high"] == 1.0 and row["f1_low"] < row["f1"] == 0.995
+
+
+@pytest.mark.parametrize("family", [1, 3, 10])
+def test_an_interval_leaves_out_zero_just_where_p_is_below_five_percent(family):
+    rng = np.random.default_rng(family)
+    level = stats.family_level(family)
+    outcomes = set()
+    for _ in range(40):
+        estimates = [
+            stats.Estimate(rng.normal(), 0.1 + rng.random(), 2 + 8 * rng.random())
+            for _ in range(family)
+        ]
+        p_values = stats.adjusted([estimate.p_value() for estimate in estimates])
+        for estimate, p_value in zip(estimates, p_values, strict=True):
+            low, high = estimate.interval(level)
+            assert (low > 0 or high < 0) == (p_value < 0.05)
+            outcomes.add(p_value < 0.05)
+    assert outcomes == {True, False}
+
+
+def test_adjusted_p_values_by_hand():
+    assert stats.adjusted([0.01, 0.5, 1.0]) == pytest.approx([1 - 0.99**3, 1 - 0.5**3, 1.0])
+    assert stats.adjusted([]) == []
+    assert stats.family_level(0) == stats.family_level(1) == 0.95
+
+
+@pytest.mark.parametrize("gap", [0.0, 0.004, -0.02])
+def test_equality_is_two_one_sided_tests(gap):
+    rng = np.random.default_rng(3)
+    one = rng.normal(0.9 + gap, 0.004, 5)
+    other = rng.normal(0.9, 0.002, 5)
+    ours = stats.difference_of_means(on_endless_documents(one), on_endless_documents(other))
+    theirs, *_ = ttost_ind(one, other, -0.01, 0.01, usevar="unequal")
+    assert ours.p_unequal() == pytest.approx(theirs)
+
+
+@pytest.mark.parametrize("runs", [3, 5])
+def test_detectable_differences_have_the_power_of_a_t_test(runs):
+    error = 1 / np.sqrt(runs)
+    ours = stats.Estimate(0.0, error, runs - 1).detectable()
+    assert ours == pytest.approx(TTestPower().solve_power(nobs=runs, power=0.8, alpha=0.05))
+    normal = oracle.norm.ppf(0.975) + oracle.norm.ppf(0.8)
+    assert stats.Estimate(0.0, 0.01, np.inf).detectable() == pytest.approx(normal * 0.01)
+
+
+def test_runs_that_are_all_right_may_still_be_wrong_elsewhere():
+    everything_right = Sample(np.ones(3), np.ones((3, 50)))
+    low, _ = stats.mean_of(everything_right).interval()
+    assert 1 - low == pytest.approx(3 / 50, rel=0.15)  # the rule of three
+    level = stats.difference_of_means(everything_right, everything_right)
+    assert level.value == 0 and level.p_value() == 1
+    assert level.p_unequal() > 0.05  # fifty documents do not show equality within a point
+
+
+def test_pairs_of_runs_and_ratios():
+    rng = np.random.default_rng(4)
+    values = (rng.random((2, 5, 300)) < 0.8).astype(float)
+    one, other = (Sample(v.mean(1), v) for v in values)
+    change = stats.paired_difference(one, other)
+    assert change.scores == pytest.approx(one.scores - other.scores)
+    assert change.values.mean(1) == pytest.approx(change.scores)
+    ratio = stats.ratio_of(one, other.only([0, 0, 1, 1, 2]))
+    assert ratio.scores[1] == pytest.approx(one.scores[1] / other.scores[0])
+    leave_out = [np.delete(v[1 if i == 0 else 0], 7).mean() for i, v in enumerate(values)]
+    brute = 300 * ratio.scores[1] - 299 * leave_out[0] / leave_out[1]
+    assert ratio.values[1, 7] == pytest.approx(brute, abs=0.01)
+
+
+def test_mcnemar_by_hand():
+    one = np.ones(20, dtype=bool)
+    other = np.ones(20, dtype=bool)
+    other[:9] = False  # nine that only the first gets right, one that only the second does
+    one[9] = False
     assert stats.mcnemar(one, other) == pytest.approx(oracle.binomtest(9, 10).pvalue)
     assert stats.mcnemar(one, one) == 1
-    assert stats.mcnemar(np.repeat(one, 3, 0), other) == pytest.approx(
-        2 * oracle.binomtest(9, 10).pvalue
-    )
-    assert stats.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-    assert stats.holm([0.9, 0.8]) == [1.0, 1.0]
 
 
-def test_ratios_are_resampled_like_confusions():
-    rng = np.random.default_rng(1)
-    labels = rng.integers(2, size=80)
-    predicted = np.stack([labels ^ (rng.random(80) < 0.2), labels ^ (rng.random(80) < 0.4)])
-    counts = resampling.resample_confusions(labels, predicted, 2, resamples=30)
-    ratios = resampling.resample_ratios(
-        (predicted == labels).astype(float), np.ones((2, 80)), resamples=30
-    )
-    assert ratios == pytest.approx(metrics.confusion_scores(counts)["accuracy"])
-
-
-def test_detectable_differences_are_detected_four_times_in_five():
-    for runs in (3, 5):  # the power of a t-test of so many pairs
-        apart = np.random.default_rng(0).normal(
-            stats.detectable(1.0, 0.0, runs), 1, size=(40_000, runs)
-        )
-        assert (oracle.ttest_1samp(apart, 0, axis=1).pvalue < 0.05).mean() == pytest.approx(
-            0.8, abs=0.008
-        )
-    assert stats.detectable(0.0, 0.1 / 1000, 1) == pytest.approx(
-        (1.959964 + 0.841621) * 0.01, abs=1e-6
-    )
-    assert stats.detectable(0.0, 0.1 / 4000, 1) == pytest.approx(
-        stats.detectable(0.0, 0.1 / 1000, 1) / 2
-    )
-
-
-def test_the_documents_of_a_run_are_counted_once():
-    rng = np.random.default_rng(3)
-    ours, own, shared = (
-        rng.normal(0, 0.02, size=4),
-        rng.normal(0, 0.01, (50_000, 4)),
-        rng.normal(0, 0.03, (50_000, 1)),
-    )
-    between, alone, alike = stats.variance_components(ours, ours + own + shared)
-    assert alone == pytest.approx(0.01**2, rel=0.05) and alike == pytest.approx(0.03**2, rel=0.05)
-    assert between + alone == pytest.approx(
-        np.var(ours, ddof=1)
-    )  # the spread holds what documents do to each run
-    error, freedom = stats.student(between + alone, alike, 4)
-    assert error**2 == pytest.approx(np.var(ours, ddof=1) / 4 + alike)
-    assert freedom == pytest.approx(3 * error**2 / (np.var(ours, ddof=1) / 4))
-    low, high = stats.interval(ours, ours + own + shared)
-    assert high - low == pytest.approx(2 * oracle.t.ppf(0.975, freedom) * error)
-
-
-def test_without_shared_documents_the_interval_is_that_of_students_t():
-    apart = np.array([0.02, -0.01, 0.03, 0.01])
-    low, high = stats.interval(apart, np.broadcast_to(apart, (100, 4)))
-    assert (low, high) == pytest.approx(oracle.ttest_1samp(apart, 0).confidence_interval(0.95))
-    assert stats.p_value(apart, np.broadcast_to(apart, (100, 4))) == pytest.approx(
-        oracle.ttest_1samp(apart, 0).pvalue
-    )
-
-
-def test_runs_that_are_alike_by_luck_have_no_interval_of_nothing():
-    resampled = 0.02 + 0.01 * np.random.default_rng(4).normal(size=(20_000, 3))
-    low, high = stats.interval(np.full(3, 0.02), resampled)
-    floor = oracle.chi2.ppf(0.05, 2) / 2 * 0.01**2  # of the spread that documents alone would bring
-    assert (high - low) / 2 == pytest.approx(oracle.t.ppf(0.975, 2) * np.sqrt(floor / 3), rel=0.1)
-    assert stats.interval(np.full(3, 0.02), np.full((100, 3), 0.02)) == pytest.approx((0.02, 0.02))
-
-
-def test_what_is_needed_suffices_and_one_less_does_not():
-    rng = np.random.default_rng(2)
-    values = np.array([0.007, 0.009, 0.008])
-    resampled = values + 0.01 * rng.normal(size=(2000, 1))
-    documents, seeds, both = stats.needed(values, resampled, 1000)
-    between, own, drawn = stats.variance_components(values, resampled)
-
-    def least(number, count=3):
-        return stats.detectable(between + own * 1000 / number, drawn * 1000 / number, count)
-
-    assert least(documents) <= 0.008 < least(documents - 1) and 1000 < documents < 1_000_000
-    assert seeds is None  # the documents alone hide it
-    assert least(1000 * both, 3 * both) <= 0.008 < least(1000 * (both - 1), 3 * (both - 1))
-    assert stats.needed(values * 0 + 0.05, resampled, 1000) == (1000, 3, 1)
-    assert stats.needed(np.array([0.02]), 0.02 + resampled[:, :1] - 0.004, 1000)[1] is None
-    assert stats.needed(np.zeros(3), resampled, 1000) == (None, None, None)
+@pytest.mark.parametrize("spread", [0.0, 0.01])
+def test_the_interval_of_a_mean_covers(spread):
+    """The truth is an accuracy of 0.9; runs differ by their seed, and share their documents."""
+    rng = np.random.default_rng(0)
+    covered = []
+    for _ in range(400):
+        ability = 0.9 + spread * rng.normal(size=3)
+        hard = rng.random(500) + 0.05 * rng.normal(size=500)
+        right = (hard + 0.02 * rng.normal(size=(3, 500)) < ability[:, None]).astype(float)
+        low, high = stats.mean_of(Sample(right.mean(1), right)).interval()
+        covered.append(low <= 0.9 <= high)
+    assert 0.92 <= np.mean(covered) <= 0.985

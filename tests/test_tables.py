@@ -8,6 +8,7 @@ import pytest
 from sklearn import metrics as sk
 
 from lib.analysis import cells, classes, comparisons, tables
+from lib.analysis.display import ENDS
 from lib.analysis.predictions import Predictions, group_of
 from lib.metrics import METRICS
 from tests.synthetic import classifiers, frame_of, regressors
@@ -43,7 +44,7 @@ def say_what_their_columns_hold(table: pd.DataFrame) -> None:
     """Every number of a table is of a metric, or beside one that is."""
     named = {column: m for column, m in table.attrs["metrics"].items() if column in table}
     assert named and set(named.values()) <= set(METRICS)
-    ends = {f"{column}{end}" for column in named for end in ("_sd", "_low", "_high")}
+    ends = {f"{column}{end}" for column in named for end in ENDS}
     words = {column for column in table if pd.api.types.is_float_dtype(table[column])}
     assert words <= {*named, *ends}
 
@@ -70,12 +71,12 @@ def test_runs_by_seed_and_documents_left_out():
     assert table["accuracy, without"].iloc[0] == pytest.approx(right.mean())
 
 
-def test_numbers_are_compared_by_which_is_nearer():
+def test_numbers_are_compared_like_shares():
     table = comparisons.differences(regressors(), by="head", metric="rmse", verdict=True)
     row = table.iloc[0]
     assert row["compared"] == "rough − exact" and row["rmse"] == pytest.approx(0.9, abs=0.1)
-    assert row["stands"] == "yes" and table.attrs["bold"] == [(0, "rmse")]
-    assert "the sign test of which is nearer" in table.attrs["note"]
+    assert row["verdict"] == "significant" and table.attrs["bold"] == [(0, "rmse")]
+    assert "A true difference of 0.0" in table.attrs["note"]
     best = tables.by_group(regressors(), by="head", metrics=["rmse"], verdict=True)
     assert best.attrs["bold"] == [(0, "rmse")]  # the lower one
 

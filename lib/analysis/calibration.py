@@ -8,8 +8,9 @@ from scipy.special import expit, log_softmax
 
 from lib.analysis.display import percent, with_metrics
 from lib.analysis.groups import Group
+from lib.analysis.jackknife import jackknife_values
 from lib.analysis.predictions import Predictions, group_of
-from lib.analysis.resampling import draws
+from lib.analysis.scores import shares_of
 from lib.analysis.stats import mean_and_interval
 from lib.metrics import METRICS, hits
 
@@ -55,15 +56,25 @@ def fit_temperature(group: Group, run: int) -> float:
     return float(np.exp(fitted.x))
 
 
-def ece(
-    confidence: np.ndarray, right: np.ndarray, weights: np.ndarray | None = None, bins: int = BINS
-) -> float:
+def ece(confidence: np.ndarray, right: np.ndarray, bins: int = BINS) -> float:
     """The mean distance of confidence and share right over `bins` bins of equal width, weighted by
-    their decisions (or by `weights` of each decision)."""
+    their decisions."""
     bin_of = np.minimum((confidence * bins).astype(int), bins - 1)
-    weights = np.ones(len(bin_of)) if weights is None else weights
-    gap = np.bincount(bin_of, weights * (confidence - right), minlength=bins)
-    return float(np.abs(gap).sum() / weights.sum())
+    gap = np.bincount(bin_of, confidence - right, minlength=bins)
+    return float(np.abs(gap).sum() / len(right))
+
+
+def ece_values(
+    confidence: np.ndarray, right: np.ndarray, document: np.ndarray, bins: int = BINS
+) -> np.ndarray:
+    """The jackknife values (rows,) of `ece`, the decisions of one document left out together."""
+    rows = document.max() + 1
+    bin_of = np.minimum((confidence * bins).astype(int), bins - 1)
+    gap = np.bincount(document * bins + bin_of, confidence - right, minlength=rows * bins)
+    gap = gap.reshape(rows, bins)
+    decisions = len(right) - np.bincount(document, minlength=rows)
+    left_out = np.abs(gap.sum(0) - gap).sum(1) / np.maximum(decisions, 1)
+    return jackknife_values(ece(confidence, right, bins), left_out)
 
 
 def _temperatures(p: Predictions, by: str, group: str) -> dict[str, list[float]]:
@@ -81,11 +92,9 @@ def calibration(p: Predictions, *, by: str, group: str) -> pd.DataFrame:
     rows = []
     for way, temperatures in _temperatures(p, by, group).items():
         decisions = [confidences(test, run, value) for run, value in enumerate(temperatures)]
-        values = [ece(sure, right) for sure, right, _ in decisions]
-        resampled = [
-            [ece(sure, right, weights[documents]) for sure, right, documents in decisions]
-            for weights in draws(len(test.labels))
-        ]
+        values = np.array([ece(sure, right) for sure, right, _ in decisions])
+        by_document = np.stack([ece_values(*of_run) for of_run in decisions])
+        sample = shares_of(test, values, by_document)
         losses = [
             negative_log_likelihood(test, run, value).mean()
             for run, value in enumerate(temperatures)
@@ -95,7 +104,7 @@ def calibration(p: Predictions, *, by: str, group: str) -> pd.DataFrame:
             "temperature": f"{np.mean(temperatures):.2f}",
             "seeds": len(temperatures),
         }
-        row |= mean_and_interval("ece", values, np.array(resampled), METRICS["ece"].limits)
+        row |= mean_and_interval("ece", sample, METRICS["ece"].limits)
         row["test loss"] = float(np.mean(losses))
         row["confidence"] = np.mean([sure.mean() for sure, _, _ in decisions])
         row["right"] = np.mean([right.mean() for _, right, _ in decisions])

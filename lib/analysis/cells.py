@@ -7,7 +7,7 @@ import pandas as pd
 
 from lib.analysis.display import with_metrics
 from lib.analysis.predictions import Predictions
-from lib.analysis.scores import resampled_scores, run_scores
+from lib.analysis.scores import sample_of
 from lib.analysis.stats import mean_and_interval
 from lib.metrics import METRICS
 from lib.runs.baselines import NAMES
@@ -33,8 +33,8 @@ def by_cell(
     ranked: bool = False,
 ) -> pd.DataFrame:
     """One row for each combination of the fields `by` that was run, the highest first if
-    `ranked`: how its runs ended, and scores with their 95 % intervals; a run that diverged
-    before it could be scored has none. `reason` says why runs diverged."""
+    `ranked`: how its runs ended, and scores, from three seeds on with 95 % intervals; a run that
+    diverged before it could be scored has none. `reason` says why runs diverged."""
     cells = cells_of(p, by)
     if not ranked:
         cells = in_groups(cells)
@@ -90,10 +90,8 @@ def _cell_scores(p: Predictions, by: str, metrics: list[str], split: str, epoch:
     if group is None:
         ends = ("", "_low", "_high")
         return {f"{metric}{end}": np.nan for metric in metrics for end in ends}
-    scores = run_scores(p, group)
-    resampled = resampled_scores(p, group, metrics)
+    runs = group.counted_once
     row = {}
     for metric in metrics:
-        limits = METRICS[metric].limits
-        row |= mean_and_interval(metric, scores[metric], resampled[metric], limits)
+        row |= mean_and_interval(metric, sample_of(p, runs, metric), METRICS[metric].limits)
     return row

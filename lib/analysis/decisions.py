@@ -7,10 +7,11 @@ from scipy.special import expit
 from lib.analysis.classes import SHARES, confusions
 from lib.analysis.display import difference_interval, signed, title, with_metrics
 from lib.analysis.groups import Group
+from lib.analysis.jackknife import confusion_values, decision_values, jackknife_values
 from lib.analysis.predictions import Predictions, group_of
-from lib.analysis.resampling import draws, resample_confusions
-from lib.analysis.stats import mean_and_interval
-from lib.metrics import class_scores, decision_scores, divide, label_counts
+from lib.analysis.scores import shares_of
+from lib.analysis.stats import Sample, mean_and_interval, paired_difference
+from lib.metrics import METRICS, class_scores, decision_scores, divide, label_counts
 
 MOST = 50  # classes in a report, the most frequent
 ENOUGH = 5  # dev documents with a label, below which it gets the common threshold
@@ -18,6 +19,7 @@ HALF = "0.5 for all"
 COMMON = "one for all, from dev"
 BY_LABEL = "one a label, from dev"
 WAYS = (HALF, COMMON, BY_LABEL)
+F1_METRICS = ("micro_f1", "macro_f1")
 
 
 def dense(group: Group, run: int, num_labels: int) -> tuple[np.ndarray, np.ndarray]:
@@ -38,43 +40,50 @@ def class_report(p: Predictions, *, by: str, group: str) -> pd.DataFrame:
     runs = group_of(p, by, group)
     num_labels = len(p.label_names)
     if runs.ranked is None:
-        scores, f1_resampled = _class_scores(runs, num_labels)
+        scores, f1_values = _class_scores(runs, num_labels)
     else:
-        scores, f1_resampled = _label_scores(runs, num_labels)
+        scores, f1_values = _label_scores(runs, num_labels)
     support = scores["support"]
     rows = []
     for i in np.argsort(-support, kind="stable")[:MOST]:
         row = {"class": p.label_names[i], "documents": int(support[i])}
         for metric in ("precision", "recall"):
             row[metric] = scores[metric][:, i].mean()
-        row |= mean_and_interval("f1", scores["f1"][:, i], f1_resampled[:, :, i], SHARES)
+        sample = shares_of(runs, scores["f1"][:, i], f1_values[:, :, i])
+        row |= mean_and_interval("f1", sample, SHARES)
         rows.append(row)
     metrics = ("precision", "recall", "f1")
     return with_metrics(pd.DataFrame(rows), {metric: metric for metric in metrics})
 
 
 def _class_scores(group: Group, num_labels: int) -> tuple[dict, np.ndarray]:
-    """Scores by name (runs, num_labels), `support` (num_labels,), and F1 resampled."""
+    """Scores by name (runs, num_labels), `support` (num_labels,), and the jackknife values of F1
+    (runs, rows, num_labels)."""
     scores = class_scores(confusions(group, num_labels))
     scores["support"] = scores["support"][0]
-    drawn = resample_confusions(group.labels, group.predicted, num_labels)
-    return scores, class_scores(drawn)["f1"]
+    values = confusion_values(_f1_by_class, group.labels, group.predicted, num_labels)
+    return scores, values
+
+
+def _f1_by_class(counts: np.ndarray) -> np.ndarray:
+    return class_scores(counts)["f1"]
 
 
 def _label_scores(group: Group, num_labels: int) -> tuple[dict, np.ndarray]:
     """The same where a document can have several labels."""
-    weights = np.array(list(draws(len(group.labels))), np.float32)
     of_runs = []
-    resampled = []
+    values = []
     for run in range(len(group.runs)):
         logits, gold = dense(group, run, num_labels)
         given = logits > 0
-        counts = [part.astype(np.float32) for part in (given & gold, given, gold)]
-        of_runs.append(_scores_of_counts(*(part.sum(0) for part in counts)))
-        resampled.append(_scores_of_counts(*(weights @ part for part in counts))["f1"])
+        parts = (given & gold, given, gold)
+        scores = _scores_of_counts(*(part.sum(0) for part in parts))
+        left_out = _scores_of_counts(*(part.sum(0) - part for part in parts))
+        of_runs.append(scores)
+        values.append(jackknife_values(scores["f1"], left_out["f1"]))
     scores = {name: np.stack([run[name] for run in of_runs]) for name in of_runs[0]}
     scores["support"] = scores["support"][0]
-    return scores, np.stack(resampled, axis=1)
+    return scores, np.stack(values)
 
 
 def _scores_of_counts(right: np.ndarray, given: np.ndarray, gold: np.ndarray) -> dict:
@@ -116,38 +125,41 @@ def tune(group: Group, run: int, num_labels: int) -> dict[str, np.ndarray]:
 
 def thresholds(p: Predictions, *, by: str, group: str) -> pd.DataFrame:
     """F1 on test with thresholds that dev chose, and what they gain over one half: mean over
-    seeds, 95 % intervals of the paired differences."""
+    seeds; the 95 % intervals of the gains hold together."""
     dev = group_of(p, by, group, "dev")
     test = group_of(p, by, group)
     num_labels = len(p.label_names)
     tuned = [tune(dev, run, num_labels) for run in range(len(test.runs))]
-    metrics = ("micro_f1", "macro_f1")
-    values = {}
-    resampled = {}
-    for way in WAYS:
-        scores = []
-        drawn = []
-        for run, thresholds_of in enumerate(tuned):
-            ranked = test.ranked[run]
-            given = test.logits[run] > thresholds_of[way][ranked]
-            decided = (ranked, given, test.labels, num_labels)
-            scores.append(decision_scores(*decided))
-            drawn.append(decision_scores(*decided, draws(len(test.labels))))
-        for metric in metrics:
-            values[way, metric] = np.array([run[metric] for run in scores])
-            resampled[way, metric] = np.stack([run[metric] for run in drawn], axis=1)
+    samples = {
+        (way, metric): _decided(test, [of_run[way] for of_run in tuned], num_labels, metric)
+        for way in WAYS
+        for metric in F1_METRICS
+    }
+    gains = (len(WAYS) - 1) * len(F1_METRICS)
     rows = []
     for way in WAYS:
         row = {"thresholds": way, "seeds": len(tuned)}
-        for metric in metrics:
-            row |= mean_and_interval(metric, values[way, metric], resampled[way, metric], SHARES)
+        for metric in F1_METRICS:
+            row |= mean_and_interval(metric, samples[way, metric], SHARES)
             if way != HALF:
-                gains = values[way, metric] - values[HALF, metric]
-                drawn_gains = resampled[way, metric] - resampled[HALF, metric]
-                row |= mean_and_interval(f"{metric}, gain", gains, drawn_gains)
+                gain = paired_difference(samples[way, metric], samples[HALF, metric])
+                row |= mean_and_interval(f"{metric}, gain", gain, family=gains)
         rows.append(row)
-    columns = {metric: metric for metric in metrics}
-    return with_metrics(pd.DataFrame(rows), columns | {f"{m}, gain": m for m in metrics})
+    columns = {metric: metric for metric in F1_METRICS}
+    return with_metrics(pd.DataFrame(rows), columns | {f"{m}, gain": m for m in F1_METRICS})
+
+
+def _decided(test: Group, thresholds_of: list[np.ndarray], num_labels: int, metric: str) -> Sample:
+    """A metric of the decisions of each run at its own thresholds (num_labels,)."""
+    function = METRICS[metric].functions["decisions"]
+    scores = []
+    values = []
+    for run, limits in enumerate(thresholds_of):
+        ranked = test.ranked[run]
+        given = test.logits[run] > limits[ranked]
+        scores.append(decision_scores(ranked, given, test.labels, num_labels)[metric])
+        values.append(decision_values(function, ranked, given, test.labels, num_labels))
+    return shares_of(test, np.array(scores), np.stack(values))
 
 
 def label_thresholds(p: Predictions, *, by: str, group: str) -> pd.DataFrame:
@@ -176,9 +188,11 @@ def tuned(p: Predictions, *, by: str, group: str) -> str:
     row = table.iloc[table[metric].iloc[1:].idxmax()]
     low = row[f"{metric}, gain_low"]
     high = row[f"{metric}, gain_high"]
-    stands = "stands" if low > 0 or high < 0 else "does not stand"
+    verdict = ""
+    if np.isfinite(low):
+        verdict = f": the gain is {'' if low > 0 or high < 0 else 'not '}significant"
     return (
         f"Thresholds tuned on dev ({row['thresholds'].split(',')[0]}) change test {title(metric)} "
         f"by {signed(row[f'{metric}, gain'], metric)} points against one half "
-        f"({difference_interval(low, high, metric)}): the gain {stands}."
+        f"({difference_interval(low, high, metric)}){verdict}."
     )

@@ -13,7 +13,7 @@ import pandas as pd
 from lib.errors import lookup
 from lib.metrics import METRICS
 
-ENDS = ("_sd", "_low", "_high")  # of the columns that are shown beside the mean
+ENDS = ("_sd", "_low", "_high", "_values")  # of the columns that are shown beside the mean
 MISSING = "–"
 MARKUP = re.compile(r"[\\`*<>&\[\]|$]|(?<![^\W_])_|_(?![^\W_])")  # what Markdown would interpret
 
@@ -23,9 +23,9 @@ def with_metrics(
 ) -> pd.DataFrame:
     """The table, told which metric each column holds.
 
-    `metrics` maps columns to names in METRICS: they are formatted so, and `x_sd`, `x_low` and
-    `x_high` are shown beside such a column `x`. `literal` are the columns that are named after
-    the user's data, such as classes.
+    `metrics` maps columns to names in METRICS: they are formatted so, and `x_sd`, `x_low`,
+    `x_high` and `x_values` are shown beside such a column `x`. `literal` are the columns that are
+    named after the user's data, such as classes.
     """
     table.attrs["metrics"] = dict(metrics)
     table.attrs["literal"] = list(literal)
@@ -115,7 +115,12 @@ def difference(value: float, metric: str) -> str:
 
 
 def score_interval(row: Mapping, metric: str) -> str:
-    """The interval of a metric in a table's row."""
+    """The interval of a metric in a table's row, or the score of each run where these are too few
+    for one."""
+    values = row.get(f"{metric}_values")
+    if isinstance(values, str) and values:
+        scores = [score(float(value), metric) for value in values.split()]
+        return f"{count(len(scores), 'run')}: {', '.join(scores)}" if scores[1:] else "one run"
     low = score(row[f"{metric}_low"], metric)
     high = score(row[f"{metric}_high"], metric)
     return f"95 % interval {low} to {high}"
@@ -123,6 +128,8 @@ def score_interval(row: Mapping, metric: str) -> str:
 
 def difference_interval(low: float, high: float, metric: str) -> str:
     """The interval of a difference of two values of a metric."""
+    if pd.isna(low):
+        return "too few seeds for an interval"
     return f"95 % interval {signed(low, metric)} to {signed(high, metric)}"
 
 
@@ -159,9 +166,9 @@ def _number(value: float, metric: str | None, decimals: int) -> str:
         return f"{value:,.{decimals}f}"
     kind = kind_of(metric)
     if kind == "share":
-        return f"{100 * value:.2f}"
+        return f"{100 * value:.1f}"
     if kind == "p":
-        return f"{value:.3f}" if value >= 0.001 else "<0.001"
+        return _p_value(value)
     if kind == "loss":
         return f"{value:.4f}"
     if kind == "small":
@@ -169,23 +176,40 @@ def _number(value: float, metric: str | None, decimals: int) -> str:
     return f"{value:.3f}" if abs(value) < 100 else f"{value:,.0f}"
 
 
+def _p_value(value: float) -> str:
+    """Never on another side of 0.05 than the value itself."""
+    if value < 0.001:
+        return "<0.001"
+    if value < 0.05 <= round(value, 3):
+        return "<0.05"
+    return f"{value:.3f}"
+
+
 def _column(table: pd.DataFrame, column: str) -> list[str]:
-    """The cells of a column, with their spread and interval where the table has them."""
+    """The cells of a column: where the table has an interval, ± half of it; else, what it has of
+    the values of the runs, or of their standard deviation."""
     values = table[column]
     metric = metric_of(table, column)
     whole_numbers = not pd.api.types.is_numeric_dtype(values) or bool((values % 1 == 0).all())
     cells = [cell(value, metric, 0 if whole_numbers else 1) for value in values.tolist()]
     if metric is None:
         return cells
-    if f"{column}_sd" in table:
-        deviations = table[f"{column}_sd"].tolist()
-        for row, deviation in enumerate(deviations):
-            cells[row] += "" if pd.isna(deviation) else f" ± {cell(deviation, metric)}"
-    if f"{column}_low" in table:
-        bounds = zip(table[f"{column}_low"], table[f"{column}_high"], strict=True)
-        for row, (low, high) in enumerate(bounds):
-            cells[row] += f" [{cell(low, metric)}, {cell(high, metric)}]"
-    return cells
+    rows = table.to_dict("records")
+    return [text + _spread(row, column, metric) for text, row in zip(cells, rows, strict=True)]
+
+
+def _spread(row: Mapping, column: str, metric: str) -> str:
+    """What is shown beside the mean of a row."""
+    values = row.get(f"{column}_values")
+    if isinstance(values, str):
+        scores = [cell(float(value), metric) for value in values.split()]
+        return f" ({', '.join(scores)})" if scores[1:] else ""
+    low = row.get(f"{column}_low")
+    if low is not None:
+        half = max(row[column] - low, row[f"{column}_high"] - row[column])  # one may be cut off
+        return "" if pd.isna(half) else f" ± {cell(half, metric)}"
+    deviation = row.get(f"{column}_sd")
+    return "" if deviation is None or pd.isna(deviation) else f" ± {cell(deviation, metric)}"
 
 
 def _shown(table: pd.DataFrame) -> list[str]:
@@ -198,8 +222,8 @@ def _shown(table: pd.DataFrame) -> list[str]:
 def shown_columns(table: pd.DataFrame) -> list[list[str]]:
     """A table as it is shown: of each column its header, `---` or `---:`, and its cells.
 
-    `x`, `x_sd`, `x_low`, `x_high` of a metric are one column `x ± sd [low, high]`. An index that
-    has a name is the first column. Cells (row, column) in `attrs["bold"]` are bold.
+    `x`, `x_low`, `x_high` of a metric are one column `x ± half`. An index that has a name is the
+    first column. Cells (row, column) in `attrs["bold"]` are bold.
     """
     columns: list[list[str]] = []
     if table.index.name is not None:

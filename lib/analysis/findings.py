@@ -1,7 +1,9 @@
 """Sentences on a page: pure functions from predictions to text, so that `verify` can compute
 them again."""
 
-from lib.analysis.comparisons import MINUS, differences, pairs_of
+import numpy as np
+
+from lib.analysis.comparisons import EQUAL, OPEN, SAME, SIGNIFICANT, TOO_FEW, differences
 from lib.analysis.display import (
     count,
     difference,
@@ -13,19 +15,22 @@ from lib.analysis.display import (
     title,
     words,
 )
+from lib.analysis.pairs import MINUS, pairs_of
 from lib.analysis.predictions import Predictions
 from lib.analysis.scores import display_name
-from lib.analysis.stats import detectable_of, needed
+from lib.analysis.stats import POWER
 from lib.analysis.tables import by_group
+from lib.metrics import METRICS
 from lib.runs.baselines import NAMES
 
 
 def best_group(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
-    """The name of the trained group with the highest mean score on dev: chosen without a look at
+    """The name of the trained group with the best mean score on dev: chosen without a look at
     test."""
     table = by_group(p, by=by, metrics=[metric], split="dev")
     table = table[~table[by].isin(NAMES.values())]
-    return table.loc[table[metric].idxmax(), by]
+    scores = table[metric] if METRICS[metric].higher_is_better else -table[metric]
+    return table.loc[scores.idxmax(), by]
 
 
 def difference_of(rows: list[dict], one: str, other: str, metric: str) -> dict:
@@ -34,36 +39,50 @@ def difference_of(rows: list[dict], one: str, other: str, metric: str) -> dict:
         low = row[f"{metric}_low"]
         high = row[f"{metric}_high"]
         if row["compared"] == f"{one}{MINUS}{other}":
-            return {"value": row[metric], "low": low, "high": high, "stands": row["stands"]}
+            return {"value": row[metric], "low": low, "high": high, "verdict": row["verdict"]}
         if row["compared"] == f"{other}{MINUS}{one}":
-            return {"value": -row[metric], "low": -high, "high": -low, "stands": row["stands"]}
+            return {"value": -row[metric], "low": -high, "high": -low, "verdict": row["verdict"]}
     raise LookupError(f"{one} and {other} are not compared")
 
 
+LEADS = {  # what a sentence says of the leader and others, by the verdict
+    SIGNIFICANT: "significantly above",
+    OPEN: "**not** significantly above",
+    EQUAL: "within 1 point of",
+    SAME: "the same model as",
+    TOO_FEW: "not compared, for too few seeds, with",
+}
+
+
 def leader(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
-    """Which group leads on test, and over which others its lead stands."""
+    """Which group leads on test, and which others it is significantly above."""
     table = by_group(p, by=by, metrics=[metric])
     table = table[~table[by].isin(NAMES.values())]
-    table = table.sort_values(metric, ascending=False, kind="stable")
+    direction = METRICS[metric].higher_is_better
+    table = table.sort_values(metric, ascending=not direction, kind="stable")
     top = table.iloc[0]
     rows = differences(p, by=by, metric=metric).to_dict("records")
-    beaten = []
-    level = []
+    others: dict[str, list[str]] = {}
     for other in table[by].iloc[1:]:
         lead = difference_of(rows, top[by], other, metric)
-        interval = difference_interval(lead["low"], lead["high"], metric)
-        text = f"{other} ({difference(lead['value'], metric)}, {interval})"
-        (beaten if lead["stands"] == "yes" else level).append(text)
+        text = f"{other} ({difference(lead['value'], metric)}, {_interval(lead, metric)})"
+        others.setdefault(lead["verdict"], []).append(text)
+    leads = [
+        f"{LEADS[verdict]} {listed(others[verdict])}" for verdict in LEADS if verdict in others
+    ]
+    best = "highest" if direction else "lowest"
     sentence = (
-        f"**{top[by][0].upper()}{top[by][1:]}** has the highest mean test {title(metric)}, "
+        f"**{top[by][0].upper()}{top[by][1:]}** has the {best} mean test {title(metric)}, "
         f"{score(top[metric], metric)} ({score_interval(top, metric)}; "
         f"{count(top['seeds'], 'seed')}, {count(top['documents'], 'document')})"
     )
-    if beaten:
-        sentence += f"; its lead stands over {listed(beaten)}"
-    if level:
-        sentence += f"; {'but ' if beaten else ''}its lead does **not** stand over {listed(level)}"
+    if leads:
+        sentence += f"; it is {'; '.join(leads)}"
     return sentence + "."
+
+
+def _interval(compared: dict, metric: str) -> str:
+    return difference_interval(compared["low"], compared["high"], metric)
 
 
 def beyond_baseline(
@@ -74,18 +93,15 @@ def beyond_baseline(
     reference = display_name(baseline)
     rows = differences(p, by=by, metric=metric).to_dict("records")
     gain = difference_of(rows, group, reference, metric)
-    verdict = "stands" if gain["stands"] == "yes" else "does not stand"
     return (
         f"Against {reference}, fine-tuning with the {words(by)} that dev chooses ({group}) changes "
         f"test {title(metric)} by {difference(gain['value'], metric)} "
-        f"({difference_interval(gain['low'], gain['high'], metric)}): the difference {verdict}."
+        f"({_interval(gain, metric)}): {gain['verdict']}."
     )
 
 
 def outlook(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
-    """What it would take to tell apart the groups that cannot be told apart, and what this study
-    could have told."""
-    stands = differences(p, by=by, metric=metric).set_index("compared")["stands"] == "yes"
+    """What difference this study could have told, and which pairs it leaves open."""
     pairs = [
         pair
         for pair in pairs_of(p, by=by, metric=metric)
@@ -93,36 +109,18 @@ def outlook(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
     ]
     if not pairs:
         return "There are no two groups to compare."
-    smallest = [detectable_of(pair.values, pair.resampled) for pair in pairs]
-    least = difference(min(smallest), metric).removeprefix("+")
-    most = difference(max(smallest), metric).removeprefix("+")
-    reach = least if least == most else f"{least.removesuffix(' points')} to {most}"
-    text = (
-        f"These documents and seeds tell a true difference from {reach} on (four times in five, "
-        "before Holm)"
-    )
-    open_pairs = [pair for pair in pairs if not stands[pair.name]]
-    if not open_pairs:
-        return f"{text}; every one stands."
-    takes = "; ".join(_takes(pair, metric) for pair in open_pairs)
-    return f"{text}. To tell as much as was seen here: {takes}."
-
-
-def _takes(pair, metric: str) -> str:
-    """How much data it would take to tell a pair apart."""
-    rows = len(pair.one.labels)
-    documents, seeds, times = needed(pair.values, pair.resampled, rows)
-    ways = []
-    if documents:
-        ways.append(f"{documents:,} documents with these seeds")
-    if seeds:
-        ways.append(f"{count(seeds, 'seed')} on these documents")
-    text = " or ".join(ways)
-    if documents == rows:
-        text = "no more, were it the only question"
-    elif not ways:
-        text = f"{times} times the documents and the seeds" if times else "more than a thousandfold"
-    return f"{pair.name} ({difference(float(pair.values.mean()), metric)}) takes {text}"
+    table = differences(p, by=by, metric=metric)
+    verdicts = dict(zip(table["compared"], table["verdict"], strict=True))
+    least = table.attrs["detectable"]
+    if np.isnan(least):
+        return f"With {TOO_FEW} no difference between two {words(by)}s can be told from chance."
+    size = difference(least, metric).removeprefix("+")
+    power = f"{100 * POWER:.0f} % power"
+    text = f"These seeds and documents find a true difference of {size} with {power}"
+    undecided = [pair.name for pair in pairs if verdicts[pair.name] in (OPEN, TOO_FEW)]
+    if not undecided:
+        return f"{text}; no pair is left open."
+    return f"{text}. Left open, neither different nor equal: {'; '.join(undecided)}."
 
 
 def headroom(p: Predictions, *, by: str) -> str:

@@ -1,11 +1,14 @@
 """Runs that a table compares as one: their predictions on the same documents, as arrays."""
 
 import dataclasses
+import hashlib
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
 from lib.metrics import hits
+from lib.runs.baselines import BASELINES
 
 
 def _logits(frame: pd.DataFrame) -> np.ndarray:
@@ -64,3 +67,37 @@ class Group:
         if self.ranked is None:
             return self.predicted == self.labels
         return np.stack([hits(ranked[:, :1], self.labels)[:, 0] for ranked in self.ranked])
+
+    @cached_property
+    def models(self) -> list[str]:
+        """Of each run a digest of its predictions: two runs that predict the same to the last bit
+        are the same model."""
+        digests = []
+        for run in range(len(self.runs)):
+            digest = hashlib.sha256(np.ascontiguousarray(self.logits[run]).tobytes())
+            if self.ranked is not None:
+                digest.update(np.ascontiguousarray(self.ranked[run]).tobytes())
+            digests.append(digest.hexdigest())
+        return digests
+
+    @property
+    def has_seeds(self) -> bool:
+        """Whether another run could give other predictions; a baseline is computed once."""
+        return self.name not in BASELINES or len(self.runs) > 1
+
+    def only(self, places: list[int]) -> "Group":
+        """The group with the runs at these places alone."""
+        return dataclasses.replace(
+            self,
+            runs=[self.runs[place] for place in places],
+            seeds=[self.seeds[place] for place in places],
+            logits=self.logits[places],
+            ranked=None if self.ranked is None else self.ranked[places],
+        )
+
+    @cached_property
+    def counted_once(self) -> "Group":
+        """The group without runs that are the same model as an earlier one."""
+        models = self.models
+        places = [place for place, model in enumerate(models) if model not in models[:place]]
+        return self if len(places) == len(models) else self.only(places)

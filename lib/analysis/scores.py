@@ -1,12 +1,20 @@
-"""From a group's predictions to the scores of each of its runs, on all documents and resampled."""
+"""From a group's predictions to the scores of its runs, and what each document adds to them."""
 
 import numpy as np
 import pandas as pd
 
 from lib.analysis.groups import Group
+from lib.analysis.jackknife import (
+    confusion_values,
+    decision_values,
+    number_values,
+    ratio_values,
+)
 from lib.analysis.predictions import Predictions
-from lib.analysis.resampling import bootstrap, bootstrap_numbers, draws, resample_ratios
+from lib.analysis.stats import Sample
 from lib.metrics import (
+    METRICS,
+    SHARE,
     classification_scores,
     decision_scores,
     document_scores,
@@ -36,35 +44,40 @@ def run_scores(p: Predictions, group: Group) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def resampled_scores(p: Predictions, group: Group, metrics: list[str]) -> dict[str, np.ndarray]:
-    """Each metric of every run of a group in every resample of documents, (resamples, runs)."""
+def sample_of(p: Predictions, group: Group, metric: str) -> Sample:
+    """The scores of a group's runs with the jackknife values of the documents."""
+    return Sample(
+        run_scores(p, group)[metric].to_numpy(),
+        _document_values(p, group, metric),
+        group.has_seeds,
+        METRICS[metric].limits == SHARE,
+    )
+
+
+def shares_of(group: Group, scores: np.ndarray, values: np.ndarray) -> Sample:
+    """A sample of shares (runs,) with their jackknife values (runs, rows), of a group's runs."""
+    return Sample(scores, values, group.has_seeds)
+
+
+def _document_values(p: Predictions, group: Group, metric: str) -> np.ndarray:
+    """Jackknife values (runs, rows) of a metric."""
+    num_labels = len(p.label_names)
+    functions = METRICS[metric].functions
     if p.task == "regression":
-        return bootstrap_numbers(group.labels, group.logits[:, :, 0], tuple(metrics))
+        values = [number_values(metric, run[:, 0], group.labels) for run in group.logits]
+        return np.stack(values)
     if p.task == "classification":
-        return bootstrap(group.labels, group.predicted, len(p.label_names), tuple(metrics))
-    return _resampled_multilabel(p, group, metrics)
-
-
-def _resampled_multilabel(
-    p: Predictions, group: Group, metrics: list[str]
-) -> dict[str, np.ndarray]:
-    ratios = [document_scores(ranked, group.labels, p.weights) for ranked in group.ranked]
-    resampled = {}
-    for metric in set(metrics) & set(ratios[0]):
-        numerators = np.stack([run[metric][0] for run in ratios])
-        denominators = np.stack([run[metric][1] for run in ratios])
-        resampled[metric] = resample_ratios(numerators, denominators)
-    of_decisions = set(metrics) - set(resampled)
-    if of_decisions:
-        runs = [
-            decision_scores(
-                ranked, logits > 0, group.labels, len(p.label_names), draws(len(group.labels))
-            )
+        function = functions["confusion"]
+        return confusion_values(function, group.labels, group.predicted, num_labels)
+    if "decisions" in functions:
+        function = functions["decisions"]
+        values = [
+            decision_values(function, ranked, logits > 0, group.labels, num_labels)
             for ranked, logits in zip(group.ranked, group.logits, strict=True)
         ]
-        for metric in of_decisions:
-            resampled[metric] = np.stack([run[metric] for run in runs], axis=1)
-    return resampled
+        return np.stack(values)
+    parts = [document_scores(ranked, group.labels, p.weights)[metric] for ranked in group.ranked]
+    return ratio_values(np.stack([top for top, _ in parts]), np.stack([low for _, low in parts]))
 
 
 def dev_scores(p: Predictions, metric: str) -> pd.DataFrame:

@@ -1,101 +1,195 @@
-"""Intervals, tests and power of scores over seeds and documents, from stored predictions.
+"""Intervals, tests and power of scores over seeds and documents: one estimator for all of them.
 
-`make stress` counts how often each of these errs (`tests.calibration`).
+Runs are nested in a method and crossed with documents (Obuchowski & Rockette 1995; Hillis 2007;
+Baayen, Davidson & Bates 2008). Scores enter as the jackknife values of each document
+(`lib.analysis.jackknife`). docs/statistics.md explains it to a reader; `make stress` counts how
+often it errs (`tests.calibration`).
 """
 
-from collections.abc import Callable
+import dataclasses
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.stats import binomtest, chi2, nct, norm, t
+from scipy.stats import nct, norm, t
+from statsmodels.stats.contingency_tables import mcnemar as contingency_test
+from statsmodels.stats.multitest import multipletests
 
 LEVEL = 0.95  # of every interval
-POWER = 0.8  # the chance that a true difference of the size in question is seen
-MOST = 1_000  # times the documents or seeds there are: beyond, none is said to be enough
+POWER = 0.8  # the chance that a true difference of the size in question is found
+MARGIN = 0.01  # within which two scores are called equal
+FEWEST_RUNS = 3  # below, a spread over seeds is no estimate: there is no interval
 UNLIMITED = (-np.inf, np.inf)
 
 
-def variance_components(values: np.ndarray, resampled: np.ndarray) -> tuple[float, float, float]:
-    """The variances that a mean over runs is made of: between runs on unlimited documents, of a run
-    on these documents alone, and of these documents for all runs alike; from values (runs,) and
-    their bootstrap (resamples, runs).
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """The scores of a method's runs, and what each document adds to them."""
 
-    The spread of the values holds the first two, resampled documents show the last two. Runs so
-    much more alike than documents let them be that it happens in one study of twenty at most are
-    taken for luck: their spread counts as that of the twentieth. One run alone tells nothing of
-    others.
+    scores: np.ndarray  # (runs,)
+    values: np.ndarray  # (runs, rows) jackknife values: their mean is the score, nearly
+    has_seeds: bool = True  # False: a method without chance, whose only run is all there is
+    is_share: bool = True  # a score from 0 to 1 of which each document decides its part
+
+    def only(self, places: list[int]) -> "Sample":
+        """The runs at these places, which may be named twice."""
+        return dataclasses.replace(self, scores=self.scores[places], values=self.values[places])
+
+    @property
+    def suffices(self) -> bool:
+        """Whether there are enough runs and documents for an interval."""
+        return self.values.shape[1] > 1 and (len(self.scores) >= FEWEST_RUNS or not self.has_seeds)
+
+    @property
+    def of_runs(self) -> tuple[float, int]:
+        """The part of the mean's variance that the spread of the runs shows, which holds what
+        documents do to each run by itself, and its degrees of freedom."""
+        runs = len(self.scores)
+        if not self.has_seeds or runs == 1:
+            return 0.0, 1
+        return float(np.var(self.scores, ddof=1)) / runs, runs - 1
+
+    @property
+    def alone(self) -> float:
+        """The part of the variance of `values.mean(0)` that documents bring to each run by itself:
+        the mean variance within runs, less the mean covariance of two runs, over the runs."""
+        runs = len(self.scores)
+        if not self.has_seeds or runs == 1:
+            return 0.0
+        within = float(np.var(self.values, axis=1, ddof=1).mean())
+        of_mean = float(np.var(self.values.mean(0), ddof=1))
+        return (within - of_mean) / (runs - 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Estimate:
+    """A mean or a difference of means, its standard error and degrees of freedom; the last two are
+    not numbers where there are too few runs."""
+
+    value: float
+    error: float
+    freedom: float
+
+    def interval(self, level: float = LEVEL) -> tuple[float, float]:
+        half = t.ppf((1 + level) / 2, self.freedom) * self.error
+        return self.value - half, self.value + half
+
+    def p_value(self) -> float:
+        """How likely a value so far from zero is, if the true one is zero."""
+        if self.error == 0:
+            return float(self.value == 0)
+        return 2 * float(t.sf(abs(self.value) / self.error, self.freedom))
+
+    def p_unequal(self, margin: float = MARGIN) -> float:
+        """Two one-sided tests (Schuirmann 1987): how likely a value so near to zero is, if the
+        true one is `margin` away from it."""
+        if not np.isfinite(self.error):
+            return 1.0
+        inside = margin - abs(self.value)
+        if self.error == 0:
+            return float(inside <= 0)
+        return float(t.sf(inside / self.error, self.freedom))
+
+    def detectable(self, level: float = LEVEL, power: float = POWER) -> float:
+        """The smallest true value that an interval of this error leaves zero out of with a chance
+        of `power`."""
+        if not np.isfinite(self.error):
+            return float("nan")
+        if self.freedom > 1000:
+            return float((norm.ppf((1 + level) / 2) + norm.ppf(power)) * self.error)
+        edge = t.ppf((1 + level) / 2, self.freedom)
+        shift = brentq(lambda shift: nct.sf(edge, self.freedom, shift) - power, 0, 3 * edge + 10)
+        return float(shift * self.error)
+
+
+def mean_of(sample: Sample) -> Estimate:
+    """The mean of a score over runs."""
+    return _estimate(float(sample.scores.mean()), [sample], sample.values.mean(0))
+
+
+def difference_of_means(one: Sample, other: Sample) -> Estimate:
+    """The difference of the means of two methods on the same documents, whose runs have nothing
+    else in common."""
+    value = float(one.scores.mean() - other.scores.mean())
+    return _estimate(value, [one, other], one.values.mean(0) - other.values.mean(0))
+
+
+def paired_difference(one: Sample, other: Sample) -> Sample:
+    """The differences of runs that belong together one by one, such as two choices among the
+    epochs of one training."""
+    return Sample(
+        one.scores - other.scores,
+        one.values - other.values,
+        one.has_seeds or other.has_seeds,
+        one.is_share,
+    )
+
+
+def ratio_of(one: Sample, other: Sample) -> Sample:
+    """The ratios of the scores of runs that belong together one by one, linearised."""
+    ratio = (one.scores / other.scores)[:, None]
+    moved = (one.values - one.scores[:, None]) - ratio * (other.values - other.scores[:, None])
+    values = ratio + moved / other.scores[:, None]
+    return Sample(ratio[:, 0], values, one.has_seeds or other.has_seeds, is_share=False)
+
+
+def _estimate(value: float, samples: list[Sample], by_document: np.ndarray) -> Estimate:
+    """From the samples that a value is made of, and what each document adds to it (rows,).
+
+    Variances of runs are not pooled. What documents do to all runs alike is what is left of the
+    variance by document when each run's own part, which the spread of the runs holds already, is
+    taken away; it is never negative. The degrees of freedom of the runs are Satterthwaite's; the
+    whole has those over the runs' share of the variance. (Satterthwaite's own, over the square of
+    the share, find one difference too many in up to 8 % of families of ten, for three runs of
+    methods that vary unequally.)
     """
-    runs = len(values)
-    of_mean = float(np.var(resampled.mean(1), ddof=1))
-    if runs == 1:
-        return 0.0, 0.0, of_mean
-    of_one = float(np.var(resampled, axis=0, ddof=1).mean())
-    shared = min(of_one, max(0.0, (runs * of_mean - of_one) / (runs - 1)))
-    least = (of_one - shared) * float(chi2.ppf(0.05, runs - 1)) / (runs - 1)
-    spread = max(float(np.var(values, ddof=1)), least)
-    alone = min(of_one - shared, spread)
-    return spread - alone, alone, shared
+    if not all(sample.suffices for sample in samples):
+        return Estimate(value, float("nan"), float("nan"))
+    rows = len(by_document)
+    own = sum(sample.alone for sample in samples)
+    shared = max(0.0, float(np.var(by_document, ddof=1)) - own) / rows
+    parts = [sample.of_runs for sample in samples]
+    of_runs = sum(part for part, _ in parts)
+    variance = of_runs + shared
+    if variance == 0 and samples[0].is_share:
+        # All runs alike on every document: as if two documents more had gone either way
+        # (Agresti & Coull 1998), since that no document differs does not show that none can.
+        variance = 2 / rows**2
+    freedom = np.inf
+    if of_runs:
+        freedom_of_runs = of_runs**2 / sum(part**2 / freedom for part, freedom in parts)
+        freedom = freedom_of_runs * variance / of_runs
+    return Estimate(value, float(np.sqrt(variance)), float(freedom))
 
 
-def student(spread: float, shared: float, runs: int) -> tuple[float, float]:
-    """The standard error of a mean over runs and the degrees of freedom of its Student's t, from
-    the variance of a run (the first two of `variance_components`) and the one that all runs share.
-
-    The degrees are those of the runs over the runs' share of the whole variance: fewer than Welch
-    and Satterthwaite's (over its square), which leave out the truth in up to 8 % of studies of
-    three runs.
-    """
-    variance = spread / runs + shared
-    freedom = (runs - 1) * variance / (spread / runs) if spread else np.inf
-    return float(np.sqrt(variance)), freedom
+def family_level(size: int, level: float = LEVEL) -> float:
+    """The level of each of `size` intervals that together hold the truth with `level` at least
+    (Šidák 1967)."""
+    return level ** (1 / max(1, size))
 
 
-def interval(
-    values: np.ndarray, resampled: np.ndarray, level: float = LEVEL
-) -> tuple[float, float]:
-    """An interval for the mean of a score over seeds, from its values (runs,) and their bootstrap
-    over documents (resamples, runs).
-
-    The variance of the mean is that between runs over their number, which holds what documents do
-    to each run by itself, plus what they do to all runs alike; the quantile is Student's: few seeds
-    that differ much give a wide interval. One run alone gives the percentile interval of its
-    documents, and says nothing about other seeds. With two seeds on thousands of documents it holds
-    the truth in 92 to 94 % only; see `tests/calibration.py`.
-    """
-    if len(values) == 1:
-        low, high = np.quantile(resampled.mean(1), [(1 - level) / 2, (1 + level) / 2])
-        return float(low), float(high)
-    between, alone, shared = variance_components(values, resampled)
-    error, freedom = student(between + alone, shared, len(values))
-    half = t.ppf((1 + level) / 2, freedom) * error
-    return float(values.mean() - half), float(values.mean() + half)
-
-
-def p_value(values: np.ndarray, resampled: np.ndarray) -> float:
-    """The p-value that goes with `interval`: how likely a mean so far from zero is, if the true
-    one is zero."""
-    if len(values) == 1:
-        below = float(np.mean(resampled.mean(1) <= 0))
-        return min(1.0, 2 * min(below, 1 - below) + 1 / len(resampled))
-    between, alone, shared = variance_components(values, resampled)
-    error, freedom = student(between + alone, shared, len(values))
-    if error == 0:
-        return float(values.mean() == 0)
-    return 2 * float(t.sf(abs(values.mean()) / error, freedom))
+def adjusted(p_values: list[float]) -> list[float]:
+    """p-values of a family by Šidák: below 0.05 where the interval of `family_level` leaves out
+    zero."""
+    if not p_values:
+        return []
+    with np.errstate(divide="ignore"):  # it takes the logarithm of 1 − p
+        return multipletests(p_values, method="sidak")[1].tolist()
 
 
 def mean_and_interval(
-    column: str, values, resampled: np.ndarray, limits: tuple[float, float] = UNLIMITED
-) -> dict[str, float]:
+    column: str, sample: Sample, limits: tuple[float, float] = UNLIMITED, *, family: int = 1
+) -> dict[str, float | str]:
     """The mean and interval of a score as cells of a table's row: `column`, `column_low` and
-    `column_high`, the interval cut off at `limits`."""
-    values = np.asarray(values)
-    low, high = interval(values, resampled)
-    return {
-        column: float(values.mean()),
-        f"{column}_low": max(limits[0], low),
-        f"{column}_high": min(limits[1], high),
-    }
+    `column_high`, cut off at `limits`; of so many that are to hold together. With too few runs the
+    scores themselves, `column_values`, and no interval."""
+    estimate = mean_of(sample)
+    low, high = estimate.interval(family_level(family))
+    row = {column: estimate.value}
+    row[f"{column}_low"] = float(np.maximum(limits[0], low))
+    row[f"{column}_high"] = float(np.minimum(limits[1], high))
+    if not sample.suffices:
+        row[f"{column}_values"] = " ".join(f"{score:.6f}" for score in sample.scores)
+    return row
 
 
 def standard_deviation(values) -> float:
@@ -104,97 +198,9 @@ def standard_deviation(values) -> float:
 
 
 def mcnemar(one: np.ndarray, other: np.ndarray) -> float:
-    """The exact McNemar test of which documents two sets of runs get right: booleans (runs, rows),
-    paired run by run.
-
-    A set with one run is paired with each of the other's. Over several pairs of runs the p-value is
-    twice their median, which is valid however they depend on each other (Meinshausen et al. 2009,
-    with the quantile 1/2).
-    """
-    values = []
-    for a, b in zip(*np.broadcast_arrays(one, other), strict=True):
-        first = int((a & ~b).sum())
-        second = int((b & ~a).sum())
-        values.append(binomtest(first, first + second).pvalue if first + second else 1.0)
-    return min(1.0, float(np.median(values)) * (2 if len(values) > 1 else 1))
-
-
-def holm(values: list[float]) -> list[float]:
-    """p-values of a family, adjusted so that rejecting those below α errs anywhere with
-    probability at most α."""
-    order = np.argsort(values, kind="stable")
-    adjusted = np.maximum.accumulate(np.array(values)[order] * np.arange(len(values), 0, -1))
-    return np.minimum(1, adjusted)[np.argsort(order, kind="stable")].tolist()
-
-
-def family_verdicts(
-    leaves_out_zero: list[bool], *families: list[float], level: float = 0.05
-) -> list[tuple[float, bool]]:
-    """The p-value of each difference of a family, the largest of its p-values of every kind
-    after Holm, and whether it stands: its interval leaves out zero, and that p-value is below the
-    level."""
-    largest = np.max([holm(values) for values in families], axis=0)
-    pairs = zip(leaves_out_zero, largest, strict=True)
-    return [(float(p), bool(clear and p < level)) for clear, p in pairs]
-
-
-def detectable(
-    spread: float, shared: float, runs: int, *, level: float = LEVEL, power: float = POWER
-) -> float:
-    """The smallest true difference that an interval over `runs` seeds leaves zero out of with a
-    chance of `power`, from the variance of a run's difference and the one that documents bring
-    to all runs alike."""
-    error, freedom = student(spread, shared, runs)
-    if freedom > 1000:
-        return float((norm.ppf((1 + level) / 2) + norm.ppf(power)) * error)
-    edge = t.ppf((1 + level) / 2, freedom)
-    shift = brentq(lambda shift: nct.sf(edge, freedom, shift) - power, 0, 3 * edge + 10)
-    return float(shift * error)
-
-
-def detectable_of(values: np.ndarray, resampled: np.ndarray, **options) -> float:
-    """`detectable`, for differences (runs,) with their bootstrap over documents (resamples,
-    runs)."""
-    between, alone, shared = variance_components(values, resampled)
-    return detectable(between + alone, shared, len(values), **options)
-
-
-def _least(is_enough: Callable[[int], bool], low: int, high: int) -> int | None:
-    """The smallest number from `low` to `high` that is enough, where every larger one is too;
-    None where none is."""
-    if not is_enough(high):
-        return None
-    low -= 1
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if is_enough(middle) else (middle, high)
-    return high
-
-
-def needed(
-    values: np.ndarray, resampled: np.ndarray, rows: int, **options
-) -> tuple[int | None, int | None, int | None]:
-    """How many documents (with these seeds), how many seeds (on these documents), and how many
-    times both it would take to tell a true difference as large as the one seen from zero, most of
-    the time (`POWER`).
-
-    From differences (runs,) and their bootstrap over documents (resamples, runs), of `rows`
-    documents. None where no number up to a thousand times as large would do, and for the seeds of a
-    single run.
-    """
-    runs = len(values)
-    size = abs(float(np.mean(values)))
-    between, alone, shared = variance_components(values, resampled)
-    if size == 0:
-        return None, None, None
-
-    def suffice(documents: int, seeds: int) -> bool:
-        part = rows / documents  # of the documents' variance
-        return detectable(between + alone * part, shared * part, seeds, **options) <= size
-
-    documents = _least(lambda number: suffice(number, runs), rows, MOST * rows)
-    seeds = None
-    if runs > 1:
-        seeds = _least(lambda number: suffice(rows, number), runs, MOST * runs)
-    times = _least(lambda number: suffice(rows * number, runs * number), 1, MOST)
-    return documents, seeds, times
+    """McNemar's exact test of which documents two models get right, from booleans (rows,)."""
+    only_one = int((one & ~other).sum())
+    only_other = int((other & ~one).sum())
+    if only_one + only_other == 0:
+        return 1.0
+    return float(contingency_test([[0, only_one], [only_other, 0]], exact=True).pvalue)

@@ -1,6 +1,6 @@
 """The tables that studies share: pure functions from predictions to a tidy DataFrame.
 
-Columns `x`, `x_sd`, `x_low`, `x_high` of a metric are shown as one.
+Columns `x`, `x_sd`, `x_low`, `x_high`, `x_values` of a metric are shown as one.
 """
 
 import dataclasses
@@ -10,10 +10,10 @@ import pandas as pd
 
 from lib.analysis.cells import by_cell
 from lib.analysis.classes import confusion_table
-from lib.analysis.comparisons import best_that_stands, differences
+from lib.analysis.comparisons import best_significant, differences
 from lib.analysis.display import with_metrics
 from lib.analysis.predictions import Predictions
-from lib.analysis.scores import display_name, resampled_scores, run_scores
+from lib.analysis.scores import display_name, run_scores, sample_of
 from lib.analysis.stats import mean_and_interval, standard_deviation
 from lib.metrics import METRICS
 from lib.runs.baselines import NAMES
@@ -39,21 +39,21 @@ def by_group(
     verdict: bool = False,
 ) -> pd.DataFrame:
     """Mean over seeds, standard deviation over seeds, and a 95 % interval over documents and seeds,
-    for each group.
+    for each group; the values instead of an interval where there are fewer than three seeds. Runs
+    that are the same model are counted once.
 
-    With `verdict`, the best test score is bold where its difference from every other model stands
-    (see `differences`), and a note says by which test, in which family, for which n.
+    With `verdict`, the best test score is bold where its difference from every other model is
+    significant (see `differences`), and a note says what that rests on.
     """
     rows = []
     for group in p.groups(by, split=split, epoch=epoch):
-        scores = run_scores(p, group)
-        resampled = resampled_scores(p, group, metrics)
-        name = display_name(group.name)
-        row = {by: name, "seeds": len(group.seeds), "documents": len(group.labels)}
+        runs = group.counted_once
+        row = {by: display_name(group.name), "seeds": len(runs.seeds)}
+        row["documents"] = len(runs.labels)
         for metric in metrics:
-            limits = METRICS[metric].limits
-            row |= {metric: np.nan, f"{metric}_sd": standard_deviation(scores[metric])}
-            row |= mean_and_interval(metric, scores[metric], resampled[metric], limits)
+            sample = sample_of(p, runs, metric)
+            row |= {metric: np.nan, f"{metric}_sd": standard_deviation(sample.scores)}
+            row |= mean_and_interval(metric, sample, METRICS[metric].limits)
         rows.append(row)
     table = with_metrics(pd.DataFrame(rows), {metric: metric for metric in metrics})
     if verdict:
@@ -62,18 +62,18 @@ def by_group(
 
 
 def _mark_best(p: Predictions, table: pd.DataFrame, by: str, metrics: list[str]) -> None:
-    """Make the best score of each column bold, where it stands against every other."""
-    compared = [differences(p, by=by, metric=metric, verdict=True) for metric in metrics]
+    """Make the best score of each column bold, where it differs from every other."""
+    compared = [differences(p, by=by, metric=metric) for metric in metrics]
     table.attrs["bold"] = []
     for metric, pairs in zip(metrics, compared, strict=True):
-        row = best_that_stands(table, pairs, by=by, metric=metric)
+        row = best_significant(table, pairs, by=by, metric=metric)
         if row is not None:
             table.attrs["bold"].append((row, metric))
-    note = compared[0].attrs.get("note", "").replace("Bold: it stands.", "")
-    note = note.replace("of this table", "of a column")
+    note = compared[0].attrs.get("note", "").replace("of this table", "of a column")
+    note = note.replace("95 % intervals and p are", "The differences' intervals and p are")
     table.attrs["note"] = (
-        f"Bold: the best, where its difference from every other model stands.{note}"
-    )
+        f"Bold: the best, where its difference from every other model is significant. {note}"
+    ).rstrip()
 
 
 def by_run(p: Predictions, *, by: str, metrics: list[str]) -> pd.DataFrame:
@@ -149,6 +149,7 @@ def without_rows(p: Predictions, *, by: str, metrics: list[str], rows: list[int]
     for metric in metrics:
         for column, scores in ((metric, every), (f"{metric}, without", rest)):
             columns[column] = metric
-            for end in ("", "_low", "_high"):
-                table[f"{column}{end}"] = scores[f"{metric}{end}"]
+            for end in ("", "_low", "_high", "_values"):
+                if f"{metric}{end}" in scores:
+                    table[f"{column}{end}"] = scores[f"{metric}{end}"]
     return with_metrics(table, columns)

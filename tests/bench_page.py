@@ -166,6 +166,14 @@ def accuracy(
     return rows, {"difference": apart.value, "low": low, "high": high, "p": apart.p_value()}
 
 
+def _with_interval(row: dict) -> str:
+    """The accuracy of a row of `accuracy` in percent, with its interval where it has one."""
+    text = f"{100 * row['accuracy']:.1f}"
+    if np.isnan(row["low"]):
+        return text
+    return f"{text} [{100 * row['low']:.1f}, {100 * row['high']:.1f}]"
+
+
 def accuracy_section(folder: Path, about: dict) -> tuple[str, str]:
     """The section, and its part of the first sentence."""
     target, learned = about["settings"]["target"], about["learned"]
@@ -194,7 +202,7 @@ def accuracy_section(folder: Path, about: dict) -> tuple[str, str]:
                     else [np.nan]
                 ),
                 f"{r['whole'].mean():.1f}",
-                f"{100 * r['accuracy']:.2f} [{100 * r['low']:.2f}, {100 * r['high']:.2f}]",
+                _with_interval(r),
             ]
             for r in rows
         ],

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from lib.analysis.comparisons import SIGNIFICANT
+from lib.analysis.comparisons import SIGNIFICANT, TOO_FEW
 from lib.analysis.display import count, difference, percent, score, title
 from lib.analysis.findings import beyond_baseline
 from lib.analysis.pairs import MINUS
@@ -63,6 +63,9 @@ def gained(p: Predictions, *, metric: str = "accuracy") -> str:
         text += f": {'; '.join(texts)}"
     if worse:
         text += f"; {worse} against it"
+    untested = int((table["verdict"] == TOO_FEW).sum())
+    if untested:
+        text += f"; {untested} {'is' if untested == 1 else 'are'} not tested, with {TOO_FEW}"
     return text + "."
 
 

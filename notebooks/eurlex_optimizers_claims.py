@@ -1,6 +1,6 @@
 """Sentences of the study of optimizers: whether what its original claims holds here."""
 
-from lib.analysis.comparisons import SIGNIFICANT, differences
+from lib.analysis.comparisons import SIGNIFICANT, TOO_FEW, differences
 from lib.analysis.display import difference_interval, listed, points, title
 from lib.analysis.findings import difference_of
 from lib.analysis.predictions import Predictions
@@ -62,18 +62,21 @@ def failing(p: Predictions) -> str:
 def decoupled(p: Predictions, *, metric: str = "P@1") -> str:
     """The original's third claim: with weight decay, AdamW does better than Adam."""
     texts = []
-    holds = True
+    gains = []
     for decay in sorted({run["config"]["weight_decay"] for run in p.trained.values()} - {0.0}):
         runs = p.where(optimizer=["adam", "adamw"], weight_decay=decay)
         rows = differences(runs, by="optimizer", metric=metric).to_dict("records")
         gain = difference_of(rows, "adamw", "adam", metric)
         interval = difference_interval(gain["low"], gain["high"], metric)
         texts.append(f"with {decay:g} it is {points(gain['value'])} points ({interval})")
-        holds = holds and gain["verdict"] == SIGNIFICANT and gain["value"] > 0
+        gains.append(gain)
+    holds = all(gain["verdict"] == SIGNIFICANT and gain["value"] > 0 for gain in gains)
+    verdict = f"{_holds(holds)} {'for every decay tried' if holds else 'throughout'}"
+    if any(gain["verdict"] == TOO_FEW for gain in gains):
+        verdict = f"is **not tested**, with {TOO_FEW}"
     return (
-        f"Claim: AdamW does better than Adam with weight decay. Here it {_holds(holds)} "
-        f"{'for every decay tried' if holds else 'throughout'}. AdamW − Adam in {title(metric)}: "
-        f"{listed(texts)}."
+        f"Claim: AdamW does better than Adam with weight decay. Here it {verdict}. "
+        f"AdamW − Adam in {title(metric)}: {listed(texts)}."
     )
 
 

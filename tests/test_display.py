@@ -105,6 +105,7 @@ def test_such_classes_on_a_page_are_what_they_are_in_a_table(monkeypatch):
     ("metric", "value", "text"),
     [
         ("accuracy", 0.91234, "91.2"),
+        ("accuracy", -0.0003, "0.0"),
         ("loss", 0.123456, "0.1235"),
         ("mcc", -0.5, "−0.500"),
         ("rmse", 12345.6, "12,346"),
@@ -139,6 +140,12 @@ def test_a_metric_is_shown_with_its_spread_and_interval():
     ]
 
 
+def test_a_decimal_more_where_one_hides_the_verdict():
+    row = {"f1": -0.0492, "f1_low": -0.0982, "f1_high": -0.0002}
+    table = with_metrics(pd.DataFrame([row]), {"f1": "f1"})
+    assert markdown(table).splitlines()[-1] == "| −4.92 ± 4.90 |"
+
+
 def test_columns_without_a_metric_are_neither_merged_nor_guessed():
     table = pd.DataFrame({"f1": [0.5], "f1_low": [0.4], "f1_high": [0.6], "right": [27]})
     assert markdown(table).splitlines() == [
@@ -170,6 +177,8 @@ def test_sentence_parts():
     assert display.difference(-0.0123, "accuracy") == "−1.2 points"
     assert display.points(0.0004) == "0.0"
     assert display.difference_interval(-0.01, 0.02, "f1") == "95 % interval −1.0 to +2.0"
+    assert display.difference_interval(-0.1, -0.0002, "f1") == "95 % interval −10.0 to −0.02"
+    assert display.difference_interval(np.nan, np.nan, "f1") == "too few seeds for an interval"
     assert display.difference_interval(-0.01, 0.02, "rmse") == "95 % interval −0.010 to +0.020"
     assert display.count(1, "seed") == "1 seed" and display.count(1200, "seed") == "1,200 seeds"
     assert display.listed(["a"]) == "a" and display.listed(["a", "b", "c"]) == "a, b and c"

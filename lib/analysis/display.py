@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
+from lib.analysis.numbers import kind_of, number, with_half
 from lib.errors import lookup
 from lib.metrics import METRICS
 
@@ -37,11 +38,6 @@ def metric_of(table: pd.DataFrame, column: str) -> str | None:
     if column in table.attrs.get("literal", ()):
         return None
     return table.attrs.get("metrics", {}).get(column)
-
-
-def kind_of(metric: str) -> str:
-    """How a metric is shown (`lib.metrics.Metric.kind`). Raises InputError."""
-    return lookup(METRICS, metric, "metric").kind
 
 
 # Names
@@ -130,7 +126,14 @@ def difference_interval(low: float, high: float, metric: str) -> str:
     """The interval of a difference of two values of a metric."""
     if pd.isna(low):
         return "too few seeds for an interval"
-    return f"95 % interval {signed(low, metric)} to {signed(high, metric)}"
+    return f"95 % interval {_end(low, metric)} to {_end(high, metric)}"
+
+
+def _end(value: float, metric: str) -> str:
+    """An end of an interval, never rounded to zero from either side of it."""
+    if kind_of(metric) == "share" and 1e-6 < abs(value) < 0.0005:
+        return f"{100 * value:+.1g}".replace("-", "−")
+    return signed(value, metric)
 
 
 def count(number: int, noun: str) -> str:
@@ -158,31 +161,7 @@ def cell(value, metric: str | None = None, decimals: int = 0) -> str:
         return escape(value)
     if pd.isna(value):
         return MISSING
-    return _number(value, metric, decimals).replace("-", "−")
-
-
-def _number(value: float, metric: str | None, decimals: int) -> str:
-    if metric is None:
-        return f"{value:,.{decimals}f}"
-    kind = kind_of(metric)
-    if kind == "share":
-        return f"{100 * value:.1f}"
-    if kind == "p":
-        return _p_value(value)
-    if kind == "loss":
-        return f"{value:.4f}"
-    if kind == "small":
-        return f"{value:.3g}"
-    return f"{value:.3f}" if abs(value) < 100 else f"{value:,.0f}"
-
-
-def _p_value(value: float) -> str:
-    """Never on another side of 0.05 than the value itself."""
-    if value < 0.001:
-        return "<0.001"
-    if value < 0.05 <= round(value, 3):
-        return "<0.05"
-    return f"{value:.3f}"
+    return number(value, metric, decimals).replace("-", "−")
 
 
 def _column(table: pd.DataFrame, column: str) -> list[str]:
@@ -195,21 +174,23 @@ def _column(table: pd.DataFrame, column: str) -> list[str]:
     if metric is None:
         return cells
     rows = table.to_dict("records")
-    return [text + _spread(row, column, metric) for text, row in zip(cells, rows, strict=True)]
+    return [_beside(text, row, column, metric) for text, row in zip(cells, rows, strict=True)]
 
 
-def _spread(row: Mapping, column: str, metric: str) -> str:
-    """What is shown beside the mean of a row."""
+def _beside(mean: str, row: Mapping, column: str, metric: str) -> str:
+    """The mean of a row with what is shown beside it."""
     values = row.get(f"{column}_values")
     if isinstance(values, str):
         scores = [cell(float(value), metric) for value in values.split()]
-        return f" ({', '.join(scores)})" if scores[1:] else ""
+        return f"{mean} ({', '.join(scores)})" if scores[1:] else mean
     low = row.get(f"{column}_low")
     if low is not None:
         half = max(row[column] - low, row[f"{column}_high"] - row[column])  # one may be cut off
-        return "" if pd.isna(half) else f" ± {cell(half, metric)}"
+        return mean if pd.isna(half) else with_half(row[column], half, metric)
     deviation = row.get(f"{column}_sd")
-    return "" if deviation is None or pd.isna(deviation) else f" ± {cell(deviation, metric)}"
+    if deviation is None or pd.isna(deviation):
+        return mean
+    return f"{mean} ± {cell(deviation, metric)}"
 
 
 def _shown(table: pd.DataFrame) -> list[str]:

@@ -96,8 +96,12 @@ def beyond_baseline(
     return (
         f"Against {reference}, fine-tuning with the {words(by)} that dev chooses ({group}) changes "
         f"test {title(metric)} by {difference(gain['value'], metric)} "
-        f"({_interval(gain, metric)}): {gain['verdict']}."
+        f"({_interval(gain, metric)}){_told(gain)}."
     )
+
+
+def _told(compared: dict) -> str:
+    return "" if compared["verdict"] == TOO_FEW else f": {compared['verdict']}"
 
 
 def outlook(p: Predictions, *, by: str, metric: str = "accuracy") -> str:

@@ -7,6 +7,7 @@ often it errs (`tests.calibration`).
 """
 
 import dataclasses
+from functools import cached_property
 
 import numpy as np
 from scipy.optimize import brentq
@@ -39,7 +40,7 @@ class Sample:
         """Whether there are enough runs and documents for an interval."""
         return self.values.shape[1] > 1 and (len(self.scores) >= FEWEST_RUNS or not self.has_seeds)
 
-    @property
+    @cached_property
     def of_runs(self) -> tuple[float, int]:
         """The part of the mean's variance that the spread of the runs shows, which holds what
         documents do to each run by itself, and its degrees of freedom."""
@@ -48,7 +49,7 @@ class Sample:
             return 0.0, 1
         return float(np.var(self.scores, ddof=1)) / runs, runs - 1
 
-    @property
+    @cached_property
     def alone(self) -> float:
         """The part of the variance of `values.mean(0)` that documents bring to each run by itself:
         the mean variance within runs, less the mean covariance of two runs, over the runs."""

@@ -71,9 +71,9 @@ def _mark_best(p: Predictions, table: pd.DataFrame, by: str, metrics: list[str])
             table.attrs["bold"].append((row, metric))
     note = compared[0].attrs.get("note", "").replace("of this table", "of a column")
     note = note.replace("95 % intervals and p are", "The differences' intervals and p are")
-    table.attrs["note"] = (
-        f"Bold: the best, where its difference from every other model is significant. {note}"
-    ).rstrip()
+    if note:
+        bold = "Bold: the best, where its difference from every other model is significant."
+        table.attrs["note"] = f"{bold} {note}"
 
 
 def by_run(p: Predictions, *, by: str, metrics: list[str]) -> pd.DataFrame:

@@ -3,6 +3,8 @@
 import dataclasses
 from collections.abc import Callable
 
+import numpy as np
+
 from lib.analysis.comparisons import OPEN, SIGNIFICANT, differences
 from lib.analysis.display import count, difference, difference_interval, listed, score, signed
 from lib.analysis.pairs import MINUS
@@ -18,7 +20,7 @@ def _change(row: dict, metric: str) -> str:
     """A difference with its interval and verdict."""
     interval = difference_interval(row[f"{metric}_low"], row[f"{metric}_high"], metric)
     text = f"{difference(row[metric], metric)} ({interval})"
-    if row["verdict"] != OPEN:
+    if row["verdict"] != OPEN or not np.isfinite(row["detectable"]):
         return f"{text}: {row['verdict']}"
     least = difference(row["detectable"], metric).removeprefix("+")
     return f"{text}: {OPEN} (one of {least} would be found with {100 * POWER:.0f} % power)"

@@ -253,6 +253,7 @@ def test_students_and_heads_are_told_by_their_configuration():
     }
     assert scores(p, "wrong_pad")["LSTM", "off"] == 12 and scores(p, "wrong_pad")["LSTM", "on"] == 5
     told = audit_claims.claim(p, bug="padding_read")
+    assert "nan" not in audit_claims.claim(p, bug="wrong_pad") + told
     assert (
         "0 of 3 with the bug off" in told
         and "2 of 3 with the bug on" in told

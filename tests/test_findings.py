@@ -16,13 +16,13 @@ def with_baseline(p, name: str):
     return p.only(runs | {group: runs[group] | {"config": config}})
 
 
-def test_the_leader_and_whom_it_is_significantly_above():
+def test_the_leader_and_whom_it_is_ahead_of():
     text = findings.leader(classifiers(), by="head")
     table = tables.by_group(classifiers(), by="head", metrics=["accuracy"]).set_index("head")
     assert text.startswith(
         f"**Far** has the highest mean test accuracy, {100 * table.loc['far', 'accuracy']:.1f} % "
     )
-    assert "it is significantly above level (+" in text and " and near (+" in text
+    assert "it is significantly ahead of level (+" in text and " and near (+" in text
     assert "3 seeds, 600 documents)" in text and "points, 95 % interval +" in text
 
 
@@ -47,3 +47,11 @@ def test_what_a_model_adds_to_the_baseline():
     text = findings.beyond_baseline(p, by="head")
     assert "Against TF-IDF + linear SVM, fine-tuning with the head that dev chooses (far)" in text
     assert text.endswith("): significant.")
+
+
+def test_of_errors_the_lowest_is_the_best():
+    p = regressors()
+    assert findings.best_group(p, by="head", metric="rmse") == "exact"
+    text = findings.leader(p, by="head", metric="rmse")
+    assert text.startswith("**Exact** has the lowest mean test RMSE, 0.1")
+    assert "it is significantly ahead of rough (−0.8" in text

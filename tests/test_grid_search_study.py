@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib.analysis import tables
+from lib.analysis import stats, tables
 from lib.analysis.predictions import collect
 from lib.publish.page import compute
 from lib.runs.config import RunConfig
@@ -120,6 +120,9 @@ def test_the_sentence_on_the_chosen_cell(folder, tiny):
         p.where(learning_rate=best.config.learning_rate), by="batch_size", metrics=["macro_f1"]
     )
     assert f"With 2 seeds, it reaches {test['macro_f1'][0]:.1%}".replace("%", " %") in text
+    one, other = [collect([each]).groups("head", split="dev")[0].right[0] for each in runs[:2]]
+    level = int(stats.mcnemar(one, other) >= 0.05)
+    assert f"; {level} other cell" in text and "McNemar's exact test" in text
     scores = search.dev_scores(p, "macro_f1")
     own = [r.history["dev_macro_f1"].tolist() for r in runs[:2]]
     told = [scores[scores["run"] == r.key[:16]]["macro_f1"].tolist() for r in runs[:2]]

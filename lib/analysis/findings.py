@@ -46,8 +46,8 @@ def difference_of(rows: list[dict], one: str, other: str, metric: str) -> dict:
 
 
 LEADS = {  # what a sentence says of the leader and others, by the verdict
-    SIGNIFICANT: "significantly above",
-    OPEN: "**not** significantly above",
+    SIGNIFICANT: "significantly ahead of",
+    OPEN: "**not** significantly ahead of",
     EQUAL: "within 1 point of",
     SAME: "the same model as",
     TOO_FEW: "not compared, for too few seeds, with",
@@ -55,7 +55,7 @@ LEADS = {  # what a sentence says of the leader and others, by the verdict
 
 
 def leader(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
-    """Which group leads on test, and which others it is significantly above."""
+    """Which group leads on test, and which others it is significantly ahead of."""
     table = by_group(p, by=by, metrics=[metric])
     table = table[~table[by].isin(NAMES.values())]
     direction = METRICS[metric].higher_is_better

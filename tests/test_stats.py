@@ -93,7 +93,9 @@ def test_seeds_that_do_not_vary_leave_the_documents_alone():
     paired = values[0, 0] - values[1, 0]
     ours = stats.difference_of_means(*copies)
     assert ours.error == pytest.approx(np.std(paired, ddof=1) / np.sqrt(800))
-    assert ours.freedom == np.inf
+    assert ours.freedom == pytest.approx(799)
+    theirs = oracle.ttest_1samp(paired, 0)  # of the documents
+    assert ours.p_value() == pytest.approx(theirs.pvalue)
 
 
 def test_the_variance_by_hand():
@@ -109,7 +111,8 @@ def test_the_variance_by_hand():
     variance = sum(spread) + max(0, shared) / rows
     assert ours.error**2 == pytest.approx(variance)
     satterthwaite = sum(spread) ** 2 / sum(part**2 / 2 for part in spread)
-    assert ours.freedom == pytest.approx(satterthwaite * variance / sum(spread))
+    lost = sum(spread) / satterthwaite + max(0, shared) / rows / (rows - 1)
+    assert ours.freedom == pytest.approx(variance / lost)
 
 
 @pytest.mark.parametrize("runs", [1, 2])
@@ -188,6 +191,14 @@ def test_runs_that_are_all_right_may_still_be_wrong_elsewhere():
     level = stats.difference_of_means(everything_right, everything_right)
     assert level.value == 0 and level.p_value() == 1
     assert level.p_unequal() > 0.05  # fifty documents do not show equality within a point
+
+
+def test_rounding_is_no_difference():
+    third = np.full((3, 30), 1 / 3)
+    one = Sample(third.mean(1) + 1e-17, third + 1e-16, is_share=False)
+    other = Sample(third.mean(1), third, is_share=False)
+    ours = stats.difference_of_means(one, other)
+    assert (ours.value, ours.error, ours.p_value()) == (0, 0, 1)
 
 
 def test_pairs_of_runs_and_ratios():

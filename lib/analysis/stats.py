@@ -19,6 +19,7 @@ LEVEL = 0.95  # of every interval
 POWER = 0.8  # the chance that a true difference of the size in question is found
 MARGIN = 0.01  # within which two scores are called equal
 FEWEST_RUNS = 3  # below, a spread over seeds is no estimate: there is no interval
+ROUNDING = 1e-9  # standard errors below come of the arithmetic
 UNLIMITED = (-np.inf, np.inf)
 
 
@@ -138,10 +139,10 @@ def _estimate(value: float, samples: list[Sample], by_document: np.ndarray) -> E
 
     Variances of runs are not pooled. What documents do to all runs alike is what is left of the
     variance by document when each run's own part, which the spread of the runs holds already, is
-    taken away; it is never negative. The degrees of freedom of the runs are Satterthwaite's; the
-    whole has those over the runs' share of the variance. (Satterthwaite's own, over the square of
-    the share, find one difference too many in up to 8 % of families of ten, for three runs of
-    methods that vary unequally.)
+    taken away; it is never negative. The degrees of freedom of the runs are Satterthwaite's; those
+    of the whole are the mean of the runs' and the documents', harmonic and weighted by their parts
+    of the variance. (Satterthwaite's own, weighted by the squares of the parts, find a false
+    difference in up to 8 % of families of ten, for three runs of methods that vary unequally.)
     """
     if not all(sample.suffices for sample in samples):
         return Estimate(value, float("nan"), float("nan"))
@@ -151,14 +152,16 @@ def _estimate(value: float, samples: list[Sample], by_document: np.ndarray) -> E
     parts = [sample.of_runs for sample in samples]
     of_runs = sum(part for part, _ in parts)
     variance = of_runs + shared
-    if variance == 0 and samples[0].is_share:
+    if variance < ROUNDING**2:
         # All runs alike on every document: as if two documents more had gone either way
         # (Agresti & Coull 1998), since that no document differs does not show that none can.
-        variance = 2 / rows**2
-    freedom = np.inf
+        variance = 2 / rows**2 if samples[0].is_share else 0.0
+        value = round(value, 9)
+    freedom_of_runs = np.inf
     if of_runs:
         freedom_of_runs = of_runs**2 / sum(part**2 / freedom for part, freedom in parts)
-        freedom = freedom_of_runs * variance / of_runs
+    lost = of_runs / freedom_of_runs + shared / (rows - 1)
+    freedom = variance / lost if lost else rows - 1
     return Estimate(value, float(np.sqrt(variance)), float(freedom))
 
 

@@ -42,8 +42,8 @@ def a_page(name: str = "small", dataset: str = "reviews.csv") -> dict:
         runs[key] = run | {"chosen_epoch": 1, "last_epoch": 2}
     origin = {"function": "lib.analysis.tables:by_group", "arguments": {"by": HOSTILE[1]}}
     table = {"section": "", "caption": "A caption.", "note": "A note.\n\nOn two lines."} | origin
-    score = "90.10 ± 0.20 [89.00, 91.00]"
-    scores = [score, f"**{score}**", *[score] * (len(HOSTILE) - 2)]
+    score = "90.1 ± 1.0"
+    scores = [score, f"**{score}**", *["90.1 (89.9, 90.3)"] * (len(HOSTILE) - 2)]
     columns = [["class", "---", *map(escape, HOSTILE)], ["accuracy (%)", "---:", *scores]]
     columns.append(["run", "---", *KEYS[:1] * len(HOSTILE)])
     table |= {"columns": columns}
@@ -224,8 +224,10 @@ def test_each_number_leads_to_its_runs_and_files(site):
 def test_tables_show_scores_with_their_spread_set_apart(site):
     table = article(site / "results/a_study/small/index.html").find(id="table-by-class")
     cell = table.find_all("tr")[2].find_all("td")[1]
-    assert cell.find("strong").text == "90.10 ± 0.20 [89.00, 91.00]"
-    assert cell.find(class_="spread").text == " ± 0.20 [89.00, 91.00]"
+    assert cell.find("strong").text == "90.1 ± 1.0"
+    assert cell.find(class_="spread").text == " ± 1.0"
+    of_few_seeds = table.find_all("tr")[3].find_all("td")[1]
+    assert of_few_seeds.find(class_="spread").text == " (89.9, 90.3)"
     assert "text-right" in cell["class"]
     assert "90.1\u00a0%" in article(site / "results/a_study/small/index.html").text
     said = [paragraph.text for paragraph in table.find_all("p", class_="said")]
@@ -238,7 +240,7 @@ def test_a_run_has_a_page_of_its_own(site):
     assert ["chosen epoch", "1 of 2"] in rows and ["trained in", "2.5 s"] in rows
     assert ["dataset", "reviews.csv", "demo_news"] in rows and "optimizer adamw" in run.text
     assert ["dev loss", "█▁", "0.5", "0.25"] in rows and ["threads", "1, 2"] in rows
-    assert ["accuracy (%)", "50.00"] in rows
+    assert ["accuracy (%)", "50.0"] in rows
     cited = next(row for row in run.find_all("tr") if "cited in" in row.text)
     hrefs = [a["href"] for a in cited.find_all("a")]
     assert "../index.html#finding-leader" in hrefs and "../index.html#table-by-class" in hrefs

@@ -26,7 +26,7 @@ from sphinx.util.docutils import docutils_namespace, patch_docutils
 from lib.analysis.display import pipe_table
 
 ELSEWHERE = re.compile(r"(https?|mailto):")
-SPREAD = re.compile(r"(.*?\d)( ± \S+(?: \[.+\])?| \[.+\])")  # a score, and what follows it
+SPREAD = re.compile(r"(.*?\d)( ± \S+| \([−\d., ]+\))")  # a score, and what follows it
 UNIT = re.compile(r"(?<=\d) (?=%)")  # a number stays with its percent sign at a line's end
 LANGUAGES = ("bash", "json", "make", "python", "sh", "yaml")
 SCALE = 0.6  # of a figure, in pixels of the screen: sharp on a dense one

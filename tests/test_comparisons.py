@@ -10,6 +10,7 @@ from lib.analysis import comparisons, findings, stats, tables
 from lib.analysis.display import markdown
 from lib.analysis.pairs import pairs_of
 from lib.analysis.predictions import Predictions
+from lib.errors import InputError
 from tests.synthetic import classifiers, frame_of, taggers
 
 ROWS = 2000
@@ -195,3 +196,9 @@ def test_the_verdict_is_the_same_whatever_the_order_of_documents():
     again = dataclasses.replace(p, frame=shuffled)
     one, other = [comparisons.differences(each, by="head") for each in (p, again)]
     pd.testing.assert_frame_equal(one, other)
+
+
+def test_other_documents_are_not_compared():
+    p = made_of({"a": some_right(), "b": some_right(rows=300)})
+    with pytest.raises(InputError, match="a and b were not scored on the same test documents"):
+        comparisons.differences(p, by="head")

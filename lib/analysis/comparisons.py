@@ -31,7 +31,7 @@ def compare_pairs(pairs: list[Pair], names: list[str]) -> list[dict]:
         least, most = METRICS[metric].limits
         row = {"compared": name, "documents": len(pair.one.labels), "seeds": pair.seeds}
         low, high = (0.0, 0.0) if pair.is_same_model else pair.estimate.interval(level)
-        row[metric] = pair.estimate.value
+        row[metric] = 0.0 if pair.is_same_model else pair.estimate.value
         row[f"{metric}_low"] = float(np.maximum(least - most, low))
         row[f"{metric}_high"] = float(np.minimum(most - least, high))
         row["p"] = p_of.get(i, float("nan"))

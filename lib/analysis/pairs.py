@@ -15,6 +15,7 @@ from lib.analysis.stats import (
     mean_of,
     paired_difference,
 )
+from lib.errors import InputError
 from lib.runs.baselines import NO_MODEL
 
 MINUS = " − "  # between the two names of a comparison
@@ -69,6 +70,7 @@ def pairs_of(p: Predictions, *, by: str, metric: str, paired: bool = False) -> I
     then left out.
     """
     groups = [group for group in p.groups(by) if group.name not in NO_MODEL]
+    _check_documents(groups)
     if not paired:
         groups = [group.counted_once for group in groups]
     samples = [sample_of(p, group, metric) for group in groups]
@@ -82,6 +84,17 @@ def pairs_of(p: Predictions, *, by: str, metric: str, paired: bool = False) -> I
             if one.runs:
                 change = paired_difference(sample_of(p, one, metric), sample_of(p, other, metric))
                 yield _pair(p, one, other, metric, mean_of(change))
+
+
+def _check_documents(groups: list[Group]) -> None:
+    """Raises InputError where groups have other test documents."""
+    for group in groups[1:]:
+        if not np.array_equal(group.labels, groups[0].labels):
+            raise InputError(
+                f"{display_name(groups[0].name)} and {display_name(group.name)} were not scored on "
+                "the same test documents, so their scores cannot be compared; narrow the runs "
+                "with where=…"
+            )
 
 
 def _pair(p: Predictions, one: Group, other: Group, metric: str, estimate: Estimate) -> Pair:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from lib.analysis.comparisons import OPEN, SIGNIFICANT, differences
+from lib.analysis.comparisons import OPEN, SAME, SIGNIFICANT, differences
 from lib.analysis.display import count, difference, difference_interval, listed, score, signed
 from lib.analysis.pairs import MINUS
 from lib.analysis.predictions import Predictions, group_of
@@ -18,6 +18,8 @@ from notebooks.audit_picks import DEFAULTS, OTHER_HALF
 
 def _change(row: dict, metric: str) -> str:
     """A difference with its interval and verdict."""
+    if row["verdict"] == SAME:
+        return f"{difference(0.0, metric)}: {SAME}"
     interval = difference_interval(row[f"{metric}_low"], row[f"{metric}_high"], metric)
     text = f"{difference(row[metric], metric)} ({interval})"
     if row["verdict"] != OPEN or not np.isfinite(row["detectable"]):

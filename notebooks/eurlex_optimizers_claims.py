@@ -1,5 +1,7 @@
 """Sentences of the study of optimizers: whether what its original claims holds here."""
 
+import numpy as np
+
 from lib.analysis.comparisons import SIGNIFICANT, TOO_FEW, differences
 from lib.analysis.display import difference_interval, listed, points, title
 from lib.analysis.findings import difference_of
@@ -72,7 +74,7 @@ def decoupled(p: Predictions, *, metric: str = "P@1") -> str:
         gains.append(gain)
     holds = all(gain["verdict"] == SIGNIFICANT and gain["value"] > 0 for gain in gains)
     verdict = f"{_holds(holds)} {'for every decay tried' if holds else 'throughout'}"
-    if any(gain["verdict"] == TOO_FEW for gain in gains):
+    if any(np.isnan(gain["low"]) for gain in gains):
         verdict = f"is **not tested**, with {TOO_FEW}"
     return (
         f"Claim: AdamW does better than Adam with weight decay. Here it {verdict}. "

@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from lib.analysis import captions
-from lib.analysis.comparisons import EQUAL, SIGNIFICANT, differences
+from lib.analysis.comparisons import EQUAL, SIGNIFICANT, TOO_FEW, differences
 from lib.analysis.display import (
     axis_label,
     difference_interval,
@@ -92,6 +92,8 @@ def verdict(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
     rows = differences(p, by=by, metric=metric).to_dict("records")
     rows = [row for row in rows if not row["compared"].startswith("TF-IDF")]
     significant = [row for row in rows if row["verdict"] == SIGNIFICANT]
+    if all(row["verdict"] == TOO_FEW for row in rows):
+        return f"None of the {len(rows)} differences between the {by}s is tested: {TOO_FEW}."
     if not significant:
         return f"None of the {len(rows)} differences between the {by}s is significant{_rest(rows)}."
     texts = []

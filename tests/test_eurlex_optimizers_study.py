@@ -117,6 +117,7 @@ def test_a_grid_of_cells_its_best_ones_and_the_claims(base):
     failed = [run for run in p.runs.values() if run.get("outcome", "learned") != "learned"]
     assert f"of the {len(failed)} runs that did not learn" in claims.collapse(p)
     text = claims.decoupled(p.where(learning_rate=good))
+    assert "Here it is **not tested**, with fewer than 3 seeds." in text
     gap = tables.differences(
         p.where(learning_rate=good, weight_decay=0.1), by="optimizer", metric="P@1"
     ).iloc[0]

@@ -37,6 +37,9 @@ def test_which_differences_are_significant():
     assert study.verdict(classifiers(), by="head").startswith(
         "Of 3 differences between the heads, 2 are significant: near − far (−"
     )
+    few = classifiers().where(seed=[1, 2])
+    text = study.verdict(few, by="head")
+    assert text == "None of the 3 differences between the heads is tested: fewer than 3 seeds."
     level = classifiers().keep(lambda run: run["config"]["head"] != "far")
     text = study.verdict(level, by="head")
     assert text == (

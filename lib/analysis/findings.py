@@ -65,7 +65,10 @@ def leader(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
     others: dict[str, list[str]] = {}
     for other in table[by].iloc[1:]:
         lead = difference_of(rows, top[by], other, metric)
-        text = f"{other} ({difference(lead['value'], metric)}, {_interval(lead, metric)})"
+        text = difference(lead["value"], metric)
+        if lead["verdict"] != TOO_FEW:
+            text += f", {_interval(lead, metric)}"
+        text = f"{other} ({text})"
         others.setdefault(lead["verdict"], []).append(text)
     leads = [
         f"{LEADS[verdict]} {listed(others[verdict])}" for verdict in LEADS if verdict in others

@@ -75,7 +75,11 @@ def _splits_of(folder: Path) -> Files:
         if is_saved_whole:
             found = [(folder / stem,) for stem in stems if is_saved(folder / stem)]
         else:
-            found = _whole_files(entries, stems) + _sharded_files(entries, stems)
+            found = [
+                *_whole_files(entries, stems),
+                *_sharded_files(entries, stems),
+                *_files_below(entries, stems),
+            ]
         if len(found) > 1:
             listed = ", ".join(paths[0].name for paths in found)
             raise InputError(f"{folder.name} has several files for {split}: {listed}; keep one")
@@ -87,9 +91,7 @@ def _splits_of(folder: Path) -> Files:
 def _whole_files(entries: list[Path], stems: tuple[str, ...]) -> list[tuple[Path]]:
     """The files of a split that are whole."""
     names = [stem + suffix for stem in stems for suffix in SUFFIXES]
-    found = sorted(
-        (path for path in entries if path.name in names), key=lambda path: names.index(path.name)
-    )
+    found = [path for name in names for path in entries if path.name.lower() == name]
     for path in found:
         check_is_file(path)
     return [(path,) for path in found]
@@ -111,6 +113,19 @@ def _sharded_files(entries: list[Path], stems: tuple[str, ...]) -> list[tuple[Pa
     return [tuple(paths) for paths in groups.values()]
 
 
+def _files_below(entries: list[Path], stems: tuple[str, ...]) -> list[tuple[Path, ...]]:
+    """The files of a split that has a folder of its own, if they are tables of one format; a text
+    file there may be one document."""
+    found = []
+    for folder in entries:
+        if folder.name in stems and folder.is_dir():
+            files = sorted(path for path in folder.iterdir() if path.name.endswith(SUFFIXES))
+            formats = {path.suffix for path in files}
+            if len(formats) == 1 and formats != {".txt"}:
+                found.append(tuple(files))
+    return found
+
+
 def read_label_names(folder: Path) -> dict[str, str]:
     """The names to show for labels, from a folder's labels.json, if there is one: a JSON mapping,
     or a list in the order of ids. Raises InputError."""
@@ -118,7 +133,7 @@ def read_label_names(folder: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path.name} is not JSON: {error}") from None
     if isinstance(content, list):

@@ -106,6 +106,8 @@ def read_split(files: Sequence[Path], reading: Reading) -> Table:
     if len(tables) == 1:
         return first
     name = re.sub(r"-\d+-of-", "-*-of-", files[0].name)
+    if name == files[0].name:
+        name = f"{files[0].parent.name}-*{files[0].suffix}"
     joined = dataclasses.replace(
         first, path=files[0].with_name(name), columns={}, lines=[], bad_rows=[]
     )

@@ -25,18 +25,25 @@ class Joins:
         self.count = 0  # rows of several lines
         self.longest = (1, 0, 0)  # lines, first, last
         self.second_longest = (1, 0, 0)
+        self.doubtful: list[tuple[int, int, list[str]]] = []  # first, last, fields
 
     def check(self, first: int, last: int, fields: list[str]) -> None:
-        """Raise InputError where a row's lines look like rows."""
+        """Raise InputError where a row's lines look like rows; where there are too few others to
+        tell, wait until `tell`."""
         if self._look_like_rows(fields):
-            raise InputError(
-                f"{self.path.name}, lines {first} to {last} are one row, for a quote opens in the "
-                "first and closes in the last, but each looks like a row of its own: if quotes are "
-                "plain characters in this file, set quotes: false; if not, save it as Parquet"
-            )
+            raise self._joined(first, last)
+        if len(self.recent) < ENOUGH and len(self.doubtful) < FEW_ROWS:
+            self.doubtful.append((first, last, fields))
         self.count += 1
         lengths = [self.longest, self.second_longest, (last - first + 1, first, last)]
         self.longest, self.second_longest = sorted(lengths, reverse=True)[:2]
+
+    def _joined(self, first: int, last: int) -> InputError:
+        return InputError(
+            f"{self.path.name}, lines {first} to {last}: a pair of quotes makes them one row, but "
+            "each looks like a row of its own; if quotes are plain characters in this file, set "
+            "quotes: false; if not, save it as Parquet"
+        )
 
     def _look_like_rows(self, fields: list[str]) -> bool:
         text = self.delimiter.join(fields)
@@ -54,7 +61,11 @@ class Joins:
         )
 
     def tell(self) -> None:
-        """Name a row that has many more lines than the others."""
+        """At the end, look at the doubtful rows again, and name a row that has many more lines than
+        the others."""
+        for first, last, fields in self.doubtful:
+            if self._look_like_rows(fields):
+                raise self._joined(first, last)
         lines, first, last = self.longest
         is_strange = self.count <= FEW_ROWS or lines >= MANY_TIMES * self.second_longest[0]
         if lines >= LONG_ROW and is_strange and len(self.recent) == RECENT:

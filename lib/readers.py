@@ -9,9 +9,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 from lib.columns import LONG_NAME, column_at, numbered_name, shorten
 from lib.errors import InputError, explain, nearest
 
-LONGEST_TEXT = 2**24  # characters of a text, or of a line of a file
+LONGEST_TEXT = 2**22  # characters of a text, or of a line of a file
 OTHER_DELIMITERS = ";\t|,"
-BY_ROW = (".parquet", ".json", ".arrow")  # formats whose rows are counted, not their lines
+BY_ROW = (".parquet", ".json", ".xlsx")  # formats whose rows are counted, not their lines
 
 
 class Reading(BaseModel):
@@ -126,7 +126,7 @@ def refuse(path: Path, line: int, reason: str, *, reading: Reading, bad_rows: li
     `reason` goes on from "FILE, line N": it begins with a blank or a colon.
     """
     if reading.on_bad_rows == "stop":
-        counts_rows = any(suffix in path.suffixes for suffix in BY_ROW)
+        counts_rows = not path.suffix or any(suffix in path.suffixes for suffix in BY_ROW)
         unit = "row" if counts_rows else "line"
         raise BadRowError(f"{path.name}, {unit} {line}{reason}")
     bad_rows.append(BadRow(path.name, line, reason.lstrip(": ")))

@@ -35,6 +35,8 @@ def _check_labelled(tables: dict[str, Table], split: str, label: str) -> None:
     table = tables[split]
     column = table.find(label)
     if column is None:
+        if any(other.strip().lower() == label.lower() for other in table.columns):
+            table.column(label)  # raises the error that proposes it
         problem = f"no column {label!r}, which train has"
     else:
         labels = {_shown(cell) for cell in table.columns[column]}

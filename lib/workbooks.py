@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lib.columns import distinct_names
 from lib.errors import InputError, nearest
-from lib.packed import HEAD, check_content, open_bytes
+from lib.packed import DAMAGED, HEAD, check_content, open_bytes
 from lib.readers import Reading
 
 LARGEST = 2**30  # bytes of an unpacked workbook
@@ -48,7 +48,7 @@ def _check_archive(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             size = sum(member.file_size for member in archive.infolist())
-    except (OSError, zipfile.BadZipFile) as error:
+    except DAMAGED as error:
         raise InputError(f"{path.name} is no whole Excel workbook: {error}") from None
     if size > LARGEST:
         raise InputError(f"{path.name} unpacks to {size:,} bytes; save the sheet as CSV")

@@ -89,7 +89,7 @@ def test_a_pair_of_stray_quotes_in_a_tsv_joins_no_rows(tmp_path, first, last, co
         list(texts_of(str(path), "text", PLAIN))
 
 
-@pytest.mark.parametrize(("first", "last"), [(20, 49), (20, 21), (0, 59)])
+@pytest.mark.parametrize(("first", "last"), [(20, 49), (20, 21), (0, 59), (0, 1), (1, 3)])
 @pytest.mark.parametrize("delimiter", [",", ";", "|"])
 def test_a_pair_of_stray_quotes_with_another_delimiter(tmp_path, delimiter, first, last):
     path = write(tmp_path / "few.csv", with_stray_quotes(delimiter, first, last))
@@ -101,7 +101,7 @@ def test_a_pair_of_stray_quotes_in_a_file_of_numbered_texts(tmp_path):
     rows[20] = '20\t"item 20'
     rows[40] = '40\titem 40"'
     path = write(tmp_path / "few.tsv", "\n".join(["id\ttext", *rows]) + "\n")
-    assert "lines 22 to 42 are one row" in refusal(path)
+    assert "lines 22 to 42: a pair of quotes makes them one row" in refusal(path)
 
 
 @pytest.mark.parametrize("delimiter", [",", "\t", ";"])
@@ -662,6 +662,16 @@ def test_a_dataset_that_was_saved_to_disk(tmp_path, named):
         load_corpus(str(tmp_path / "splits"))
 
 
+def test_names_of_classes_in_lists(tmp_path):
+    labels = datasets.List(datasets.ClassLabel(names=["zero", "one", "many"]))
+    features = datasets.Features({"text": datasets.Value("string"), "label": labels})
+    rows = {"text": TEXTS, "label": [[2, i % 2] for i in range(40)]}
+    datasets.Dataset.from_dict(rows, features=features).to_parquet(tmp_path / "few.parquet")
+    corpus = load_corpus(str(tmp_path / "few.parquet"))
+    assert corpus.task == "multilabel" and corpus.label_names == ("zero", "one", "many")
+    assert all(set(ids) > {2} for ids in corpus.train.labels.tolist())
+
+
 def test_names_of_classes_in_parquet(tmp_path, named):
     named.to_parquet(tmp_path / "few.parquet")
     path = str(tmp_path / "few.parquet")
@@ -697,6 +707,25 @@ def test_bad_rows_in_shards(tmp_path):
     corpus = load_corpus(str(tmp_path), reading=Reading(on_bad_rows="quarantine"), dev_rows=2)
     assert [row.line for row in corpus.bad_rows] == [3, 2]
     assert sum(len(split) for split in (corpus.train, corpus.dev, corpus.test)) == 36
+
+
+def test_a_folder_for_each_split(tmp_path, named):
+    for shard in range(2):
+        (tmp_path / "train").mkdir(exist_ok=True)
+        named.shard(2, shard).to_parquet(tmp_path / "train" / f"000{shard}.parquet")
+    corpus = load_corpus(str(tmp_path))
+    assert corpus.source == "the file train-*.parquet" and corpus.train.lines.max() > 20
+    rows = pa.table({"text": ["", *TEXTS], "label": ["a", *LABELS]})
+    pq.write_table(rows, tmp_path / "train" / "0001.parquet")
+    with pytest.raises(InputError, match=r"^train-\*.parquet, row 21: column 'text' is empty"):
+        load_corpus(str(tmp_path))
+
+
+def test_files_whose_names_have_capitals(tmp_path):
+    write(tmp_path / "Train.CSV", QUOTED)
+    write(tmp_path / "TEST.csv", "text,Label\nfine,a\n")
+    with pytest.raises(InputError, match=r"^TEST.csv has no column 'label'. Did you mean Label\?$"):
+        load_corpus(str(tmp_path))
 
 
 def test_several_folders_below(tmp_path):

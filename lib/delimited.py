@@ -17,7 +17,7 @@ Rows = Iterator[tuple[int, dict | str]]
 
 DELIMITERS = (",", ";", "\t", "|")
 SAMPLE_LINES, SAMPLE_SIZE = 200, 2**20  # lines, or characters, that tell a delimiter
-FIRST_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)  # as Excel says its delimiter
+FIRST_LINE = re.compile(r'"?sep=([^"\\\w])"?\s*', re.IGNORECASE)  # as Excel says its delimiter
 
 ESCAPE = "set escape: backslash"
 

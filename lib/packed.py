@@ -17,7 +17,7 @@ HEAD = 512  # bytes that tell what a file is
 
 # How other kinds of files begin, what they are, and the way out.
 SIGNATURES = (
-    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Excel workbook", "save it as .xlsx or as CSV"),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old or a locked Excel workbook", "save it as CSV"),
     (b"PAR1", "Parquet", "name it .parquet"),
     (b"ARROW1", "an Arrow or Feather file", "save it as Parquet"),
     (b"\x1f\x8b", "packed by gzip", "name it .gz, after the table's own suffix"),

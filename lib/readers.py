@@ -63,8 +63,8 @@ class Reading(BaseModel):
             value = "\\"
         if value is None:
             return value
-        if len(value) != 1 or value in '" \r\n\0':
-            raise ValueError("an escape is one character, or backslash; no quote, no white space")
+        if len(value) != 1 or value in '",;|\0' or value.isspace():
+            raise ValueError("an escape is one character, or backslash; no quote, comma or blank")
         if value == info.data.get("delimiter"):
             raise ValueError("it cannot be the delimiter, too")
         return value

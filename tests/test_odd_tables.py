@@ -263,7 +263,7 @@ def workbook() -> bytes:
 
 KINDS = {
     "an Excel workbook": workbook(),
-    "an old Excel workbook": b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600),
+    "an old or a locked Excel workbook": b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600),
     "a ZIP archive": pack(b"text", ".zip"),
     "an HTML page": b"\n<!DOCTYPE html>\n<html><body>Sign in</body></html>",
     "XML": b'\xef\xbb\xbf<?xml version="1.0"?><Workbook/>',
@@ -449,14 +449,16 @@ def test_a_backslash_before_a_quote(tmp_path):
         ("delimiter", "::"),
         ("escape", '"'),
         ("escape", " "),
+        ("escape", ","),
+        ("escape", "\t"),
         ("escape", "slash"),
     ],
 )
 def test_characters_that_cannot_be_delimiters_or_escapes(name, value):
     with pytest.raises(InputError, match=rf"^{name} = "):
         Reading(**{name: value})
-    with pytest.raises(InputError, match="^escape = ';': it cannot be the delimiter, too"):
-        Reading(delimiter=";", escape=";")
+    with pytest.raises(InputError, match="^escape = '!': it cannot be the delimiter, too"):
+        Reading(delimiter="!", escape="!")
 
 
 # ---- encodings

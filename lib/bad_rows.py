@@ -31,6 +31,11 @@ def _count(load: Callable, *arguments, reading: Reading, **options) -> int:
     """How many rows cannot be used."""
     lenient = reading.model_copy(update={"on_bad_rows": "quarantine"})
     lenient._left_out = []
-    with contextlib.suppress(InputError), contextlib.redirect_stdout(io.StringIO()):
+    unread = io.StringIO()
+    with (
+        contextlib.redirect_stdout(unread),
+        contextlib.redirect_stderr(unread),
+        contextlib.suppress(InputError),
+    ):
         load(*arguments, reading=lenient, **options)
     return len({(row.file, row.line) for row in lenient._left_out})

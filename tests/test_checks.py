@@ -168,7 +168,7 @@ def test_a_head_that_the_studys_module_adds_is_known(allowed, tmp_path, monkeypa
     [
         (["ag_news", "lerning_rate=1"], "unknown parameter 'lerning_rate'"),
         (["your_data", "epochs=many"], "The parameter epochs wants a whole number"),
-        (["your_data", "dataset=reviews.csv", "text=review"], "Is the delimiter ';'?"),
+        (["your_data", "dataset=reviews.csv", "delimiter=','"], "Is the delimiter ';'?"),
         (
             ["your_data", "dataset=reviews.csv", "label=sentiments", "delimiter=;"],
             "has no column 'sentiments'",

@@ -17,6 +17,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from lib import readers
 from lib.data import load_corpus
@@ -39,7 +41,8 @@ def write(path: Path, content: str | bytes) -> Path:
 
 def delimited(rows: list, delimiter: str = ",", **options) -> str:
     file = io.StringIO(newline="")
-    csv.writer(file, delimiter=delimiter, lineterminator="\n", **options).writerows(rows)
+    options = {"lineterminator": "\n"} | options
+    csv.writer(file, delimiter=delimiter, **options).writerows(rows)
     return file.getvalue()
 
 
@@ -131,6 +134,25 @@ def test_a_text_with_many_more_lines_than_the_others_is_named(tmp_path, capsys):
     assert (
         told.startswith("few.csv: lines 62 to 82 are read as one row") and "quotes: false" in told
     )
+
+
+cells = st.text(alphabet="ab1 ,;\t|'\"\n\ré", max_size=12)
+tables = st.lists(st.tuples(cells, cells, st.sampled_from("ab")), min_size=1, max_size=12)
+
+
+@settings(max_examples=150, deadline=None)
+@given(tables, st.sampled_from(",;\t|"), st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]))
+def test_what_the_csv_module_writes_is_read(tmp_path_factory, rows, delimiter, quoting):
+    """Every row, cell by cell, unless the file is refused."""
+    path = tmp_path_factory.getbasetemp() / "written.csv"
+    names = ("id", "text", "label")
+    write(path, delimited([names, *rows], delimiter, quoting=quoting, lineterminator="\r\n"))
+    try:
+        table = read_table(path, Reading(delimiter=None if delimiter == "," else delimiter))
+    except InputError as error:
+        assert "a pair of quotes makes them one row" in str(error)
+        return
+    assert list(zip(*(table.column(name) for name in names), strict=True)) == rows
 
 
 # ---- what would hang or fill the memory

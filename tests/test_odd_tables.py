@@ -224,6 +224,14 @@ def test_damaged_archives(tmp_path, packing, damage):
     assert message.startswith(f"few.csv{packing} cannot be unpacked: ") and "again" in message
 
 
+def test_a_bad_row_of_a_damaged_archive_is_its_damage(tmp_path):
+    """The bytes of this archive are not compressed, so that most rows can still be read."""
+    table = plain(";") + "and, so, on;a\n" * 9999
+    content = pack(table.encode(), ".zip").replace(b"bad 7;", b"bad;7;")
+    message = refusal(write(tmp_path / "few.csv.zip", content), Reading(delimiter=";"))
+    assert message.startswith("few.csv.zip cannot be unpacked: Bad CRC-32")
+
+
 def test_archives_of_several_files_or_with_a_password(tmp_path):
     with zipfile.ZipFile(tmp_path / "two.csv.zip", "w") as archive:
         archive.writestr("one.csv", QUOTED)

@@ -20,7 +20,7 @@ CORE = (
     *("attention", "heads", "models", "losses", "optim", "training", "metrics"),
 )
 # parts of these that are long enough for a file of their own
-OPTIONAL_CORE = ("folders", "formats", "devices", "evaluation", "progress")
+OPTIONAL_CORE = ("pretrained", "padding", "folders", "formats", "devices", "evaluation", "progress")
 
 BASE = ("errors", "demo", "core")
 MAY_IMPORT = {  # besides itself

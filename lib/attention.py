@@ -113,13 +113,13 @@ def attention_for(model_class: type) -> str:
     return "sdpa" if model_class._supports_sdpa else "eager"
 
 
-def record_attention(backbone: nn.Module) -> None:
-    """Let a backbone compute attention in a way that can hand out its weights; those of its own
-    attention are without what dropout drops."""
-    modules = [module for module in backbone.modules() if hasattr(module, "is_causal")]
-    plain = not any(module.is_causal for module in modules)
+def record_attention(model: nn.Module) -> None:
+    """Let a classifier's backbone compute attention in a way that can hand out its weights; where
+    that is not ours, dropout has gone over them."""
+    backbone = model.backbone
+    one_way = any(getattr(module, "is_causal", False) for module in backbone.modules())
     ours = backbone.config._attn_implementation in (FAST, RECORDED)
-    backbone.set_attn_implementation(RECORDED if ours and plain else "eager")
+    backbone.set_attn_implementation(RECORDED if ours and not one_way else "eager")
 
 
 def layers_of(backbone: nn.Module) -> nn.ModuleList:

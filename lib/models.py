@@ -7,12 +7,13 @@ import torch
 from torch import nn
 
 from lib.attention import RECORDED, FastDropout
-from lib.backbones import load_tokenizer, read_description, resolve_backbone
+from lib.backbones import WEIGHTS, load_tokenizer, read_description, resolve_backbone
 from lib.errors import InputError, lookup
 from lib.heads import HEADS
 from lib.padding import check_padding, check_words
 from lib.pretrained import (
     check_layers,
+    distinct,
     load_pretrained,
     load_weights,
     native_options,
@@ -209,8 +210,7 @@ def _save_weights(model: Classifier, folder: Path) -> None:
         model.backbone.save_pretrained(folder)
         return
     model.backbone.config.save_pretrained(folder)
-    weights = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-    save_file(weights, folder / "model.safetensors")
+    save_file(distinct(model.state_dict()), folder / WEIGHTS)
 
 
 def _save_tokenizer(backbone: str | Path, folder: Path, max_length: int) -> None:

@@ -18,10 +18,19 @@ from lib.backbones import (
 )
 from lib.errors import InputError
 
-# Backbones whose results depend on more than the text, where that shows in long texts only.
+# Backbones that do not read a text alone, whatever the mask says, and why.
 UNFIT = {
+    "canine": "takes in what stands behind a text by its convolutions, and so its padding",
+    "convbert": "takes in what stands behind a text by its convolutions, and so its padding",
+    "fnet": "mixes all positions, and so those of the padding",
+    "funnel": "pools neighbouring tokens, and so the padding behind a text",
+    "mra": "attends to nothing without a CUDA kernel that is not part of transformers",
+    "nystromformer": "sums a text up in landmarks that depend on its padding",
     "reformer": "hashes tokens at random, and together with their padding",
+    "yoso": "estimates attention from all positions, and so from those of the padding",
 }
+# Encoders with decoders, whose hidden states are of texts that they write.
+WRITERS = ("t5", "mt5", "umt5", "t5gemma", "t5gemma2")
 # Backbones that are loaded with other settings than their own.
 SETTINGS = {
     # theirs reads random blocks of a text, depending on the longest text it has seen before
@@ -78,6 +87,11 @@ def load_pretrained(auto: type, folder: Path, **options) -> nn.Module:
     kind = config.model_type
     if kind in UNFIT:
         raise InputError(f"The backbone {folder} ({kind}) {UNFIT[kind]}; take another backbone")
+    if kind in WRITERS and auto is AutoModel:
+        raise InputError(
+            f"The backbone {folder} ({kind}) has no hidden states of a text alone for a head to "
+            "read; take head = native, or another backbone"
+        )
     options |= SETTINGS.get(kind, {}) | SAFE
     options["attn_implementation"] = attention_for(model_class(auto, config, folder))
     options["dtype"] = torch.float32
@@ -92,6 +106,8 @@ def load_pretrained(auto: type, folder: Path, **options) -> nn.Module:
     prefix = "" if auto is AutoModel else f"{model.base_model_prefix}."
     check_complete(loaded, prefix, folder)
     fill_in_padding(model.config, folder)
+    if kind == "mobilebert":  # it reads the embedding behind a text, which is zero for one alone
+        model.get_input_embeddings().weight.data[model.config.pad_token_id] = 0
     return model
 
 
@@ -144,14 +160,26 @@ def new_backbone(folder: Path) -> nn.Module:
     return AutoModel.from_config(config, attn_implementation=attention, trust_remote_code=False)
 
 
+def distinct(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Tensors by name, of those that share their memory (tied weights) the first alone."""
+    weights = {}
+    places = set()
+    for name, tensor in state.items():
+        place = (tensor.data_ptr(), tensor.shape)
+        if tensor.numel() == 0 or place not in places:
+            weights[name] = tensor.contiguous()
+        places.add(place)
+    return weights
+
+
 def load_weights(model: nn.Module, folder: Path) -> None:
     """Give a model the weights in a folder, each of its own. Raises InputError."""
-    from safetensors.torch import load_file
+    from safetensors.torch import load_model
 
     for file in weight_files(folder):
         check_weights(file)
     try:
-        model.load_state_dict(load_file(folder / WEIGHTS))
+        load_model(model, folder / WEIGHTS)  # knows of tied weights
     except (RuntimeError, OSError) as error:
         raise InputError(
             f"{folder / WEIGHTS} does not fit the model's config.json and classifier.json: "

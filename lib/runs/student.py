@@ -57,8 +57,8 @@ def make_student(
     if "hidden" in settings.weights:
         add_projections(model, teacher, len(settings.hidden_map), seed=config.seed)
     if "attentions" in settings.weights:
-        record_attention(model.backbone)
-        record_attention(teacher.backbone)
+        record_attention(model)
+        record_attention(teacher)
     if "soft" in settings.weights:
         reading = {name: description[name] for name in ("max_length", "truncation")}
         options = {"reading": reading, "precision": config.precision, "cache": cache}

@@ -1,0 +1,134 @@
+"""Every architecture that transformers has a text classifier of: its results are transformers' own,
+those of a text alone, whatever the text is padded to; or it is refused in one sentence."""
+
+import pytest
+import torch
+
+from lib.errors import InputError
+from lib.models import build_model, load_model, save_model
+from lib.runs.pool import run
+from lib.use.export import TOLERANCE, export
+from tests.architectures import NOT_MADE, kinds, save_architecture
+from tests.conftest import WORDS, tiny_run
+
+LENGTHS = (3, 4, 5, 8, 12)
+NATIVE = "native"
+READS_PADDING = "another result when that is padded"
+REFUSED = {  # a part of the sentence, with each head or with one
+    "canine": "by its convolutions",
+    "convbert": "by its convolutions",
+    "fnet": "mixes all positions",
+    "funnel": "pools neighbouring tokens",
+    "mra": "CUDA kernel",
+    "nystromformer": "landmarks",
+    "reformer": "hashes tokens at random",
+    "yoso": "from all positions",
+    ("mt5", "mean"): "no hidden states of a text alone",
+    ("perceiver", "mean"): "has no hidden_size",
+    ("t5", "mean"): "no hidden states of a text alone",
+    ("t5gemma", "mean"): "no hidden states of a text alone",
+    ("t5gemma", "native"): READS_PADDING,
+    ("t5gemma2", "mean"): "no hidden states of a text alone",
+    ("t5gemma2", "native"): READS_PADDING,
+    ("umt5", "mean"): "no hidden states of a text alone",
+    ("xlnet", "native"): READS_PADDING,  # its head reads the last token
+}
+
+
+def text_batch(lengths=LENGTHS, width: int = 12, padding: int = 0):
+    """Ids and mask (texts, width) of texts of so many tokens, the last one [SEP]."""
+    generator = torch.Generator().manual_seed(1)
+    ids = torch.full((len(lengths), width), padding, dtype=torch.int32)
+    mask = torch.zeros_like(ids)
+    for row, length in enumerate(lengths):
+        ids[row, :length] = torch.randint(4, 44, (length,), generator=generator)
+        ids[row, length - 1] = 3
+        mask[row, :length] = 1
+    return ids, mask
+
+
+def auto_class(head: str):
+    from transformers import AutoModel, AutoModelForSequenceClassification
+
+    return AutoModelForSequenceClassification if head == NATIVE else AutoModel
+
+
+def outputs_of(model, ids, mask) -> list[torch.Tensor]:
+    """For each text its logits, or the hidden states of its tokens."""
+    with torch.inference_mode():
+        if model.head is None:
+            return list(model(ids, mask))
+        states, _ = model.last_states(ids, mask)
+    return [row[:length] for row, length in zip(states, mask.sum(1).tolist(), strict=True)]
+
+
+def reference(folder, head: str, ids, mask) -> list[torch.Tensor]:
+    """The same of transformers' own model, which reads each text alone."""
+    options = {"num_labels": 2} if head == NATIVE else {}
+    model = auto_class(head).from_pretrained(folder, **options).eval()
+    rows = []
+    for row, length in zip(ids.long(), mask.sum(1).tolist(), strict=True):
+        with torch.inference_mode():
+            output = model(
+                input_ids=row[None, :length], attention_mask=mask[:1, :1].expand(1, length)
+            )
+        rows.append((output.logits if head == NATIVE else output.last_hidden_state)[0])
+    return rows
+
+
+def largest_difference(rows, others) -> float:
+    return max(float((a - b).abs().max()) for a, b in zip(rows, others, strict=True))
+
+
+def refusal(kind: str, head: str) -> str | None:
+    return REFUSED.get(kind, REFUSED.get((kind, head)))
+
+
+def test_every_architecture_is_made_or_has_a_reason():
+    assert set(NOT_MADE) <= set(kinds())
+    assert {key if isinstance(key, str) else key[0] for key in REFUSED} <= set(kinds())
+
+
+@pytest.mark.parametrize("head", [NATIVE, "mean"])
+@pytest.mark.parametrize("kind", [kind for kind in kinds() if kind not in NOT_MADE])
+def test_padding_is_never_read(tmp_path, kind, head):
+    folder = save_architecture(tmp_path, kind, auto_class(head))
+    if reason := refusal(kind, head):
+        with pytest.raises(InputError, match=f"The backbone .*{reason}.*; take .*another|head or"):
+            build_model(folder, head=head, num_labels=2)
+        return
+    model = build_model(folder, head=head, num_labels=2).eval()
+    ids, mask = text_batch()
+    wanted = reference(folder, head, ids, mask)
+    scale = max(float(row.abs().max()) for row in wanted)
+    order = [4, 0, 3, 1, 2]
+    batches = {
+        "transformers": outputs_of(model, ids, mask),
+        "more padding": outputs_of(model, *text_batch(width=21)),
+        "another padding id": outputs_of(model, *text_batch(width=15, padding=9)),
+        "alone": [
+            outputs_of(model, ids[i : i + 1, :n], mask[i : i + 1, :n])[0]
+            for i, n in enumerate(LENGTHS)
+        ],
+    }
+    turned = outputs_of(model, ids[order], mask[order])
+    batches["another order"] = [turned[order.index(row)] for row in range(len(order))]
+    description = {"head": head, "dropout": 0.1, "label_names": "ab", "backbone": folder}
+    save_model(model, tmp_path / "saved", **description, max_length=12)
+    batches["saved and loaded"] = outputs_of(load_model(tmp_path / "saved")[0], ids, mask)
+    differences = {name: largest_difference(rows, wanted) for name, rows in batches.items()}
+    assert max(differences.values()) <= 2e-5 * scale, differences
+
+
+@pytest.mark.parametrize(("kind", "head"), [("mpnet", NATIVE), ("bart", "mean")])
+def test_a_run_predicts_and_is_exported(tiny, folder, tmp_path, kind, head):
+    backbone = save_architecture(tmp_path / kind, kind, auto_class(head))
+    config = tiny_run(tiny, folder, head=head, epochs=1)
+    finished = run(config.with_(backbone=backbone), tracker="none")
+    texts = [" ".join(WORDS[:length]) for length in (1, 12, 4)]
+    labels, together = finished.predict(texts)
+    for text, label, probabilities in zip(texts, labels, together, strict=True):
+        (alone,), (wanted,) = finished.predict([text])
+        assert alone == label and abs(wanted - probabilities).max() < 1e-5
+    comparison = export(finished.folder / "model", texts, tmp_path / "onnx")
+    assert comparison["largest_difference"] < TOLERANCE

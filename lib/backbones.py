@@ -193,13 +193,11 @@ def load_config(folder: Path):
     try:
         return AutoConfig.from_pretrained(folder, **SAFE)
     except Exception as error:
+        reason = first_line(error)
         if "auto_map" in values:
-            reason = "its own Python (auto_map), which is not run"
-        else:
-            reason = f"another transformers ({first_line(error)})"
-        kind = values.get("model_type", "without a model_type")
+            reason = "it needs its own Python (auto_map), which is not run"
         raise InputError(
-            f"{folder / CONFIG} is of a {kind!r} model, which needs {reason}; take another backbone"
+            f"{folder / CONFIG} cannot be read: {reason}; take another backbone"
         ) from None
 
 

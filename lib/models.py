@@ -193,7 +193,9 @@ def save_model(
     """
     folder.mkdir(parents=True, exist_ok=True)
     model.finish()
-    model.backbone.config.problem_type = PROBLEMS.get(task, task)
+    # transformers calls a choice among one class no classification
+    one_class = task == "classification" and model.num_labels == 1
+    model.backbone.config.problem_type = None if one_class else PROBLEMS.get(task, task)
     _save_weights(model, folder)
     _save_tokenizer(backbone, folder, max_length)
     description = {"head": head, "dropout": dropout, "task": task}

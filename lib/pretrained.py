@@ -38,7 +38,7 @@ SETTINGS = {
     "bigbird_pegasus": {"attention_type": "original_full"},
 }
 # Backbones without a table of positions, though their configuration has a size for one.
-UNBOUNDED = ("jamba", "tapas")
+UNBOUNDED = ("jamba", "tapas", "zamba")
 # Backbones whose positions begin after the padding token's id, as RoBERTa's.
 AFTER_PADDING = (
     *("roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "camembert", "xmod"),
@@ -70,8 +70,10 @@ def positions_of(config) -> int | None:
         return None
     if text.model_type == "mpt":
         return text.max_seq_len
-    size = getattr(text, "max_position_embeddings", None)
-    if size is None or text.model_type not in AFTER_PADDING:
+    size = getattr(text, "max_position_embeddings", -1)
+    if size < 0:
+        return None
+    if text.model_type not in AFTER_PADDING:
         return size
     padding = 1 if text.model_type == "mpnet" else text.pad_token_id
     return size - padding - 1
@@ -92,12 +94,14 @@ def load_pretrained(auto: type, folder: Path, **options) -> nn.Module:
             f"The backbone {folder} ({kind}) has no hidden states of a text alone for a head to "
             "read; take head = native, or another backbone"
         )
-    options |= SETTINGS.get(kind, {}) | SAFE
+    for file in weight_files(folder):
+        check_weights(file)
+    options |= SETTINGS.get(kind, {})
     options["attn_implementation"] = attention_for(model_class(auto, config, folder))
     options["dtype"] = torch.float32
     try:
         model, loaded = auto.from_pretrained(
-            folder, use_safetensors=True, output_loading_info=True, **options
+            folder, use_safetensors=True, output_loading_info=True, **SAFE, **options
         )
     except Exception as error:
         raise InputError(

@@ -6,9 +6,10 @@ import torch
 
 from lib.errors import InputError
 from lib.models import build_model, load_model, save_model
+from lib.pretrained import UNFIT, positions_of
 from lib.runs.pool import run
 from lib.use.export import TOLERANCE, export
-from tests.architectures import NOT_MADE, kinds, save_architecture
+from tests.architectures import NOT_MADE, kinds, save_architecture, small_config
 from tests.conftest import WORDS, tiny_run
 
 LENGTHS = (3, 4, 5, 8, 12)
@@ -118,6 +119,31 @@ def test_padding_is_never_read(tmp_path, kind, head):
     batches["saved and loaded"] = outputs_of(load_model(tmp_path / "saved")[0], ids, mask)
     differences = {name: largest_difference(rows, wanted) for name, rows in batches.items()}
     assert max(differences.values()) <= 2e-5 * scale, differences
+
+
+def tokens_are_read(model, length: int) -> bool:
+    """Whether a model can read so many tokens."""
+    ids, mask = text_batch([length], width=length)
+    try:
+        with torch.inference_mode():
+            model(input_ids=ids.long(), attention_mask=mask)
+    except (IndexError, RuntimeError):
+        return False
+    return True
+
+
+@pytest.mark.parametrize("kind", [kind for kind in kinds() if kind not in {*NOT_MADE, *UNFIT}])
+def test_the_longest_text_is_the_longest_that_can_be_read(kind):
+    config = small_config(kind)
+    longest = positions_of(config)
+    if hasattr(config.get_text_config(), "rope_parameters"):
+        assert longest is None  # rotary positions
+        return
+    model = auto_class(NATIVE).from_config(config).eval()
+    if longest is None:
+        assert tokens_are_read(model, 100)
+    else:
+        assert tokens_are_read(model, longest) and not tokens_are_read(model, longest + 1)
 
 
 @pytest.mark.parametrize(("kind", "head"), [("mpnet", NATIVE), ("bart", "mean")])

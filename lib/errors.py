@@ -2,6 +2,8 @@
 value and the way out."""
 
 import difflib
+import os
+import re
 from collections.abc import Iterable
 
 from pydantic import ValidationError
@@ -15,6 +17,29 @@ class InputError(ValueError):
 class StoppedError(Exception):
     """Someone asked for a stop (Ctrl-C, SIGTERM), and nothing is lost; the message says how to
     go on."""
+
+
+def system_error(error: BaseException | None) -> OSError | None:
+    """The operating system's error that an exception is or was raised from; None where it is none.
+
+    Libraries that are written in Rust (safetensors, tokenizers) tell it in their message alone.
+    """
+    while error is not None and not isinstance(error, InputError | StoppedError):
+        if isinstance(error, OSError):
+            return error
+        told = re.search(r"\(os error (\d+)\)", str(error))
+        if told:
+            number = int(told[1])
+            return OSError(number, os.strerror(number))
+        error = error.__cause__
+    return None
+
+
+def reason_of(error: OSError) -> str:
+    """Why the operating system refused something: "no space left on device"."""
+    if error.errno:
+        return os.strerror(error.errno).lower()
+    return str(error).lower()
 
 
 def nearest(name: str, choices: Iterable[str]) -> str:

@@ -85,7 +85,7 @@ def test_a_torn_cache_is_made_again(length, tmp_path, capsys):
 
 
 def test_the_cache_of_another_key_is_not_read(tmp_path):
-    path, ask, made = cache_of(tmp_path)
+    path, _, _ = cache_of(tmp_path)
     other = tmp_path / f"{files.digest('other')[:32]}.safetensors"
     other.write_bytes(path.read_bytes())
     tensors = files.cached_tensors(

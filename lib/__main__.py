@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from lib.errors import InputError, StoppedError
+from lib.errors import InputError, StoppedError, reason_of, system_error
 from lib.publish.settings import assignments, read_yaml
 
 HOW_TO_TRAIN = (
@@ -243,9 +243,12 @@ def main() -> None:
     except StoppedError as stop:
         print(f"Stopped: {stop}", file=sys.stderr)
         sys.exit(130)
-    except OSError as error:  # a full disk, a folder that cannot be written
-        reason = (error.strerror or str(error)).lower()
-        sys.exit(f"Error: {error.filename or 'a file'} cannot be read or written: {reason}")
+    except Exception as error:  # a full disk, a folder that cannot be written
+        refusal = system_error(error)
+        if refusal is None:
+            raise
+        place = refusal.filename or "a file"
+        sys.exit(f"Error: {place} cannot be read or written: {reason_of(refusal)}")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 value and the way out."""
 
 import difflib
+import os
+import re
 from collections.abc import Iterable
 
 from pydantic import ValidationError
@@ -19,6 +21,29 @@ class StoppedError(Exception):
 
 class LockedError(Exception):
     """Another process is at work on the same thing."""
+
+
+def system_error(error: BaseException | None) -> OSError | None:
+    """The operating system's error that an exception is or was raised from; None where it is none.
+
+    Libraries that are written in Rust (safetensors, tokenizers) tell it in their message alone.
+    """
+    while error is not None and not isinstance(error, InputError | StoppedError):
+        if isinstance(error, OSError):
+            return error
+        told = re.search(r"\(os error (\d+)\)", str(error))
+        if told:
+            number = int(told[1])
+            return OSError(number, os.strerror(number))
+        error = error.__cause__
+    return None
+
+
+def reason_of(error: OSError) -> str:
+    """Why the operating system refused something: "no space left on device"."""
+    if error.errno:
+        return os.strerror(error.errno).lower()
+    return str(error).lower()
 
 
 def nearest(name: str, choices: Iterable[str]) -> str:

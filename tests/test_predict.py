@@ -211,3 +211,40 @@ def test_labelling_says_what_is_wrong(model_run, tmp_path):
         with pytest.raises(InputError) as error:
             predict_file(model_run, source, *arguments[1:], Reading())
         assert str(error.value) == message
+
+
+def test_what_is_written_so_far_is_gone_on_with_only_if_it_is_whole(
+    trained, tmp_path, monkeypatch, capsys
+):
+    run, _, _ = trained
+    source, out = tmp_path / "texts.txt", tmp_path / "out.csv"
+    source.write_text("\n".join(TEXTS * 2) + "\n", encoding="utf-8")
+    monkeypatch.setattr(predict, "CHUNK", 2)
+    predict_file(run, str(source), tmp_path / "whole.csv", None, Reading())
+    part, note = predict.part_of(out), predict.note_of(out)
+
+    for damaged, damage in (
+        (note, lambda content: content.replace(b'"rows": 2', b'"rows": 3')),
+        (note, lambda content: content[:-20]),
+        (note, lambda content: b"[]"),
+        (part, lambda content: content[:40]),
+    ):
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(predict.Progress, "add", _stops_at_the_second(predict.Progress.add))
+            predict_file(run, str(source), out, None, Reading())
+        damaged.write_bytes(damage(damaged.read_bytes()))
+        predict_file(run, str(source), out, None, Reading())
+        assert f"{part} is damaged: starts again" in capsys.readouterr().err
+        assert out.read_bytes() == (tmp_path / "whole.csv").read_bytes()
+
+
+def _stops_at_the_second(add):
+    calls = []
+
+    def stops(self, count):
+        calls.append(count)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        add(self, count)
+
+    return stops

@@ -6,7 +6,7 @@ import pandas as pd
 
 from lib.errors import InputError
 from lib.publish.record import citations, describe_config, histories, page_of, sparkline
-from lib.runs.store import ROOT, Run, store
+from lib.runs.store import ROOT, load_run, store
 
 CURVES = (
     "train_loss",
@@ -29,7 +29,7 @@ def describe(key: str, results: Path = ROOT / "results") -> str:
     name = the_key(key, published | set(stored), results)
     cited = {folder: page for folder, page in pages.items() if name in page["runs"]}
     if name in stored:
-        run = Run(stored[name])
+        run = load_run(stored[name])
         facts = run.status | run.verdict | {"config": run.fields}
         history = run.history
         place = f"{run.folder} (config.json, history.jsonl, predictions.parquet)"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lib.analysis.display import to_csv
 from lib.analysis.predictions import collect
-from lib.errors import InputError
+from lib.errors import InputError, reason_of
 from lib.publish.blocks import HEADER, PAGE_FILE
 from lib.publish.evidence import with_evidence
 from lib.publish.notebook import execute_here
@@ -50,7 +50,7 @@ def publish_runs(blocks: list[dict], folder: Path, header: dict, seconds: float)
             write_page(part)
     except OSError as error:
         raise InputError(
-            f"The page could not be written to {folder} ({(error.strerror or str(error)).lower()});"
+            f"The page could not be written to {folder} ({reason_of(error)});"
             " the old one stands, and the runs are kept: make room, and start the study again"
         ) from None
 

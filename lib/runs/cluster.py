@@ -185,7 +185,7 @@ class Cluster:
             self.slow.add(outcome.worker)
             print(f"The worker {outcome.worker} {outcome.remark}", flush=True)
         if outcome.files is not None:
-            write_run(job.key[:16], outcome.files)
+            write_run(job.key[:16], outcome.files, model_on=outcome.worker)
         return job, outcome
 
     def send_teacher(self, name: str) -> None:

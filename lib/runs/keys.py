@@ -19,6 +19,7 @@ from lib.optim import plan_steps
 from lib.runs.baselines import BASELINES
 from lib.runs.config import DATA_FIELDS, RunConfig
 from lib.runs.files import cached_tensors, digest, write_text
+from lib.runs.seal import is_whole
 from lib.runs.store import model_folder, store
 from lib.tokenization import Tokens, encode, is_single, tokenize
 
@@ -50,7 +51,8 @@ class Prepared:
 
     @property
     def is_finished(self) -> bool:
-        return (self.folder / "status.json").exists()
+        """Whether the store has the run, and whole: a damaged one is trained again."""
+        return is_whole(self.folder)
 
     @property
     def steps_per_epoch(self) -> int:

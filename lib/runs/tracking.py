@@ -6,6 +6,7 @@ They show what a run logs, while the run's own files hold it.
 import importlib.util
 import json
 import os
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -158,6 +159,7 @@ def tracking(
         for key in variables.keys() - os.environ.keys():
             os.environ[key] = variables[key]
             stack.callback(os.environ.pop, key, None)
+        stack.enter_context(quiet_threads(name))
         _start(name, tracker, folder.parent / "locks" / f"{name}.lock")
         stack.callback(log.attempt, tracker.finish)
         storable = {
@@ -166,6 +168,26 @@ def tracking(
         }
         log.attempt(tracker.store_init_configuration, storable)
         yield log
+
+
+@contextmanager
+def quiet_threads(package: str) -> Iterator[None]:
+    """Meanwhile, a thread of a tracker's package that fails prints no traceback.
+
+    A tracker that writes in a thread raises what failed there when it is called next, and `Log`
+    says it.
+    """
+    before = threading.excepthook
+
+    def hook(failure):
+        if not type(failure.thread).__module__.startswith(f"{package}."):
+            before(failure)
+
+    threading.excepthook = hook
+    try:
+        yield
+    finally:
+        threading.excepthook = before
 
 
 def _start(name: str, tracker, lock: Path) -> None:

@@ -3,7 +3,6 @@
 import hashlib
 import os
 import threading
-import uuid
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -11,10 +10,11 @@ from pathlib import Path
 
 from lib.errors import InputError, LockedError, StoppedError
 from lib.runs.config import RunConfig
-from lib.runs.files import remove
 from lib.runs.keys import content_of, corpus_of, prepare
+from lib.runs.parts import part_beside, remove, remove_left_over
 from lib.runs.places import ROOT
 from lib.runs.rows import add_rows
+from lib.runs.seal import check_run, seal_without_model
 from lib.runs.single import run
 from lib.runs.store import environment, load_run, store
 
@@ -127,12 +127,19 @@ def read_run(name: str) -> dict[str, bytes] | None:
     return read_files(load_run(name).folder, model=True) if has_run(name) else None
 
 
-def write_run(name: str, files: dict[str, bytes]) -> None:
-    """Write a run into this process's store, whole."""
-    part = store() / "incoming" / f"{name}-{uuid.uuid4().hex[:8]}"
+def write_run(name: str, files: dict[str, bytes], model_on: str = "") -> None:
+    """Write a run into this process's store, whole and as its seal tells it; `model_on` names the
+    worker that has its model, where this is not among the files. Raises InputError."""
+    incoming = store() / "incoming"
+    incoming.mkdir(parents=True, exist_ok=True)
+    remove_left_over(incoming)
+    part = part_beside(incoming / name)
     for place, content in files.items():
         path = part / place
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
+    if model_on:
+        seal_without_model(part, model_on)
+    check_run(part)
     remove(store() / name)
     part.rename(store() / name)

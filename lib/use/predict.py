@@ -4,6 +4,7 @@ process stopped."""
 import csv
 import io
 import itertools
+import json
 import os
 import sys
 import time
@@ -16,7 +17,7 @@ from lib.errors import InputError, nearest
 from lib.formats import stream
 from lib.lines import lines_of
 from lib.readers import Reading, column_at, is_whole
-from lib.runs.files import read_json, write_json
+from lib.runs.files import digest, failures_named, read_json, write_json
 from lib.runs.store import Run
 
 CHUNK = 4096  # texts that are in memory at once, and lost at most when the process is killed
@@ -141,11 +142,11 @@ def _write_labels(run: Run, source: str, out: Path, column: str | None, reading:
         "size": file_status.st_size,
         "changed": file_status.st_mtime_ns,
     }
-    note = read_json(note_of(out)) if note_of(out).exists() and part_of(out).exists() else {}
-    done = note.get("rows", 0) if note.get("about") == work else 0
+    note = _read_note(out)
+    done = note["rows"] if note.get("about") == work else 0
     progress = Progress(_count(source), done)
     texts = itertools.islice(texts_of(source, column, reading), done, None)
-    with part_of(out).open("r+b" if done else "wb") as file:
+    with failures_named(out), part_of(out).open("r+b" if done else "wb") as file:
         if done:
             file.truncate(note["bytes"])
             file.seek(0, os.SEEK_END)
@@ -157,9 +158,30 @@ def _write_labels(run: Run, source: str, out: Path, column: str | None, reading:
             file.flush()
             os.fsync(file.fileno())
             progress.add(len(chunk))
-            write_json(note_of(out), {"about": work, "rows": progress.done, "bytes": file.tell()})
+            note = {"about": work, "rows": progress.done, "bytes": file.tell()}
+            write_json(note_of(out), note | {"seal": _seal_of(note)})
     progress.close()
     return progress.done
+
+
+def _read_note(out: Path) -> dict:
+    """How far an earlier process got; empty where there was none, or its files are damaged."""
+    try:
+        note = read_json(note_of(out))
+        written = part_of(out).stat().st_size
+    except FileNotFoundError:
+        return {}
+    except ValueError:
+        note = None
+    whole = isinstance(note, dict) and note.pop("seal", None) == _seal_of(note)
+    if not whole or note["bytes"] > written:
+        print(f"{part_of(out)} is damaged: starts again", file=sys.stderr, flush=True)
+        return {}
+    return note
+
+
+def _seal_of(note: dict) -> str:
+    return digest(json.dumps(note, sort_keys=True))
 
 
 def _check_out(source: str, out: Path) -> None:

@@ -30,7 +30,7 @@ class Reading(BaseModel):
     # At the first bad row, stop; or leave all of them out and list them.
     on_bad_rows: Literal["stop", "quarantine"] = "stop"
 
-    def __init__(self, **values):
+    def __init__(self, /, **values):
         try:
             super().__init__(**values)
         except ValidationError as error:

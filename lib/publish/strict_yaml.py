@@ -39,6 +39,10 @@ DEEPEST = 30  # values within values
 MOST_DIGITS = 20  # of a whole number, as many as 64 bits need
 
 
+class TooMuchError(MarkedYAMLError):
+    """What no setting needs: endless numbers, deep nesting, halves of characters."""
+
+
 def parse(text: str):
     """The value of a YAML text. Raises YAMLError."""
     events = YAML(typ="safe", pure=True).parse(text)
@@ -57,7 +61,7 @@ def _value(event: Event, events: Iterator[Event], depth: int):
     `events`."""
     if depth > DEEPEST:
         problem = f"values are nested deeper than {DEEPEST} times"
-        raise MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
+        raise TooMuchError(problem=problem, problem_mark=event.start_mark)
     if isinstance(event, AliasEvent):
         raise MarkedYAMLError(
             problem=f"*{event.anchor} stands for what is written elsewhere; write that out, or "
@@ -120,13 +124,13 @@ def _scalar(event: ScalarEvent):
         return float(text.replace(".", ""))
     if "\0" in text or not is_whole(text):
         problem = "\\0 or half a character (a surrogate) is written in a text"
-        raise MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
+        raise TooMuchError(problem=problem, problem_mark=event.start_mark)
     return text
 
 
-def _too_large(event: ScalarEvent) -> MarkedYAMLError:
+def _too_large(event: ScalarEvent) -> TooMuchError:
     problem = f"{event.value:.30}… is too large a number; quote it, if it is a word"
-    return MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
+    return TooMuchError(problem=problem, problem_mark=event.start_mark)
 
 
 def read_value(name: str, text: str):
@@ -136,6 +140,8 @@ def read_value(name: str, text: str):
         return text
     try:
         return parse(text)
+    except TooMuchError as error:
+        raise InputError(f"{name}: {error.problem}") from None
     except YAMLError:
         raise InputError(f"{name}: {shown(text)} is not YAML; a list is written [1, 2]") from None
 

@@ -152,7 +152,7 @@ def compare_figures(name: str, shown: Path, expected: Path, check: Check) -> Non
     try:
         pictures = [Image.open(path) for path in (shown, expected)]
         pixels = [np.asarray(picture.convert("RGBA"), int) for picture in pictures]
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+    except Exception:  # a damaged picture makes its decoder raise any
         check.wrong.append(f"{name} is no picture")
         return
     if pixels[0].shape != pixels[1].shape:

@@ -32,16 +32,31 @@ def verify(folder: Path) -> Check:
         check.wrong.append(f"it is the page of {page['study']}/{page['folder']}, not of {place}")
     with tempfile.TemporaryDirectory() as root:
         again = Path(root) / place
-        shutil.copytree(folder, again, ignore_dangling_symlinks=True)
+        copy_files(folder, again)
         predictions = read_predictions(again)
         try:
             check_sources(again, predictions, check)
             check.unchecked += write_page(again)
-        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        except Exception as error:  # what a damaged page makes its study's code raise is any
             check.wrong.append(f"its study cannot be made of what it publishes: {one_line(error)}")
-        else:
+            return check
+        try:
             compare_folders(folder, again, check)
+        except Exception as error:
+            check.wrong.append(f"its files cannot be compared: {one_line(error)}")
     return check
+
+
+def copy_files(folder: Path, copy: Path) -> None:
+    """Copy a page's files. Raises InputError where one cannot be read, or something is no file."""
+    copy.mkdir(parents=True)
+    for path in sorted(folder.iterdir()):
+        if not path.is_file():
+            raise InputError(f"{path} is no file, and a page consists of files; remove it")
+        try:
+            shutil.copyfile(path, copy / path.name)
+        except OSError as error:
+            raise InputError(f"{path} cannot be read: {(error.strerror or '').lower()}") from None
 
 
 def check_sources(folder: Path, predictions: Predictions, check: Check) -> None:
@@ -73,7 +88,7 @@ def read_predictions(folder: Path) -> Predictions:
         )
     try:
         return Predictions.read(path)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except Exception as error:  # pyarrow's are many
         raise InputError(
             f"{PREDICTIONS} of {folder.name} cannot be read: {one_line(error)}"
         ) from None

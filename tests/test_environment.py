@@ -83,7 +83,7 @@ def test_a_store_is_a_folder_or_can_become_one(tmp_path, monkeypatch):
         "\udcff",
     ):
         monkeypatch.setenv("RUNS_DIR", str(value))
-        with pytest.raises(InputError, match=r"^RUNS_DIR is ") as error:
+        with pytest.raises(InputError, match=r"^The store .* RUNS_DIR$") as error:
             store()
         assert str(error.value).encode()
     for value in (tmp_path, tmp_path / "new" / "er"):

@@ -13,26 +13,27 @@ NOTEBOOKS = ROOT / "notebooks"
 
 def store() -> Path:
     """The folder of all runs: RUNS_DIR, or `runs/` in the checkout; where this is an installed
-    package, in the current folder. Raises InputError where it cannot be one."""
-    given = os.environ.get("RUNS_DIR")
-    if given:
-        _check_folder("RUNS_DIR", given)
-        return Path(given)
+    package, in the current folder. Raises InputError where something else has its name, or none
+    can have it."""
     is_checkout = (ROOT / "pyproject.toml").is_file()
-    return (ROOT if is_checkout else Path.cwd()) / "runs"
-
-
-def _check_folder(variable: str, given: str) -> None:
-    """Raises InputError where a variable names what is no folder, and can become none."""
-    if not given.strip() or not is_whole(given):
-        raise InputError(f"{variable} is {shown(given)}, which names no folder")
-    try:
-        is_other = not stat.S_ISDIR(os.stat(given).st_mode)
-    except FileNotFoundError:
-        return
-    except OSError as error:
+    folder = Path(os.environ.get("RUNS_DIR") or (ROOT if is_checkout else Path.cwd()) / "runs")
+    problem = _problem_of(folder)
+    if problem:
         raise InputError(
-            f"{variable} is {shown(given)}, which can be no folder: {error.strerror.lower()}"
-        ) from None
-    if is_other:
-        raise InputError(f"{variable} is {shown(given)}, which is no folder")
+            f"The store {shown(str(folder))} is {problem}; move it away, or name a folder in "
+            "RUNS_DIR"
+        )
+    return folder
+
+
+def _problem_of(folder: Path) -> str:
+    """Why a folder can be no store; empty where it can."""
+    if not str(folder).strip() or not is_whole(str(folder)):
+        return "no name of a folder"
+    try:
+        is_there = stat.S_ISDIR(folder.stat().st_mode)
+    except FileNotFoundError:
+        return "a link to a folder that is not there" if folder.is_symlink() else ""
+    except OSError as error:
+        return f"no folder ({(error.strerror or str(error)).lower()})"
+    return "" if is_there else "no folder"

@@ -8,7 +8,7 @@ from lib.analysis.predictions import Predictions
 from lib.errors import InputError
 from lib.publish.blocks import read_page
 from lib.publish.compare import Check, compare_folders
-from lib.publish.evidence import check_evidence
+from lib.publish.evidence import check_columns, check_evidence
 from lib.publish.folder import write_page
 from lib.runs.published import HISTORY, PREDICTIONS, page_runs
 
@@ -37,6 +37,7 @@ def verify(folder: Path) -> Check:
         try:
             check_sources(again, predictions, check)
             check.unchecked += write_page(again)
+            check.wrong += check_columns(read_history(again))
         except Exception as error:  # what a damaged page makes its study's code raise is any
             check.wrong.append(f"its study cannot be made of what it publishes: {one_line(error)}")
             return check
@@ -48,9 +49,12 @@ def verify(folder: Path) -> Check:
 
 
 def copy_files(folder: Path, copy: Path) -> None:
-    """Copy a page's files. Raises InputError where one cannot be read, or something is no file."""
+    """Copy a page's files; no folder, which the comparison tells of. Raises InputError where one
+    cannot be read, or is a pipe or device."""
     copy.mkdir(parents=True)
     for path in sorted(folder.iterdir()):
+        if path.is_dir() or not path.exists():
+            continue
         if not path.is_file():
             raise InputError(f"{path} is no file, and a page consists of files; remove it")
         try:
@@ -61,14 +65,18 @@ def copy_files(folder: Path, copy: Path) -> None:
 
 def check_sources(folder: Path, predictions: Predictions, check: Check) -> None:
     """Check what a page is made from, by itself."""
-    path = folder / HISTORY
-    history = path.read_text(encoding="utf-8") if path.is_file() else ""
     page_runs.cache_clear()
     runs = page_runs(folder).values()
-    count, wrong, unchecked = check_evidence(predictions, runs, history)
+    count, wrong, unchecked = check_evidence(predictions, runs, read_history(folder))
     check.compared += count
     check.wrong += wrong
     check.unchecked += unchecked
+
+
+def read_history(folder: Path) -> str:
+    """A page's history.csv; empty where it has none."""
+    path = folder / HISTORY
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
 def one_line(error: Exception) -> str:

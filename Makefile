@@ -49,11 +49,12 @@ test: $(SITE)
 bench: $(READY)
 	@$(PY) -m tests.bench $(ARGS)
 
-## Count how often intervals and tests err; kill runs and workers of a sweep, again and again, and count what was lost
+## Count how often intervals and tests err; kill runs and workers of a sweep, damage files and pages, and count what was lost
 stress: $(READY)
 	@OMP_NUM_THREADS=1 $(PY) -m tests.calibration
 	@$(PY) -m tests.stress_kills
 	@$(PY) -m tests.stress
+	@$(PY) -m tests.fuzz
 
 ## Kill workers that share a sweep through PostgreSQL, and count (needs its server and a driver)
 sweep-postgres: $(READY)

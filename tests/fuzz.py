@@ -43,7 +43,9 @@ class Worker:
         context = multiprocessing.get_context("fork")  # which has everything imported
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=serve, args=(theirs, material, seed), daemon=True)
-        self.process.start()
+        with warnings.catch_warnings():  # from Python 3.12 on: of threads, which the copy has not
+            warnings.simplefilter("ignore", DeprecationWarning)
+            self.process.start()
         theirs.close()
         self.case: Case | None = None
 

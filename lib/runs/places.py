@@ -19,9 +19,9 @@ def store() -> Path:
     folder = Path(os.environ.get("RUNS_DIR") or (ROOT if is_checkout else Path.cwd()) / "runs")
     problem = _problem_of(folder)
     if problem:
+        name = folder if is_whole(str(folder)) else shown(str(folder))
         raise InputError(
-            f"The store {shown(str(folder))} is {problem}; move it away, or name a folder in "
-            "RUNS_DIR"
+            f"The store {name} is {problem}; move it away, or name a folder in RUNS_DIR"
         )
     return folder
 

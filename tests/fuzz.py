@@ -62,7 +62,9 @@ class Worker:
 def serve(connection: Connection, material: Material, seed: int) -> None:
     """Do the cases that come, and answer with (outcome, what is to be said of it)."""
     with only_study(material.root / "notebooks", material.root / "results"):
-        while True:
+        while multiprocessing.parent_process().is_alive():
+            if not connection.poll(1):
+                continue
             kind, number = connection.recv()
             connection.send(outcome_of(kind, number, material, seed))
 

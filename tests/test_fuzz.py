@@ -11,11 +11,6 @@ from lib.errors import InputError
 from tests import fuzz, fuzz_files
 
 
-@pytest.fixture(autouse=True)
-def few_seconds(monkeypatch):
-    monkeypatch.setattr(fuzz, "LIMIT", 2)
-
-
 def test_a_few_cases_of_each_kind(capsys):
     arguments = ["--files", "4", "--configs", "6", "--flips", "20", "--workers", "2"]
     assert fuzz.main(arguments) == 0, capsys.readouterr().out

@@ -49,11 +49,12 @@ test: $(SITE)
 bench: $(READY)
 	@$(PY) -m tests.bench $(ARGS)
 
-## Count how often intervals and tests err; kill runs, workers and drivers, again and again, and count what was lost
+## Count how often intervals and tests err; kill runs, workers and drivers, damage files and pages, and count what was lost
 stress: $(READY)
 	@OMP_NUM_THREADS=1 $(PY) -m tests.calibration
 	@$(PY) -m tests.stress_kills
 	@$(PY) -m tests.stress
+	@$(PY) -m tests.fuzz
 
 ## Open the notebooks in Jupyter
 lab: $(READY)

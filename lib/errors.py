@@ -8,6 +8,8 @@ from collections.abc import Iterable
 
 from pydantic import ValidationError
 
+SHOWN = 120  # characters of a value that a message quotes
+
 
 class InputError(ValueError):
     """A mistake in what was given (data, parameters, files); the command line prints it without
@@ -49,7 +51,7 @@ def reason_of(error: OSError) -> str:
 def nearest(name: str, choices: Iterable[str]) -> str:
     """A proposal to end a message with: " Did you mean …?", or else " Choose from …."."""
     names = [str(choice) for choice in choices]
-    close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(str(name)[:SHOWN], names, n=1, cutoff=0.6)
     if not close:
         return f" Choose from {', '.join(names)}."
     has_blanks = close[0] != close[0].strip()
@@ -58,9 +60,15 @@ def nearest(name: str, choices: Iterable[str]) -> str:
 
 def lookup(table: dict, name: str, what: str):
     """`table[name]`; raises InputError that lists the choices."""
-    if name not in table:
-        raise InputError(f"Unknown {what} {name!r}.{nearest(name, table)}")
+    if not isinstance(name, str) or name not in table:
+        raise InputError(f"Unknown {what} {shown(name)}.{nearest(name, table)}")
     return table[name]
+
+
+def shown(value) -> str:
+    """A value as a message quotes it: escaped, and cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
 
 
 def explain(error: ValidationError, names: Iterable[str]) -> InputError:
@@ -68,8 +76,8 @@ def explain(error: ValidationError, names: Iterable[str]) -> InputError:
     first = error.errors()[0]
     name = ".".join(map(str, first["loc"]))
     if first["type"] == "extra_forbidden":
-        return InputError(f"Unknown parameter {name!r}.{nearest(name, names)}")
+        return InputError(f"Unknown parameter {shown(name)}.{nearest(name, names)}")
     if first["type"] == "missing":
         return InputError(f"{name} is missing")
     message = first["msg"].removeprefix("Value error, ")
-    return InputError(f"{name} = {first['input']!r}: {message[0].lower()}{message[1:]}")
+    return InputError(f"{name} = {shown(first['input'])}: {message[0].lower()}{message[1:]}")

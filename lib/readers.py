@@ -39,7 +39,7 @@ class Reading(BaseModel):
 
     _left_out: list | None = None  # where someone counts them: the rows that were left out
 
-    def __init__(self, **values):
+    def __init__(self, /, **values):
         try:
             super().__init__(**values)
         except ValidationError as error:

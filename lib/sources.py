@@ -195,7 +195,7 @@ def file_source(
 def named_folder(dataset: str, data_dir: str | Path | None) -> Path:
     """The folder of a named dataset below `data_dir`. Raises InputError where there is none."""
     path = Path(data_dir or "") / DATASETS[dataset].folder
-    if not data_dir or not path.is_dir():
+    if not data_dir or not os.path.isdir(path):
         problem = f"and {data_dir} has none." if data_dir else "which is not set."
         raise InputError(
             f"The dataset {dataset} is read from a folder {path.name!r} below DATA_DIR, "

@@ -131,6 +131,13 @@ def test_a_named_dataset_is_looked_for_and_not_read(monkeypatch, tmp_path):
         ({"tracker": "tensorbord"}, "Unknown tracker 'tensorbord'. Did you mean tensorboard?"),
         ({"batch_size": 0}, "batch_size = 0: input should be greater than or equal to 1"),
         ({"truncation": "tial"}, "truncation = 'tial': input should be 'head', 'tail' or"),
+        ({"seeds": [1, 2**62]}, f"seed = {2**62}: input should be less than or equal to"),
+        ({"learning_rate": float("inf")}, "learning_rate = inf: a number is finite"),
+        ({"learning_rates": [0.1, 0.0]}, "learning_rate = 0.0: input should be greater than 0"),
+        ({"backbone": "x" * 300}, "backbone = 'xxx"),
+        ({"backend": "dpp"}, "Unknown backend 'dpp'. Did you mean ddp?"),
+        ({"processes": -1}, "processes = -1: it wants a whole number from 1 to 1,024"),
+        ({"checkpoint_every": "often"}, "checkpoint_every is 'often'; it wants minutes"),
         ({"metric": "f2"}, "select_by = 'f2': input should be 'loss', "),
     ],
 )
@@ -143,6 +150,7 @@ def test_mistakes_in_names_and_numbers(allowed, changes, message):
 def test_settings_that_a_run_can_have_pass(allowed):
     changes = {"layers": 0, "clip_norm": 0.0, "class_weight": "", "patience": 0, "train_rows": 0}
     changes |= {"head": "native", "heads": ["mean"], "optimizer": "adam", "metric": "auto"}
+    changes |= {"backend": "", "processes": 0, "checkpoint_every": 0, "seeds": [1], "labels": []}
     check_study("your_data", allowed | changes, changes)
 
 

@@ -67,6 +67,8 @@ class CheckpointTimer:
 
 def _number(every: float | str) -> float | None:
     """A number of minutes that is not negative; None for anything else."""
+    if isinstance(every, bool):
+        return None
     try:
         minutes = float(every)
     except (TypeError, ValueError):

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from filelock import FileLock
 
 from lib.errors import InputError, lookup
+from lib.fast.environment import alone
 
 PROJECT = "finetuning-notebooks"  # unless WANDB_PROJECT or MLFLOW_EXPERIMENT_NAME names another
 STORABLE = (bool, int, float, str)  # all that accelerate promises to store
@@ -195,7 +196,8 @@ def _start(name: str, tracker, lock: Path) -> None:
 
     lock.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(lock):  # two processes that make one database at once break it
+        # two processes that make one database at once break it
+        with FileLock(lock), alone():
             PartialState()  # trackers ask it who logs; cpu=True would join an MPI job's processes
             tracker.start()
     except Exception as error:

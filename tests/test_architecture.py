@@ -20,7 +20,10 @@ CORE = (
     *("attention", "heads", "models", "losses", "optim", "training", "metrics"),
 )
 # parts of these that are long enough for a file of their own
-OPTIONAL_CORE = ("folders", "formats", "devices", "evaluation", "progress")
+OPTIONAL_CORE = (
+    *("folders", "formats", "splits", "carving", "label_cells", "vocabulary"),
+    *("devices", "evaluation", "progress"),
+)
 
 BASE = ("errors", "demo", "core")
 MAY_IMPORT = {  # besides itself

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib.data import SPLITS, Split, carve, load_corpus
+from lib.carving import carve
+from lib.data import SPLITS, Split, load_corpus
 from lib.errors import InputError
 from lib.readers import Reading
 

@@ -6,18 +6,19 @@ import numpy as np
 import pytest
 
 from lib.errors import InputError
-from lib.labels import (
+from lib.label_cells import read_label_column
+from lib.labels import class_ids, class_lists, encode_labels, numbers, task_of
+from lib.readers import Reading, Table
+from lib.vocabulary import (
     NOT_IN_TRAIN,
-    class_ids,
-    class_lists,
-    encode_labels,
+    check_classes,
+    check_known,
+    describe_labels,
     names_of,
-    numbers,
-    task_of,
+    renumber_lists,
     train_classes,
     train_lists,
 )
-from lib.readers import Reading, Table
 
 
 def table(values: list, **reading) -> Table:
@@ -28,16 +29,31 @@ def table(values: list, **reading) -> Table:
 def encode(values: list, names=None, **reading):
     """The labels and names of one column, as train's."""
     train = table(values, **reading)
-    task = task_of(train, "label")
-    labels, names = encode_labels({"train": train}, "label", task, names)
-    return labels["train"].tolist(), names, train.bad_rows
+    encoded = encode_tables({"train": train}, "label", names)
+    return encoded.ids["train"].tolist(), encoded.names, train.bad_rows
+
+
+def encode_tables(tables: dict[str, Table], label: str = "label", names=None):
+    column = read_label_column(tables, label, names)
+    return encode_labels(tables, column, task_of(column, tables["train"].reading), names)
+
+
+def understood(tables: dict[str, Table], label: str = "label") -> str:
+    """The line that says what was understood of them."""
+    encoded = encode_tables(tables, label)
+    return describe_labels(encoded.ids, encoded.names, encoded.notes)
+
+
+def task(values: list, **reading) -> str:
+    column = read_label_column({"train": table(values, **reading)}, "label")
+    return task_of(column, Reading(**reading))
 
 
 def test_the_task_of_a_column():
-    assert task_of(table(["a", "b"]), "label") == "classification"
-    assert task_of(table([["a"], ["b"]]), "label") == "multilabel"
-    assert task_of(table(["a|b"], label_separator="|"), "label") == "multilabel"
-    assert task_of(table(["1"], task="regression"), "label") == "regression"
+    assert task(["a", "b"]) == "classification"
+    assert task([["a"], ["b"]]) == task([None, [], ["b"]]) == "multilabel"
+    assert task(["a|b"], label_separator="|") == "multilabel"
+    assert task(["1"], task="regression") == "regression"
 
 
 def test_classes_are_numbered_by_name_or_number():
@@ -96,7 +112,7 @@ def test_several_labels_a_document():
     assert names == ("a", "b", "c") and labels == [[0, 1], [1, 2], [0, -1]]
     labels, names, _ = encode([["b", 3], ["3"]])
     assert names == ("3", "b") and labels == [[0, 1], [0, -1]]
-    assert encode([[" a"], ["a"]])[1] == (" a", "a")  # in a list, blanks are part of the name
+    assert encode([[" a"], ["a "]])[1] == ("a",)
     with pytest.raises(InputError, match=r"^few.csv, line 3: unknown label 'c' in column 'label'$"):
         encode(["a|b", "d|c"], label_separator="|", labels=("a", "b"))
 
@@ -106,18 +122,22 @@ def test_a_label_that_has_no_name_has_the_id_after_the_last():
     assert class_lists([], ("a",)).shape == (0, 0)
 
 
+def numbers_of(table: Table) -> np.ndarray:
+    return numbers(table, "label", table.column("label"))
+
+
 def test_numbers():
-    values = numbers(table(["1.5", 2, " -3e2 "]), "label")
+    values = numbers_of(table(["1.5", 2, " -3e2 "]))
     assert values.tolist() == [1.5, 2.0, -300.0] and values.dtype == np.float64
     quarantined = table(["1", "many", None, "inf", "2"], on_bad_rows="quarantine")
-    assert np.isnan(numbers(quarantined, "label")).tolist() == [False, True, True, True, False]
+    assert np.isnan(numbers_of(quarantined)).tolist() == [False, True, True, True, False]
     assert [row.reason for row in quarantined.bad_rows] == [
         "column 'label' has 'many', which is no number",
         "column 'label' has no label",
         "column 'label' has 'inf', which is no number",
     ]
     with pytest.raises(InputError, match=r"^few.csv: column 'label' has the same number in every"):
-        numbers(table(["1", "1.0"]), "label")
+        numbers_of(table(["1", "1.0"]))
 
 
 def ids(**splits) -> dict[str, np.ndarray]:
@@ -146,12 +166,14 @@ def test_classes_that_train_lacks_are_one(capsys):
 
 def test_label_lists_are_padded_alike_and_numbered_as_train():
     labels = ids(train=[[1, 3], [3, -1]], dev=[[0]], test=[[1, 2, 4]])
-    numbered, names = train_lists(labels, ("a", "b", "c", "d"), fixed=False)
+    new_ids, names = train_lists(labels["train"], ("a", "b", "c", "d"), fixed=False)
     assert names == ("b", "d")
+    numbered = renumber_lists(labels, new_ids)
     assert {name: split.tolist() for name, split in numbered.items()} == {
         "train": [[0, 1, -1], [1, -1, -1]],
         "dev": [[2, -1, -1]],
         "test": [[0, 2, 2]],
     }
-    numbered, names = train_lists(labels, ("a", "b", "c", "d"), fixed=True)
+    new_ids, names = train_lists(labels["train"], ("a", "b", "c", "d"), fixed=True)
+    numbered = renumber_lists(labels, new_ids)
     assert names == ("a", "b", "c", "d") and numbered["test"].tolist() == [[1, 2, 4]]

@@ -28,6 +28,8 @@ SECTIONS = {
         "quotes",
         "encoding",
         "header",
+        "split",
+        "group",
         "on_bad_rows",
         "train_rows",
         "dev_rows",

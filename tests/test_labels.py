@@ -11,8 +11,6 @@ from lib.labels import class_ids, class_lists, encode_labels, numbers, task_of
 from lib.readers import Reading, Table
 from lib.vocabulary import (
     NOT_IN_TRAIN,
-    check_classes,
-    check_known,
     describe_labels,
     names_of,
     renumber_lists,

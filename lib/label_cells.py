@@ -93,7 +93,7 @@ def _are_lists_as_text(cells: list, reading: Reading) -> bool:
     if reading.labels and not set(reading.labels).isdisjoint(texts):
         return False
     bracketed = [text for text in texts if BRACKETED.fullmatch(text)]
-    if 2 * len(bracketed) <= len(texts):
+    if 2 * len(bracketed) < len(texts):
         return False
     return any("," in text for text in bracketed) or any(_strict_list(t) for t in bracketed)
 

@@ -7,11 +7,13 @@ from matplotlib.figure import Figure
 from lib.analysis import captions, label_errors
 from lib.analysis.comparisons import MINUS, differences
 from lib.analysis.display import count, escape, score, score_interval, title
+from lib.analysis.groups import Group
 from lib.analysis.predictions import Predictions, group_of
 from lib.analysis.tables import by_group
 from lib.errors import InputError
 from lib.publish.page import show_as_published, show_table, show_text
 from lib.runs.keys import corpus_of
+from lib.vocabulary import NOT_IN_TRAIN, listed
 from plots.style import COLOURS, GREY, add_legend, add_title, colours, metric_axis, styled
 
 METRICS = {  # that are shown for each task, after the one that chooses the epoch
@@ -25,7 +27,8 @@ CAPTIONS = {  # of the tables and figures by their names
     "in train: a leak.",
     "balance": "Rows of each class.",
     "suspicious": "Texts worth a look before a model is blamed, with the lines of the first.",
-    "scores": f"{captions.SCORES}. Each run is scored at its best epoch on dev.",
+    "scores": f"{captions.SCORES}. Each run is scored at its best epoch on dev. "
+    "Macro F1 of classes is the mean over those that test has, or that are predicted.",
     "scores_figure": f"{captions.DOTS} Grey: references.",
     "differences": "On the same test documents. One stands where the interval leaves out zero and "
     "p is below 0.05, by both tests named below.",
@@ -74,20 +77,38 @@ def result(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
         if compared in stands:
             verdict = "stands" if stands[compared] else "does **not** stand"
             sentence += f", and the difference {verdict}"
-    return sentence + _learned_nothing(p, by, model[by]) + "."
+    group = group_of(p, by, model[by])
+    return f"{sentence}.{_learned_nothing(group)}{_absent_classes(p, group)}"
 
 
-def _learned_nothing(p: Predictions, by: str, name: str) -> str:
-    """How many runs of a group give every document the same class."""
-    if p.task != "classification":
-        return ""
-    group = group_of(p, by, name)
-    number = sum(len(np.unique(predicted)) == 1 for predicted in group.predicted)
+def _learned_nothing(group: Group) -> str:
+    """How many runs of a group tell no documents apart."""
+    number = int(label_errors.learned_nothing(group).sum())
     if not number:
         return ""
+    how = "every document is given the same class"
+    if group.labels.dtype.kind == "f":
+        how = "the mean of test is nearer to its numbers"
+    elif group.ranked is not None:
+        how = "every document has the same label first"
     return (
-        f". **{number} of {count(len(group.seeds), 'seed')} learned nothing**: every document is "
-        "given the same class; more epochs or another learning rate may help"
+        f" **{number} of {count(len(group.seeds), 'seed')} learned nothing**: {how}; more epochs "
+        "or another learning rate may help."
+    )
+
+
+def _absent_classes(p: Predictions, group: Group) -> str:
+    """Which classes test lacks, and what that means for macro F1."""
+    if p.task != "classification":
+        return ""
+    there = set(group.labels.tolist())
+    absent = [name for i, name in enumerate(p.label_names) if i not in there]
+    absent = [escape(name) for name in absent if name != NOT_IN_TRAIN]
+    if not absent:
+        return ""
+    return (
+        f" Test has no document of {len(absent)} of {len(p.label_names)} classes "
+        f"({listed(absent)}): macro F1 is the mean over those that test has, or that are predicted."
     )
 
 
@@ -152,7 +173,8 @@ def show_label_errors(runs, config, *, by: str, group: str, count: int = 10) -> 
             f"- {where}, given {escape(row['given'])}, believed **{escape(row['believed'])}**"
             f"{_truth(dev, i)}: “{escape(shown)}”"
         )
-    show_text("\n".join(lines) or "None.", "label_error_quotes")
+    quotes = "\n".join(lines) or table.attrs.get("note") or "None."
+    show_text(quotes, "label_error_quotes")
 
 
 def _truth(split, i: int) -> str:

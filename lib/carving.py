@@ -67,7 +67,8 @@ def carve(split: Split, rows: int, seed: int, *, one_of_each: bool = False) -> t
     may_be_taken = np.isin(unit_of_row, units)
     if not 0 < classes <= rows <= may_be_taken.sum() - classes:
         noun = "texts" if split.groups is None else "groups"
-        _refuse_to_carve(rows, len(np.unique(unit_of_row)), noun, classes if is_stratified else 0)
+        within = f" in {classes} classes that have more than one {noun[:-1]}"
+        _refuse_to_carve(rows, len(np.unique(unit_of_row)), noun, within if is_stratified else "")
     is_taken = None
     if split.groups is None and rows <= len(units) - classes:
         is_taken = _draw_units(unit_of_row, units, strata if is_stratified else None, rows, seed)
@@ -103,10 +104,7 @@ def units_of(split: Split) -> np.ndarray:
     return first_row[unit]
 
 
-def _refuse_to_carve(rows: int, units: int, noun: str, classes: int) -> None:
-    within = ""
-    if classes or noun == "texts":
-        within = f" in {classes} classes that have more than one {noun[:-1]}"
+def _refuse_to_carve(rows: int, units: int, noun: str, within: str) -> None:
     raise InputError(
         f"Cannot split off {rows:,} rows, stratified by label: there are {units:,} different "
         f"{noun}{within}, and both sides need one of each; is it the right label column, and the "

@@ -48,7 +48,8 @@ def learned_nothing(group: Group) -> np.ndarray:
     """Whether each run (runs,) tells no documents apart: every one is given the same class, or has
     the same label first; numbers are no nearer than their mean."""
     if group.ranked is not None:
-        first = group.ranked[:, :, 0]
+        best = group.logits.argmax(-1)[:, :, None]
+        first = np.take_along_axis(group.ranked, best, axis=2)[:, :, 0]
     elif group.labels.dtype.kind == "f":
         values = group.logits[:, :, 0]
         return np.array([explained_variance(row, group.labels) <= 0 for row in values])

@@ -27,8 +27,7 @@ CAPTIONS = {  # of the tables and figures by their names
     "in train: a leak.",
     "balance": "Rows of each class.",
     "suspicious": "Texts worth a look before a model is blamed, with the lines of the first.",
-    "scores": f"{captions.SCORES}. Each run is scored at its best epoch on dev. "
-    "Macro F1 of classes is the mean over those that test has, or that are predicted.",
+    "scores": f"{captions.SCORES}. Each run is scored at its best epoch on dev.",
     "scores_figure": f"{captions.DOTS} Grey: references.",
     "differences": "On the same test documents. One stands where the interval leaves out zero and "
     "p is below 0.05, by both tests named below.",
@@ -46,6 +45,11 @@ CAPTIONS = {  # of the tables and figures by their names
     "temperature fitted on dev.",
     "reliability": "On the line, a model that says 80 % is right in 80 % of cases.",
     "cost": "Parameters, and documents trained per second on the machine that trained.",
+}
+
+MACRO_F1 = {  # what the mean is over
+    "classification": " Macro F1 is the mean over the classes that occur in test or are predicted.",
+    "multilabel": " Macro F1 is the mean over all labels of train.",
 }
 
 
@@ -157,6 +161,8 @@ def show_label_errors(runs, config, *, by: str, group: str, count: int = 10) -> 
     """
     arguments = {"by": by, "group": group, "most": count}
     table = show_table("label_errors", runs, label_errors.label_errors, **arguments)
+    if "note" in table.attrs:  # why there are none
+        return
     try:
         dev = corpus_of(config).dev
     except InputError as error:
@@ -173,8 +179,7 @@ def show_label_errors(runs, config, *, by: str, group: str, count: int = 10) -> 
             f"- {where}, given {escape(row['given'])}, believed **{escape(row['believed'])}**"
             f"{_truth(dev, i)}: “{escape(shown)}”"
         )
-    quotes = "\n".join(lines) or table.attrs.get("note") or "None."
-    show_text(quotes, "label_error_quotes")
+    show_text("\n".join(lines) or "None.", "label_error_quotes")
 
 
 def _truth(split, i: int) -> str:

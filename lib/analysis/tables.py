@@ -157,5 +157,8 @@ def without_rows(p: Predictions, *, by: str, metrics: list[str], rows: list[int]
             for end in ("", "_low", "_high"):
                 table[f"{column}{end}"] = scores[f"{metric}{end}"]
     if is_empty:
-        table.attrs["note"] = "All of test is left out: nothing remains to be scored."
+        table.attrs["note"] = (
+            "Every test document has a near-duplicate in train or dev: without them, nothing "
+            "remains to be scored."
+        )
     return with_metrics(table, columns)

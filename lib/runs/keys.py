@@ -20,6 +20,7 @@ from lib.readers import Reading
 from lib.runs.baselines import BASELINES
 from lib.runs.config import DATA_FIELDS, RunConfig
 from lib.runs.files import cached_tensors, digest, write_text
+from lib.runs.published import published_page
 from lib.runs.store import model_folder, store
 from lib.sources import DATASETS
 from lib.tokenization import Tokens, encode, is_single, tokenize
@@ -140,9 +141,9 @@ def prefix_hashes(prepared: Prepared) -> list[str]:
 @lru_cache(maxsize=4)
 def _load_corpus(data_dir: str | None, _files: tuple, **fields) -> Corpus:
     """The corpus of `_files`, as `identity_of` tells them; says what was understood of a user's
-    own."""
+    own, where runs are trained."""
     corpus = load_corpus(data_dir=data_dir, **fields)
-    if fields["dataset"] not in DATASETS:
+    if fields["dataset"] not in DATASETS and not published_page():
         print(f"{Path(corpus.name).name}: {corpus.labels}", flush=True)
     return corpus
 

@@ -103,14 +103,18 @@ def _without_marks(
 
 def _check_labelled(table: Table, cells: list, column: str) -> None:
     """Refuse a file in which no row has a label."""
-    texts = {"" if cell is None or cell != cell else str(cell).strip() for cell in cells}
-    if texts <= {""} or texts <= {UNLABELLED, "-1.0"}:
-        only = f"{min(texts)} in every row of" if texts > {""} else "no label in"
-        raise InputError(
-            f"{table.path.name} has {only} column {column!r}, as benchmarks publish test sets; "
-            "leave the file out, so that rows of train become that split, or have the texts "
-            "labelled: python -m lib predict"
-        )
+    marks = set()
+    for cell in cells:
+        text = "" if cell is None or cell != cell else str(cell).strip()
+        if isinstance(cell, list) or text not in ("", UNLABELLED, "-1.0"):
+            return
+        marks.add(text)
+    only = f"{max(marks)} in every row of" if any(marks) else "no label in"
+    raise InputError(
+        f"{table.path.name} has {only} column {column!r}, as benchmarks publish test sets; leave "
+        "the file out, so that rows of train become that split, or have the texts labelled: "
+        "python -m lib predict"
+    )
 
 
 # ---- from cells to labels

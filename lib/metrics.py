@@ -31,6 +31,7 @@ INPUTS = {  # what the scores of a task are computed from, without its training 
 KS = (1, 2, 3, 4, 5)  # ranks after which a ranking is cut
 PROPENSITY_A, PROPENSITY_B = 0.55, 1.5  # of Jain et al. 2016, the values used for EURLex
 INFINITY = float("inf")
+DENSE = 1000  # classes up to which confusion counts have a place for each pair of them
 AT_ONCE = 2**20  # logits of which a loss is computed together: they stay in the processor's cache
 # The limits of a metric, by its kind
 SHARE = (0.0, 1.0)
@@ -140,9 +141,10 @@ def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> float:
     return float(np.mean(np.concatenate(losses)))
 
 
-def confusion_scores(counts: np.ndarray) -> dict[str, np.ndarray]:
-    """Every metric of confusion counts (..., classes, classes), each (...)."""
-    num_labels = counts.shape[-1]
+def confusion_scores(counts: np.ndarray, num_labels: int | None = None) -> dict[str, np.ndarray]:
+    """Every metric of confusion counts (..., classes, classes), each (...); `num_labels`, where
+    the counts are those of fewer classes."""
+    num_labels = num_labels or counts.shape[-1]
     return {
         name: metric.functions["confusion"](counts)
         for name, metric in METRICS.items()
@@ -155,8 +157,14 @@ def classification_scores(logits: np.ndarray, labels: np.ndarray) -> dict[str, f
 
     Ties go to the lower label.
     """
-    counts = confusion(labels, logits.argmax(1), logits.shape[1])
-    scores = {name: float(value) for name, value in confusion_scores(counts).items()}
+    num_labels = logits.shape[1]
+    predicted = logits.argmax(1)
+    if num_labels <= DENSE:
+        counts = confusion(labels, predicted, num_labels)
+    else:  # of the classes that occur: no metric asks for others
+        occurring, ids = np.unique(np.concatenate([labels, predicted]), return_inverse=True)
+        counts = confusion(*np.split(ids, 2), len(occurring))
+    scores = {name: float(value) for name, value in confusion_scores(counts, num_labels).items()}
     return {"loss": cross_entropy(logits, labels)} | scores
 
 

@@ -103,7 +103,7 @@ def check_classes(
             f"{dataset}: column {column!r} of train has one class only ({only}); "
             "at least two are needed"
         )
-    numbers = is_open and labels.ndim == 1 and len(there) > 2 * MANY and are_numbers(names)
+    numbers = is_open and labels.ndim == 1 and len(there) > MANY and are_numbers(names)
     if numbers and len(labels) < FEW_EACH * len(there):
         raise InputError(
             f"{dataset}: column {column!r} has {len(there):,} different numbers in {len(labels):,} "

@@ -51,6 +51,19 @@ def test_a_loss_in_parts_is_that_of_the_whole(monkeypatch):
     assert metrics.cross_entropy(logits, labels) == whole
 
 
+def test_thousands_of_classes_have_the_same_scores(monkeypatch):
+    rng = np.random.default_rng(0)
+    labels, logits = rng.integers(9, size=40), rng.normal(size=(40, 30))
+    every = metrics.classification_scores(logits, labels)
+    monkeypatch.setattr(metrics, "DENSE", 10)
+    assert metrics.classification_scores(logits, labels) == pytest.approx(every)
+    two = np.array([0, 49_999])
+    logits = np.zeros((2, 50_000), np.float32)
+    logits[[0, 1], two] = 1
+    both = metrics.classification_scores(logits, two)
+    assert both["macro_f1"] == 1 and "f1" not in both
+
+
 def test_documents_without_a_label_have_no_recall():
     gold = np.full((3, 2), -1)
     scores = metrics.ranking_scores(np.zeros((3, 1), int), gold)

@@ -54,7 +54,7 @@ def read_label_column(
                 f"{train.path.name}: column {column!r} has {width} zeros and ones a row, but "
                 f"{len(names)} labels are listed; list one for each of them"
             )
-        positions = names
+        positions = tuple(name.strip() for name in names)
     return LabelColumn(column, cells, positions, as_text)
 
 

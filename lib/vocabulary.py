@@ -12,6 +12,7 @@ import numpy as np
 from lib.errors import InputError
 
 SHOWN = 10  # names that a message lists
+LONGEST = 60  # characters of each
 NOT_IN_TRAIN = "(not in train)"
 UNLABELLED = "-1"  # what some data sets have in place of a label
 NUMBER = re.compile(r"-?\d{1,400}(\.\d{1,400})?")
@@ -26,7 +27,12 @@ LabelLists = list[list[str]]
 def listed(names: Sequence[str]) -> str:
     """The first names, and how many more there are."""
     more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more
+    return ", ".join(_on_one_line(name) for name in names[:SHOWN]) + more
+
+
+def _on_one_line(name: str) -> str:
+    visible = name if name.isprintable() else repr(name)
+    return visible if len(visible) <= LONGEST else f"{visible[:LONGEST]}…"
 
 
 # ---- one way to write a name
@@ -79,7 +85,7 @@ def marks_a_row(lists: dict[str, LabelLists]) -> bool:
 def look_alike(names: Sequence[str]) -> tuple[list[str], bool]:
     """The names that only differ in what is hard to see, and whether that is case alone."""
     alike: dict[str, list[str]] = {}
-    for name in names:
+    for name in dict.fromkeys(names):
         visible = "".join(c for c in name if unicodedata.category(c) != "Cf")
         key = " ".join(unicodedata.normalize("NFKC", visible).casefold().split())
         alike.setdefault(key, []).append(name)
@@ -188,20 +194,32 @@ def describe_labels(
     if labels["train"].dtype.kind == "f":
         every = np.concatenate(list(labels.values()))
         return f"numbers from {every.min():g} to {every.max():g} in column {names[0]!r}"
-    several = labels["train"].ndim == 2
-    text = (
-        f"{len(names):,} {'labels, any number a text' if several else 'classes'}: {listed(names)}"
-    )
     remarks = list(notes)
     alike, in_case_alone = look_alike(names)
     if alike:
         how = "differ only in case" if in_case_alone else "look alike"
         remarks.insert(0, f"{len(alike)} {how} ({listed([repr(name) for name in alike])})")
-    if several:
-        without = sum(int((lists < 0).all(1).sum()) for lists in labels.values())
-        if without:
-            rows = sum(map(len, labels.values()))
-            remarks.append(f"{without:,} of {rows:,} texts have none")
-    elif len(names) > MANY and are_numbers(names):
+    if labels["train"].ndim == 2:
+        noun = "labels, any number a text"
+        remarks += _remarks_on_lists(labels)
+    else:
+        noun = "classes"
+        remarks += _remarks_on_classes(labels, names)
+    return "; ".join([f"{len(names):,} {noun}: {listed(names)}", *remarks])
+
+
+def _remarks_on_lists(labels: dict[str, np.ndarray]) -> list[str]:
+    without = sum(int((lists < 0).all(1).sum()) for lists in labels.values())
+    rows = sum(map(len, labels.values()))
+    return [f"{without:,} of {rows:,} texts have none"] if without else []
+
+
+def _remarks_on_classes(labels: dict[str, np.ndarray], names: tuple[str, ...]) -> list[str]:
+    remarks = []
+    of_test = labels.get("test", labels["train"])
+    absent = np.setdiff1d(labels["train"], of_test).tolist()
+    if absent:
+        remarks.append(f"test has no text of {listed([names[i] for i in absent])}")
+    if len(names) > MANY and are_numbers(names):
         remarks.append("all are numbers: a regression? Then set task: regression")
-    return "; ".join([text, *remarks])
+    return remarks

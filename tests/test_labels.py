@@ -390,6 +390,17 @@ def test_a_line_says_what_was_understood(values, line):
     assert understood({"train": table(values)}) == line
 
 
+def test_a_line_says_which_classes_test_lacks():
+    tables = {"train": table(["a", "b", "c", "d"]), "test": table(["b"])}
+    assert understood(tables) == "4 classes: a, b, c, d; test has no text of a, c, d"
+
+
+def test_a_line_stays_one_whatever_a_name_holds():
+    line = understood({"train": table(["a\nb", "\u200bc", "x" * 500])})
+    assert len(line.splitlines()) == 1 and len(line) < 120
+    assert line.startswith("3 classes: 'a\\nb', ") and line.endswith("…, '\\u200bc'")
+
+
 def test_a_line_says_the_range_of_numbers():
     assert understood({"train": table([1, 2.5], task="regression")}) == (
         "numbers from 1 to 2.5 in column 'label'"

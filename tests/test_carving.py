@@ -35,6 +35,17 @@ def test_carving_says_what_it_cannot_do():
         carve(with_numbers, 4, 0)
 
 
+@pytest.mark.parametrize("labels", [np.arange(90) % 3, np.linspace(0, 1, 90)], ids=["some", "none"])
+def test_texts_that_do_not_repeat_are_drawn_as_ever(labels):
+    """Keys of runs depend on it."""
+    from sklearn.model_selection import train_test_split
+
+    strata = labels if labels.dtype.kind == "i" else None
+    _, wanted = train_test_split(np.arange(90), test_size=20, random_state=3, stratify=strata)
+    _, taken = carve(split_of([f"text {i}" for i in range(90)], labels), 20, 3)
+    assert taken.rows.tolist() == sorted(wanted)
+
+
 @pytest.mark.parametrize("times", [2, 3, 5, 20])
 def test_texts_that_repeat_count_as_their_rows(times):
     texts = [f"text {i // times}" for i in range(60 * times)]

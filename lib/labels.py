@@ -15,6 +15,7 @@ from lib.vocabulary import (
     listed,
     marks_a_row,
     names_of,
+    on_one_line,
     unify_spelling,
     whole_number,
 )
@@ -158,7 +159,7 @@ def _problem_of(labels: list[str], column: str, reading: Reading) -> str:
         )
     if _is_fraction(label):
         return (
-            f": label {label} in column {column!r} is a fraction, not a class; "
+            f": label {on_one_line(label)} in column {column!r} is a fraction, not a class; "
             "set task: regression for real numbers, or list the classes with labels: […]"
         )
     return ""

@@ -27,10 +27,10 @@ LabelLists = list[list[str]]
 def listed(names: Sequence[str]) -> str:
     """The first names, and how many more there are."""
     more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
-    return ", ".join(_on_one_line(name) for name in names[:SHOWN]) + more
+    return ", ".join(on_one_line(name) for name in names[:SHOWN]) + more
 
 
-def _on_one_line(name: str) -> str:
+def on_one_line(name: str) -> str:
     visible = name if name.isprintable() else repr(name)
     return visible if len(visible) <= LONGEST else f"{visible[:LONGEST]}…"
 
@@ -105,9 +105,10 @@ def check_classes(
     there = np.unique(labels[labels >= 0])
     if len(there) < 2:
         only = names[there[0]] if len(there) else "none"
+        way_out = f", such as {only} and other" if labels.ndim == 2 and len(there) else ""
         raise InputError(
             f"{dataset}: column {column!r} of train has one class only ({only}); "
-            "at least two are needed"
+            f"at least two are needed{way_out}"
         )
     numbers = is_open and labels.ndim == 1 and len(there) > MANY and are_numbers(names)
     if numbers and len(labels) < FEW_EACH * len(there):

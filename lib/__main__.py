@@ -106,20 +106,17 @@ def train(
 def sweep(
     spec: Path,
     workers: Annotated[int, typer.Option(min=1, help="processes to start on this machine")] = 1,
-    storage: Annotated[
-        str | None, typer.Option(help="a database URL; without it a journal file in runs/")
+    cluster: Annotated[
+        str | None, typer.Option(help="a Dask scheduler's address or file, for its workers")
     ] = None,
 ):
-    """Run a search space from a YAML file; the same command elsewhere joins in. Ends with the
-    best run's folder."""
+    """Run a search space from a YAML file; the same command elsewhere, with the same runs/, joins
+    in. Ends with the best run's folder."""
     from lib.runs.search import Sweep
     from lib.runs.search import sweep as run_sweep
     from lib.use.results import write_results
 
-    runs = run_sweep(Sweep(**read_yaml(spec)), workers=workers, storage=storage)
-    if not runs:
-        print("All runs are on other machines")
-        return
+    runs = run_sweep(Sweep(**read_yaml(spec)), workers=workers, cluster=cluster)
     write_results(runs[0])
     print(runs[0].folder)
 

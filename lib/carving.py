@@ -90,7 +90,7 @@ def units_of(split: Split) -> np.ndarray:
     first_place: dict = {}
     of_text = [first_place.setdefault(text, row) for row, text in enumerate(split.documents)]
     if split.groups is None:
-        return np.array(of_text)
+        return np.array(of_text, np.int64)
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lib.bad_rows import counts_bad_rows
 from lib.carving import carve_splits
 from lib.label_cells import LabelColumn, read_label_column
 from lib.labels import Encoded, encode_labels, task_of
@@ -87,6 +88,7 @@ class Corpus:
         return digest.hexdigest()
 
 
+@counts_bad_rows
 def load_corpus(
     dataset: str,
     *,

@@ -9,7 +9,7 @@ import warnings
 from collections import Counter
 
 from lib.errors import InputError, nearest
-from lib.readers import Reading, Table, column_at
+from lib.readers import Reading, Table
 
 BRACKETED = re.compile(r"\s*(\[.*\]|\(.*,.*\)|\{.*\})\s*", re.DOTALL)
 ARRAY_OF_TEXTS = re.compile(r"""\[\s*(?:'[^']*'|"[^"]*")(?:\s+(?:'[^']*'|"[^"]*"))*\s*\]""")
@@ -60,13 +60,13 @@ def read_label_column(
 
 def _several_columns(table: Table, column: str) -> tuple[str, ...]:
     """The columns that a text names, commas between them; none where it is one column's name."""
-    if column in table.columns or "," not in column:
+    if table.find(column) or "," not in column:
         return ()
     names = []
     missing = []
     for piece in column.split(","):
         piece = piece.strip()
-        name = piece if piece in table.columns else column_at(piece, table.columns)
+        name = table.find(piece)
         names.append(name)
         if name is None:
             missing.append(piece)

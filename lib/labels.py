@@ -9,6 +9,7 @@ import numpy as np
 from lib.errors import InputError
 from lib.label_cells import LabelColumn, indicated, may_have_none, names_in
 from lib.readers import Reading, Table
+from lib.roles import with_decimal_points
 from lib.vocabulary import (
     UNLABELLED,
     LabelLists,
@@ -49,8 +50,6 @@ def encode_labels(
 ) -> Encoded:
     """The labels of each split, and the label names: those of the tables' reading, or those given,
     or those that occur; of a regression, the column. Raises InputError."""
-    for split, table in tables.items():
-        _check_labelled(table, column.cells[split], column.name)
     if task == "regression":
         cells = column.cells
         values = {
@@ -100,22 +99,6 @@ def _without_marks(
                 )
                 labels.clear()
     return []
-
-
-def _check_labelled(table: Table, cells: list, column: str) -> None:
-    """Refuse a file in which no row has a label."""
-    marks = set()
-    for cell in cells:
-        text = "" if cell is None or cell != cell else str(cell).strip()
-        if isinstance(cell, list) or text not in ("", UNLABELLED, "-1.0"):
-            return
-        marks.add(text)
-    only = f"{max(marks)} in every row of" if any(marks) else "no label in"
-    raise InputError(
-        f"{table.path.name} has {only} column {column!r}, as benchmarks publish test sets; leave "
-        "the file out, so that rows of train become that split, or have the texts labelled: "
-        "python -m lib predict"
-    )
 
 
 # ---- from cells to labels
@@ -224,7 +207,7 @@ def _refuse_unknown(table: Table, column: str, lists: LabelLists, names: tuple[s
 def numbers(table: Table, column: str, cells: Iterable) -> np.ndarray:
     """Real numbers (rows,) float64, not a number for a row that is refused."""
     values = np.full(len(table.lines), np.nan)
-    for row, value in enumerate(cells):
+    for row, value in enumerate(with_decimal_points(cells)):
         text = "" if value is None else str(value).strip()
         values[row] = _finite(text)
         if math.isnan(values[row]):

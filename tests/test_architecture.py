@@ -21,8 +21,10 @@ CORE = (
 )
 # parts of these that are long enough for a file of their own
 OPTIONAL_CORE = (
-    *("folders", "formats", "splits", "carving", "label_cells", "vocabulary"),
-    *("devices", "evaluation", "progress"),
+    *("folders", "formats", "devices", "evaluation", "progress"),
+    *("pretrained", "padding"),
+    *("bad_rows", "columns", "roles", "packed", "lines", "delimited", "joined_lines"),
+    *("json_rows", "arrow", "workbooks", "splits", "carving", "label_cells", "vocabulary"),
 )
 
 BASE = ("errors", "demo", "core")

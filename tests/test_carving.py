@@ -197,3 +197,9 @@ def test_a_column_that_does_not_say_the_split(tmp_path):
     told = "says which rows of train.csv are dev and test, but test.csv is given, too; leave out"
     with pytest.raises(InputError, match=told):
         load_corpus(path, reading=Reading(split="part", test_file=str(tmp_path / "test.csv")))
+
+
+def test_nothing_cannot_be_split():
+    for labels in (np.zeros(0), np.zeros(0, np.int64)):
+        with pytest.raises(InputError, match="there are 0 different texts"):
+            carve(split_of([], labels), 1, 0)

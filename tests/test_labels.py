@@ -427,13 +427,6 @@ def test_minus_one_may_be_a_class(values):
     assert encode(values)[1] == tuple(values)
 
 
-@pytest.mark.parametrize("cells", [["", " "], [None, None], ["-1", "-1"], [-1, -1], [-1.0]])
-def test_a_file_without_labels_is_named(cells):
-    tables = {"train": table(["0", "1"]), "test": table(cells)}
-    with pytest.raises(InputError, match=r"^few\.csv has .* column 'label', as benchmarks publish"):
-        encode_tables(tables)
-
-
 def test_a_split_that_has_none_of_trains_labels_is_refused():
     names = ("a", "b", "c", "d")
     labels = ids(train=[0, 1], dev=[1, 2], test=[2, 3])

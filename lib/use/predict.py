@@ -13,7 +13,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from lib.errors import InputError, nearest
-from lib.formats import lines_of, stream
+from lib.formats import stream
+from lib.lines import lines_of
 from lib.readers import Reading, column_at, is_whole
 from lib.runs.files import read_json, write_json
 from lib.runs.store import Run

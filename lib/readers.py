@@ -34,6 +34,8 @@ class Reading(BaseModel):
     labels: tuple[str, ...] | None = None
     label_separator: str | None = None  # between the labels of a document that can have several
     task: Literal["auto", "classification", "multilabel", "regression"] = "auto"
+    split: str | None = None  # column that says train, dev or test of each row
+    group: str | None = None  # column; rows that have the same there stay on one side of a split
     # At the first bad row, stop; or leave all of them out and list them.
     on_bad_rows: Literal["stop", "quarantine"] = "stop"
 

@@ -186,7 +186,7 @@ FILES = {
     "texts for labels": (
         rows(b"one,a", b"two,b", b"three,c"),
         {},
-        "Cannot split off 1 rows, stratified by label: there are 0 different texts in 0 "
+        "Cannot split off 1 rows, stratified by label: there are 3 different texts in 0 "
         "classes that have more than "
         "one text, and both sides need one of each; is it the right label column, and "
         "the right number of rows?",

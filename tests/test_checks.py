@@ -84,7 +84,7 @@ def test_data_that_can_be_read_passes_without_a_word(file, allowed, capsys):
         check_data(allowed | changes)
     check_data(allowed | changes | {"on_bad_rows": "quarantine"})
     test = file.with_name("test.csv")
-    test.write_text("review;sentiment\nwhat is this;c\n")  # a class that train lacks, which is said
+    test.write_text("review;sentiment\ngood;a\nwhat is this;c\n")  # train lacks c, which is said
     check_data(allowed | changes | {"on_bad_rows": "quarantine", "test_file": str(test)})
     assert capsys.readouterr().out == ""
 

@@ -47,3 +47,8 @@ def test_what_a_model_adds_to_the_baseline():
     text = findings.beyond_baseline(p, by="head")
     assert "Against TF-IDF + linear SVM, fine-tuning with the head that dev chooses (far)" in text
     assert text.endswith("the difference stands.")
+
+
+def test_what_it_takes_to_tell_a_single_group_apart_is_nothing():
+    alone = classifiers().keep(lambda run: run["config"]["head"] == "far")
+    assert findings.outlook(alone, by="head") == "There are no two groups to compare."

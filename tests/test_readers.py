@@ -85,5 +85,7 @@ def test_a_tab_by_its_names_and_a_reading_as_it_is_written():
         ("labels", None),
         ("label_separator", None),
         ("task", "auto"),
+        ("split", None),
+        ("group", None),
         ("on_bad_rows", "stop"),
     ]

@@ -204,6 +204,8 @@ def save_documented_files(folder: Path) -> None:
         save(f"folder/{split}.tsv", sep="\t", sentence=sentences, Label=answers)
     save("pairs.csv", question1=texts, question2=texts[::-1], same=labels)
     save("topics.csv", text=texts, topics=[f"{a};{b}" for a, b in zip(labels, words, strict=True)])
+    flags = {"toxic": [0, 1, 0] * 20, "threat": [0, 0, 1] * 20, "insult": [0, 1] * 30}
+    save("comments.csv", comment=texts, **flags)
     save("prices.csv", advert=texts, price=[i / 2 for i in range(60)])
     save("plain.csv", header=False, label=labels, text=texts)
     (folder / "tweets.yaml").write_text(code("yaml", "# tweets.yaml"))

@@ -85,7 +85,6 @@ def beyond_baseline(
 def outlook(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
     """What it would take to tell apart the groups that cannot be told apart, and what this study
     could have told."""
-    stands = differences(p, by=by, metric=metric).set_index("compared")["stands"] == "yes"
     pairs = [
         pair
         for pair in pairs_of(p, by=by, metric=metric)
@@ -93,6 +92,7 @@ def outlook(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
     ]
     if not pairs:
         return "There are no two groups to compare."
+    stands = differences(p, by=by, metric=metric).set_index("compared")["stands"] == "yes"
     smallest = [detectable_of(pair.values, pair.resampled) for pair in pairs]
     least = difference(min(smallest), metric).removeprefix("+")
     most = difference(max(smallest), metric).removeprefix("+")

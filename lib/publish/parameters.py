@@ -97,7 +97,9 @@ def item_type(values: list) -> type:
 
 
 def _column(value):
-    """A column's number, as text."""
+    """A column's number, as text; of several columns, commas between them."""
+    if isinstance(value, list):
+        return ",".join(map(str, value))
     return str(value) if type(value) is int else value
 
 

@@ -30,6 +30,8 @@ SECTIONS = {
         "encoding",
         "header",
         "sheet",
+        "split",
+        "group",
         "on_bad_rows",
         "train_rows",
         "dev_rows",

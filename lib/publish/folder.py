@@ -2,6 +2,7 @@
 
 import base64
 import re
+import shlex
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -110,8 +111,8 @@ def command_of(study: str, profile: str, words: str, *, needs_data: bool) -> str
     if needs_data:
         command += " DATA_DIR=…"
     if words:
-        escaped = re.sub(r'([\\"$`])', r"\\\1", words.replace("$", "$$"))  # of make, of a shell
-        command += f' ARGS="{escaped}"'
+        is_plain = not re.search(r'[\\"$`!]', words)  # between double quotes, for a shell
+        command += f' ARGS="{words}"' if is_plain else f" ARGS={shlex.quote(words)}"
     return command
 
 

@@ -186,6 +186,8 @@ def as_words(overrides: dict) -> str:
         text = str(value)
         if not isinstance(value, str) or read_as(name, text) != value:
             text = json.dumps(value, ensure_ascii=False)  # JSON is YAML
+        if not text.isprintable():  # a tab or a line break would not survive being pasted
+            text = json.dumps(value)
         words.append(shlex.quote(f"{name}={text}"))
     return " ".join(words)
 

@@ -5,17 +5,16 @@ says itself: `with_metrics` names it in the table's attributes. A column without
 numbers or words, and a column that is named after the user's own data is shown as it is.
 """
 
-import re
 from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
 from lib.errors import lookup
 from lib.metrics import METRICS
+from lib.runs.markup import escape as escape
 
 ENDS = ("_sd", "_low", "_high")  # of the columns that are shown beside the mean
 MISSING = "–"
-MARKUP = re.compile(r"[\\`*<>&\[\]|$]|(?<![^\W_])_|_(?![^\W_])")  # what Markdown would interpret
 
 
 def with_metrics(
@@ -45,11 +44,6 @@ def kind_of(metric: str) -> str:
 
 
 # Names
-
-
-def escape(text: str) -> str:
-    """The text as Markdown that shows just this text, on one line."""
-    return MARKUP.sub(r"\\\g<0>", " ".join(text.splitlines()))
 
 
 def words(name: str) -> str:

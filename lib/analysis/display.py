@@ -5,6 +5,7 @@ says itself: `with_metrics` names it in the table's attributes. A column without
 numbers or words, and a column that is named after the user's own data is shown as it is.
 """
 
+import csv
 from collections.abc import Iterable, Mapping
 
 import pandas as pd
@@ -220,5 +221,8 @@ def pipe_table(rows: Iterable[Iterable[str]]) -> str:
 
 def to_csv(table: pd.DataFrame) -> str:
     """The table as CSV, every number with six decimals."""
-    with_index = table.index.name is not None
-    return table.to_csv(index=with_index, float_format="%.6f", lineterminator="\n")
+    how = {"index": table.index.name is not None, "float_format": "%.6f", "lineterminator": "\n"}
+    text = table.to_csv(**how)
+    if "\r" in text:  # left unquoted, it would end a line for whoever reads it
+        text = table.to_csv(**how, quoting=csv.QUOTE_ALL)
+    return text

@@ -81,7 +81,8 @@ def test_without_its_data_a_page_keeps_its_audit(published, page, monkeypatch):
         (published / "elsewhere").rename(data)
     assert files(page) == before and not check.wrong
     assert kept == check.unchecked
-    assert kept[0] == f"audit: There is no file or folder {data}" and len(kept) == 3
+    place = "…/data is not at hand: it is of the machine that made the page"
+    assert kept[0] == f"audit: {place}" and len(kept) == 3
 
 
 def test_a_study_run_again_gives_the_same_page_even_after_a_full_disk(

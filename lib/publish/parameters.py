@@ -13,6 +13,7 @@ from pathlib import Path
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, create_model
 
 from lib.errors import InputError, nearest
+from lib.publish.places import places_of, published
 from lib.publish.settings import read_value, read_yaml
 from lib.runs.places import NOTEBOOKS
 
@@ -171,11 +172,13 @@ def folder_of(profile: str, overrides: dict) -> str:
         pieces += [profile] if profile != "small" else []
         for name in ("dataset", "text", "label"):
             changed.pop(name, None)
+    shown = published(changed, places_of(changed))
     if changed:
-        pieces.append("_".join(f"{key}={value}" for key, value in changed.items()))
+        pieces.append("_".join(f"{key}={value}" for key, value in shown.items()))
     names = [re.sub(r"[^\w=.-]+", "-", piece) for piece in pieces]
-    if max(map(len, names)) > LONGEST:  # what is cut off makes the difference
-        names.append(hashlib.sha256("--".join(pieces).encode()).hexdigest()[:8])
+    if max(map(len, names)) > LONGEST or shown != changed:  # what is left out may differ
+        whole = "--".join([*pieces, *map(str, changed.values())] if shown != changed else pieces)
+        names.append(hashlib.sha256(whole.encode()).hexdigest()[:8])
     return "--".join(name[:LONGEST] for name in names)
 
 

@@ -15,6 +15,7 @@ from lib.publish.parameters import (
     profiles,
     read_profile,
 )
+from lib.publish.places import places_of, published
 from lib.publish.settings import read_yaml, to_parameters
 from lib.runs.places import ROOT, store
 
@@ -54,7 +55,7 @@ def run_study(
     start = time.perf_counter()
     executed = execute(notebook, parameters, store() / "notebooks" / f"{name}-{folder.name}.ipynb")
     blocks = blocks_of(executed)
-    words = as_words(changed)
+    words = as_words(published(changed, places_of(allowed | parameters)))
     if publish_as:
         words = f"{words} --as {publish_as}".strip()
     header = {

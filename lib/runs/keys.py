@@ -19,6 +19,7 @@ from lib.optim import plan_steps
 from lib.runs.baselines import BASELINES
 from lib.runs.config import DATA_FIELDS, RunConfig
 from lib.runs.files import cached_tensors, digest, write_text
+from lib.runs.published import located
 from lib.runs.store import model_folder, store
 from lib.tokenization import Tokens, encode, is_single, tokenize
 
@@ -142,6 +143,7 @@ def _load_corpus(data_dir: str | None, **fields) -> Corpus:
 
 def corpus_of(config: RunConfig) -> Corpus:
     """The corpus that a configuration names, read once a process."""
+    config = located(config)
     fields = {name: getattr(config, name) for name in DATA_FIELDS}
     corpus = _load_corpus(os.environ.get("DATA_DIR"), **fields)
     if corpus.bad_rows:
@@ -162,6 +164,7 @@ def _list_bad_rows(corpus: Corpus) -> None:
 
 def tokens_of(config: RunConfig) -> Tokens:
     """The tokens that a configuration trains on, kept in the store."""
+    config = located(config)
     return tokenize(
         corpus_of(config),
         config.backbone,

@@ -9,6 +9,7 @@ import typer
 
 from lib.errors import InputError, StoppedError
 from lib.publish.settings import assignments, read_yaml
+from lib.runs.secrets import without_passwords
 
 # beside a RunConfig's fields
 HOW_TO_TRAIN = ("tracker", "checkpoint_every", "backend", "processes")
@@ -241,12 +242,10 @@ def main() -> None:
         if words[:1] == ["study"] and "-p" in words:
             raise InputError("-p is no option; write name=value, as in learning_rate=5e-5")
         app(args=words, prog_name="python -m lib")
-    except InputError as error:
-        sys.exit(f"Error: {error}")
+    except (InputError, ChildProcessError) as error:
+        sys.exit(f"Error: {without_passwords(str(error))}")
     except BrokenPipeError:
         sys.exit(1)
-    except ChildProcessError as error:
-        sys.exit(f"Error: {error}")
     except StoppedError as stop:
         print(f"Stopped: {stop}", file=sys.stderr)
         sys.exit(130)

@@ -120,10 +120,8 @@ def test_a_notebook_that_names_no_runs_is_no_study(tmp_path):
 def test_the_command_that_makes_a_page():
     assert command_of("heads", "demo", "", needs_data=False) == "make heads"
     command = command_of("heads", "small", '"a b=$x"', needs_data=True)
-    assert command == """make heads PROFILE=small DATA_DIR=… ARGS='"a b=$x"'"""
-    assert (
-        command_of("heads", "demo", "'a b=x'", needs_data=False) == """make heads ARGS="'a b=x'\""""
-    )
+    assert command == r'make heads PROFILE=small DATA_DIR=… ARGS="\"a b=\$x\""'
+    assert command_of("heads", "demo", "a=!", needs_data=False) == "make heads ARGS='a=!'"
 
 
 def test_a_history_has_no_times(trained):

@@ -116,8 +116,9 @@ def command_of(study: str, profile: str, words: str, *, needs_data: bool) -> str
     if needs_data:
         command += " DATA_DIR=…"
     if words:
-        is_plain = not re.search(r'[\\"$`!]', words)  # between double quotes, for a shell
-        command += f' ARGS="{words}"' if is_plain else f" ARGS={shlex.quote(words)}"
+        escaped = re.sub(r'([\\"$`])', r"\\\1", words)
+        # between double quotes a shell at a terminal would read a ! even where it is escaped
+        command += f" ARGS={shlex.quote(words)}" if "!" in words else f' ARGS="{escaped}"'
     return command
 
 

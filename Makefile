@@ -9,7 +9,7 @@ SITE    := $(VENV)/.site
 STUDIES := $(patsubst notebooks/%.ipynb,%,$(wildcard notebooks/*.ipynb))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test bench stress sweep-postgres lab lab-check verify pages site site-check lint lock clean $(STUDIES)
+.PHONY: help setup test bench stress lab lab-check verify pages site site-check lint lock clean $(STUDIES)
 
 ## Show this list
 help:
@@ -65,15 +65,11 @@ test: $(SITE)
 bench: $(READY)
 	@$(PY) -m tests.bench $(ARGS)
 
-## Count how often intervals and tests err; kill runs and workers of a sweep, again and again, and count what was lost
+## Count how often intervals and tests err; kill runs, workers and drivers, again and again, and count what was lost
 stress: $(READY)
 	@OMP_NUM_THREADS=1 $(PY) -m tests.calibration
 	@$(PY) -m tests.stress_kills
 	@$(PY) -m tests.stress
-
-## Kill workers that share a sweep through PostgreSQL, and count (needs its server and a driver)
-sweep-postgres: $(READY)
-	@$(PY) -m tests.sweep_postgres
 
 ## Open the notebooks in Jupyter
 lab: $(READY)

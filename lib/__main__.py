@@ -103,20 +103,17 @@ def train(
 def sweep(
     spec: Path,
     workers: Annotated[int, typer.Option(min=1, help="processes to start on this machine")] = 1,
-    storage: Annotated[
-        str | None, typer.Option(help="a database URL; without it a journal file in runs/")
+    cluster: Annotated[
+        str | None, typer.Option(help="a Dask scheduler's address or file, for its workers")
     ] = None,
 ):
-    """Run a search space from a YAML file; the same command elsewhere joins in. Ends with the
-    best run's folder."""
+    """Run a search space from a YAML file; the same command elsewhere, with the same runs/, joins
+    in. Ends with the best run's folder."""
     from lib.runs.search import Sweep
     from lib.runs.search import sweep as run_sweep
     from lib.use.results import write_results
 
-    runs = run_sweep(Sweep(**read_yaml(spec)), workers=workers, storage=storage)
-    if not runs:
-        print("All runs are on other machines")
-        return
+    runs = run_sweep(Sweep(**read_yaml(spec)), workers=workers, cluster=cluster)
     write_results(runs[0])
     print(runs[0].folder)
 
@@ -133,6 +130,8 @@ def predict(
     delimiter: str | None = None,
     encoding: str | None = None,
     quotes: Annotated[bool | None, typer.Option(help="whether quotes enclose fields")] = None,
+    escape: Annotated[str | None, typer.Option(help="one character, or backslash")] = None,
+    sheet: Annotated[str | None, typer.Option(help="of an Excel workbook")] = None,
     header: Annotated[bool | None, typer.Option(help="whether line 1 names columns")] = None,
     keep: Annotated[
         list[str] | None, typer.Option(help="columns to write, too, such as id,date")
@@ -151,7 +150,8 @@ def predict(
         raise InputError(f"There is no file {file}")
     trained = load_run(run)
     options = {"delimiter": delimiter, "encoding": encoding, "quotes": quotes, "header": header}
-    reading = reading_of(trained.config, text_pair=text_pair, **options)
+    options |= {"text_pair": text_pair, "escape": escape, "sheet": sheet}
+    reading = reading_of(trained.config, **options)
     column = text or (trained.config.text if is_table(file) else None)
     print(describe_reading(file, column, reading), file=sys.stderr)
     count = predict_file(trained, file, out, column, reading, keep=keep or (), safe_csv=safe_csv)

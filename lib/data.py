@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lib.bad_rows import counts_bad_rows
 from lib.errors import InputError
 from lib.labels import check_classes, encode_labels, task_of, train_classes, train_lists
 from lib.readers import PLAIN, BadRow, Reading, check_texts
@@ -117,6 +118,7 @@ class Corpus:
         return digest.hexdigest()
 
 
+@counts_bad_rows
 def load_corpus(
     dataset: str,
     *,

@@ -17,6 +17,10 @@ class StoppedError(Exception):
     go on."""
 
 
+class LockedError(Exception):
+    """Another process is at work on the same thing."""
+
+
 def nearest(name: str, choices: Iterable[str]) -> str:
     """A proposal to end a message with: " Did you mean …?", or else " Choose from …."."""
     names = [str(choice) for choice in choices]

@@ -9,6 +9,7 @@ import numpy as np
 
 from lib.errors import InputError
 from lib.readers import Reading, Table
+from lib.roles import with_decimal_points
 
 IGNORED = "-100"  # as a class label: torch's cross-entropy passes over such rows without a word
 SHOWN = 10  # names that a message lists
@@ -172,7 +173,7 @@ def _refuse_unknown(table: Table, column: str, lists: LabelLists, names: tuple[s
 def numbers(table: Table, column: str) -> np.ndarray:
     """Real numbers (rows,) float64, not a number for a row that is refused."""
     values = np.full(len(table.lines), np.nan)
-    for row, value in enumerate(table.column(column)):
+    for row, value in enumerate(with_decimal_points(table.column(column))):
         text = "" if value is None else str(value).strip()
         values[row] = _finite(text)
         if math.isnan(values[row]):

@@ -20,7 +20,11 @@ CORE = (
     *("attention", "heads", "models", "losses", "optim", "training", "metrics"),
 )
 # parts of these that are long enough for a file of their own
-OPTIONAL_CORE = ("folders", "formats", "devices", "evaluation", "progress")
+OPTIONAL_CORE = (
+    *("folders", "formats", "devices", "evaluation", "progress"),
+    *("bad_rows", "columns", "roles", "packed", "lines", "delimited", "joined_lines"),
+    *("json_rows", "arrow", "workbooks"),
+)
 
 BASE = ("errors", "demo", "core")
 MAY_IMPORT = {  # besides itself

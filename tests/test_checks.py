@@ -39,7 +39,7 @@ def file(tmp_path):
 
 MISTAKES = {  # parameters -> the message
     "a wrong delimiter": (
-        {},
+        {"delimiter": ","},
         "reviews.csv has no column 'sentiment': its only column is 'review;sentiment'. Is the "
         "delimiter ';'? Then set delimiter: ';'",
     ),
@@ -49,7 +49,8 @@ MISTAKES = {  # parameters -> the message
     ),
     "a label outside the list": (
         {"delimiter": ";", "labels": ["a"]},
-        "reviews.csv, line 3: unknown label 'b' in column 'sentiment'; the labels are a",
+        "reviews.csv, line 3: unknown label 'b' in column 'sentiment'; the labels are a (20 bad "
+        "rows in all; on_bad_rows: quarantine leaves them out)",
     ),
     "too many rows asked for": (
         {"delimiter": ";", "test_rows": 40},
@@ -167,7 +168,7 @@ def test_a_head_that_the_studys_module_adds_is_known(allowed, tmp_path, monkeypa
     [
         (["ag_news", "lerning_rate=1"], "unknown parameter 'lerning_rate'"),
         (["your_data", "epochs=many"], "The parameter epochs wants a whole number"),
-        (["your_data", "dataset=reviews.csv", "text=review"], "Is the delimiter ';'?"),
+        (["your_data", "dataset=reviews.csv", "delimiter=','"], "Is the delimiter ';'?"),
         (
             ["your_data", "dataset=reviews.csv", "label=sentiments", "delimiter=;"],
             "has no column 'sentiments'",

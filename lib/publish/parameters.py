@@ -19,6 +19,7 @@ from lib.runs.places import NOTEBOOKS
 
 COLUMNS = ("text", "text_pair", "label")  # parameters that name a column, perhaps by its number
 UNTYPED = ("checkpoint_every",)  # minutes, or words: lib.runs.checkpoints reads it
+ENGINE = ("workers", "cluster")  # who trains: no part of what a page shows
 LONGEST = 80  # characters of one piece of a folder's name
 TYPE_NAMES = {int: "whole number", float: "number", str: "text", bool: "true or false"}
 
@@ -159,6 +160,11 @@ def read_profile(study: str, profile: str, allowed: dict) -> dict:
     if profile not in files:
         raise InputError(f"The study {study} has no profile {profile!r}.{nearest(profile, files)}")
     return checked(read_yaml(files[profile]), allowed, files[profile].name)
+
+
+def without_engine(values: dict) -> dict:
+    """Parameters but those that say who trains."""
+    return {name: value for name, value in values.items() if name not in ENGINE}
 
 
 def folder_of(profile: str, overrides: dict) -> str:

@@ -7,8 +7,6 @@ import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 
-from filelock import FileLock, Timeout
-
 from lib.devices import ONE_PROCESS, OneProcess
 from lib.errors import InputError, StoppedError
 from lib.fast import parallel
@@ -18,6 +16,7 @@ from lib.runs.checkpoints import MINUTES, CheckpointTimer
 from lib.runs.config import RunConfig
 from lib.runs.files import remove, write_json
 from lib.runs.keys import Prepared, prepare
+from lib.runs.locks import locked
 from lib.runs.published import published_page, published_runs
 from lib.runs.session import Session, train
 from lib.runs.store import Run, environment, store
@@ -32,14 +31,15 @@ def run(
     checkpoint_every: float | str = MINUTES,
     backend: str | None = None,
     processes: int | None = None,
+    wait: bool = True,
 ) -> Run:
     """The finished run of a configuration, from the store, or trained now.
 
     A run that diverges is a result too. A killed one goes on from its last checkpoint, written
-    every so many minutes, to the same bytes; one that another process trains is waited for.
+    every so many minutes, to the same bytes; for one that another process trains, `wait`.
     `keep`: prefix hashes to leave a checkpoint of. `tracker` (see `lib.runs.tracking`) logs what
     is trained now. `backend` (see `lib.fast.launch.BACKENDS`) sets the precision, and trains with
-    so many `processes`. Raises InputError, StoppedError, ChildProcessError.
+    so many `processes`. Raises InputError, StoppedError, LockedError, ChildProcessError.
     """
     check_tracker(tracker)
     timer = CheckpointTimer.of(checkpoint_every)
@@ -59,7 +59,7 @@ def run(
         return Run(prepared.folder)
     try:
         with stoppable() as signals:
-            train_once(prepared, keep, tracker, timer, signals, team)
+            train_once(prepared, keep, tracker, timer, signals, team, wait=wait)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         place = f"The run {prepared.name} could not be kept in {store()} ({reason})"
@@ -106,11 +106,15 @@ def train_once(
     timer: CheckpointTimer,
     signals: list[int],
     team: OneProcess,
+    *,
+    wait: bool,
 ) -> None:
     """Train a run into the store, unless another process has done so meanwhile."""
     folder = prepared.folder
     config = prepared.config
-    with locked(prepared) if team.leads else nullcontext():
+    path = store() / "locks" / f"{prepared.name}.lease"
+    lock = locked(path, prepared.name, wait=wait, signals=signals)
+    with lock if team.leads else nullcontext():
         if not team.agree(prepared.is_finished):
             start = time.perf_counter()
             if team.leads:
@@ -153,23 +157,6 @@ def clear(prepared: Prepared) -> None:
             path.unlink()
         elif path.name != "checkpoint":
             shutil.rmtree(path)
-
-
-@contextmanager
-def locked(prepared: Prepared) -> Iterator[None]:
-    """Hold a run's lock, which says so where it has to wait for another process."""
-    path = store() / "locks" / f"{prepared.name}.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        print(f"    another process trains {prepared.name}; waiting for it", flush=True)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 @contextmanager

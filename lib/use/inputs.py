@@ -8,14 +8,16 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from lib.columns import column_at
 from lib.errors import InputError, nearest
-from lib.formats import lines_of, stream
-from lib.readers import Reading, column_at, is_whole
+from lib.formats import SUFFIXES, stream
+from lib.lines import lines_of
+from lib.readers import Reading, is_whole
 from lib.runs.config import RunConfig
 
 STANDARD_INPUT = "-"
-TABLES = (".csv", ".tsv", ".json", ".jsonl", ".parquet")  # without .gz: files with columns
-READ_BY_OPTIONS = ("delimiter", "encoding", "quotes", "header")  # named in a reader's messages
+TABLES = tuple(suffix for suffix in SUFFIXES if not suffix.startswith(".txt"))  # have columns
+OPTIONS = ("delimiter", "encoding", "quotes", "escape", "header", "sheet")  # in readers' messages
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +47,7 @@ def reading_of(config: RunConfig, **overrides) -> Reading:
 
 def is_table(source: str) -> bool:
     """Whether a file has columns, by its name; else it has a text a line."""
-    return source.lower().removesuffix(".gz").endswith(TABLES)
+    return source.lower().endswith(TABLES)
 
 
 def describe_reading(source: str, column: str | None, reading: Reading) -> str:
@@ -128,10 +130,11 @@ def _stream(path: Path, reading: Reading) -> Iterator[tuple[int, dict]]:
     try:
         yield from stream(path, reading)
     except InputError as error:
-        if not any(word in str(error) for word in READ_BY_OPTIONS):
+        if not any(word in str(error) for word in OPTIONS):
             raise
         raise InputError(
-            f"{error} (options of predict: --no-quotes, --delimiter, --encoding, --no-header)"
+            f"{error} (options of predict: --no-quotes, --delimiter, --encoding, --escape, "
+            "--no-header, --sheet)"
         ) from None
 
 
@@ -145,7 +148,7 @@ def _names(keep: Iterable[str], row: dict) -> list[str]:
 
 def _column(wanted: str, row: dict, path: Path) -> str:
     """The name of a column that is named, or numbered from 1. Raises InputError."""
-    name = wanted if wanted in row else column_at(wanted, row)
+    name = column_at(wanted, row)
     if name is None:
         raise InputError(f"{path.name} has no column {wanted!r}.{nearest(wanted, row)}")
     return name

@@ -58,6 +58,7 @@ def test_the_name_of_a_folder_has_no_path():
     names = {folder_of("demo", {"backbone": f"/{place}/bert"}) for place in ("home/me", "tmp")}
     assert len(names) == 2
     assert all(re.fullmatch(r"demo--backbone=-bert--[0-9a-f]{8}", name) for name in names)
+    assert as_words({"dataset": "…/Größe.csv"}) == "dataset=…/Größe.csv"
     assert as_words({"dataset": "…/my table.csv"}) == "'dataset=…/my table.csv'"
 
 

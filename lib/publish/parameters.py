@@ -20,6 +20,7 @@ from lib.runs.places import NOTEBOOKS
 COLUMNS = ("text", "text_pair", "label")  # parameters that name a column, perhaps by its number
 UNTYPED = ("checkpoint_every",)  # minutes, or words: lib.runs.checkpoints reads it
 ENGINE = ("workers", "cluster")  # who trains: no part of what a page shows
+PLAIN_WORD = re.compile(r"[\w@%+=:,./…-]+")  # that a shell takes as it is, in any script
 LONGEST = 80  # characters of one piece of a folder's name
 TYPE_NAMES = {int: "whole number", float: "number", str: "text", bool: "true or false"}
 
@@ -197,7 +198,8 @@ def as_words(overrides: dict) -> str:
             text = json.dumps(value, ensure_ascii=False)  # JSON is YAML
         if not text.isprintable():  # a tab or a line break would not survive being pasted
             text = json.dumps(value)
-        words.append(shlex.quote(f"{name}={text}"))
+        word = f"{name}={text}"
+        words.append(word if PLAIN_WORD.fullmatch(word) else shlex.quote(word))
     return " ".join(words)
 
 

@@ -36,10 +36,26 @@ $(SITE): requirements-site.txt $(READY)
 	@$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-site.txt
 	@touch $(SITE)
 
-Q   := '\''
-OWN := $(foreach pair,DATA:dataset TEXT:text LABEL:label,$(if $($(word 1,$(subst :, ,$(pair)))),'$(word 2,$(subst :, ,$(pair)))=$Q$(subst ',$Q$Q,$($(word 1,$(subst :, ,$(pair)))))$Q'))
+# What a user gives is data: neither make nor the shell expands a $ in it.
+GIVEN := DATA TEXT LABEL CONFIG PROFILE ARGS DATA_DIR RUNS_DIR
+$(foreach name,$(GIVEN),$(if $(filter-out undefined,$(origin $(name))),$(eval override export $(name) := $$(value $(name)))))
+
+define NEWLINE
+
+
+endef
+export NEWLINE
+# a variable, by its name, as a word of a shell; and as a text of YAML, whose line break is an empty line
+as_word = '$(subst $(NEWLINE),'"$$NEWLINE"',$(subst ','\'',$($1)))'
+as_text = '$(subst $(NEWLINE),$(NEWLINE)$(NEWLINE),$(subst ','',$($1)))'
+
+USUAL      = $(if $(DATA)$(if $(filter your_data,$@),$(CONFIG)),small,demo)
+DATASET_IS = dataset=$(call as_text,DATA)
+TEXT_IS    = text=$(call as_text,TEXT)
+LABEL_IS   = label=$(call as_text,LABEL)
+OWN        = $(if $(DATA),$(call as_word,DATASET_IS)) $(if $(TEXT),$(call as_word,TEXT_IS)) $(if $(LABEL),$(call as_word,LABEL_IS))
 $(STUDIES): $(READY)
-	@$(PY) -m lib study $@ --profile $(or $(PROFILE),$(if $(DATA)$(if $(filter your_data,$@),$(CONFIG)),small,demo)) $(if $(CONFIG),--config '$(subst ',$Q,$(CONFIG))') $(OWN) $(ARGS)
+	@$(PY) -m lib study $@ --profile $(if $(PROFILE),$(call as_word,PROFILE),$(USUAL)) $(if $(CONFIG),--config $(call as_word,CONFIG)) $(OWN) $(ARGS)
 
 ## Run the tests
 test: $(SITE)

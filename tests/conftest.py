@@ -261,5 +261,7 @@ def page(published, tmp_path):
 
     results = tmp_path / "results"
     shutil.copytree(published / "results", results)
+    # all that is there of the store is where the page's data was
+    shutil.copytree(published / "runs" / "locations", tmp_path / "runs" / "locations")
     with only_study(published / "notebooks", results):
         yield results / "heads" / "tiny"

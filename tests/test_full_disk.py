@@ -212,7 +212,7 @@ def test_a_store_that_is_no_folder(kind, spec, tmp_path, monkeypatch):
     monkeypatch.setenv("RUNS_DIR", str(path))
     code, printed = with_room(10**9, partial(lib, "train", spec))
     what = "no folder" if kind == "file" else "a link to a folder that is not there"
-    assert code == 1 and printed.strip() == (
+    assert code == 1 and printed.splitlines()[-1] == (
         f"Error: The store {path} is {what}; move it away, or name a folder in RUNS_DIR"
     )
 

@@ -6,6 +6,7 @@ import pandas as pd
 
 from lib.errors import InputError
 from lib.publish.record import citations, describe_config, histories, page_of, sparkline
+from lib.publish.swap import read_unchanged
 from lib.runs.store import ROOT, load_run, store
 
 CURVES = (
@@ -22,8 +23,7 @@ CURVES = (
 def describe(key: str, results: Path = ROOT / "results") -> str:
     """A run by (the beginning of) its key: how it ended, its configuration against the defaults,
     its curves, and what shows it on which pages. Raises InputError."""
-    folders = [file.parent for file in sorted(results.glob("*/[!.]*/page.json"))]
-    pages = {folder: page_of(folder) for folder in folders}
+    pages = read_unchanged(lambda: page_files(results), lambda: read_pages(results))
     stored = {path.parent.name[:16]: path.parent for path in store().glob("*/status.json")}
     published = {name for page in pages.values() for name in page["runs"]}
     name = the_key(key, published | set(stored), results)
@@ -53,6 +53,15 @@ def describe(key: str, results: Path = ROOT / "results") -> str:
         lines.append(f"  {folder / 'README.md'}: {shown or 'its runs'}")
         lines.append(f"  its predictions: {folder / 'predictions.parquet'}, run = {name}")
     return "\n".join(line.replace(f"{ROOT}/", "") for line in lines)
+
+
+def page_files(results: Path) -> list[Path]:
+    return sorted(results.glob("*/[!.]*/page.json"))
+
+
+def read_pages(results: Path) -> dict[Path, dict]:
+    """All published pages, by their folders."""
+    return {file.parent: page_of(file.parent) for file in page_files(results)}
 
 
 def the_key(key: str, keys: set[str], results: Path) -> str:

@@ -60,6 +60,8 @@ SECTIONS = {
         "checkpoint_every",
         "backend",
         "processes",
+        "workers",
+        "cluster",
     ),
 }
 

@@ -16,6 +16,7 @@ from lib.publish.parameters import (
     read_profile,
     without_engine,
 )
+from lib.publish.places import places_of, published
 from lib.publish.settings import read_yaml, to_parameters
 from lib.runs.places import ROOT, store
 
@@ -56,7 +57,8 @@ def run_study(
     start = time.perf_counter()
     executed = execute(notebook, parameters, store() / "notebooks" / f"{name}-{folder.name}.ipynb")
     blocks = blocks_of(executed)
-    words = f"{as_words(shown)} --as {publish_as}".strip() if publish_as else as_words(shown)
+    words = as_words(published(shown, places_of(allowed | parameters)))
+    words = f"{words} --as {publish_as}".strip() if publish_as else words
     header = {
         "study": name,
         "folder": folder.name,

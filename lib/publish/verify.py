@@ -10,7 +10,7 @@ from lib.publish.blocks import read_page
 from lib.publish.compare import Check, compare_folders
 from lib.publish.evidence import check_columns, check_evidence
 from lib.publish.folder import write_page
-from lib.runs.published import HISTORY, PREDICTIONS, page_runs
+from lib.runs.published import HISTORY, PREDICTIONS, page_runs, runs_of_page
 
 MEANING = (
     "This shows that a page agrees with the predictions and histories that it publishes, not that "
@@ -35,7 +35,8 @@ def verify(folder: Path) -> Check:
         copy_files(folder, again)
         predictions = read_predictions(again)
         try:
-            check_sources(again, predictions, check)
+            with runs_of_page(again):
+                check_sources(again, predictions, check)
             check.unchecked += write_page(again)
             check.wrong += check_columns(read_history(again))
         except Exception as error:  # what a damaged page makes its study's code raise is any

@@ -20,7 +20,7 @@ from lib.readers import Reading
 from lib.runs.baselines import BASELINES
 from lib.runs.config import DATA_FIELDS, RunConfig
 from lib.runs.files import cached_tensors, digest, write_text
-from lib.runs.published import published_page
+from lib.runs.published import located, published_page
 from lib.runs.seal import is_whole
 from lib.runs.store import model_folder, store
 from lib.sources import DATASETS
@@ -153,6 +153,7 @@ def _load_corpus(data_dir: str | None, _files: tuple, **fields) -> Corpus:
 def corpus_of(config: RunConfig) -> Corpus:
     """The corpus that a configuration names, read once a process as long as its files stay what
     they are."""
+    config = located(config)
     fields = {name: getattr(config, name) for name in DATA_FIELDS}
     data_dir = os.environ.get("DATA_DIR")
     files = identity_of(config.dataset, data_dir, config.reading)
@@ -196,6 +197,7 @@ def _list_bad_rows(corpus: Corpus) -> None:
 def tokens_of(config: RunConfig, corpus: Corpus | None = None) -> Tokens:
     """The tokens that a configuration trains on, kept in the store; `corpus` is its own, if that
     is at hand."""
+    config = located(config)
     return tokenize(
         corpus or corpus_of(config),
         config.backbone,

@@ -17,6 +17,7 @@ from filelock import FileLock
 
 from lib.errors import InputError, lookup
 from lib.fast.environment import alone
+from lib.runs.secrets import without_passwords
 
 PROJECT = "finetuning-notebooks"  # unless WANDB_PROJECT or MLFLOW_EXPERIMENT_NAME names another
 STORABLE = (bool, int, float, str)  # all that accelerate promises to store
@@ -123,7 +124,7 @@ class Log:
             if not self.failed:
                 warnings.warn(
                     f"The tracker {self.name} failed, and {self.run} is not tracked any further: "
-                    f"{type(error).__name__}: {error}",
+                    f"{type(error).__name__}: {without_passwords(str(error))}",
                     RuntimeWarning,
                     stacklevel=3,
                 )
@@ -203,5 +204,5 @@ def _start(name: str, tracker, lock: Path) -> None:
     except Exception as error:
         raise InputError(
             f"The tracker {name} did not start; mend that, or go without (tracker: none): "
-            f"{type(error).__name__}: {error}"
-        ) from error
+            f"{type(error).__name__}: {without_passwords(str(error))}"
+        ) from None

@@ -9,7 +9,7 @@ SITE    := $(VENV)/.site
 STUDIES := $(patsubst notebooks/%.ipynb,%,$(wildcard notebooks/*.ipynb))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test bench stress sweep-postgres lab lab-check verify pages site site-check lint lock clean $(STUDIES)
+.PHONY: help setup test bench stress lab lab-check verify pages site site-check lint lock clean $(STUDIES)
 
 ## Show this list
 help:
@@ -36,10 +36,26 @@ $(SITE): requirements-site.txt $(READY)
 	@$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-site.txt
 	@touch $(SITE)
 
-Q   := '\''
-OWN := $(foreach pair,DATA:dataset TEXT:text LABEL:label,$(if $($(word 1,$(subst :, ,$(pair)))),'$(word 2,$(subst :, ,$(pair)))=$Q$(subst ',$Q$Q,$($(word 1,$(subst :, ,$(pair)))))$Q'))
+# What a user gives is data: neither make nor the shell expands a $ in it.
+GIVEN := DATA TEXT LABEL CONFIG PROFILE ARGS DATA_DIR RUNS_DIR
+$(foreach name,$(GIVEN),$(if $(filter-out undefined,$(origin $(name))),$(eval override export $(name) := $$(value $(name)))))
+
+define NEWLINE
+
+
+endef
+export NEWLINE
+# a variable, by its name, as a word of a shell; and as a text of YAML, whose line break is an empty line
+as_word = '$(subst $(NEWLINE),'"$$NEWLINE"',$(subst ','\'',$($1)))'
+as_text = '$(subst $(NEWLINE),$(NEWLINE)$(NEWLINE),$(subst ','',$($1)))'
+
+USUAL      = $(if $(DATA)$(if $(filter your_data,$@),$(CONFIG)),small,demo)
+DATASET_IS = dataset=$(call as_text,DATA)
+TEXT_IS    = text=$(call as_text,TEXT)
+LABEL_IS   = label=$(call as_text,LABEL)
+OWN        = $(if $(DATA),$(call as_word,DATASET_IS)) $(if $(TEXT),$(call as_word,TEXT_IS)) $(if $(LABEL),$(call as_word,LABEL_IS))
 $(STUDIES): $(READY)
-	@$(PY) -m lib study $@ --profile $(or $(PROFILE),$(if $(DATA)$(if $(filter your_data,$@),$(CONFIG)),small,demo)) $(if $(CONFIG),--config '$(subst ',$Q,$(CONFIG))') $(OWN) $(ARGS)
+	@$(PY) -m lib study $@ --profile $(if $(PROFILE),$(call as_word,PROFILE),$(USUAL)) $(if $(CONFIG),--config $(call as_word,CONFIG)) $(OWN) $(ARGS)
 
 ## Run the tests
 test: $(SITE)
@@ -49,15 +65,12 @@ test: $(SITE)
 bench: $(READY)
 	@$(PY) -m tests.bench $(ARGS)
 
-## Count how often intervals and tests err; kill runs and workers of a sweep, again and again, and count what was lost
+## Count how often intervals and tests err; kill runs, workers and drivers, damage files and pages, and count what was lost
 stress: $(READY)
 	@OMP_NUM_THREADS=1 $(PY) -m tests.calibration
 	@$(PY) -m tests.stress_kills
 	@$(PY) -m tests.stress
-
-## Kill workers that share a sweep through PostgreSQL, and count (needs its server and a driver)
-sweep-postgres: $(READY)
-	@$(PY) -m tests.sweep_postgres
+	@$(PY) -m tests.fuzz
 
 ## Open the notebooks in Jupyter
 lab: $(READY)

@@ -1,5 +1,4 @@
-"""The command line: python -m lib study | train | sweep | predict | export | verify | site |
-show."""
+"""The command line: python -m lib study, train, sweep, predict, export, verify, site, show."""
 
 import sys
 from pathlib import Path
@@ -7,15 +6,12 @@ from typing import Annotated
 
 import typer
 
-from lib.errors import InputError, StoppedError
+from lib.errors import InputError, StoppedError, reason_of, system_error
 from lib.publish.settings import assignments, read_yaml
+from lib.runs.secrets import without_passwords
 
-HOW_TO_TRAIN = (
-    "tracker",
-    "checkpoint_every",
-    "backend",
-    "processes",
-)  # beside a RunConfig's fields
+# beside a RunConfig's fields
+HOW_TO_TRAIN = ("tracker", "checkpoint_every", "backend", "processes")
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -106,20 +102,17 @@ def train(
 def sweep(
     spec: Path,
     workers: Annotated[int, typer.Option(min=1, help="processes to start on this machine")] = 1,
-    storage: Annotated[
-        str | None, typer.Option(help="a database URL; without it a journal file in runs/")
+    cluster: Annotated[
+        str | None, typer.Option(help="a Dask scheduler's address or file, for its workers")
     ] = None,
 ):
-    """Run a search space from a YAML file; the same command elsewhere joins in. Ends with the
-    best run's folder."""
+    """Run a search space from a YAML file; the same command elsewhere, with the same runs/, joins
+    in. Ends with the best run's folder."""
     from lib.runs.search import Sweep
     from lib.runs.search import sweep as run_sweep
     from lib.use.results import write_results
 
-    runs = run_sweep(Sweep(**read_yaml(spec)), workers=workers, storage=storage)
-    if not runs:
-        print("All runs are on other machines")
-        return
+    runs = run_sweep(Sweep(**read_yaml(spec)), workers=workers, cluster=cluster)
     write_results(runs[0])
     print(runs[0].folder)
 
@@ -128,29 +121,40 @@ def sweep(
 def predict(
     run: str,
     file: Annotated[
-        str, typer.Argument(help="a file with a text a line, or a table with --text; - for input")
+        str, typer.Argument(help="a table, or a file with a text a line; -: input")
     ] = "-",
-    out: Annotated[
-        Path | None, typer.Option(help="the file to write; a stopped command goes on with it")
+    out: Annotated[Path | None, typer.Option(help="a file; a stopped command goes on")] = None,
+    text: Annotated[str | None, typer.Option(help="a table's column; else the run's own")] = None,
+    text_pair: Annotated[str | None, typer.Option(help="the second text's column")] = None,
+    delimiter: str | None = None,
+    encoding: str | None = None,
+    quotes: Annotated[bool | None, typer.Option(help="whether quotes enclose fields")] = None,
+    escape: Annotated[str | None, typer.Option(help="one character, or backslash")] = None,
+    sheet: Annotated[str | None, typer.Option(help="of an Excel workbook")] = None,
+    header: Annotated[bool | None, typer.Option(help="whether line 1 names columns")] = None,
+    keep: Annotated[
+        list[str] | None, typer.Option(help="columns to write, too, such as id,date")
     ] = None,
-    text: Annotated[
-        str | None, typer.Option(help="the column of a CSV, TSV, JSON or Parquet file")
-    ] = None,
-    text_pair: Annotated[str | None, typer.Option(help="the column of the second text")] = None,
-    delimiter: Annotated[str | None, typer.Option(help="of CSV")] = None,
-    encoding: str = "utf-8",
-    header: Annotated[bool, typer.Option(help="whether the first line names the columns")] = True,
+    safe_csv: Annotated[
+        bool, typer.Option(help="an apostrophe before a leading = + - @ tab CR, for spreadsheets")
+    ] = False,
 ):
-    """Label texts with a run's model; CSV with text, label and probability."""
-    from lib.readers import Reading
+    """Label texts with a run's model: CSV with text, label, probability. A file is read as the
+    run's own data was, unless options say otherwise."""
     from lib.runs.store import load_run
-    from lib.use.predict import predict_file
+    from lib.use.inputs import describe_reading, is_table, reading_of
+    from lib.use.predict import is_standard_output, predict_file
 
     if file != "-" and not Path(file).is_file():
         raise InputError(f"There is no file {file}")
-    reading = Reading(text_pair=text_pair, delimiter=delimiter, encoding=encoding, header=header)
-    count = predict_file(load_run(run), file, out, text, reading)
-    if out:
+    trained = load_run(run)
+    options = {"delimiter": delimiter, "encoding": encoding, "quotes": quotes, "header": header}
+    options |= {"text_pair": text_pair, "escape": escape, "sheet": sheet}
+    reading = reading_of(trained.config, **options)
+    column = text or (trained.config.text if is_table(file) else None)
+    print(describe_reading(file, column, reading), file=sys.stderr)
+    count = predict_file(trained, file, out, column, reading, keep=keep or (), safe_csv=safe_csv)
+    if out and not is_standard_output(out):
         print(f"{count:,} texts: {out}")
 
 
@@ -173,13 +177,13 @@ def export(
     from lib.runs.keys import corpus_of
     from lib.runs.store import load_run, model_folder
     from lib.use.export import export as export_model
-    from lib.use.predict import texts_of
+    from lib.use.inputs import rows_of
 
     folder = model_folder(run)
     if texts is None:
         documents = corpus_of(load_run(folder.parent).config).dev.documents
     elif texts.is_file():
-        documents = [text for _, text in texts_of(str(texts), None, Reading())]
+        documents = [row.text for row in rows_of(str(texts), None, Reading())]
     else:
         raise InputError(f"There is no file {texts}")
     out = out or folder.parent / "onnx"
@@ -237,18 +241,19 @@ def main() -> None:
         if words[:1] == ["study"] and "-p" in words:
             raise InputError("-p is no option; write name=value, as in learning_rate=5e-5")
         app(args=words, prog_name="python -m lib")
-    except InputError as error:
-        sys.exit(f"Error: {error}")
+    except (InputError, ChildProcessError) as error:
+        sys.exit(f"Error: {without_passwords(str(error))}")
     except BrokenPipeError:
         sys.exit(1)
-    except ChildProcessError as error:
-        sys.exit(f"Error: {error}")
     except StoppedError as stop:
         print(f"Stopped: {stop}", file=sys.stderr)
         sys.exit(130)
-    except OSError as error:  # a full disk, a folder that cannot be written
-        reason = (error.strerror or str(error)).lower()
-        sys.exit(f"Error: {error.filename or 'a file'} cannot be read or written: {reason}")
+    except Exception as error:  # a full disk, a folder that cannot be written
+        refusal = system_error(error)
+        if refusal is None:
+            raise
+        reason = reason_of(refusal)
+        sys.exit(f"Error: {refusal.filename or 'a file'} cannot be read or written: {reason}")
 
 
 if __name__ == "__main__":

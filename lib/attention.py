@@ -62,11 +62,27 @@ def attend(query, key, value, mask, scaling=None, dropout=0.0) -> torch.Tensor:
     return F.scaled_dot_product_attention(query, key, value, mask, dropout, scale=scaling)
 
 
-def attention(module, query, key, value, attention_mask, scaling=None, dropout=0.0, **_):
+def attention(module, query, key, value, attention_mask, scaling=None, dropout=0.0, **more):
     """Attention as transformers calls it: (batch, heads, tokens, size) to (batch, tokens, heads,
-    size), and no weights."""
+    size), and no weights. What is not plain attention to all tokens is left to transformers."""
+    if not is_plain(module, query, key, attention_mask, more):
+        from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+        options = {"scaling": scaling, "dropout": dropout} | more
+        return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
     attended = attend(query, key, value, attention_mask, scaling, dropout)
     return attended.transpose(1, 2).contiguous(), None
+
+
+def is_plain(module, query, key, mask, more: dict) -> bool:
+    """Whether attention is what `attend` computes: a mask says all about which keys are read, each
+    query head has keys of its own, and nothing is added to their product."""
+    if query.shape[1] != key.shape[1] or more.get("position_bias") is not None:
+        return False
+    if mask is not None:
+        return mask.dtype == torch.bool
+    causal = more.get("is_causal")
+    return not (getattr(module, "is_causal", True) if causal is None else causal)
 
 
 def recorded_attention(module, query, key, value, attention_mask, scaling=None, dropout=0.0, **_):
@@ -87,6 +103,23 @@ def register_attention() -> str:
         AttentionInterface.register(name, function)
         AttentionMaskInterface.register(name, sdpa_mask)
     return FAST
+
+
+def attention_for(model_class: type) -> str:
+    """The attention that a class of transformers' models is to be made with: ours, where it takes
+    its attention from outside; else the better one of its own."""
+    if model_class._supports_sdpa and model_class._supports_attention_backend:
+        return register_attention()
+    return "sdpa" if model_class._supports_sdpa else "eager"
+
+
+def record_attention(model: nn.Module) -> None:
+    """Let a classifier's backbone compute attention in a way that can hand out its weights; where
+    that is not ours, dropout has gone over them."""
+    backbone = model.backbone
+    one_way = any(getattr(module, "is_causal", False) for module in backbone.modules())
+    ours = backbone.config._attn_implementation in (FAST, RECORDED)
+    backbone.set_attn_implementation(RECORDED if ours and not one_way else "eager")
 
 
 def layers_of(backbone: nn.Module) -> nn.ModuleList:

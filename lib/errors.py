@@ -2,9 +2,13 @@
 value and the way out."""
 
 import difflib
+import os
+import re
 from collections.abc import Iterable
 
 from pydantic import ValidationError
+
+SHOWN = 120  # characters of a value that a message quotes
 
 
 class InputError(ValueError):
@@ -17,10 +21,37 @@ class StoppedError(Exception):
     go on."""
 
 
+class LockedError(Exception):
+    """Another process is at work on the same thing."""
+
+
+def system_error(error: BaseException | None) -> OSError | None:
+    """The operating system's error that an exception is or was raised from; None where it is none.
+
+    Libraries that are written in Rust (safetensors, tokenizers) tell it in their message alone.
+    """
+    while error is not None and not isinstance(error, InputError | StoppedError):
+        if isinstance(error, OSError):
+            return error
+        told = re.search(r"\(os error (\d+)\)", str(error))
+        if told:
+            number = int(told[1])
+            return OSError(number, os.strerror(number))
+        error = error.__cause__
+    return None
+
+
+def reason_of(error: OSError) -> str:
+    """Why the operating system refused something: "no space left on device"."""
+    if error.errno:
+        return os.strerror(error.errno).lower()
+    return str(error).lower()
+
+
 def nearest(name: str, choices: Iterable[str]) -> str:
     """A proposal to end a message with: " Did you mean …?", or else " Choose from …."."""
     names = [str(choice) for choice in choices]
-    close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(str(name)[:SHOWN], names, n=1, cutoff=0.6)
     if not close:
         return f" Choose from {', '.join(names)}."
     has_blanks = close[0] != close[0].strip()
@@ -29,9 +60,15 @@ def nearest(name: str, choices: Iterable[str]) -> str:
 
 def lookup(table: dict, name: str, what: str):
     """`table[name]`; raises InputError that lists the choices."""
-    if name not in table:
-        raise InputError(f"Unknown {what} {name!r}.{nearest(name, table)}")
+    if not isinstance(name, str) or name not in table:
+        raise InputError(f"Unknown {what} {shown(name)}.{nearest(name, table)}")
     return table[name]
+
+
+def shown(value) -> str:
+    """A value as a message quotes it: escaped, and cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
 
 
 def explain(error: ValidationError, names: Iterable[str]) -> InputError:
@@ -39,8 +76,8 @@ def explain(error: ValidationError, names: Iterable[str]) -> InputError:
     first = error.errors()[0]
     name = ".".join(map(str, first["loc"]))
     if first["type"] == "extra_forbidden":
-        return InputError(f"Unknown parameter {name!r}.{nearest(name, names)}")
+        return InputError(f"Unknown parameter {shown(name)}.{nearest(name, names)}")
     if first["type"] == "missing":
         return InputError(f"{name} is missing")
     message = first["msg"].removeprefix("Value error, ")
-    return InputError(f"{name} = {first['input']!r}: {message[0].lower()}{message[1:]}")
+    return InputError(f"{name} = {shown(first['input'])}: {message[0].lower()}{message[1:]}")

@@ -1,26 +1,38 @@
-"""The files of a folder: which one holds which split, and what the labels are called."""
+"""The files of a folder: which ones hold which split, and what the labels are called."""
 
 import filecmp
 import itertools
 import json
+import re
 from pathlib import Path
 
+from lib.arrow import SAVED_SPLITS, is_saved
 from lib.errors import InputError
-from lib.formats import SUFFIXES
+from lib.formats import FORMATS, SUFFIXES
+from lib.packed import PACKINGS, check_is_file
 from lib.readers import Reading
 
 # What a split's file may be called, before its suffix.
 SPLIT_NAMES = {"train": ("train",), "dev": ("dev", "validation", "valid", "val"), "test": ("test",)}
+SHARD = re.compile(r"(.+)-(\d+)-of-(\d+)(\.\w+(?:\.\w+)?)")  # a file of several that hold a split
+
+Files = dict[str, tuple[Path, ...]]  # of each split, in their order
 
 
-def find_files(path: Path, reading: Reading) -> dict[str, Path]:
-    """The file of each split that there is, from a folder or a train file. Raises InputError."""
-    files = {"train": path} if path.is_file() else _files_in(path)
+def find_files(path: Path, reading: Reading) -> Files:
+    """The files of each split that there is, from a folder or a train file. Raises InputError."""
+    if path.is_dir() and not is_saved(path):
+        files = _files_in(path)
+    else:
+        if not is_saved(path):
+            check_is_file(path)
+        files = {"train": (path,)}
     if reading.dev_file:
-        files["dev"] = Path(reading.dev_file)
+        files["dev"] = (Path(reading.dev_file),)
     if reading.test_file:
-        files["test"] = Path(reading.test_file)
-    for (earlier, one), (later, other) in itertools.combinations(files.items(), 2):
+        files["test"] = (Path(reading.test_file),)
+    single = {split: paths[0] for split, paths in files.items() if len(paths) == 1}
+    for (earlier, one), (later, other) in itertools.combinations(single.items(), 2):
         if one.is_file() and other.is_file():
             if other.samefile(one):
                 raise InputError(f"{other.name} is given both as {earlier} and as {later}")
@@ -31,23 +43,87 @@ def find_files(path: Path, reading: Reading) -> dict[str, Path]:
     return files
 
 
-def _files_in(folder: Path) -> dict[str, Path]:
-    """The file of each split in a folder, which must have one for train."""
-    files = {}
-    for split, stems in SPLIT_NAMES.items():
-        names = [stem + suffix for stem in stems for suffix in SUFFIXES]
-        names = [name for name in names if (folder / name).is_file()]
-        if len(names) > 1:
+def _files_in(folder: Path) -> Files:
+    """The files of each split in a folder, or in its only subfolder with such files. There must be
+    some for train."""
+    files = _splits_of(folder)
+    if "train" not in files:
+        below = {}
+        for subfolder in sorted(path for path in folder.iterdir() if path.is_dir()):
+            found = _splits_of(subfolder)
+            if "train" in found:
+                below[subfolder.name] = found
+        if len(below) > 1:
             raise InputError(
-                f"{folder.name} has several files for {split}: {', '.join(names)}; keep one"
+                f"The folder {folder} has several with a train file: {', '.join(below)}; name one"
             )
-        if names:
-            files[split] = folder / names[0]
+        files = next(iter(below.values()), files)
     if "train" not in files:
         raise InputError(
-            f"The folder {folder} has no train file; name one train{{{','.join(SUFFIXES)}}}"
+            f"The folder {folder} has no train file; name one train with any of "
+            f"{', '.join(FORMATS)}; those of text may be packed: {', '.join(PACKINGS)}"
         )
     return files
+
+
+def _splits_of(folder: Path) -> Files:
+    """The files of each split that are in a folder itself."""
+    entries = sorted(folder.iterdir())
+    is_saved_whole = (folder / SAVED_SPLITS).is_file()
+    files = {}
+    for split, stems in SPLIT_NAMES.items():
+        if is_saved_whole:
+            found = [(folder / stem,) for stem in stems if is_saved(folder / stem)]
+        else:
+            found = [
+                *_whole_files(entries, stems),
+                *_sharded_files(entries, stems),
+                *_files_below(entries, stems),
+            ]
+        if len(found) > 1:
+            listed = ", ".join(paths[0].name for paths in found)
+            raise InputError(f"{folder.name} has several files for {split}: {listed}; keep one")
+        if found:
+            files[split] = found[0]
+    return files
+
+
+def _whole_files(entries: list[Path], stems: tuple[str, ...]) -> list[tuple[Path]]:
+    """The files of a split that are whole."""
+    names = [stem + suffix for stem in stems for suffix in SUFFIXES]
+    found = [path for name in names for path in entries if path.name.lower() == name]
+    for path in found:
+        check_is_file(path)
+    return [(path,) for path in found]
+
+
+def _sharded_files(entries: list[Path], stems: tuple[str, ...]) -> list[tuple[Path, ...]]:
+    """The files of a split that is stored in several, such as train-00000-of-00002.parquet."""
+    groups: dict[tuple, list[Path]] = {}
+    for path in entries:
+        match = SHARD.fullmatch(path.name)
+        if match and match[1] in stems and match[4] in SUFFIXES and path.is_file():
+            groups.setdefault((match[1], match[3], match[4]), []).append(path)
+    for (stem, count, suffix), paths in groups.items():
+        if len(paths) != int(count):
+            raise InputError(
+                f"{paths[0].parent.name} has {len(paths)} of the {int(count)} files "
+                f"{stem}-*-of-{count}{suffix}; fetch the others"
+            )
+    return [tuple(paths) for paths in groups.values()]
+
+
+def _files_below(entries: list[Path], stems: tuple[str, ...]) -> list[tuple[Path, ...]]:
+    """The files of a split that has a folder of its own, if they are tables of one format; a text
+    file there may be one document."""
+    found = []
+    for folder in entries:
+        if folder.name in stems and folder.is_dir():
+            files = sorted(path for path in folder.iterdir() if path.name.endswith(SUFFIXES))
+            formats = {path.suffix for path in files}
+            if len(formats) == 1 and formats != {".txt"}:
+                found.append(tuple(files))
+    return found
 
 
 def read_label_names(folder: Path) -> dict[str, str]:
@@ -57,7 +133,7 @@ def read_label_names(folder: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path.name} is not JSON: {error}") from None
     if isinstance(content, list):

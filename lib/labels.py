@@ -1,68 +1,123 @@
-"""Labels: from the cells of a column to class ids, lists of them, or real numbers; and the
-vocabulary, which is train's own."""
+"""Labels: from the cells of a column to class ids, lists of them, or real numbers."""
 
+import dataclasses
 import math
-import re
-from collections import Counter
+from collections.abc import Iterable
 
 import numpy as np
 
 from lib.errors import InputError
+from lib.label_cells import LabelColumn, indicated, may_have_none, names_in
 from lib.readers import Reading, Table
+from lib.roles import with_decimal_points
+from lib.vocabulary import (
+    UNLABELLED,
+    LabelLists,
+    listed,
+    marks_a_row,
+    names_of,
+    on_one_line,
+    unify_spelling,
+    whole_number,
+)
 
 IGNORED = "-100"  # as a class label: torch's cross-entropy passes over such rows without a word
-SHOWN = 10  # names that a message lists
-NOT_IN_TRAIN = "(not in train)"
-
-LabelLists = list[list[str]]
 
 
-def task_of(table: Table, column: str) -> str:
-    """The task that is asked for; `auto` is multilabel where cells hold lists or a separator is
+@dataclasses.dataclass(frozen=True)
+class Encoded:
+    """The labels of each split: (rows,) int64 ids, (rows, most) int64 id lists padded with −1, or
+    (rows,) float64 numbers."""
+
+    ids: dict[str, np.ndarray]  # by split
+    names: tuple[str, ...]
+    notes: tuple[str, ...] = ()  # what was understood, and could be meant otherwise
+
+
+def task_of(column: LabelColumn, reading: Reading) -> str:
+    """The task that is asked for; `auto` is multilabel where cells hold lists, or a separator is
     set."""
-    reading = table.reading
     if reading.task != "auto":
         return reading.task
-    first_cells = table.column(column)[:1]
-    if reading.label_separator or any(isinstance(value, list) for value in first_cells):
+    first = next((cell for cell in column.cells["train"] if cell is not None), None)
+    if reading.label_separator or column.in_positions or isinstance(first, list):
         return "multilabel"
     return "classification"
 
 
 def encode_labels(
-    tables: dict[str, Table], column: str, task: str, names: tuple[str, ...] | None = None
-) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+    tables: dict[str, Table], column: LabelColumn, task: str, names: tuple[str, ...] | None = None
+) -> Encoded:
     """The labels of each split, and the label names: those of the tables' reading, or those given,
-    or those that occur; of a regression, the column.
-
-    A split's labels are (rows,) int64 ids, (rows, most) int64 id lists padded with −1, or (rows,)
-    float64 numbers. Raises InputError.
-    """
+    or those that occur; of a regression, the column. Raises InputError."""
     if task == "regression":
-        return {split: numbers(table, column) for split, table in tables.items()}, (column,)
-    lists = {split: label_lists(table, column, task) for split, table in tables.items()}
-    listed = tables["train"].reading.labels
-    names = listed or names
+        cells = column.cells
+        values = {
+            split: numbers(table, column.name, cells[split]) for split, table in tables.items()
+        }
+        return Encoded(values, (column.name,))
+    lists = {split: label_lists(table, column, split, task) for split, table in tables.items()}
+    names = tables["train"].reading.labels or column.in_positions or names
+    notes: list[str] = []
+    if names:
+        names = tuple(name.strip() for name in names)
+    else:
+        notes = unify_spelling(lists)
+        if task == "classification":
+            notes += _without_marks(tables, column.name, lists)
     if task == "multilabel":
-        if listed:
+        if tables["train"].reading.labels:
             for split, table in tables.items():
-                _refuse_unknown(table, column, lists[split], names)
+                _refuse_unknown(table, column.name, lists[split], names)
         names = names or names_of(lists["train"])
-        return {split: class_lists(rows, names) for split, rows in lists.items()}, names
+        ids = {split: class_lists(rows, names) for split, rows in lists.items()}
+        return Encoded(ids, names, tuple(notes))
     names = names or names_of([row for rows in lists.values() for row in rows])
-    ids = {split: class_ids(tables[split], column, rows, names) for split, rows in lists.items()}
-    return ids, names
+    ids = {
+        split: class_ids(tables[split], column.name, rows, names) for split, rows in lists.items()
+    }
+    return Encoded(ids, names, tuple(notes))
+
+
+def _without_marks(
+    tables: dict[str, Table], column: str, lists: dict[str, LabelLists]
+) -> list[str]:
+    """Refuse the rows that −1 marks as unlabelled, and empty their lists; a note where it is read
+    as a class."""
+    if not any([UNLABELLED] in rows for rows in lists.values()):
+        return []
+    if not marks_a_row(lists):
+        return [f"{UNLABELLED} is read as a class"]
+    for split, rows in lists.items():
+        for row, labels in enumerate(rows):
+            if labels == [UNLABELLED]:
+                tables[split].refuse(
+                    row,
+                    f": label {UNLABELLED} in column {column!r} marks a row without a label; "
+                    "remove the row, or set on_bad_rows: quarantine; if it is a class, list all "
+                    "classes with labels: […]",
+                )
+                labels.clear()
+    return []
 
 
 # ---- from cells to labels
 
 
-def label_lists(table: Table, column: str, task: str) -> LabelLists:
-    """The label names of each row. A row without any is refused, and then has an empty list."""
+def label_lists(table: Table, column: LabelColumn, split: str, task: str) -> LabelLists:
+    """The label names of each row. A row that cannot be used is refused, and then has an empty
+    list."""
     lists = []
-    for row, value in enumerate(table.column(column)):
-        labels = _labels_in(value, table.reading.label_separator)
-        problem = _problem_of(value, labels, column, task, table.reading)
+    for row, cell in enumerate(column.cells[split]):
+        if column.in_positions:
+            labels, problem = indicated(cell, column.in_positions)
+        else:
+            labels, problem = names_in(cell, column, table.reading.label_separator)
+        if not problem and not labels and not may_have_none(cell, task, table.reading):
+            problem = "no label"
+        problem = f": column {column.name!r} has {problem}" if problem else ""
+        if not problem and task == "classification":
+            problem = _problem_of(labels, column.name, table.reading)
         if problem:
             table.refuse(row, problem)
             labels = []
@@ -70,31 +125,11 @@ def label_lists(table: Table, column: str, task: str) -> LabelLists:
     return lists
 
 
-def _labels_in(value, separator: str | None) -> list[str]:
-    """The names in a cell, each once, in their order."""
-    if isinstance(value, list):
-        names = [str(item) for item in value if item is not None]
-    elif value is None or value != value:  # not a number: how a table says that nothing is there
-        names = []
-    else:
-        names = str(value).split(separator) if separator else [str(value)]
-    if separator:
-        names = [name.strip() for name in names]
-    return list(dict.fromkeys(name for name in names if name.strip()))
-
-
-def _problem_of(value, labels: list[str], column: str, task: str, reading: Reading) -> str:
-    """Why a cell holds no label of the task; empty where it does."""
-    if not labels:
-        return f": column {column!r} has no label"
-    if isinstance(value, dict):
-        return f": column {column!r} has an object, which is no label"
-    if task != "classification":
-        return ""
+def _problem_of(labels: list[str], column: str, reading: Reading) -> str:
+    """Why the labels of a row are no class; empty where they are one."""
     if len(labels) > 1:
-        listed = ", ".join(labels)
         return (
-            f": column {column!r} has {len(labels)} labels ({listed}); "
+            f": column {column!r} has {len(labels)} labels ({', '.join(labels)}); "
             "for several set task: multilabel"
         )
     if reading.labels is not None:
@@ -107,7 +142,7 @@ def _problem_of(value, labels: list[str], column: str, task: str, reading: Readi
         )
     if _is_fraction(label):
         return (
-            f": label {label} in column {column!r} is a fraction, not a class; "
+            f": label {on_one_line(label)} in column {column!r} is a fraction, not a class; "
             "set task: regression for real numbers, or list the classes with labels: […]"
         )
     return ""
@@ -121,11 +156,7 @@ def _is_fraction(label: str) -> bool:
         return False
 
 
-def names_of(lists: LabelLists) -> tuple[str, ...]:
-    """The names that occur, sorted; numbers in numeric order."""
-    names = {name for labels in lists for name in labels}
-    numeric = all(re.fullmatch(r"-?\d{1,400}", name) for name in names)
-    return tuple(sorted(names, key=int if numeric else None))
+# ---- from names to ids
 
 
 def class_ids(table: Table, column: str, lists: LabelLists, names: tuple[str, ...]) -> np.ndarray:
@@ -135,18 +166,19 @@ def class_ids(table: Table, column: str, lists: LabelLists, names: tuple[str, ..
     numbered = {str(i): i for i in range(len(names))}
     if ids.keys().isdisjoint(numbered):
         ids |= numbered
+    of_number = {whole_number(name): i for name, i in ids.items()}
     labels = np.full(len(lists), -1, dtype=np.int64)
     for row, names_in_row in enumerate(lists):
         if not names_in_row:
             continue
-        if names_in_row[0] in ids:
-            labels[row] = ids[names_in_row[0]]
+        name = names_in_row[0]
+        label = ids.get(name, of_number.get(whole_number(name)))
+        if label is not None:
+            labels[row] = label
         else:
-            more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
             table.refuse(
                 row,
-                f": unknown label {names_in_row[0]!r} in column {column!r}; "
-                f"the labels are {', '.join(names[:SHOWN])}{more}",
+                f": unknown label {name!r} in column {column!r}; the labels are {listed(names)}",
             )
     return labels
 
@@ -169,10 +201,13 @@ def _refuse_unknown(table: Table, column: str, lists: LabelLists, names: tuple[s
             table.refuse(row, f": unknown label {min(unknown)!r} in column {column!r}")
 
 
-def numbers(table: Table, column: str) -> np.ndarray:
+# ---- real numbers
+
+
+def numbers(table: Table, column: str, cells: Iterable) -> np.ndarray:
     """Real numbers (rows,) float64, not a number for a row that is refused."""
     values = np.full(len(table.lines), np.nan)
-    for row, value in enumerate(table.column(column)):
+    for row, value in enumerate(with_decimal_points(cells)):
         text = "" if value is None else str(value).strip()
         values[row] = _finite(text)
         if math.isnan(values[row]):
@@ -190,61 +225,3 @@ def _finite(text: str) -> float:
     except ValueError:
         return math.nan
     return number if math.isfinite(number) else math.nan
-
-
-# ---- the vocabulary is train's own
-
-
-def check_classes(labels: np.ndarray, names: tuple[str, ...], *, dataset: str, column: str) -> None:
-    """Refuse a train split with fewer than two labels."""
-    if len(np.unique(labels[labels >= 0])) < 2:
-        only = names[int(labels.flat[0])] if len(labels) else "none"
-        raise InputError(
-            f"{dataset}: column {column!r} of train has one class only ({only}); "
-            "at least two are needed"
-        )
-
-
-def train_lists(
-    labels: dict[str, np.ndarray], names: tuple[str, ...], *, fixed: bool
-) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
-    """Label lists by split, padded alike, and their names; unless the names are fixed, renumbered
-    so that only train's labels have one. Any other label has the id after the last."""
-    known = np.arange(len(names)) if fixed else np.unique(labels["train"])
-    known = known[(known >= 0) & (known < len(names))]
-    new_ids = np.full(len(names) + 2, len(known))  # by old id; the last entry is the padding's
-    new_ids[known] = np.arange(len(known))
-    new_ids[-1] = -1
-    most = max(lists.shape[1] for lists in labels.values())
-    renumbered = {}
-    for split, lists in labels.items():
-        padding = ((0, 0), (0, most - lists.shape[1]))
-        renumbered[split] = new_ids[np.pad(lists, padding, constant_values=-1)]
-    return renumbered, tuple(names[i] for i in known)
-
-
-def train_classes(
-    labels: dict[str, np.ndarray], names: tuple[str, ...], *, fixed: bool, corpus_name: str
-) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
-    """Class ids by split, and their names; unless the names are fixed, renumbered so that train's
-    classes come first, followed by one name for all that dev or test has beside. Says how many
-    rows that are."""
-    known = np.unique(labels["train"])
-    strange = 0
-    for split in ("dev", "test"):
-        counts = Counter(labels[split][~np.isin(labels[split], known)].tolist())
-        strange += counts.total()
-        if counts:
-            listed = ", ".join(names[i] for i in sorted(counts))
-            print(
-                f"{corpus_name}: {counts.total()} rows of {split} have a class that train lacks "
-                f"({listed}); they count as wrong",
-                flush=True,
-            )
-    if fixed or len(known) == len(names):
-        return labels, names
-    new_ids = np.full(len(names), len(known))
-    new_ids[known] = np.arange(len(known))
-    renumbered = {split: new_ids[ids] for split, ids in labels.items()}
-    known_names = tuple(names[i] for i in known)
-    return renumbered, (*known_names, NOT_IN_TRAIN) if strange else known_names

@@ -31,6 +31,8 @@ INPUTS = {  # what the scores of a task are computed from, without its training 
 KS = (1, 2, 3, 4, 5)  # ranks after which a ranking is cut
 PROPENSITY_A, PROPENSITY_B = 0.55, 1.5  # of Jain et al. 2016, the values used for EURLex
 INFINITY = float("inf")
+DENSE = 1000  # classes up to which confusion counts have a place for each pair of them
+AT_ONCE = 2**20  # logits of which a loss is computed together: they stay in the processor's cache
 # The limits of a metric, by its kind
 SHARE = (0.0, 1.0)
 SIGNED = (-1.0, 1.0)
@@ -87,17 +89,24 @@ def accuracy(counts: np.ndarray) -> np.ndarray:
     return divide(np.trace(counts, axis1=-2, axis2=-1).astype(float), counts.sum((-2, -1)))
 
 
+def mean_over_classes(counts: np.ndarray, score: str) -> np.ndarray:
+    """The mean of a score over the classes that occur, as gold label or as predicted one: those
+    that scikit-learn's macro averages count."""
+    occurs = counts.sum(-1) + counts.sum(-2) > 0
+    return divide(class_scores(counts)[score].sum(-1), occurs.sum(-1))
+
+
 def macro_precision(counts: np.ndarray) -> np.ndarray:
-    return class_scores(counts)["precision"].mean(-1)
+    return mean_over_classes(counts, "precision")
 
 
 def macro_recall(counts: np.ndarray) -> np.ndarray:
-    return class_scores(counts)["recall"].mean(-1)
+    return mean_over_classes(counts, "recall")
 
 
 def macro_f1(counts: np.ndarray) -> np.ndarray:
     """The mean of the classes' F1 scores (not the F1 of the mean precision and recall)."""
-    return class_scores(counts)["f1"].mean(-1)
+    return mean_over_classes(counts, "f1")
 
 
 def weighted_f1(counts: np.ndarray) -> np.ndarray:
@@ -123,13 +132,19 @@ def second_class_f1(counts: np.ndarray) -> np.ndarray:
 
 def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> float:
     """Mean negative log-likelihood, in nats, of labels (rows,) under logits (rows, num_labels)."""
-    logits = logits.astype(np.float64)
-    return float(np.mean(logsumexp(logits, axis=1) - logits[np.arange(len(labels)), labels]))
+    rows_at_once = max(1, AT_ONCE // logits.shape[1])
+    losses = []
+    for start in range(0, len(labels), rows_at_once):
+        part = logits[start : start + rows_at_once].astype(np.float64)
+        of_gold = part[np.arange(len(part)), labels[start : start + rows_at_once]]
+        losses.append(logsumexp(part, axis=1) - of_gold)
+    return float(np.mean(np.concatenate(losses)))
 
 
-def confusion_scores(counts: np.ndarray) -> dict[str, np.ndarray]:
-    """Every metric of confusion counts (..., classes, classes), each (...)."""
-    num_labels = counts.shape[-1]
+def confusion_scores(counts: np.ndarray, num_labels: int | None = None) -> dict[str, np.ndarray]:
+    """Every metric of confusion counts (..., classes, classes), each (...); `num_labels`, where
+    the counts are those of fewer classes."""
+    num_labels = num_labels or counts.shape[-1]
     return {
         name: metric.functions["confusion"](counts)
         for name, metric in METRICS.items()
@@ -142,8 +157,14 @@ def classification_scores(logits: np.ndarray, labels: np.ndarray) -> dict[str, f
 
     Ties go to the lower label.
     """
-    counts = confusion(labels, logits.argmax(1), logits.shape[1])
-    scores = {name: float(value) for name, value in confusion_scores(counts).items()}
+    num_labels = logits.shape[1]
+    predicted = logits.argmax(1)
+    if num_labels <= DENSE:
+        counts = confusion(labels, predicted, num_labels)
+    else:  # of the classes that occur: no metric asks for others
+        occurring, ids = np.unique(np.concatenate([labels, predicted]), return_inverse=True)
+        counts = confusion(*np.split(ids, 2), len(occurring))
+    scores = {name: float(value) for name, value in confusion_scores(counts, num_labels).items()}
     return {"loss": cross_entropy(logits, labels)} | scores
 
 
@@ -278,7 +299,7 @@ def ranking_scores(
 ) -> dict[str, float]:
     """The scores of `document_scores` over all documents."""
     parts = document_scores(ranked, gold, weights)
-    return {name: float(top.sum() / bottom.sum()) for name, (top, bottom) in parts.items()}
+    return {name: float(divide(top.sum(), bottom.sum())) for name, (top, bottom) in parts.items()}
 
 
 @dataclasses.dataclass(frozen=True)

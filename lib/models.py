@@ -6,10 +6,21 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from lib.attention import RECORDED, FastDropout, register_attention
-from lib.backbones import load_tokenizer, resolve_backbone
+from lib.attention import RECORDED, FastDropout
+from lib.backbones import WEIGHTS, load_tokenizer, read_description, resolve_backbone
 from lib.errors import InputError, lookup
 from lib.heads import HEADS
+from lib.padding import check_padding, check_words
+from lib.pretrained import (
+    check_layers,
+    distinct,
+    load_pretrained,
+    load_weights,
+    native_options,
+    new_backbone,
+    width_of,
+    without_pooler,
+)
 
 CLASSIFIER_FILE = "classifier.json"
 PROBLEMS = {  # transformers' names of tasks
@@ -54,7 +65,7 @@ class Classifier(nn.Module):
     def all_states(self, ids: torch.Tensor, mask: torch.Tensor) -> tuple:
         """Logits, hidden states (batch, tokens, size) from the embeddings to the last layer, and
         where attention is recorded, its weights (batch, heads, tokens, tokens) in each layer."""
-        recorded = self.backbone.config._attn_implementation == RECORDED
+        recorded = self.backbone.config._attn_implementation in (RECORDED, "eager")
         options = {"output_hidden_states": True, "output_attentions": recorded}
         outputs = self.backbone(**self.inputs(ids, mask), **options)
         if self.head is None:
@@ -75,8 +86,13 @@ class Classifier(nn.Module):
         return self.head.pool(*self.last_states(ids, mask))
 
     def inputs(self, ids: torch.Tensor, mask: torch.Tensor) -> dict:
-        """What the backbone is called with."""
-        return {"input_ids": ids, **self._segments(ids), "attention_mask": mask.to(ids.device)}
+        """What the backbone is called with; padding is its own padding token, by which some tell
+        where a text ends."""
+        mask = mask.to(ids.device)
+        padding = getattr(self.backbone.config.get_text_config(), "pad_token_id", None)
+        if padding is not None:
+            ids = ids.masked_fill(mask == 0, padding)
+        return {"input_ids": ids, **self._segments(ids), "attention_mask": mask}
 
     def _segments(self, ids: torch.Tensor) -> dict[str, torch.Tensor]:
         """Which tokens are of a pair's second text: those after the first separator."""
@@ -132,48 +148,24 @@ def build_model(
     """
     from transformers import AutoModel, AutoModelForSequenceClassification
 
-    _quiet()
     folder = resolve_backbone(backbone)
-    options = {"attn_implementation": register_attention(), "dtype": torch.float32}
+    options = {}
     if layers is not None:
         check_layers(layers, backbone)
         options["num_hidden_layers"] = layers
     torch.manual_seed(seed)
     if head == "native":
-        options |= _native_options(num_labels, label_names)
-        model = AutoModelForSequenceClassification.from_pretrained(folder, **options)
-        return Classifier(model, None, num_labels)
-    make_head = lookup({"native": None} | HEADS, head, "head")
-    model = AutoModel.from_pretrained(folder, **options)
-    model.pooler = None  # heads read hidden states; an unused layer would confuse weight decay
-    return Classifier(model, make_head(model.config.hidden_size, num_labels, dropout), num_labels)
-
-
-def _quiet() -> None:
-    """No progress bar, no report of the head's missing weights: a new head is what is wanted."""
-    from transformers.utils import logging
-
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-
-
-def check_layers(layers: int, backbone: str | Path) -> None:
-    """Raises InputError where a backbone has fewer layers."""
-    from transformers import AutoConfig
-
-    depth = AutoConfig.from_pretrained(resolve_backbone(backbone)).num_hidden_layers
-    if layers > depth:
-        raise InputError(f"layers is {layers}; the backbone {backbone} has {depth}")
-
-
-def _native_options(num_labels: int, label_names: tuple[str, ...] | None) -> dict:
-    names = dict(enumerate(label_names or map(str, range(num_labels))))
-    return {
-        "num_labels": num_labels,
-        "id2label": names,
-        "label2id": {name: number for number, name in names.items()},
-        "ignore_mismatched_sizes": True,  # a backbone fine-tuned before gets a new final layer
-    }
+        options |= native_options(num_labels, label_names)
+        model = load_pretrained(AutoModelForSequenceClassification, folder, **options)
+        classifier = Classifier(model, None, num_labels)
+    else:
+        make_head = lookup({"native": None} | HEADS, head, "head")
+        model = without_pooler(load_pretrained(AutoModel, folder, **options))
+        size = width_of(model.config, folder)
+        classifier = Classifier(model, make_head(size, num_labels, dropout), num_labels)
+    check_padding(classifier, folder)
+    check_words(classifier, folder)
+    return classifier
 
 
 def reads_pairs(model: Classifier, backbone: str | Path) -> None:
@@ -201,7 +193,9 @@ def save_model(
     """
     folder.mkdir(parents=True, exist_ok=True)
     model.finish()
-    model.backbone.config.problem_type = PROBLEMS.get(task, task)
+    # transformers calls a choice among one class no classification
+    one_class = task == "classification" and model.num_labels == 1
+    model.backbone.config.problem_type = None if one_class else PROBLEMS.get(task, task)
     _save_weights(model, folder)
     _save_tokenizer(backbone, folder, max_length)
     description = {"head": head, "dropout": dropout, "task": task}
@@ -218,8 +212,7 @@ def _save_weights(model: Classifier, folder: Path) -> None:
         model.backbone.save_pretrained(folder)
         return
     model.backbone.config.save_pretrained(folder)
-    weights = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-    save_file(weights, folder / "model.safetensors")
+    save_file(distinct(model.state_dict()), folder / WEIGHTS)
 
 
 def _save_tokenizer(backbone: str | Path, folder: Path, max_length: int) -> None:
@@ -236,25 +229,30 @@ def _write_json(path: Path, value: dict) -> None:
 
 
 def load_model(folder: Path) -> tuple[Classifier, dict]:
-    """The classifier that `save_model` wrote, in evaluation mode, and its description."""
-    description = json.loads((Path(folder) / CLASSIFIER_FILE).read_text(encoding="utf-8"))
+    """The classifier that `save_model` wrote, in evaluation mode, and its description. Raises
+    InputError."""
+    folder = resolve_backbone(Path(folder))
+    description = read_description(folder / CLASSIFIER_FILE)
+    for name in ("head", "label_names"):
+        if name not in description:
+            raise InputError(f"{folder / CLASSIFIER_FILE} has no {name}; train the run again")
     label_names = tuple(description["label_names"])
     if description["head"] == "native":
-        model = build_model(folder, num_labels=len(label_names), label_names=label_names)
+        from transformers import AutoModelForSequenceClassification
+
+        options = native_options(len(label_names), label_names)
+        backbone = load_pretrained(AutoModelForSequenceClassification, folder, **options)
+        model = Classifier(backbone, None, len(label_names))
     else:
-        model = _load_with_head(Path(folder), description["head"], len(label_names))
+        model = _load_with_head(folder, description["head"], len(label_names))
+    check_padding(model, folder)
     model.separator = description.get("separator")
     return model.eval(), description
 
 
 def _load_with_head(folder: Path, head: str, num_labels: int) -> Classifier:
-    from safetensors.torch import load_file
-    from transformers import AutoConfig, AutoModel
-
-    config = AutoConfig.from_pretrained(folder)
-    backbone = AutoModel.from_config(config, attn_implementation=register_attention())
-    backbone.pooler = None
-    new_head = lookup(HEADS, head, "head")(config.hidden_size, num_labels, 0.0)
+    backbone = without_pooler(new_backbone(folder))
+    new_head = lookup(HEADS, head, "head")(width_of(backbone.config, folder), num_labels, 0.0)
     model = Classifier(backbone, new_head, num_labels)
-    model.load_state_dict(load_file(folder / "model.safetensors"))
+    load_weights(model, folder)
     return model

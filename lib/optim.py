@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.optim import lr_scheduler
 
-from lib.errors import InputError, lookup
+from lib.errors import InputError, lookup, shown
 
 # name -> optimizer class with its fixed arguments; called with (parameters, lr=, weight_decay=)
 OPTIMIZERS = {
@@ -20,10 +20,23 @@ OPTIMIZERS = {
 }
 
 
+MOST_STEPS = 10_000_000  # that a plan has
+
+
+def _number(name: str, value, *, above: float, most: float = math.inf) -> float:
+    """A schedule's argument. Raises ValueError where it is no number within the limits."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not above < value <= most or value == math.inf:
+        limits = f"above {above:g}" + (f" and at most {most:g}" if most < math.inf else "")
+        raise ValueError(f"{name} is {shown(value)}; it wants a number {limits}")
+    return float(value)
+
+
 def _warmup_then(total: int, warmup_ratio: float, after):
-    if not 0 <= warmup_ratio <= 1:
+    is_number = isinstance(warmup_ratio, int | float) and not isinstance(warmup_ratio, bool)
+    if not is_number or not 0 <= warmup_ratio <= 1:
         raise ValueError(
-            f"warmup_ratio is {warmup_ratio:g}; it is a share of the steps, from 0 to 1"
+            f"warmup_ratio is {shown(warmup_ratio)}; it is a share of the steps, from 0 to 1"
         )
     warmup = math.ceil(total * warmup_ratio)
     return lambda step: (
@@ -37,12 +50,19 @@ def constant(optimizer, total):
 
 def exponential(optimizer, total, gamma=0.9):
     """Times gamma after every epoch."""
-    return lr_scheduler.ExponentialLR(optimizer, gamma)
+    return lr_scheduler.ExponentialLR(optimizer, _number("gamma", gamma, above=0))
 
 
 def multistep(optimizer, total, milestones, gamma=0.1):
     """Times gamma after each of the milestones, in epochs."""
-    return lr_scheduler.MultiStepLR(optimizer, list(milestones), gamma)
+    are_epochs = isinstance(milestones, list | tuple) and all(
+        type(epoch) is int and epoch > 0 for epoch in milestones
+    )
+    if not are_epochs or list(milestones) != sorted(set(milestones)):
+        raise ValueError(
+            f"milestones are {shown(milestones)}; they want a rising list of epochs, such as [2, 4]"
+        )
+    return lr_scheduler.MultiStepLR(optimizer, list(milestones), _number("gamma", gamma, above=0))
 
 
 def linear(optimizer, total, warmup_ratio=0.1):
@@ -63,15 +83,23 @@ def cosine(optimizer, total, warmup_ratio=0.1):
 def one_cycle(optimizer, total, pct_start=0.3, div_factor=25.0, final_div_factor=1e4):
     """torch's OneCycleLR; its cycling of the first momentum coefficient, too, where the
     optimizer has betas."""
-    return lr_scheduler.OneCycleLR(
-        optimizer,
-        max_lr=[group["lr"] for group in optimizer.param_groups],
-        total_steps=total,
-        pct_start=pct_start,
-        div_factor=div_factor,
-        final_div_factor=final_div_factor,
-        cycle_momentum="betas" in optimizer.defaults,
-    )
+    div_factor = _number("div_factor", div_factor, above=0)
+    final_div_factor = _number("final_div_factor", final_div_factor, above=0)
+    try:
+        return lr_scheduler.OneCycleLR(
+            optimizer,
+            max_lr=[group["lr"] for group in optimizer.param_groups],
+            total_steps=total,
+            pct_start=pct_start,
+            div_factor=div_factor,
+            final_div_factor=final_div_factor,
+            cycle_momentum="betas" in optimizer.defaults,
+        )
+    except ZeroDivisionError:
+        raise ValueError(
+            f"pct_start = {pct_start} of {total} steps leaves no step to rise, or none to fall; "
+            "take another share"
+        ) from None
 
 
 # name -> (make(optimizer, total steps, **arguments), after what it steps: "epoch" or "step")
@@ -115,16 +143,25 @@ def plan_steps(
     make_stand_in = lookup(OPTIMIZERS, optimizer, "optimizer")
     stand_in = make_stand_in([nn.Parameter(torch.zeros(1))], lr=learning_rate)
     total = steps_per_epoch * epochs
+    if total > MOST_STEPS:
+        raise InputError(
+            f"epochs = {epochs}: at {steps_per_epoch:,} steps each they are {total:,} steps, more "
+            f"than {MOST_STEPS:,}; take fewer epochs, or a larger batch_size"
+        )
     try:
         scheduler = make_schedule(stand_in, total, **arguments)
     except (TypeError, ValueError) as error:
         raise InputError(
-            f"The schedule {schedule} cannot be made with {arguments}: {error}"
+            f"The schedule {schedule} cannot be made with {shown(arguments)}: {error}"
         ) from None
     group = stand_in.param_groups[0]
     moved = [name for name in ("lr", "betas", "momentum") if name in group]
     settings_by_step = []
     for step in range(1, total + 1):
+        if not math.isfinite(group["lr"]):
+            raise InputError(
+                f"The schedule {schedule} gives a learning rate of {group['lr']} at step {step:,}"
+            )
         settings_by_step.append({name: group[name] for name in moved})
         stand_in.step()  # moves nothing, but torch wants it before the schedule's step
         epoch_ends = step % steps_per_epoch == 0

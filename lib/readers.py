@@ -1,13 +1,17 @@
 """How a table is read, what its columns mean, and what becomes of a row that cannot be used."""
 
 import dataclasses
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
+from lib.columns import LONG_NAME, column_at, numbered_name, shorten
 from lib.errors import InputError, explain, nearest
+
+LONGEST_TEXT = 2**22  # characters of a text, or of a line of a file
+OTHER_DELIMITERS = ";\t|,"
+BY_ROW = (".parquet", ".json", ".xlsx")  # formats whose rows are counted, not their lines
 
 
 class Reading(BaseModel):
@@ -18,19 +22,26 @@ class Reading(BaseModel):
     dev_file: str | None = None  # beside the train file; None: the folder's, or rows of train
     test_file: str | None = None  # likewise
     text_pair: str | None = None  # column of a second text, read together with the first
-    delimiter: str | None = None  # of CSV; None: a tab for .tsv and .txt, else a comma
-    encoding: str = "utf-8"  # a byte-order mark is skipped
+    # Of CSV; None: a tab for .tsv and .txt, else a comma, unless the rows plainly have another.
+    delimiter: str | None = None
+    encoding: str = "utf-8"  # a byte-order mark says it, too
     # A field in double quotes may hold delimiters and line breaks; else quotes are characters.
     quotes: bool = True
+    escape: str | None = None  # makes the next character a plain one; None: quotes are doubled
     header: bool = True  # the first line names the columns; else they are numbered from 1
+    sheet: str | None = None  # of an Excel workbook; None: the only one
     # All classes, in the order of their ids; None: those that occur.
     labels: tuple[str, ...] | None = None
     label_separator: str | None = None  # between the labels of a document that can have several
     task: Literal["auto", "classification", "multilabel", "regression"] = "auto"
+    split: str | None = None  # column that says train, dev or test of each row
+    group: str | None = None  # column; rows that have the same there stay on one side of a split
     # At the first bad row, stop; or leave all of them out and list them.
     on_bad_rows: Literal["stop", "quarantine"] = "stop"
 
-    def __init__(self, **values):
+    _left_out: list | None = None  # where someone counts them: the rows that were left out
+
+    def __init__(self, /, **values):
         try:
             super().__init__(**values)
         except ValidationError as error:
@@ -43,6 +54,21 @@ class Reading(BaseModel):
             return "\t"
         if value is not None and len(value) != 1:
             raise ValueError("a delimiter is one character, or tab")
+        if value is not None and value in '"\r\n\0':
+            raise ValueError("a quote, a line break or NUL cannot part columns")
+        return value
+
+    @field_validator("escape")
+    @classmethod
+    def _check_escape(cls, value, info):
+        if value == "backslash":
+            value = "\\"
+        if value is None:
+            return value
+        if len(value) != 1 or value in '",;|\0' or value.isspace():
+            raise ValueError("an escape is one character, or backslash; no quote, comma or blank")
+        if value == info.data.get("delimiter"):
+            raise ValueError("it cannot be the delimiter, too")
         return value
 
     @field_validator("encoding")
@@ -79,6 +105,9 @@ class Reading(BaseModel):
 PLAIN = Reading()
 
 
+# ---- rows that cannot be used
+
+
 @dataclasses.dataclass(frozen=True)
 class BadRow:
     """A row that cannot be used."""
@@ -88,16 +117,26 @@ class BadRow:
     reason: str
 
 
+class BadRowError(InputError):
+    """The first row that cannot be used, where the reading stops at it."""
+
+
 def refuse(path: Path, line: int, reason: str, *, reading: Reading, bad_rows: list[BadRow]) -> None:
-    """Raise InputError that names the line; or add the row to `bad_rows`, if such rows are to be
+    """Raise BadRowError that names the line; or add the row to `bad_rows`, if such rows are to be
     left out.
 
     `reason` goes on from "FILE, line N": it begins with a blank or a colon.
     """
     if reading.on_bad_rows == "stop":
-        unit = "row" if path.suffix == ".parquet" else "line"
-        raise InputError(f"{path.name}, {unit} {line}{reason}")
+        counts_rows = not path.suffix or any(suffix in path.suffixes for suffix in BY_ROW)
+        unit = "row" if counts_rows else "line"
+        raise BadRowError(f"{path.name}, {unit} {line}{reason}")
     bad_rows.append(BadRow(path.name, line, reason.lstrip(": ")))
+    if reading._left_out is not None:
+        reading._left_out.append(bad_rows[-1])
+
+
+# ---- columns and texts
 
 
 @dataclasses.dataclass
@@ -109,39 +148,49 @@ class Table:
     lines: list[int]
     bad_rows: list[BadRow] = dataclasses.field(default_factory=list)
     reading: Reading = PLAIN
+    # by column, where the file names the classes that its numbers stand for
+    class_names: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
 
     def refuse(self, row: int, reason: str) -> None:
         """Refuse a row by its position, counted from 0 (see `refuse`)."""
         refuse(self.path, self.lines[row], reason, reading=self.reading, bad_rows=self.bad_rows)
 
+    def find(self, name: str) -> str | None:
+        """The column that is meant by a name or a number from 1; None where there is none."""
+        return column_at(name, self.columns)
+
     def column(self, name: str) -> list:
         """The values of a column, by its name or its number from 1. Raises InputError."""
-        resolved = name if name in self.columns else column_at(name, self.columns)
+        resolved = self.find(name)
         if resolved is None:
             raise self._no_column(name)
         return self.columns[resolved]
 
     def _no_column(self, name: str) -> InputError:
-        """The error that a column is missing, and whether the delimiter may be another."""
-        message = f"{self.path.name} has no column {name!r}"
-        if len(self.columns) == 1:
-            (only,) = self.columns
-            for delimiter in ";\t|,":
-                if delimiter in only:
+        """The error that a column is missing or not the only one, and what may be meant."""
+        file = self.path.name
+        names = list(self.columns)
+        same = [str(i) for i, other in enumerate(names, 1) if other == numbered_name(name, i)]
+        if same:
+            return InputError(
+                f"{file} has the column {name!r} {len(same)} times: {', '.join(same)}; name the "
+                "one that is meant by its number"
+            )
+        message = f"{file} has no column {name!r}"
+        if len(names) == 1:
+            for delimiter in OTHER_DELIMITERS:
+                if delimiter in names[0]:
                     shown = "tab" if delimiter == "\t" else delimiter
                     return InputError(
-                        f"{message}: its only column is {only!r}. "
+                        f"{message}: its only column is {names[0]!r}. "
                         f"Is the delimiter {shown!r}? Then set delimiter: {shown!r}"
                     )
-        return InputError(f"{message}.{nearest(name, self.columns)}")
-
-
-def column_at(number: str, columns: Iterable[str]) -> str | None:
-    """The name of the column with a number, counted from 1; None where there is none."""
-    names = list(columns)
-    if number.isdecimal() and 1 <= int(number) <= len(names):
-        return names[int(number) - 1]
-    return None
+        if any(len(other) > LONG_NAME for other in names):
+            return InputError(
+                f"{message}: its columns would be {', '.join(map(shorten, names))}. If its first "
+                "line is a row, set header: false and name columns by their numbers, from 1"
+            )
+        return InputError(f"{message}.{nearest(name, names)}")
 
 
 def is_whole(text: str) -> bool:
@@ -173,6 +222,8 @@ def _problem_of(value) -> str:
         return "is empty"
     if "\0" in value:
         return "has a NUL byte"
+    if len(value) > LONGEST_TEXT:
+        return f"has {len(value):,} characters; a text has {LONGEST_TEXT:,} at most"
     if not is_whole(value):
         return "has half a character (a lone surrogate)"
     return ""

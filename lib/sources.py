@@ -1,8 +1,5 @@
-"""Where a corpus comes from: the table of named ones, and how each kind of source is read.
-
-A source is a generator of made-up texts, a folder with `{train,dev,test}.{parquet,csv,tsv,txt,
-json,jsonl}`, one such file, or a dataset of the Hugging Face Hub.
-"""
+"""Where a corpus comes from: the table of named ones, and how each kind of source is read:
+generators of made-up texts, folders and files, datasets of the Hugging Face Hub."""
 
 import dataclasses
 import os
@@ -13,8 +10,9 @@ from lib.backbones import probe_hub
 from lib.demo import ACT_LABELS, acts, news, reviews
 from lib.errors import InputError, lookup
 from lib.folders import SPLIT_NAMES, find_files, read_label_names
-from lib.formats import SUFFIXES, read_table
+from lib.formats import SUFFIXES, read_split
 from lib.readers import BadRow, Reading, Table
+from lib.roles import check_roles, name_classes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -181,13 +179,15 @@ def file_source(
 ) -> Source:
     """The files of a folder, or one file with those beside it. Raises InputError."""
     files = find_files(path, reading)
-    names = ", ".join(file.name for file in files.values())
+    tables = {split: read_split(files[split], reading) for split in files}
+    check_roles(tables, text, label)
+    names = ", ".join(table.path.name for table in tables.values())
     return Source(
-        tables={split: read_table(file, reading) for split, file in files.items()},
+        tables=tables,
         text=text,
         label=label,
-        description=f"the file{'s' if len(files) > 1 else ''} {names}",
-        label_names=label_names,
+        description=f"the file{'s' if len(tables) > 1 else ''} {names}",
+        label_names=name_classes(tables, label, label_names),
         renamed=read_label_names(path),
     )
 
@@ -195,7 +195,7 @@ def file_source(
 def named_folder(dataset: str, data_dir: str | Path | None) -> Path:
     """The folder of a named dataset below `data_dir`. Raises InputError where there is none."""
     path = Path(data_dir or "") / DATASETS[dataset].folder
-    if not data_dir or not path.is_dir():
+    if not data_dir or not os.path.isdir(path):
         problem = f"and {data_dir} has none." if data_dir else "which is not set."
         raise InputError(
             f"The dataset {dataset} is read from a folder {path.name!r} below DATA_DIR, "

@@ -11,6 +11,7 @@ from torch.utils.data import TensorDataset
 from lib.backbones import load_tokenizer, resolve_backbone
 from lib.data import SPLITS, Corpus
 from lib.errors import InputError, nearest
+from lib.pretrained import longest_text
 
 TRUNCATIONS = ("head", "tail", "head_tail")
 
@@ -47,10 +48,11 @@ def encode(
     if truncation not in TRUNCATIONS:
         raise InputError(f"Unknown truncation {truncation!r}.{nearest(truncation, TRUNCATIONS)}")
     tokenizer = load_tokenizer(resolve_backbone(backbone))
-    if not 3 <= max_length <= tokenizer.model_max_length:
+    longest = longest_text(backbone)
+    if max_length < 3 or (longest is not None and max_length > longest):
+        limit = "or more" if longest is None else f"to {longest}"
         raise InputError(
-            f"max_length is {max_length}; the backbone {backbone} reads 3 to "
-            f"{tokenizer.model_max_length} tokens"
+            f"max_length is {max_length}; the backbone {backbone} reads 3 {limit} tokens"
         )
     encode_rows = _encode_single if is_single(texts) else _encode_pairs
     rows, lengths = encode_rows(texts, tokenizer.backend_tokenizer, max_length, truncation)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from lib import pretrained
 from lib.analysis.display import with_metrics
-from lib.backbones import resolve_backbone
 from lib.runs.baselines import BASELINES
 from lib.runs.config import RunConfig
 from lib.runs.distillation import even_map
@@ -59,10 +59,7 @@ def student_configs(
 
 def depth_of(config: RunConfig) -> int:
     """The number of layers of a run's backbone."""
-    from transformers import AutoConfig
-
-    backbone = AutoConfig.from_pretrained(resolve_backbone(config.backbone))
-    return config.layers or backbone.num_hidden_layers
+    return config.layers or pretrained.depth_of(config.backbone)
 
 
 def measurements(

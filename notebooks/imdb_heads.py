@@ -20,7 +20,7 @@ from lib.metrics import METRICS
 from lib.models import load_model
 from lib.runs.baselines import NO_MODEL
 from lib.runs.config import RunConfig
-from lib.runs.store import Run
+from lib.runs.store import Run, model_folder
 from plots.intervals import grouped_dots
 from plots.style import COLOURS, GREY, add_legend, add_title, styled
 
@@ -122,7 +122,7 @@ def learned_weights(runs: list[Run]) -> pd.DataFrame:
     position."""
     tables = []
     for run in runs:
-        model, _ = load_model(run.folder / "model")
+        model, _ = load_model(model_folder(run.folder))
         weights = model.head.position[: run.config.max_length].detach().softmax(0).tolist()
         table = pd.DataFrame({"position": range(1, len(weights) + 1), "weight": weights})
         tables.append(table.assign(run=run.key[:16])[["run", "position", "weight"]])

@@ -7,12 +7,14 @@ from matplotlib.figure import Figure
 from lib.analysis import captions, label_errors
 from lib.analysis.comparisons import EQUAL, OPEN, SAME, SIGNIFICANT, TOO_FEW, differences
 from lib.analysis.display import count, escape, score, score_interval, title
+from lib.analysis.groups import Group
 from lib.analysis.pairs import MINUS
 from lib.analysis.predictions import Predictions, group_of
 from lib.analysis.tables import by_group
 from lib.errors import InputError
 from lib.publish.page import show_as_published, show_table, show_text
 from lib.runs.keys import corpus_of
+from lib.vocabulary import NOT_IN_TRAIN, listed
 from plots.style import COLOURS, GREY, add_legend, add_title, colours, metric_axis, styled
 
 METRICS = {  # that are shown for each task, after the one that chooses the epoch
@@ -54,6 +56,11 @@ CAPTIONS = {  # of the tables and figures by their names
     "cost": "Parameters, and documents trained per second on the machine that trained.",
 }
 
+MACRO_F1 = {  # what the mean is over
+    "classification": " Macro F1 is the mean over the classes that occur in test or are predicted.",
+    "multilabel": " Macro F1 is the mean over all labels of train.",
+}
+
 
 def metrics_of(task: str, first: str) -> list[str]:
     """The metrics that are shown for a task, one first."""
@@ -82,20 +89,38 @@ def result(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
         compared = f"{reference[by]}{MINUS}{model[by]}"
         if compared in verdicts:
             sentence += f" ({VERDICTS[verdicts[compared]]})"
-    return sentence + _learned_nothing(p, by, model[by]) + "."
+    group = group_of(p, by, model[by])
+    return f"{sentence}.{_learned_nothing(group)}{_absent_classes(p, group)}"
 
 
-def _learned_nothing(p: Predictions, by: str, name: str) -> str:
-    """How many runs of a group give every document the same class."""
-    if p.task != "classification":
-        return ""
-    group = group_of(p, by, name)
-    number = sum(len(np.unique(predicted)) == 1 for predicted in group.predicted)
+def _learned_nothing(group: Group) -> str:
+    """How many runs of a group tell no documents apart."""
+    number = int(label_errors.learned_nothing(group).sum())
     if not number:
         return ""
+    how = "every document is given the same class"
+    if group.labels.dtype.kind == "f":
+        how = "the mean of test is nearer to its numbers"
+    elif group.ranked is not None:
+        how = "every document has the same label first"
     return (
-        f". **{number} of {count(len(group.seeds), 'seed')} learned nothing**: every document is "
-        "given the same class; more epochs or another learning rate may help"
+        f" **{number} of {count(len(group.seeds), 'seed')} learned nothing**: {how}; more epochs "
+        "or another learning rate may help."
+    )
+
+
+def _absent_classes(p: Predictions, group: Group) -> str:
+    """Which classes test lacks, and what that means for macro F1."""
+    if p.task != "classification":
+        return ""
+    there = set(group.labels.tolist())
+    absent = [name for i, name in enumerate(p.label_names) if i not in there]
+    absent = [escape(name) for name in absent if name != NOT_IN_TRAIN]
+    if not absent:
+        return ""
+    return (
+        f" Test has no document of {len(absent)} of {len(p.label_names)} classes "
+        f"({listed(absent)}): macro F1 is the mean over those that test has, or that are predicted."
     )
 
 
@@ -144,6 +169,8 @@ def show_label_errors(runs, config, *, by: str, group: str, count: int = 10) -> 
     """
     arguments = {"by": by, "group": group, "most": count}
     table = show_table("label_errors", runs, label_errors.label_errors, **arguments)
+    if "note" in table.attrs:  # why there are none
+        return
     try:
         dev = corpus_of(config).dev
     except InputError as error:

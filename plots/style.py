@@ -9,16 +9,22 @@ import matplotlib.style
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 
 from lib.analysis.display import kind_of, share_tick
 from lib.runs.baselines import NAMES
+from lib.runs.markup import visible
+from plots.fonts import give_fonts
 
 STYLE = Path(__file__).with_name("style.mplstyle")
 # Okabe and Ito's palette, safe for colour-blind readers; a method keeps its place across a study
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 GREY = "#8a8a8a"
 DARK = "#222222"  # text in a pale cell
+LONGEST = 40  # characters of a name in a figure
+LONG_START = 26  # of these, where its middle is left out
+LONG_END = 13
 REFERENCES = tuple(NAMES.values())  # grey: not trained here
 
 
@@ -30,6 +36,7 @@ def styled(make: Callable[..., Figure]) -> Callable[..., Figure]:
     def inside(*arguments, **options):
         with matplotlib.style.context(STYLE):
             figure = make(*arguments, **options)
+            draw_literally(figure)
         keys = []
         for value in (*arguments, *options.values()):
             if isinstance(value, pd.DataFrame):
@@ -64,8 +71,26 @@ def scale(names) -> dict:
 
 
 def literal(name: str) -> str:
-    """A name of the user's data as matplotlib draws it just so: dollars are no mathematics."""
-    return name.replace("$", r"\$")
+    """A name of the user's data as a figure has room for it: on one line, its middle left out
+    where it is long."""
+    name = visible(name)
+    return name if len(name) <= LONGEST else f"{name[:LONG_START]}…{name[-LONG_END:]}"
+
+
+def draw_literally(figure: Figure) -> None:
+    """Have all text drawn as it is written: a name is no mathematics, whatever dollars it has.
+
+    Only the numbers along a logarithmic axis are set as powers.
+    """
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
+    for axis in [axis for ax in figure.axes for axis in (ax.xaxis, ax.yaxis)]:
+        ticks = axis.get_major_ticks(len(axis.get_majorticklocs()))
+        ticks += axis.get_minor_ticks(len(axis.get_minorticklocs()))
+        for tick in ticks:
+            for label in (tick.label1, tick.label2):
+                label.set_parse_math(axis.get_scale() == "log")
+    give_fonts(figure.findobj(Text))
 
 
 def add_title(figure: Figure, text: str) -> None:

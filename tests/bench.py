@@ -647,7 +647,7 @@ def tokenize_alone(by: str, rows: int, settings: Settings) -> dict:
     def peak() -> float:
         status = Path("/proc/self/status")  # ru_maxrss would begin with the parent's on Linux
         if status.exists():
-            return int(re.search(r"VmHWM:\s+(\d+)", status.read_text())[1]) / 1024
+            return int(re.search(r"VmHWM:\s+(\d+)", status.read_text(encoding="utf-8"))[1]) / 1024
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # bytes on macOS
 
     if by == "lib.tokenization":

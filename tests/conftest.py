@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 import traceback
+import warnings
 
 os.environ |= {
     "HF_HUB_OFFLINE": "1",
@@ -150,7 +151,9 @@ def digests(run) -> dict:
 
 def start_child(action) -> int:
     """Do something in a copy of this process, which has imported everything; returns its id."""
-    child = os.fork()
+    with warnings.catch_warnings():  # from Python 3.12 on: of threads, which the copy has not
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
     if child:
         return child
     try:
@@ -258,5 +261,7 @@ def page(published, tmp_path):
 
     results = tmp_path / "results"
     shutil.copytree(published / "results", results)
+    # all that is there of the store is where the page's data was
+    shutil.copytree(published / "runs" / "locations", tmp_path / "runs" / "locations")
     with only_study(published / "notebooks", results):
         yield results / "heads" / "tiny"

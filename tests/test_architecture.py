@@ -20,7 +20,12 @@ CORE = (
     *("attention", "heads", "models", "losses", "optim", "training", "metrics"),
 )
 # parts of these that are long enough for a file of their own
-OPTIONAL_CORE = ("folders", "formats", "devices", "evaluation", "progress")
+OPTIONAL_CORE = (
+    *("folders", "formats", "devices", "evaluation", "progress"),
+    *("pretrained", "padding"),
+    *("bad_rows", "columns", "roles", "packed", "lines", "delimited", "joined_lines"),
+    *("json_rows", "arrow", "workbooks", "splits", "carving", "label_cells", "vocabulary"),
+)
 
 BASE = ("errors", "demo", "core")
 MAY_IMPORT = {  # besides itself

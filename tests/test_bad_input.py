@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import shutil
 import sys
 
@@ -27,6 +28,9 @@ GOOD = b"text,label\n" + b"".join(b"good %d,a\nbad %d,b\n" % (i, i) for i in ran
 def rows(*extra: bytes, header: bytes = b"text,label") -> bytes:
     return b"\n".join([header, *extra]) + b"\n"
 
+
+# behind the first bad row
+HOW_MANY = re.compile(r" \((the only bad row|\d+ bad rows in all); on_bad_rows: .*\)$")
 
 # what is wrong -> the train file, how it is read, and the message
 FILES = {
@@ -56,7 +60,7 @@ FILES = {
     ),
     "the wrong delimiter": (
         rows(b"good;a", header=b"text;label"),
-        {},
+        {"delimiter": ","},
         "train.csv has no column 'label': its only column is 'text;label'. Is the delimiter ';'? "
         "Then set delimiter: ';'",
     ),
@@ -68,27 +72,25 @@ FILES = {
     "a duplicate column": (
         rows(b"good,a,b", header=b"text,label,text"),
         {},
-        "train.csv has the column 'text' twice: 1 and 3",
+        "train.csv has the column 'text' 2 times: 1, 3; name the one that is meant by its number",
     ),
     "an empty file": (b"", {}, "train.csv is empty"),
     "a header only": (b"text,label\n", {}, "train.csv has no rows"),
     "Latin-1 without saying so": (
         rows(b"good,a", b"caf\xe9,b"),
         {},
-        "train.csv, line 3 is not UTF-8 (byte 0xe9); say what it is, for example "
-        "encoding: latin-1, or convert it: "
-        "iconv -f latin1 -t utf-8",
+        "train.csv, line 3 is not UTF-8 (byte 0xe9); it may be cp1252: set encoding: cp1252, or "
+        "convert it: iconv -f cp1252 -t utf-8",
     ),
-    "UTF-16": (
+    "UTF-16 where another is said": (
         "text,label\ngood,a\n".encode("utf-16"),
-        {},
-        "train.csv is UTF-16 (its first bytes are 0xfffe); set encoding: utf-16",
+        {"encoding": "latin-1"},
+        "train.csv is UTF-16 (its first bytes are 0xfffe), not latin-1; leave out encoding",
     ),
     "UTF-16 without a mark": (
         "text,label\ngood,a\n".encode("utf-16-le"),
         {},
-        "train.csv, line 1 has a NUL byte: the file is damaged or not text; if it is "
-        "UTF-16, set encoding: utf-16",
+        "train.csv looks like UTF-16-LE without a mark; set encoding: utf-16-le",
     ),
     "a NUL byte": (
         rows(b"good,a", b"fi\0ne,b"),
@@ -164,9 +166,7 @@ FILES = {
     "another encoding said": (
         GOOD,
         {"encoding": "utf-16"},
-        "train.csv, line 1 is not UTF-16 (byte 0x0a); say what it is, for example "
-        "encoding: latin-1, or convert it: "
-        "iconv -f latin1 -t utf-8",
+        "train.csv, line 1 is not UTF-16 (byte 0x0a); it may be UTF-8: leave out encoding",
     ),
     "a class listed twice": (
         GOOD,
@@ -183,15 +183,10 @@ FILES = {
         {"labels": ("a", "b"), "task": "regression"},
         "task = 'regression': real numbers have no labels; leave out one of the two",
     ),
-    "a blank in the header": (
-        rows(b"good,a", header=b"text, label"),
-        {},
-        "train.csv has no column 'label'. Did you mean ' label'?",
-    ),
     "texts for labels": (
         rows(b"one,a", b"two,b", b"three,c"),
         {},
-        "Cannot split off 1 rows, stratified by label: there are 0 different texts in 0 "
+        "Cannot split off 1 rows, stratified by label: there are 3 different texts in 0 "
         "classes that have more than "
         "one text, and both sides need one of each; is it the right label column, and "
         "the right number of rows?",
@@ -206,7 +201,7 @@ def test_files(tmp_path, case):
     (tmp_path / "train.csv").write_bytes(content)
     with pytest.raises(InputError) as error:
         load_corpus(str(tmp_path / "train.csv"), reading=Reading(**reading))
-    assert str(error.value) == message
+    assert HOW_MANY.sub("", str(error.value)) == message
 
 
 def test_one_class(tmp_path):
@@ -259,7 +254,7 @@ def test_damaged_archives_and_json(tmp_path):
         InputError, match=r"^train.json, line 2 is not JSON: Expecting ':' delimiter$"
     ):
         load_corpus(str(tmp_path / "train.json"))
-    (tmp_path / "train.json").write_text('{"text": ["good"]}')
+    (tmp_path / "train.json").write_text('["good", 3]')
     with pytest.raises(
         InputError, match=r"^train.json is no JSON list of objects with a name for each column$"
     ):
@@ -271,7 +266,8 @@ def test_json_that_is_too_much(tmp_path):
         ("deep", "[" * 100_000),
         ("long", '{"text": "a", "label": ' + "9" * 5000 + "}"),
     ]:
-        for suffix, place in [("json", ""), ("jsonl", ", line 1")]:
+        for suffix in ("json", "jsonl"):
+            place = ", line 1" if (name, suffix) == ("long", "jsonl") else ""
             (tmp_path / f"{name}.{suffix}").write_text(content)
             with pytest.raises(InputError) as error:
                 load_corpus(str(tmp_path / f"{name}.{suffix}"))
@@ -279,10 +275,10 @@ def test_json_that_is_too_much(tmp_path):
                 "is not JSON that can be read: it has a number of thousands of digits, or "
                 "thousands of nested brackets"
             )
-            assert str(error.value) == f"{name}.{suffix}{place} {told}"
+            assert str(error.value).startswith(f"{name}.{suffix}{place} {told}")
     (tmp_path / "object.jsonl").write_text('{"text": "good", "label": {"a": 1}}')
     with pytest.raises(
-        InputError, match=r"^object.jsonl, line 1: column 'label' has an object, which is no label$"
+        InputError, match=r"^object.jsonl, line 1: column 'label' has an object, which is no label "
     ):
         load_corpus(str(tmp_path / "object.jsonl"))
 
@@ -521,7 +517,7 @@ def test_the_command_line_says_it_in_one_line(no_kernel, tmp_path, monkeypatch):
     monkeypatch.setattr(study, "RESULTS", tmp_path / "results")
     with pytest.raises(SystemExit) as end:
         __main__.main()
-    assert end.value.code == "Error: train.csv, line 3 has 1 fields; the header has 2"
+    assert end.value.code.startswith("Error: train.csv, line 3 has 1 fields; the header has 2 (")
     assert not (tmp_path / "results").exists()
 
 

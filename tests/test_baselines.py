@@ -1,8 +1,12 @@
 """References are runs, too."""
 
+import dataclasses
+
+import numpy as np
 import pytest
 
 from lib import HEADS, OPTIMIZERS, SCHEDULES, collect
+from lib.data import Corpus, Split
 from lib.errors import InputError
 from lib.runs.baselines import BASELINES
 from lib.runs.config import RunConfig
@@ -30,3 +34,32 @@ def test_no_baseline_is_named_like_what_runs_are_compared_by():
         *SCHEDULES,
         "native",
     }  # groups of a table go by their names
+
+
+def corpus_of_texts(texts: list[str], labels) -> Corpus:
+    split = Split(texts, np.array(labels), np.arange(len(texts)))
+    return Corpus("odd.csv", "", ("a", "b", "c"), split, split, split)
+
+
+@pytest.mark.parametrize(
+    ("name", "labels"),
+    [
+        ("tfidf_linear", [0, 1, 0, 1, 0, 1]),
+        ("tfidf_linear", [[0], [1], [0], [1], [-1], [1]]),
+        ("tfidf_ridge", [0.5, 1, 2, 3, 4, 5]),
+    ],
+)
+def test_texts_without_words_leave_tfidf_nothing_to_go_by(name, labels, capsys):
+    scores = BASELINES[name](corpus_of_texts(["!", "?", "\U0001f600", "a", "b", "!!"], labels))
+    assert np.isfinite(scores["test"]).all() and len(scores["test"]) == 6
+    told = "odd.csv: its texts share no words, so TF-IDF has nothing to go by\n"
+    assert capsys.readouterr().out == told
+
+
+def test_a_label_that_train_lacks_is_never_given():
+    texts = ["red wine", "white wine", "red roses", "white roses", "red wine", "no words"]
+    corpus = corpus_of_texts(texts, [[0], [1], [0], [1], [0], [-1]])
+    assert (BASELINES["tfidf_linear"](corpus)["test"][:, 2] < -1000).all()
+    with pytest.raises(InputError, match="no known label noise"):
+        demo = dataclasses.replace(corpus.test, true_labels=corpus.test.labels)
+        BASELINES["noise_ceiling"](dataclasses.replace(corpus, dev=demo, test=demo))

@@ -39,7 +39,7 @@ def file(tmp_path):
 
 MISTAKES = {  # parameters -> the message
     "a wrong delimiter": (
-        {},
+        {"delimiter": ","},
         "reviews.csv has no column 'sentiment': its only column is 'review;sentiment'. Is the "
         "delimiter ';'? Then set delimiter: ';'",
     ),
@@ -49,7 +49,8 @@ MISTAKES = {  # parameters -> the message
     ),
     "a label outside the list": (
         {"delimiter": ";", "labels": ["a"]},
-        "reviews.csv, line 3: unknown label 'b' in column 'sentiment'; the labels are a",
+        "reviews.csv, line 3: unknown label 'b' in column 'sentiment'; the labels are a (20 bad "
+        "rows in all; on_bad_rows: quarantine leaves them out)",
     ),
     "too many rows asked for": (
         {"delimiter": ";", "test_rows": 40},
@@ -83,7 +84,7 @@ def test_data_that_can_be_read_passes_without_a_word(file, allowed, capsys):
         check_data(allowed | changes)
     check_data(allowed | changes | {"on_bad_rows": "quarantine"})
     test = file.with_name("test.csv")
-    test.write_text("review;sentiment\nwhat is this;c\n")  # a class that train lacks, which is said
+    test.write_text("review;sentiment\ngood;a\nwhat is this;c\n")  # train lacks c, which is said
     check_data(allowed | changes | {"on_bad_rows": "quarantine", "test_file": str(test)})
     assert capsys.readouterr().out == ""
 
@@ -130,6 +131,13 @@ def test_a_named_dataset_is_looked_for_and_not_read(monkeypatch, tmp_path):
         ({"tracker": "tensorbord"}, "Unknown tracker 'tensorbord'. Did you mean tensorboard?"),
         ({"batch_size": 0}, "batch_size = 0: input should be greater than or equal to 1"),
         ({"truncation": "tial"}, "truncation = 'tial': input should be 'head', 'tail' or"),
+        ({"seeds": [1, 2**62]}, f"seed = {2**62}: input should be less than or equal to"),
+        ({"learning_rate": float("inf")}, "learning_rate = inf: a number is finite"),
+        ({"learning_rates": [0.1, 0.0]}, "learning_rate = 0.0: input should be greater than 0"),
+        ({"backbone": "x" * 300}, "backbone = 'xxx"),
+        ({"backend": "dpp"}, "Unknown backend 'dpp'. Did you mean ddp?"),
+        ({"processes": -1}, "processes = -1: it wants a whole number from 1 to 1,024"),
+        ({"checkpoint_every": "often"}, "checkpoint_every is 'often'; it wants minutes"),
         ({"metric": "f2"}, "select_by = 'f2': input should be 'loss', "),
     ],
 )
@@ -142,6 +150,7 @@ def test_mistakes_in_names_and_numbers(allowed, changes, message):
 def test_settings_that_a_run_can_have_pass(allowed):
     changes = {"layers": 0, "clip_norm": 0.0, "class_weight": "", "patience": 0, "train_rows": 0}
     changes |= {"head": "native", "heads": ["mean"], "optimizer": "adam", "metric": "auto"}
+    changes |= {"backend": "", "processes": 0, "checkpoint_every": 0, "seeds": [1], "labels": []}
     check_study("your_data", allowed | changes, changes)
 
 
@@ -167,7 +176,7 @@ def test_a_head_that_the_studys_module_adds_is_known(allowed, tmp_path, monkeypa
     [
         (["ag_news", "lerning_rate=1"], "unknown parameter 'lerning_rate'"),
         (["your_data", "epochs=many"], "The parameter epochs wants a whole number"),
-        (["your_data", "dataset=reviews.csv", "text=review"], "Is the delimiter ';'?"),
+        (["your_data", "dataset=reviews.csv", "delimiter=','"], "Is the delimiter ';'?"),
         (
             ["your_data", "dataset=reviews.csv", "label=sentiments", "delimiter=;"],
             "has no column 'sentiments'",

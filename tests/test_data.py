@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib.data import SPLITS, Split, carve, load_corpus
+from lib.data import SPLITS, Split, load_corpus
 from lib.errors import InputError
 from lib.readers import Reading
 
@@ -57,22 +57,6 @@ def test_a_class_with_one_text_stays_in_train(tmp_path):
     rows = [(f"text {i}", "ab"[i % 2]) for i in range(40)] + [("rare", "c")]
     corpus = load_corpus(save(tmp_path / "train.csv", rows), dev_rows=6, test_rows=6)
     assert "rare" in corpus.train.texts and corpus.num_labels == 3
-
-
-def test_carving_says_what_it_cannot_do():
-    labels = np.array([0, 0, 1, 1])
-    split = Split(["a", "b", "c", "d"], labels, np.arange(4))
-    left, taken = carve(split, 2, 0)
-    assert sorted(taken.labels) == [0, 1] and sorted([*left.texts, *taken.texts]) == split.texts
-    assert len(carve(split, 0, 0, one_of_each=True)[1]) == 2
-    with pytest.raises(
-        InputError, match=r"^Cannot split off 3 rows.* 4 different texts in 2 class"
-    ):
-        carve(split, 3, 0)
-    with_numbers = dataclasses.replace(split, labels=np.array([0.5, 1, 2, 3]))
-    assert len(carve(with_numbers, 3, 0)[1]) == 3
-    with pytest.raises(InputError, match="there are 4 different texts, and both sides need one"):
-        carve(with_numbers, 4, 0)
 
 
 def test_a_part_of_a_split_has_all_its_fields():
@@ -164,3 +148,15 @@ def test_rows_that_are_refused_are_in_no_split(tmp_path):
     ]
     with pytest.raises(InputError, match="train.csv, line 9: column 'text' is empty"):
         load_corpus(path)
+
+
+def test_the_true_labels_of_a_corpus_are_numbered_as_its_labels():
+    corpus = load_corpus("demo_acts", train_rows=40, dev_rows=20, test_rows=30)
+    assert len(corpus.label_names) < 100  # train has not all
+    for split in (corpus.train, corpus.dev):
+        given = [set(row) - {-1, corpus.num_labels} for row in split.labels.tolist()]
+        true = [set(row) - {-1, corpus.num_labels} for row in split.true_labels.tolist()]
+        same = [len(a & b) / len(a | b) for a, b in zip(given, true, strict=True) if a | b]
+        assert np.mean(same) > 0.8 and max(map(max, map(list, filter(None, true)))) < len(
+            corpus.label_names
+        )

@@ -2,6 +2,7 @@
 data, which say nothing."""
 
 import dataclasses
+import io
 import re
 
 import numpy as np
@@ -182,3 +183,9 @@ def test_sentence_parts():
     assert display.difference_interval(-0.01, 0.02, "rmse") == "95 % interval −0.010 to +0.020"
     assert display.count(1, "seed") == "1 seed" and display.count(1200, "seed") == "1,200 seeds"
     assert display.listed(["a"]) == "a" and display.listed(["a", "b", "c"]) == "a, b and c"
+
+
+def test_a_name_with_a_carriage_return_is_one_cell_of_csv():
+    table = pd.DataFrame({"class": ["a\rb", "c"], "n": [1, 2]})
+    read = pd.read_csv(io.StringIO(to_csv(table), newline=""))
+    assert read["class"].tolist() == ["a\rb", "c"] and read["n"].tolist() == [1, 2]

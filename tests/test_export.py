@@ -105,3 +105,25 @@ def test_agreement():
     assert agreement(logits, other, "classification") == 0.5
     assert agreement(logits, other, "multilabel") == 0.75
     assert agreement(logits, 2 * logits + 1, "regression") == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("damaged", ["model.onnx", "export.json", "missing"])
+def test_a_damaged_export_is_made_again(done, damaged, monkeypatch, tmp_path, capsys):
+    out, made = tmp_path / "onnx", []
+
+    def write_checked(folder, texts, part, quantize):
+        made.append(1)
+        (part / "model.onnx").write_bytes(bytes(100))
+        return {"texts": 1}
+
+    monkeypatch.setattr(export, "write_checked", write_checked)
+    for _ in range(2):
+        export.export(done.folder / "model", TEXTS, out)
+    assert made == [1]
+    path = out / ("model.onnx" if damaged == "missing" else damaged)
+    if damaged == "missing":
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:-3])
+    export.export(done.folder / "model", TEXTS, out)
+    assert made == [1, 1] and f"The export {out} is damaged: made again" in capsys.readouterr().out

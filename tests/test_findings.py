@@ -55,3 +55,8 @@ def test_of_errors_the_lowest_is_the_best():
     text = findings.leader(p, by="head", metric="rmse")
     assert text.startswith("**Exact** has the lowest mean test RMSE, 0.1")
     assert "it is significantly ahead of rough (−0.8" in text
+
+
+def test_what_it_takes_to_tell_a_single_group_apart_is_nothing():
+    alone = classifiers().keep(lambda run: run["config"]["head"] == "far")
+    assert findings.outlook(alone, by="head") == "There are no two groups to compare."

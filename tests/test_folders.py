@@ -15,18 +15,18 @@ def save(path, *names: str) -> None:
 def test_the_files_of_a_folder_and_those_named(tmp_path):
     save(tmp_path, "train.csv.gz", "valid.jsonl", "test.txt", "other.csv", "notes.md")
     files = find_files(tmp_path, PLAIN)
-    assert {split: file.name for split, file in files.items()} == {
+    assert {split: file.name for split, (file,) in files.items()} == {
         "train": "train.csv.gz",
         "dev": "valid.jsonl",
         "test": "test.txt",
     }
     files = find_files(tmp_path, Reading(dev_file=str(tmp_path / "other.csv")))
-    assert files["dev"].name == "other.csv" and list(files) == ["train", "dev", "test"]
-    assert find_files(tmp_path / "other.csv", PLAIN) == {"train": tmp_path / "other.csv"}
+    assert files["dev"][0].name == "other.csv" and list(files) == ["train", "dev", "test"]
+    assert find_files(tmp_path / "other.csv", PLAIN) == {"train": (tmp_path / "other.csv",)}
 
 
 def test_what_a_folder_lacks_or_has_twice(tmp_path):
-    with pytest.raises(InputError, match=r"has no train file; name one train\{\.parquet,\.csv,"):
+    with pytest.raises(InputError, match=r"has no train file; name one train with any of "):
         find_files(tmp_path, PLAIN)
     save(tmp_path, "train.csv", "dev.csv", "val.tsv")
     with pytest.raises(InputError, match=r"has several files for dev: dev.csv, val.tsv; keep one"):
@@ -51,7 +51,7 @@ def test_a_file_for_two_splits(tmp_path):
 def test_a_file_that_is_not_there_is_left_to_whoever_reads_it(tmp_path):
     save(tmp_path, "train.csv", "test.csv")
     reading = Reading(dev_file="nowhere.csv", test_file=str(tmp_path / "test.csv"))
-    assert find_files(tmp_path / "train.csv", reading)["dev"].name == "nowhere.csv"
+    assert find_files(tmp_path / "train.csv", reading)["dev"][0].name == "nowhere.csv"
 
 
 @pytest.mark.parametrize("content", ['{"0": "no", "1": "yes"}', '["no", "yes"]'])

@@ -3,8 +3,9 @@
 import pytest
 
 from lib.devices import resolve_precision
+from lib.readers import Reading
 from lib.runs.config import RunConfig
-from lib.runs.keys import corpus_of, prefix_hashes, prepare, run_key
+from lib.runs.keys import corpus_of, identity_of, prefix_hashes, prepare, run_key, tokens_of
 
 
 @pytest.mark.parametrize(
@@ -100,3 +101,48 @@ def test_a_prepared_run_knows_its_steps(base):
     assert prepared.folder.name == prepared.key[:16] and not prepared.is_finished
     baseline = prepare(base.baseline("majority"))
     assert baseline.is_baseline and prefix_hashes(baseline) == []
+
+
+def test_a_file_that_changes_is_read_again(base, folder, capsys):
+    corpus = corpus_of(base)
+    assert corpus_of(base) is corpus
+    assert capsys.readouterr().out == "data: 2 classes: no, yes\n"  # once
+    path = folder / "train.csv"
+    path.write_text(path.read_text().replace("yes", "yep").replace("no", "nay"))
+    (folder / "test.csv").write_text("text,label\nwhat,nay\nthat,yep\n")
+    assert corpus_of(base).label_names == ("nay", "yep")
+    assert prepare(base).corpus.fingerprint != corpus.fingerprint
+    (folder / "labels.json").write_text('{"nay": "no way"}')
+    assert corpus_of(base).label_names == ("no way", "yep")
+
+
+def test_a_file_beside_it_that_changes_is_read_again(base, folder):
+    other = folder.parent / "other.csv"
+    other.write_text("text,label\nwhat,no\n")
+    config = base.with_(reading=Reading(test_file=str(other)))
+    assert len(corpus_of(config).test) == 1
+    other.write_text("text,label\nwhat,no\nthat,yes\n")
+    assert len(corpus_of(config).test) == 2
+
+
+def test_a_named_datasets_folder_that_changes_is_another(tmp_path):
+    folder = tmp_path / "ag_news"
+    folder.mkdir()
+    (folder / "train.csv").write_text("a")
+    before = identity_of("ag_news", str(tmp_path), Reading())
+    (folder / "train.csv").write_text("ab")
+    assert before and identity_of("ag_news", str(tmp_path), Reading()) != before
+    assert identity_of("demo_news", str(tmp_path), Reading()) == ()
+    assert (
+        identity_of("no\0where", None, Reading()) == identity_of("~nobody/x", None, Reading()) == ()
+    )
+    assert identity_of("x" * 5000, None, Reading()) == ()
+
+
+def test_tokens_are_those_of_the_corpus_at_hand(base, folder):
+    prepared = prepare(base)
+    path = folder / "train.csv"
+    path.write_text(path.read_text().replace("kana", "kabe"))
+    assert tokens_of(base, prepared.corpus).train.tensors[0].tolist() != (
+        tokens_of(base).train.tensors[0].tolist()
+    )

@@ -32,6 +32,19 @@ def test_backends_are_names_for_precision_and_processes():
             resolve(backend, count)
 
 
+@pytest.mark.parametrize("count", [0, -1, True, 1.5, "2", [2], 2**62, 1025])
+def test_a_number_of_processes_is_a_whole_number(count):
+    for backend in (None, "sp", "ddp"):
+        with pytest.raises(InputError, match=r"^processes = .*: it wants a whole number from 1 to"):
+            resolve_backend(backend, count, precision="fp32", batch_size=2**31)
+
+
+@pytest.mark.parametrize("backend", [["sp"], 3, {}, "", True])
+def test_a_backend_is_a_name(backend):
+    with pytest.raises(InputError, match=r"^Unknown backend "):
+        resolve_backend(backend, None, precision="fp32", batch_size=8)
+
+
 def test_a_backend_has_the_processes_that_were_started_from_outside():
     options = {"precision": "bf16", "batch_size": 7}
     assert resolve_backend("ddp", None, started=Processes(0, 4), **options) == ("fp32", 4)

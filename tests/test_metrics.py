@@ -19,9 +19,9 @@ def test_scores_equal_scikit_learn(num_labels, rows, seed):
     predicted, ids = logits.argmax(1), list(range(num_labels))
     found = metrics.classification_scores(logits, labels)
     assert found["accuracy"] == pytest.approx(sk.accuracy_score(labels, predicted))
-    for average in ("macro", "micro"):
+    for average in ("macro", "micro"):  # over the classes that occur, as scikit-learn has them
         wanted = sk.precision_recall_fscore_support(
-            labels, predicted, labels=ids, average=average, zero_division=0
+            labels, predicted, average=average, zero_division=0
         )
         got = [found[f"{average}_{name}"] for name in ("precision", "recall", "f1")]
         assert got == pytest.approx(list(wanted[:3]))
@@ -31,6 +31,43 @@ def test_scores_equal_scikit_learn(num_labels, rows, seed):
     wanted = sk.precision_recall_fscore_support(labels, predicted, labels=ids, zero_division=0)
     for name, values in zip(("precision", "recall", "f1", "support"), wanted, strict=True):
         assert by_class[name] == pytest.approx(values)
+
+
+def test_a_class_that_neither_test_nor_a_prediction_has_does_not_count():
+    labels = np.array([0, 1, 3, 3])
+    perfect = np.eye(5)[labels]
+    assert metrics.classification_scores(perfect, labels)["macro_f1"] == 1
+    one_wrong = np.eye(5)[[0, 1, 3, 2]]  # class 2 is predicted, so it counts, with 0
+    wanted = sk.f1_score(labels, one_wrong.argmax(1), average="macro")
+    assert metrics.classification_scores(one_wrong, labels)["macro_f1"] == pytest.approx(wanted)
+    assert wanted == pytest.approx((1 + 1 + 2 / 3) / 4)
+
+
+def test_a_loss_in_parts_is_that_of_the_whole(monkeypatch):
+    rng = np.random.default_rng(0)
+    logits, labels = rng.normal(size=(50, 7)), rng.integers(7, size=50)
+    whole = metrics.cross_entropy(logits, labels)
+    monkeypatch.setattr(metrics, "AT_ONCE", 40)
+    assert metrics.cross_entropy(logits, labels) == whole
+
+
+def test_thousands_of_classes_have_the_same_scores(monkeypatch):
+    rng = np.random.default_rng(0)
+    labels, logits = rng.integers(9, size=40), rng.normal(size=(40, 30))
+    every = metrics.classification_scores(logits, labels)
+    monkeypatch.setattr(metrics, "DENSE", 10)
+    assert metrics.classification_scores(logits, labels) == pytest.approx(every)
+    two = np.array([0, 49_999])
+    logits = np.zeros((2, 50_000), np.float32)
+    logits[[0, 1], two] = 1
+    both = metrics.classification_scores(logits, two)
+    assert both["macro_f1"] == 1 and "f1" not in both
+
+
+def test_documents_without_a_label_have_no_recall():
+    gold = np.full((3, 2), -1)
+    scores = metrics.ranking_scores(np.zeros((3, 1), int), gold)
+    assert scores["P@1"] == scores["R@1"] == scores["nDCG@1"] == 0
 
 
 def test_scores_by_hand():

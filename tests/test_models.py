@@ -122,3 +122,21 @@ def test_dropout_is_the_fast_one_everywhere(tiny):
     model = build_model(tiny["bert"], head="cls", num_labels=2, dropout=0.25)
     assert not [m for m in model.modules() if isinstance(m, nn.Dropout)]
     assert model.head.dropout.p == 0.25
+
+
+@pytest.mark.parametrize("head", ["native", "cls"])
+@pytest.mark.parametrize("num_labels", [1, 3000])
+def test_one_label_and_thousands_keep_their_names(tiny, tmp_path, capfd, head, num_labels):
+    names = [f"class {number}" for number in range(num_labels)]
+    options = {"head": head, "num_labels": num_labels, "label_names": names}
+    model = build_model(tiny["bert"], **options).eval()
+    about = {"head": head, "dropout": 0.1, "label_names": names, "backbone": tiny["bert"]}
+    save_model(model, tmp_path, **about, max_length=12)
+    stored, description = load_model(tmp_path)
+    ids, mask = batch([3, 9])
+    assert torch.allclose(stored(ids, mask), model(ids, mask), atol=1e-6)
+    assert stored(ids, mask).shape == (2, num_labels)
+    assert description["label_names"] == names
+    if head == "native":
+        assert stored.backbone.config.id2label == dict(enumerate(names))
+    assert capfd.readouterr() == ("", "")

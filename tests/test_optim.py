@@ -72,6 +72,45 @@ def test_wrong_names_and_arguments():
         rates("constant", optimizer="adamax")
 
 
+@pytest.mark.parametrize(
+    ("schedule", "arguments"),
+    [
+        ("multistep", {"milestones": [4, 2]}),
+        ("multistep", {"milestones": [-1, 2]}),
+        ("multistep", {"milestones": [2, 2]}),
+        ("multistep", {"milestones": "24"}),
+        ("multistep", {"milestones": [1.5]}),
+        ("multistep", {"milestones": 2}),
+        ("multistep", {"milestones": [2], "gamma": 0}),
+        ("exponential", {"gamma": 0}),
+        ("exponential", {"gamma": -0.5}),
+        ("exponential", {"gamma": math.inf}),
+        ("exponential", {"gamma": "0.5"}),
+        ("linear", {"warmup_ratio": math.nan}),
+        ("linear", {"warmup_ratio": True}),
+        ("cosine", {"warmup_ratio": [0.1]}),
+        ("one_cycle", {"div_factor": 0}),
+        ("one_cycle", {"final_div_factor": 0}),
+        ("one_cycle", {"pct_start": "0.3"}),
+        ("one_cycle", {"pct_start": 2}),
+        ("one_cycle", {"pct_start": 0.05}),  # of 20 steps
+        ("constant", {"self": 1}),
+        ("constant", {"total": 1}),
+    ],
+)
+def test_arguments_that_no_schedule_can_have(schedule, arguments):
+    with pytest.raises(InputError, match=f"^The schedule {schedule} cannot be made with "):
+        rates(schedule, **arguments)
+
+
+def test_a_rate_that_grows_beyond_all_numbers_and_a_plan_without_end():
+    assert rates("exponential", gamma=2)[-1] == pytest.approx(1.6)
+    with pytest.raises(InputError, match=r"^The schedule exponential gives a learning rate of inf"):
+        rates("exponential", gamma=1e200)
+    with pytest.raises(InputError, match=r"^epochs = 100000: at 1,000 steps each they are 100,000"):
+        rates("constant", steps_per_epoch=1000, epochs=100_000)
+
+
 def test_a_row_adds_an_optimizer(monkeypatch):
     monkeypatch.setitem(optim.OPTIMIZERS, "rprop", torch.optim.Rprop)
     monkeypatch.setitem(

@@ -54,14 +54,15 @@ def imported(*folders: str) -> set[str]:
 
 def test_what_is_imported_is_declared(project):
     extras = project["optional-dependencies"]
-    declared = names(project["dependencies"]) | names(extras["export"] + extras["site"])
+    optional = extras["excel"] + extras["export"] + extras["site"]
+    declared = names(project["dependencies"]) | names(optional)
     packages = {PACKAGES.get(name, name.replace("_", "-")) for name in imported("lib", "plots")}
     assert packages <= declared
 
 
 def test_the_locked_requirements_are_the_declared_ones(project):
     extras = project["optional-dependencies"]
-    groups = ("export", "lab", "test", "dev")
+    groups = ("excel", "export", "lab", "test", "dev")
     declared = names(project["dependencies"] + [line for name in groups for line in extras[name]])
     ours = {project["name"], "pre-commit"}  # which runs the hooks, where someone wants them
     assert declared - ours == requirements_in("requirements.in") - {"setuptools"}

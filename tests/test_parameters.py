@@ -85,6 +85,7 @@ def test_values_of_the_right_type_pass():
     assert one("x", "anything", None) == "anything"
     assert one("x", [1, "a", None], []) == [1, "a", None]
     assert one("text", 2, "text") == "2"  # a column by its number
+    assert one("label", ["toxic", 3], "label") == "toxic,3"  # several columns
     for minutes in (5, 0.5, "100 steps"):  # read by lib.runs.checkpoints
         assert one("checkpoint_every", minutes, 5) == minutes
     allowed = {"a": 1, "b": 2, "model_name": "x"}

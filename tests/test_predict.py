@@ -4,10 +4,12 @@ import csv
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -18,6 +20,7 @@ from lib.errors import InputError
 from lib.readers import Reading
 from lib.runs.config import RunConfig
 from lib.runs.pool import run, run_all
+from lib.runs.store import Run
 from lib.use import predict
 from lib.use.predict import predict_file
 from tests.conftest import WORDS, save_learnable
@@ -27,7 +30,7 @@ TEXTS = ["lona kana mici", "kabe kabe nuna", 'quoted, "kana"', "peci soso rido"]
 
 
 @pytest.fixture(scope="module")
-def trained(tiny, tmp_path_factory):
+def two_runs(tiny, tmp_path_factory):
     """A run of a native head and one of ours, and their data."""
     root = tmp_path_factory.mktemp("predict")
     data = save_learnable(root / "data")
@@ -40,8 +43,8 @@ def trained(tiny, tmp_path_factory):
     return native, ours, data
 
 
-def test_labels_are_those_of_a_transformers_pipeline(trained, monkeypatch, capsys, tmp_path):
-    native, _, _ = trained
+def test_labels_are_those_of_a_transformers_pipeline(two_runs, monkeypatch, capsys, tmp_path):
+    native, _, _ = two_runs
     (tmp_path / "texts.txt").write_text("\n".join(TEXTS) + "\n")
     assert cli(monkeypatch, "predict", native.folder, tmp_path / "texts.txt") == 0
     from_file = capsys.readouterr().out
@@ -61,16 +64,16 @@ def test_labels_are_those_of_a_transformers_pipeline(trained, monkeypatch, capsy
     assert capsys.readouterr().out == from_file
 
 
-def test_a_head_of_ours_predicts_too(trained):
-    _, ours, data = trained
+def test_a_head_of_ours_predicts_too(two_runs):
+    _, ours, data = two_runs
     texts = [line.split(",")[0] for line in (data / "test.csv").read_text().splitlines()[1:]]
     frame = ours.predictions.query("split == 'test'")
     wanted = frame[["logit_0", "logit_1"]].to_numpy().argmax(1)
     assert ours.predict(texts)[0] == [("no", "yes")[i] for i in wanted]
 
 
-def test_a_file_is_labelled_in_chunks_and_goes_on(trained, monkeypatch, capsys, tmp_path):
-    native, _, _ = trained
+def test_a_file_is_labelled_in_chunks_and_goes_on(two_runs, monkeypatch, capsys, tmp_path):
+    native, _, _ = two_runs
     monkeypatch.setattr(predict, "CHUNK", 2)
     source, out = tmp_path / "texts.txt", tmp_path / "out.csv"
     source.write_text("\n".join(TEXTS) + "\n")
@@ -78,11 +81,11 @@ def test_a_file_is_labelled_in_chunks_and_goes_on(trained, monkeypatch, capsys, 
     printed = capsys.readouterr().out
     to_csv, calls = predict.to_csv, []
 
-    def stops(run, texts):
-        calls.append(texts)
+    def stops(labelling, rows):
+        calls.append([row.text for row in rows])
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return to_csv(run, texts)
+        return to_csv(labelling, rows)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(predict, "to_csv", stops)
@@ -190,18 +193,17 @@ def test_predicting_without_a_file(model_run):
 
 def test_labelling_says_what_is_wrong(model_run, tmp_path):
     (tmp_path / "few.csv").write_text("words\nkana\n \n")
+    (tmp_path / "none.csv").write_text("words\n")
     nowhere = tmp_path / "no" / "out.csv"
     for arguments, message in [
         (("few.csv", None, "word"), "few.csv has no column 'word'. Did you mean words?"),
-        (("few.csv", None, "words"), "few.csv, line 3 is empty in column 'words'"),
-        (("few.csv", None, "1"), "few.csv, line 3 is empty in column '1'"),
+        (("none.csv", None, "words"), "none.csv has no rows"),
         (("few.csv", None, "2"), "few.csv has no column '2'. Choose from words."),
         (("few.csv", tmp_path, "words"), f"{tmp_path} is a folder; name a file in it"),
         (
             ("few.csv", nowhere, "words"),
             f"{nowhere} cannot be written: there is no folder {nowhere.parent}",
         ),
-        (("few.csv", None, None), "few.csv, line 3 is empty"),
         (
             ("-", tmp_path / "out.csv", None),
             "--out needs a file to read: standard input cannot be read again after a stop",
@@ -211,3 +213,256 @@ def test_labelling_says_what_is_wrong(model_run, tmp_path):
         with pytest.raises(InputError) as error:
             predict_file(model_run, source, *arguments[1:], Reading())
         assert str(error.value) == message
+
+
+# ---- what is read, and as what
+
+
+@pytest.fixture
+def answers(monkeypatch):
+    """Meanwhile, runs give labels by rules: `yes` for texts with `kana`, else `no`."""
+
+    def labels(run, texts):
+        chances = np.array([[0.25, 0.75] if "kana" in text else [0.75, 0.25] for text in texts])
+        names = run.model[1]["label_names"]
+        return [names[row.argmax()] for row in chances], chances.reshape(-1, 2)
+
+    monkeypatch.setattr("lib.runs.store.Run.predict", labels)
+
+
+def rows_in(path, **options):
+    return pd.read_csv(path, dtype=str, keep_default_na=False, **options).to_dict("list")
+
+
+HARD = [
+    *("=1+1", "+1", "-kana", "@x", "\tkana", "\rkana", "'x", "a\rb", "a\nb", "a\r\nb", "a,b"),
+    *(
+        '"',
+        '""kana',
+        'a "b" c',
+        "NA",
+        "nan",
+        "  kana  ",
+        "#x",
+        "\\",
+        "é中😀",
+        "\u2028",
+        "x" * 70_000,
+    ),
+]
+
+
+def test_texts_read_back_as_they_were(trained, answers, tmp_path):
+    pd.DataFrame({"words": HARD}).to_parquet(tmp_path / "in.parquet")
+    for safe in (False, True):
+        out = tmp_path / "out.csv"
+        count = predict_file(
+            trained, str(tmp_path / "in.parquet"), out, "words", Reading(), safe_csv=safe
+        )
+        wanted = [f"'{text}" if safe and text[0] in "=+-@\t\r" else text for text in HARD]
+        with out.open(newline="", encoding="utf-8") as file:
+            assert [row["text"] for row in csv.DictReader(file)] == wanted
+        assert rows_in(out)["text"] == wanted and count == len(HARD)
+
+
+def test_a_blank_text_gets_no_label_and_every_row_a_row(trained, answers, tmp_path):
+    (tmp_path / "lines.txt").write_text("kana\n\n  \nlona\n", encoding="utf-8")
+    (tmp_path / "table.csv").write_text('id,words\n1,kana\n2,\n3," "\n4,lona\n', encoding="utf-8")
+    rows = [{"words": "kana"}, {"words": None}, {}, {"words": "lona"}]
+    (tmp_path / "lines.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    for name, column in (("lines.txt", None), ("table.csv", "words"), ("lines.jsonl", "words")):
+        out = tmp_path / f"{name}.out"
+        assert predict_file(trained, str(tmp_path / name), out, column, Reading()) == 4
+        found = rows_in(out)
+        assert found["label"] == ["yes", "", "", "no"]
+        assert found["probability"] == ["0.750000", "", "", "0.750000"]
+
+
+def test_only_blank_texts(trained, tmp_path):
+    (tmp_path / "blank.txt").write_text("\n \n", encoding="utf-8")
+    assert predict_file(trained, str(tmp_path / "blank.txt"), tmp_path / "o", None, Reading()) == 2
+    assert rows_in(tmp_path / "o")["label"] == ["", ""]
+
+
+def test_columns_are_kept(trained, answers, monkeypatch, tmp_path):
+    table = 'id,text,label,"a,b"\n007,kana,=yes,x\n,lona,no,"y ""z"""\n'
+    (tmp_path / "in.csv").write_text(table, encoding="utf-8")
+    out = tmp_path / "out.csv"
+    words = ("predict", trained.folder, tmp_path / "in.csv", "--out", out, "--safe-csv")
+    assert cli(monkeypatch, *words, "--keep", "id, label,1", "--keep", "a,b") == 0
+    assert rows_in(out) == {
+        "id": ["007", ""],
+        "label_given": ["'=yes", "no"],
+        "a,b": ["x", 'y "z"'],
+        "text": ["kana", "lona"],
+        "label": ["yes", "no"],
+        "probability": ["0.750000", "0.750000"],
+    }
+    (tmp_path / "in.jsonl").write_text('{"text": "kana", "tags": ["a"], "n": 1.5}\n{"text": "x"}')
+    predict_file(
+        trained, str(tmp_path / "in.jsonl"), out, "text", Reading(), keep=["text", "tags,n"]
+    )
+    assert rows_in(out)["tags"] == ['["a"]', ""] and rows_in(out)["n"] == ["1.5", ""]
+    assert rows_in(out)["text_given"] == ["kana", "x"]
+    for arguments, message in [
+        (("in.csv", "text", ["idd"]), "in.csv has no column 'idd'. Did you mean id?"),
+        (("in.csv", None, ["id"]), "in.csv has a text a line, and no column 'id': "),
+    ]:
+        name, column, keep = arguments
+        with pytest.raises(InputError, match=message):
+            predict_file(trained, str(tmp_path / name), out, column, Reading(), keep=keep)
+
+
+def read_as(trained, tmp_path, **reading):
+    """A copy of a run whose data was read as said."""
+    folder = tmp_path / "read_as"
+    shutil.copytree(trained.folder, folder)
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config |= {"text": "words", "reading": reading}
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    return folder
+
+
+def test_a_file_is_read_as_the_data_of_the_run(trained, answers, monkeypatch, capsys, tmp_path):
+    run = read_as(trained, tmp_path, quotes=False, delimiter="|", encoding="latin-1")
+    (tmp_path / "in.csv").write_text('id|words\n1|"kana é\n2|lona"\n', encoding="latin-1")
+    out = tmp_path / "out.csv"
+    assert cli(monkeypatch, "predict", run, tmp_path / "in.csv", "--out", out) == 0
+    assert rows_in(out)["text"] == ['"kana é', 'lona"']
+    err = capsys.readouterr().err
+    assert err == (
+        "Reads the column 'words' of in.csv: latin-1, delimiter '|', quotes are characters, "
+        "with a header\n"
+    )
+    (tmp_path / "in.csv").write_text('1,"kana, é"\n2,lona\n', encoding="utf-8")
+    options = ("--quotes", "--delimiter", ",", "--encoding", "utf-8", "--no-header", "--text", "2")
+    assert cli(monkeypatch, "predict", run, tmp_path / "in.csv", "--out", out, *options) == 0
+    assert rows_in(out)["text"] == ["kana, é", "lona"]
+
+
+def test_a_stray_quote_names_the_option_that_reads_it(trained, monkeypatch, capsys, tmp_path):
+    (tmp_path / "in.tsv").write_text('id\ttext\n1\t"kana\n2\tlona\n', encoding="utf-8")
+    out = tmp_path / "out.csv"
+    words = ("predict", trained.folder, tmp_path / "in.tsv", "--out", out)
+    assert cli(monkeypatch, *words) == 1
+    assert "in.tsv, line 2" in (err := capsys.readouterr().err) and "--no-quotes" in err
+    assert not out.exists()
+    assert cli(monkeypatch, *words, "--no-quotes") == 0
+    assert rows_in(out)["text"] == ['"kana', "lona"]
+
+
+def test_labels_with_a_bar_are_told_apart(trained, monkeypatch, tmp_path):
+    names = ["a|b", "c\\", "=d"]
+    monkeypatch.setattr(
+        "lib.runs.store.Run.model", (None, {"label_names": names, "task": "multilabel"})
+    )
+    monkeypatch.setattr(
+        "lib.runs.store.Run.predict",
+        lambda run, texts: ([names[:2], names[2:]], np.array([[0.9, 0.8, 0.1], [0.1, 0.2, 0.7]])),
+    )
+    (tmp_path / "in.txt").write_text("kana\nlona\n", encoding="utf-8")
+    out = tmp_path / "out.csv"
+    predict_file(Run(trained.folder), str(tmp_path / "in.txt"), out, None, Reading(), safe_csv=True)
+    assert rows_in(out)["label"] == ["a\\|b|c\\\\", "'=d"]
+    assert rows_in(out)["probability"] == ["0.900000|0.800000", "0.700000"]
+
+
+def test_numbers_stay_numbers(trained, monkeypatch, tmp_path):
+    monkeypatch.setattr(
+        "lib.runs.store.Run.model", (None, {"label_names": ["n"], "task": "regression"})
+    )
+    monkeypatch.setattr(
+        "lib.runs.store.Run.predict", lambda run, texts: ([-1.5], np.array([[-1.5]]))
+    )
+    (tmp_path / "in.txt").write_text("-kana\n\n", encoding="utf-8")
+    out = tmp_path / "out.csv"
+    predict_file(Run(trained.folder), str(tmp_path / "in.txt"), out, None, Reading(), safe_csv=True)
+    assert rows_in(out) == {"text": ["'-kana", ""], "label": ["-1.5", ""], "probability": ["", ""]}
+
+
+# ---- where it is written
+
+
+@pytest.mark.parametrize("way", ["itself", "relative", "symlink", "hardlink", "its part"])
+def test_the_file_that_is_read_is_not_written_to(way, trained, answers, monkeypatch, tmp_path):
+    source = tmp_path / "in.txt"
+    out = {"itself": source, "relative": Path("x/../in.txt")}.get(way, tmp_path / "other")
+    (tmp_path / "x").mkdir()
+    monkeypatch.chdir(tmp_path)
+    if way == "its part":
+        source = tmp_path / "other.part"
+    source.write_text("kana\n", encoding="utf-8")
+    if way == "symlink":
+        out.symlink_to(source)
+    if way == "hardlink":
+        out.hardlink_to(source)
+    with pytest.raises(InputError, match="^--out would write to .*, the file that is read"):
+        predict_file(trained, str(source), out, None, Reading())
+    assert source.read_text(encoding="utf-8") == "kana\n"
+
+
+def test_a_link_stays_a_link(trained, answers, tmp_path):
+    (tmp_path / "in.txt").write_text("kana\n", encoding="utf-8")
+    (tmp_path / "labels.csv").write_text("old\n", encoding="utf-8")
+    (tmp_path / "link").symlink_to("labels.csv")
+    predict_file(trained, str(tmp_path / "in.txt"), tmp_path / "link", None, Reading())
+    assert (tmp_path / "link").is_symlink()
+    assert rows_in(tmp_path / "labels.csv")["label"] == ["yes"]
+
+
+def test_what_is_no_file_is_written_to_as_it_is(trained, answers, tmp_path):
+    (tmp_path / "in.txt").write_text("kana\n" * 3, encoding="utf-8")
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = subprocess.Popen(["cat", pipe], stdout=subprocess.PIPE, text=True)
+    assert predict_file(trained, str(tmp_path / "in.txt"), pipe, None, Reading()) == 3
+    assert len(reader.communicate(timeout=20)[0].splitlines()) == 4
+    assert pipe.is_fifo() and not list(tmp_path.glob("*.part*"))
+    assert predict_file(trained, str(tmp_path / "in.txt"), Path("/dev/null"), None, Reading()) == 3
+    assert Path("/dev/null").is_char_device()
+
+
+def test_standard_output_by_name(trained, answers, tmp_path, capfd):
+    (tmp_path / "in.txt").write_text("kana\n", encoding="utf-8")
+    predict_file(trained, str(tmp_path / "in.txt"), Path("/dev/stdout"), None, Reading())
+    assert capfd.readouterr().out == "text,label,probability\nkana,yes,0.750000\n"
+
+
+def shorten(part, note):
+    part.write_bytes(part.read_bytes()[:-9])
+
+
+def spoil(part, note):
+    part.write_bytes(part.read_bytes().replace(b"kana", b"\0\0\0\0", 1))
+
+
+def spoil_note(part, note):
+    note.write_bytes(note.read_bytes()[:40])
+
+
+def of_another_file(part, note):
+    note.write_text(note.read_text().replace('"size": ', '"size": 1'))
+
+
+@pytest.mark.parametrize("damage", [shorten, spoil, spoil_note, of_another_file])
+def test_a_damaged_part_is_not_gone_on_with(
+    damage, trained, answers, monkeypatch, capsys, tmp_path
+):
+    monkeypatch.setattr(predict, "CHUNK", 2)
+    (tmp_path / "in.txt").write_text("kana\nlona\n" * 4, encoding="utf-8")
+    out = tmp_path / "out.csv"
+    to_csv = predict.to_csv
+
+    def stops(labelling, rows):
+        if predict.note_of(out).exists():
+            raise KeyboardInterrupt
+        return to_csv(labelling, rows)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(predict, "to_csv", stops)
+        predict_file(trained, str(tmp_path / "in.txt"), out, None, Reading())
+    damage(predict.part_of(out), predict.note_of(out))
+    assert predict_file(trained, str(tmp_path / "in.txt"), out, None, Reading()) == 8
+    assert capsys.readouterr().err.startswith("Starts over, without out.csv.part: it")
+    assert rows_in(out)["text"] == ["kana", "lona"] * 4
+    assert b"\0" not in out.read_bytes()

@@ -75,3 +75,11 @@ def test_collect_is_one_place(monkeypatch):
     monkeypatch.setattr(predictions, "_collect", lambda folders: calls.append(folders))
     collect([])
     assert calls == [()]
+
+
+def test_runs_on_a_file_that_was_changed_since_are_named(base, folder):
+    runs = run_all([base.with_(epochs=1)], "none")
+    path = folder / "train.csv"
+    path.write_text(path.read_text().replace("kana", "kabe"))
+    with pytest.raises(InputError, match=r"^data is not what the run \w{16} was trained on"):
+        collect(runs)

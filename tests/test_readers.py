@@ -79,9 +79,13 @@ def test_a_tab_by_its_names_and_a_reading_as_it_is_written():
         ("delimiter", None),
         ("encoding", "utf-8"),
         ("quotes", True),
+        ("escape", None),
         ("header", True),
+        ("sheet", None),
         ("labels", None),
         ("label_separator", None),
         ("task", "auto"),
+        ("split", None),
+        ("group", None),
         ("on_bad_rows", "stop"),
     ]

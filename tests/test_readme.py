@@ -12,9 +12,11 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 import pytest
+from distributed.cli import dask_scheduler, dask_worker
 
 from lib.backbones import EMBEDDED
 from lib.publish import parameters, study
+from lib.runs.pool import ThisProcess
 from lib.runs.store import ROOT
 from tests.conftest import learnable, save_tiny
 from tests.test_cli import cli
@@ -43,8 +45,8 @@ BLOCKS = {
     "make grid_search   #": "test_make_commands_are_accepted",
     "# sweep.yaml": "test_the_sweep",
     "lib sweep sweep.yaml --workers 2": "test_the_sweep",
-    "sbatch sweep.sbatch": "test_the_slurm_job",
-    "--storage postgresql": "tests/sweep_postgres.py, which needs its server",
+    "sbatch scheduler.sbatch": "test_the_slurm_jobs",
+    "--wrap": "test_the_slurm_jobs",
     "backend=ddp processes=2   #": "test_the_run_of_two_processes",
     "torch.distributed.run": "tests/test_parallel.py",
     "accelerate launch": "tests/test_parallel.py",
@@ -202,6 +204,8 @@ def save_documented_files(folder: Path) -> None:
         save(f"folder/{split}.tsv", sep="\t", sentence=sentences, Label=answers)
     save("pairs.csv", question1=texts, question2=texts[::-1], same=labels)
     save("topics.csv", text=texts, topics=[f"{a};{b}" for a, b in zip(labels, words, strict=True)])
+    flags = {"toxic": [0, 1, 0] * 20, "threat": [0, 0, 1] * 20, "insult": [0, 1] * 30}
+    save("comments.csv", comment=texts, **flags)
     save("prices.csv", advert=texts, price=[i / 2 for i in range(60)])
     save("plain.csv", header=False, label=labels, text=texts)
     (folder / "tweets.yaml").write_text(code("yaml", "# tweets.yaml"))
@@ -334,7 +338,8 @@ def test_the_export(trained, tmp_path, monkeypatch, capsys):
 
 def test_the_sweep(tiny, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("lib.runs.search.start_workers", lambda *_, **__: None)  # this one does all
+    # that workers train, tests/test_cluster.py tests
+    monkeypatch.setattr("lib.runs.search.engine", lambda *_, **__: ThisProcess(go_on=True))
     text = code("yaml", "# sweep.yaml").replace("train_rows: 128", "train_rows: 32, test_rows: 40")
     text = text.replace("{dataset", f"{{backbone: {tiny['bert']}, dataset")
     (tmp_path / "sweep.yaml").write_text(text)
@@ -344,16 +349,24 @@ def test_the_sweep(tiny, tmp_path, monkeypatch, capsys):
     assert config["batch_size"] in (8, 16, 32) and config["epochs"] == 3
 
 
-def test_the_slurm_job(tmp_path):
-    """sbatch starts the job with the sweep's command."""
+def test_the_slurm_jobs(tmp_path):
+    """sbatch starts scheduler, workers and sweeps, whose options Dask and this project know."""
     (tmp_path / ".venv" / "bin").mkdir(parents=True)
-    for file, script in {"sbatch": 'exec bash "$1"', ".venv/bin/python": 'echo "$@"'}.items():
-        (tmp_path / file).write_text(f"#!/bin/sh\n{script}\n")
+    job = 'case "$*" in *--wrap*) bash -c "${@: -1}";; *) bash "$1";; esac'
+    scripts = {"sbatch": job, "make": 'echo "make $*"'}
+    scripts |= {f".venv/bin/{name}": f'echo "{name} $*"' for name in ("dask", "python")}
+    for file, script in scripts.items():
+        (tmp_path / file).write_text(f"#!/bin/bash\n{script}\n")
         (tmp_path / file).chmod(0o755)
     variables = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "SLURM_CPUS_PER_TASK": "4"}
-    job = ["bash", "-ec", code("sh", "sbatch sweep.sbatch")]
+    text = code("sh", "sbatch scheduler.sbatch") + "\n" + code("sh", "--wrap")
+    job = ["bash", "-ec", text]
     done = subprocess.run(job, cwd=tmp_path, env=variables, capture_output=True, text=True)
-    assert done.stdout.split() == ["-m", "lib", "sweep", "sweep.yaml"], done.stderr
+    scheduler, worker, study, sweep = done.stdout.splitlines()
+    dask_scheduler.main.make_context("scheduler", scheduler.split()[2:])
+    dask_worker.main.make_context("worker", worker.split()[2:])
+    assert study == "make grid_search ARGS=cluster=runs/scheduler.json"
+    assert sweep == "python -m lib sweep sweep.yaml", done.stderr
 
 
 def test_the_run_of_two_processes(trained, tmp_path, monkeypatch, capsys):

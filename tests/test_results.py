@@ -119,7 +119,7 @@ def test_predictions_as_text(trained, task):
     predicted = [line.split("\t")[1:] for line in lines]
     frame = run.predictions.query("split == 'test'")
     frame = frame[frame["epoch"] == run.status["chosen_epoch"]]
-    _, *rows = Path(run.config.dataset, "test.csv").read_text().splitlines()
+    _, *rows = Path(run.config.dataset, "test.csv").read_text(encoding="utf-8").splitlines()
     texts = [row.split(",")[0] for row in rows]
     labels, probabilities = run.predict(texts)
     if task == "classification":

@@ -324,8 +324,3 @@ def test_ctrl_c_at_a_terminal_goes_on_with_the_same_command(base, monkeypatch, c
     assert "goes on after step" in capfd.readouterr().out
     monkeypatch.setenv("RUNS_DIR", str(tmp_path / "other"))
     same(stopped, run(long, tracker="none"))
-
-
-def test_stale_parts_of_living_processes_stay(tmp_path):
-    living, dead = tmp_path / f"step-1.{os.getpid()}.part", tmp_path / "step-1.999999999.part"
-    assert checkpoints._is_alive(living) and not checkpoints._is_alive(dead)

@@ -1,27 +1,21 @@
 """Sweeps: every cell once, whoever dies; halving goes on instead of starting again."""
 
-import json
 import os
-import signal
-import time
+import shutil
 from collections import Counter
-from contextlib import redirect_stdout
-from functools import partial
-from pathlib import Path
 
 import pytest
 
 from lib.analysis import tables
 from lib.analysis.predictions import collect
 from lib.errors import InputError
-from lib.runs import search, session
+from lib.runs import session, tpe
 from lib.runs.config import RunConfig
 from lib.runs.pool import run
-from lib.runs.search import Sweep, best_dev_score, dropped, sweep
-from lib.runs.slots import open_storage, signs_of_life, take_slot
+from lib.runs.report import Report, best_dev_score
+from lib.runs.search import Sweep, dropped, sweep
 from lib.runs.store import Runs, store
-from lib.runs.workers import start_workers
-from tests.conftest import exit_code, start_child
+from lib.runs.workers import Job
 
 
 @pytest.fixture
@@ -42,44 +36,30 @@ def spec(tiny, folder):
     }
 
 
-def completed(spec: Sweep) -> dict[int, int]:
-    """How many finished trials each slot has."""
-    import optuna
-
-    study = optuna.load_study(
-        study_name=f"{spec.name}-{spec.rungs()[-1]}", storage=open_storage(spec.name, None)
-    )
-    counts = dict.fromkeys(range(len(spec.cells())), 0)
-    for trial in study.get_trials(deepcopy=False):
-        counts[trial.user_attrs["slot"]] += trial.state.name == "COMPLETE"
-    return counts
-
-
 def test_a_grid_runs_every_cell_once_and_ranks_by_the_best_evaluation(spec, capsys):
     spec = Sweep(**spec)
     runs = sweep(spec)
-    assert set(completed(spec).values()) == {1} and len(runs) == 6
+    assert len(runs) == 6
     assert {(r.config.batch_size, r.config.learning_rate) for r in runs} == {
         (cell["batch_size"], cell["learning_rate"]) for cell in spec.cells()
     }
     scores = [max(r.history["dev_accuracy"]) for r in runs]
     assert scores == sorted(scores, reverse=True) and scores[0] == best_dev_score(runs[0])
-    assert "6/6 finished, 0 running, 0 failed, best" in capsys.readouterr().out
-    assert [r.key for r in sweep(spec)] == [r.key for r in runs] and set(
-        completed(spec).values()
-    ) == {1}
+    assert capsys.readouterr().out.count("run 6/6: batch_size=16 learning_rate=0.0001") == 1
+    assert [r.key for r in sweep(spec)] == [r.key for r in runs]
+    assert "run 1/6" not in capsys.readouterr().out
 
 
 def test_a_cell_that_cannot_run_is_counted_and_the_rest_goes_on(spec, capsys):
     spec["space"] = {"layers": [1, 99], "learning_rate": [1e-3]}
     runs = sweep(Sweep(**spec))
-    assert len(runs) == 1 and "1/2 finished, 0 running" in capsys.readouterr().out
+    assert len(runs) == 1 and "layers=99" in capsys.readouterr().out
 
 
 def test_random_and_tpe_take_so_many_trials(spec):
     for kind in ("random", "tpe"):
         chosen = Sweep(**spec | {"name": kind, "search": kind, "trials": 3})
-        assert 1 <= len(sweep(chosen)) <= 3
+        assert len(sweep(chosen)) == 3
     assert len(Sweep(**spec | {"search": "random", "trials": 3}).cells()) == 3
 
 
@@ -132,42 +112,6 @@ def test_patience_stops_a_run_that_no_longer_improves(spec):
     assert "stopped" not in whole.status and len(whole.history) == 15
 
 
-def test_a_slot_of_a_dead_process_is_taken_again(spec):
-    spec = Sweep(**spec)
-    study, cells = spec.open_study(open_storage(spec.name, None), 2, 6), spec.cells()
-    heard = {}
-    trial = take_slot(study, cells, heard)
-    dead = start_child(lambda: None)
-    assert exit_code(dead) == 0
-    trial.set_user_attr("worker", trial.user_attrs["worker"] | {"pid": dead, "born": 1.0})
-    slots = [take_slot(study, cells, heard).user_attrs["slot"] for _ in range(6)]
-    assert sorted(slots) == list(range(6)) and take_slot(study, cells, heard) is None
-
-
-def test_a_worker_on_another_machine_lives_while_it_gives_signs(spec, monkeypatch):
-    monkeypatch.setattr("lib.runs.slots.GRACE", 0.4)
-    spec = Sweep(**spec | {"space": {"batch_size": [8]}})
-    study, cells = spec.open_study(open_storage(spec.name, None), 2, 1), spec.cells()
-    heard = {}
-    trial = take_slot(study, cells, heard)
-    trial.set_user_attr("worker", trial.user_attrs["worker"] | {"host": "elsewhere"})
-    with signs_of_life(trial):
-        assert take_slot(study, cells, heard) is None
-        time.sleep(1.0)
-        assert take_slot(study, cells, heard) is None  # it is at work
-    time.sleep(0.6)
-    assert take_slot(study, cells, heard).user_attrs["slot"] == 0  # it has gone silent
-
-
-def test_a_database_that_is_not_there_is_one_sentence(spec):
-    with pytest.raises(InputError, match=r"^The storage nosuch://host/db cannot be used: .*nosuch"):
-        sweep(Sweep(**spec), storage="nosuch://host/db")
-    with pytest.raises(
-        InputError, match=r"^The storage sqlite:////no/such/folder/x.db cannot be used: "
-    ):
-        sweep(Sweep(**spec), storage="sqlite:////no/such/folder/x.db")
-
-
 def test_a_sweep_without_a_run_says_so(spec):
     with pytest.raises(InputError, match=r"^No cell of tiny could be run; why is told above$"):
         sweep(Sweep(**spec | {"space": {"max_length": [3000]}}))
@@ -183,6 +127,7 @@ def test_a_sweep_without_a_run_says_so(spec):
         ({"space": {"batch_size": []}}, "space: batch_size has no values"),
         ({"space": {"batch_size": [8, "many"]}}, "batch_size = 'many'"),
         ({"space": {"select_by": ["loss", "last"]}}, "select_by = 'last': a search ranks runs by"),
+        ({"space": {"batch_size": [8, 16, 8]}}, "space: batch_size has 8 twice"),
         ({"search": "gird"}, "search = 'gird'"),
         ({"spaces": {}}, "Unknown parameter 'spaces'. Did you mean space?"),
     ],
@@ -193,45 +138,75 @@ def test_a_wrong_specification_is_refused(spec, change, message):
     assert message in str(error.value)
 
 
-def test_a_name_stands_for_one_specification(spec):
+def test_a_name_stands_for_one_specification_of_tpe(spec):
+    spec |= {"search": "tpe", "trials": 1}
     sweep(Sweep(**spec))
     with pytest.raises(InputError, match="exists with another specification"):
         sweep(Sweep(**spec | {"space": {"batch_size": [8]}}))
 
 
-def test_three_workers_share_the_cells_and_one_may_be_killed(spec, tmp_path):
-    def work(output):
-        with output.open("w") as file, redirect_stdout(file):
-            print(sweep(Sweep(**spec))[0].folder)
-
-    outputs = [tmp_path / f"worker-{number}" for number in range(3)]
-    workers = [start_child(partial(work, output)) for output in outputs]
-    journal = tmp_path / "runs" / "sweeps" / "tiny.journal"
-    while not (journal.exists() and journal.read_text().count('"worker"') >= 2):
-        time.sleep(0.01)
-    os.kill(workers[0], signal.SIGKILL)
-    assert [exit_code(worker) for worker in workers] == [-signal.SIGKILL, 0, 0]
-    assert set(completed(Sweep(**spec)).values()) == {1}
-    folders = {output.read_text().splitlines()[-1] for output in outputs[1:]}
-    assert len(folders) == 1 and json.loads((Path(folders.pop()) / "status.json").read_text())
+def cells_of(runs) -> set:
+    return {(run.config.batch_size, run.config.learning_rate) for run in runs}
 
 
-def test_worker_processes_do_the_work_of_the_one_that_starts_them(spec, monkeypatch, capsys):
-    asked = []
+def test_tpe_proposes_no_cell_twice_and_goes_on_with_its_journal(spec, capsys):
+    small = {"batch_size": [8, 16], "learning_rate": [1e-3, 1e-5]}
+    spec |= {"search": "tpe", "space": small, "seed": 2**40}
+    first = sweep(Sweep(**spec | {"trials": 3}))
+    assert len(cells_of(first)) == 3
+    journal = store() / "sweeps" / "tiny.journal"
+    spec["trials"] = 8  # of four cells
+    with journal.open("a") as file:
+        file.write('{"op_code": 5, "worker_')
+    shutil.rmtree(first[0].folder)  # the best one is trained again, not passed over
+    capsys.readouterr()
+    runs = sweep(Sweep(**spec))
+    assert len(cells_of(runs)) == len(runs) == 4
+    out = capsys.readouterr().out
+    assert "tiny.journal is torn: its last 23 bytes are no whole line and go" in out
+    assert out.count("run 1/") == 2  # the best of the first three, and the fourth
+    assert runs[0].predictions.equals(first[0].predictions)
+    assert cells_of(sweep(Sweep(**spec))) == cells_of(runs)
 
-    def start_one(specification, *, workers, storage):
-        """One process instead of two, which take as long to import as all other tests here."""
-        asked.append(workers)
-        start_workers(specification, workers=1, storage=storage)
 
-    monkeypatch.setattr(search, "start_workers", start_one)
-    spec = Sweep(**spec | {"space": {"learning_rate": [1e-3, 1e-5]}})
-    runs = sweep(spec, workers=2)
-    assert asked == [2]
-    assert set(completed(spec).values()) == {1} and len(runs) == 2
-    study = spec.open_study(open_storage(spec.name, None), 2, 2)
-    workers = {trial.user_attrs["worker"]["pid"] for trial in study.get_trials()}
-    assert workers and os.getpid() not in workers
-    lines = capsys.readouterr().out.splitlines()
-    assert any("2/2 finished, 0 running, 0 failed, best" in line for line in lines)
-    assert not any(line.startswith(str(store())) for line in lines)
+def test_a_cell_that_a_stopped_search_had_asked_for_is_trained_first(spec):
+    spec = Sweep(**spec | {"search": "tpe", "trials": 1})
+    study = tpe.open_study(spec, store() / "sweeps" / "tiny.journal")
+    asked = tpe.ask(study, spec, []).params
+    (only,) = sweep(spec)
+    assert {name: getattr(only.config, name) for name in asked} == asked
+
+
+def test_a_search_whose_best_run_has_gone_trains_it_again(spec, capsys):
+    spec = Sweep(**spec)
+    runs = sweep(spec)
+    shutil.rmtree(runs[0].folder)
+    capsys.readouterr()
+    assert [run.key for run in sweep(spec)] == [run.key for run in runs]
+    assert capsys.readouterr().out.count("run ") == 1
+
+
+def test_a_diverged_run_comes_last_and_counts_as_diverged(spec):
+    spec["space"] = {"learning_rate": [1e-5, 1e30], "optimizer": ["sgd"]}
+    runs = sweep(Sweep(**spec))
+    assert [run.status["status"] for run in runs] == ["finished", "diverged"]
+    report = Report("tiny", 1, 1)
+    report.add(Job(0, runs[1].config, runs[1].key, "steep"), runs[1])
+    assert report.summary() == "tiny: 1/1 finished, 0 failed, 1 diverged, about 0.0 min to go"
+
+
+def test_a_space_of_millions_is_refused_as_a_grid_and_sampled_at_random(spec):
+    rates = [i * 1e-6 for i in range(1, 4001)]
+    seeds = list(range(16_000))
+    space = {"learning_rate": rates, "seed": seeds}
+    with pytest.raises(InputError, match="64,000,000 cells, and 10,000 are the most; give it"):
+        Sweep(**spec | {"space": space}).cells()
+    drawn = Sweep(**spec | {"space": space, "search": "random", "trials": 3}).cells()
+    assert len(drawn) == 3 and all(cell["seed"] in seeds for cell in drawn)
+
+
+def test_the_cells_of_a_space_are_in_order(spec):
+    spec = Sweep(**spec)
+    assert [tuple(cell.values()) for cell in spec.cells()] == [
+        (size, rate) for size in (8, 16) for rate in (1e-3, 1e-5, 1e-4)
+    ]

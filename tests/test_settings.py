@@ -1,6 +1,8 @@
 """Settings: YAML that is read strictly, and the names that sections and the older plugin have."""
 
 import math
+import os
+from pathlib import Path
 
 import pytest
 
@@ -64,7 +66,19 @@ def read(tmp_path):
             "a: 1\n---\nb: 2\n",
             ", line 2 is not YAML: another document starts; there is one in a file",
         ),
-        ("a: " + "[" * 600, " is not YAML that can be read: maximum recursion depth exceeded"),
+        ("a: " + "[" * 10_000, ", line 1 is not YAML: values are nested deeper than 30 times"),
+        ("a:\n" + "- " * 10_000, ", line 2 is not YAML: values are nested deeper than 30 times"),
+        ("a: " + "{a: " * 10_000, ", line 1 is not YAML: values are nested deeper than 30 times"),
+        ("a: &a {b: 1}\nc: {<<: *a}\n", ", line 2 is not YAML: *a stands for what is written"),
+        ("a: !!bool abc\n", ", line 1 is not YAML: a word that starts with ! is a tag"),
+        ("a: !!int x\n", ", line 1 is not YAML: a word that starts with ! is a tag"),
+        ("a: 1\nb: " + "9" * 5000, ", line 2 is not YAML: 999999999999999999999999999999… is too"),
+        ("a: 0x" + "f" * 5000, ", line 1 is not YAML: 0xffffffffffffffffffffffffffff… is too"),
+        ("a: 1e999\n", ", line 1 is not YAML: 1e999… is too large a number"),
+        ('a: "\\0"\n', ", line 1 is not YAML: \\0 or half a character (a surrogate)"),
+        ('a: "\\ud800"\n', ", line 1 is not YAML: \\0 or half a character (a surrogate)"),
+        ("a: \0\n", " is not YAML: unacceptable character"),
+        ("#" * 1_000_001, " is larger than 1,000,000 bytes; settings are not"),
     ],
 )
 def test_yaml(read, content, message):
@@ -73,12 +87,25 @@ def test_yaml(read, content, message):
     assert str(error.value).startswith(f"my.yaml{message}")
 
 
-def test_too_many_digits_and_other_encodings(read, tmp_path):
-    with pytest.raises(InputError, match=r"^my.yaml is not YAML that can be read: Exceeds the li"):
-        read("a: " + "9" * 5000)
-    (tmp_path / "latin.yaml").write_bytes(b"a: \xe9\n")
-    with pytest.raises(InputError, match=r"^latin.yaml is not UTF-8$"):
-        read_yaml(tmp_path / "latin.yaml")
+def test_what_is_no_file_of_text(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("latin.yaml").write_bytes(b"a: \xe9\n")
+    Path("folder.yaml").mkdir()
+    os.mkfifo("pipe.yaml")
+    cases = {
+        "latin.yaml": "latin.yaml is not UTF-8",
+        "folder.yaml": "folder.yaml is a folder; name a YAML file",
+        "pipe.yaml": "pipe.yaml is no file that can be read; name a YAML file",
+        "/dev/zero": "/dev/zero is no file that can be read; name a YAML file",
+        "none.yaml": "There is no file none.yaml",
+        "": ". is a folder; name a YAML file",
+        "x" * 300: f"There is no file {'x' * 300}",
+        "a\0b": "There is no file a\0b",
+    }
+    for name, message in cases.items():
+        with pytest.raises(InputError) as error:
+            read_yaml(Path(name))
+        assert str(error.value) == message
 
 
 @pytest.mark.parametrize("start", ["", "%YAML 1.1\n---\n"])

@@ -73,7 +73,7 @@ def test_ag_news_makes_its_page_and_a_rerun_changes_nothing(small, capsys, reque
     assert "epochs=3 backbone=" in text and '--as tiny"` executes' in text
     runs = Predictions.read(folder / "predictions.parquet").runs
     trained = [run["config"] for run in runs.values() if run["config"]["head"] == "native"]
-    assert {c["precision"] for c in trained if c["backbone"] == small["backbone"]} == {"fp32"}
+    assert {c["precision"] for c in trained if c["backbone"] == "…/bert"} == {"fp32"}
     blocks = read_page(folder)["blocks"]
     shown = {block["name"]: set(block["runs"]) for block in blocks if block["kind"] == "figure"}
     assert shown["test_accuracy"] == set(runs) and len(shown["losses"]) == 6

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from lib.errors import InputError
 from lib.publish import swap
 from lib.publish.blocks import read_page
 from lib.publish.swap import OLD, PART, STALE, left_over, new_folder, restore
@@ -144,3 +145,30 @@ def test_two_at_once(folder, system):
         assert [exit_code(child) for child in children] == [0, 0]
         assert version_of(folder) in versions
         assert [path.name for path in folder.parent.iterdir()] == ["tiny"]
+
+
+def test_what_is_replaced_while_it_is_read_is_read_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(swap, "PAUSES", (0, 0, 0))
+    file = tmp_path / "page.json"
+    file.write_text("old")
+    turns = []
+
+    def replace(text):
+        (tmp_path / "new").write_text(text)
+        (tmp_path / "new").replace(file)
+
+    def read():
+        turns.append(file.read_text())
+        if len(turns) == 1:
+            replace("middle")
+            raise FileNotFoundError("figure.png")
+        if len(turns) == 2:
+            replace("new")
+        return turns[-1]
+
+    assert swap.read_unchanged(lambda: [file], read) == "new"
+    assert turns == ["old", "middle", "new"]
+    with pytest.raises(FileNotFoundError):
+        swap.read_unchanged(lambda: [file], (tmp_path / "missing").read_text)
+    with pytest.raises(InputError, match="^The pages are published again and again"):
+        swap.read_unchanged(lambda: [file], lambda: replace("newer"))

@@ -114,3 +114,13 @@ def test_cells_say_how_their_runs_ended():
     assert "dev_loss" not in table  # nobody watched their health
     ranked = cells.by_cell(grid(), by=by, metrics=["accuracy"], ranked=True)
     assert ranked["accuracy"].iloc[:3].is_monotonic_decreasing and ranked["reason"].iloc[3]
+
+
+def test_a_score_without_any_document_is_none():
+    p = classifiers()
+    table = tables.without_rows(p, by="head", metrics=["accuracy"], rows=list(range(600)))
+    assert table["leaked"].tolist() == [600, 600, 600] and (table["documents"] == 600).all()
+    assert table["accuracy"].notna().all() and table["accuracy, without"].isna().all()
+    assert table.attrs["note"].startswith("Every test document has a near-duplicate in train or")
+    one_left = tables.without_rows(p, by="head", metrics=["accuracy"], rows=list(range(599)))
+    assert one_left["accuracy, without"].notna().all() and "note" not in one_left.attrs

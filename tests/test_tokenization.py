@@ -1,5 +1,8 @@
 """Tokens: the tokenizer's own, shortened where they should be, and kept by what they depend on."""
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -37,6 +40,21 @@ def test_what_cannot_be_encoded_so(tiny):
         encode(["kana"], tiny["bert"], max_length=8, truncation="heads")
     with pytest.raises(InputError, match="'head_tail' is for single texts"):
         encode(PAIRS, tiny["bert"], max_length=12, truncation="head_tail")
+
+
+@pytest.mark.parametrize(("kind", "longest"), [("bert", 70), ("roberta", 68), ("distilbert", 70)])
+def test_the_table_of_positions_limits_a_tokenizer_that_names_no_limit(
+    tiny, tmp_path, kind, longest
+):
+    backbone = shutil.copytree(tiny[kind], tmp_path / kind)
+    settings = json.loads((backbone / "tokenizer_config.json").read_text(encoding="utf-8"))
+    del settings["model_max_length"]
+    (backbone / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
+    text = " ".join(WORDS) * 3
+    ids, mask, _ = encode([text], backbone, max_length=longest)
+    assert build_model(backbone, num_labels=2)(ids, mask).isfinite().all()
+    with pytest.raises(InputError, match=f"is {longest + 1}; .* reads 3 to {longest} tokens$"):
+        encode([text], backbone, max_length=longest + 1)
 
 
 def test_truncation_keeps_the_right_end(tiny):

@@ -3,6 +3,7 @@ pass, and says so."""
 
 import dataclasses
 import json
+import os
 import re
 import shutil
 import sys
@@ -424,6 +425,16 @@ def test_page_json_in_other_characters(page):
     assert wrong(page) == ["page.json says the same in other characters"]
 
 
+@pytest.mark.parametrize(
+    ("pattern", "name"),
+    [("head,seed", "heAd"), ("gradient_norm", "gradient_norn"), ("head,seed", "seed")],
+)
+def test_a_history_with_columns_of_other_names(page, pattern, name):
+    edit(page / "history.csv", pattern, f"{name},seed" if "," in pattern else name)
+    lines = wrong(page)
+    assert any(f"history.csv has the column '{name}', which no run has" in line for line in lines)
+
+
 # ---- damage
 
 DAMAGE = {  # the file, its content, and what is said
@@ -456,6 +467,40 @@ def test_a_damaged_page_is_one_sentence(page, case, monkeypatch, capsys):
     status, lines = command_line(page, monkeypatch, capsys)
     assert status == 1 and lines[-1] == verify.MEANING
     assert len(lines) <= 3 and any(message in line for line in lines)
+
+
+@pytest.mark.parametrize("name", ["by_head.csv", "dev_loss.png", "README.md", "page.json"])
+def test_a_file_that_is_cut_or_odd_is_one_sentence(page, name, monkeypatch, capsys):
+    path = page / name
+    content = path.read_bytes()
+    odd = (b"", content[: len(content) // 2], content[:-1], b"\0" * 100, content + b"\xff")
+    for damaged in odd:
+        path.write_bytes(damaged)
+        status, lines = command_line(page, monkeypatch, capsys)
+        assert status == 1 and name in "".join(lines) and "Traceback" not in "".join(lines)
+
+
+JSON_VALUES = (None, 1, 1e999, "x", [], {}, [[]], [{}], {"a": 1}, True)
+
+
+@pytest.mark.parametrize("value", JSON_VALUES, ids=str)
+def test_values_of_other_types_in_page_json_are_one_sentence(page, value, monkeypatch, capsys):
+    content = read_json(page / "page.json")
+    for name in content:
+        write_json(page / "page.json", content | {name: value})
+        status, lines = command_line(page, monkeypatch, capsys)
+        assert status == 1 and "Traceback" not in "".join(lines)
+    for place in ("kind", "name", "text", "arguments", "runs"):
+        blocks = [block | {place: value} for block in content["blocks"]]
+        write_json(page / "page.json", content | {"blocks": blocks})
+        status, lines = command_line(page, monkeypatch, capsys)
+        assert status == 1 and "Traceback" not in "".join(lines)
+
+
+def test_what_is_no_file_in_a_page(page, monkeypatch, capsys):
+    os.mkfifo(page / "pipe")
+    status, lines = command_line(page, monkeypatch, capsys)
+    assert status == 1 and "pipe is no file, and a page consists of files; remove it" in lines[0]
 
 
 def test_truncated_predictions(page, monkeypatch, capsys):

@@ -207,3 +207,23 @@ def test_folding_the_unit_changes_nothing(tiny, tmp_path, head):
         **options,
     )
     assert torch.allclose(load_model(tmp_path / "m")[0](ids, mask), before, rtol=1e-5)
+
+
+def test_a_page_of_a_template_whose_test_lacks_a_class(tiny, tmp_path, monkeypatch, no_kernel):
+    """Every test row is nearly one of train's, a class is in none of them, and nothing is
+    learned."""
+    monkeypatch.setattr(study, "RESULTS", tmp_path / "results")
+    words = " ".join(WORDS[:9])
+    for name, rows, classes in (("train", 60, 3), ("test", 20, 2)):
+        lines = [f"{words} {name}{i},c{i % classes}" for i in range(rows)]
+        (tmp_path / f"{name}.csv").write_text("\n".join(["text,label", *lines]) + "\n")
+    settings = {"backbone": tiny["bert"], "learning_rate": 1e-9, "max_length": 16, "epochs": 1}
+    settings |= {"train_rows": 0, "dev_rows": 12, "test_rows": 0, "seeds": [1], "tracker": "none"}
+    folder = study.run_study("your_data", overrides={"dataset": str(tmp_path)} | settings)
+    text = (folder / "README.md").read_text()
+    assert "Every test document has a near-duplicate in train or dev: without them, nothing" in text
+    assert "Test has no document of 1 of 3 classes (c2): macro F1 is the mean over those" in text
+    assert "Macro F1 is the mean over the classes that occur in test or are predicted." in text
+    assert "**1 of 1 seed learned nothing**" in text
+    assert text.count("Which labels may be wrong cannot be said: the model learned nothing.") == 2
+    assert not verify(folder).wrong

@@ -5,9 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
+from lib.analysis import label_errors
 from lib.analysis.predictions import group_of
 from notebooks import your_data as study
-from tests.synthetic import classifiers, regressors
+from tests.synthetic import classifiers, regressors, taggers
 from tests.test_findings import with_baseline
 
 
@@ -36,3 +37,49 @@ def test_predicted_numbers_are_means_over_seeds_and_drawn():
 
 def test_the_metric_that_chooses_is_shown_first_and_once():
     assert study.metrics_of("multilabel", "macro_f1") == ["macro_f1", "micro_f1", "P@1"]
+
+
+def test_classes_that_test_lacks_are_named_with_what_it_means():
+    p = classifiers()
+    assert "Test has no document" not in study.result(p, by="head")
+    four = p.frame.assign(logit_2=-9.0, logit_3=-9.0)
+    p = dataclasses.replace(p, frame=four, label_names=("no", "yes", "a|b", "(not in train)"))
+    assert study.result(p, by="head", metric="macro_f1").endswith(
+        " Test has no document of 1 of 4 classes (a\\|b): macro F1 is the mean over those that "
+        "test has, or that are predicted."
+    )
+
+
+def alike(p):
+    """The same predictions, those of every document being the same."""
+    logits = {name: 0.0 for name in p.frame if name.startswith("logit_")} | {"logit_0": 5.0}
+    if p.task == "regression":
+        logits["logit_0"] = 0.3
+    return dataclasses.replace(p, frame=p.frame.assign(**logits))
+
+
+@pytest.mark.parametrize(
+    ("p", "group"), [(classifiers(), "far"), (taggers(), "tags"), (regressors(), "exact")]
+)
+def test_a_model_that_learned_nothing_names_no_labels(p, group):
+    where = {"by": "head", "group": group}
+    assert "note" not in label_errors.label_errors(p, **where).attrs
+    table = label_errors.label_errors(alike(p), **where)
+    assert len(table) == 0 and table.attrs["note"] == label_errors.NOT_SAID
+    assert label_errors.suspects(alike(p), **where) == label_errors.NOT_SAID
+    metric = {"far": "accuracy", "tags": "micro_f1", "exact": "spearman"}[group]
+    alone = alike(p).keep(lambda run: run["config"]["head"] == group)
+    assert "learned nothing**" in study.result(alone, by="head", metric=metric)
+
+
+def test_runs_that_learned_nothing_are_not_asked_which_labels_are_wrong():
+    p = classifiers()
+    first = next(key for key, run in p.runs.items() if run["config"]["head"] == "far")
+    of_first = p.frame["run"] == first
+    frame = p.frame.copy()
+    frame.loc[of_first, ["logit_0", "logit_1"]] = [9.0, -9.0]
+    table = label_errors.label_errors(dataclasses.replace(p, frame=frame), by="head", group="far")
+    others = label_errors.label_errors(
+        p.only({k: r for k, r in p.runs.items() if k != first}), by="head", group="far"
+    )
+    assert len(table) and table.equals(others)

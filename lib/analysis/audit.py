@@ -71,11 +71,12 @@ def _labels(corpus: Corpus, split: Split) -> dict[str, str | int]:
     shares = label_shares(split.labels, corpus.num_labels)
     if corpus.multilabel:
         gold = split.labels[split.labels >= 0]
+        strange = (gold >= corpus.num_labels).sum() / max(len(gold), 1)
         return {
             "labels": int((shares > 0).sum()),
             "labels a document": f"{len(gold) / len(split):.2f}",
             "most frequent label": f"{shares.max():.1%}",
-            "gold labels not in train": f"{(gold >= corpus.num_labels).mean():.1%}",
+            "gold labels not in train": f"{strange:.1%}",
         }
     row = {"smallest class": f"{shares.min():.1%}", "largest class": f"{shares.max():.1%}"}
     unseen = ~np.isin(split.labels, corpus.train.labels)

@@ -5,7 +5,7 @@ says itself: `with_metrics` names it in the table's attributes. A column without
 numbers or words, and a column that is named after the user's own data is shown as it is.
 """
 
-import re
+import csv
 from collections.abc import Iterable, Mapping
 
 import pandas as pd
@@ -13,10 +13,10 @@ import pandas as pd
 from lib.analysis.numbers import kind_of, number, with_half
 from lib.errors import lookup
 from lib.metrics import METRICS
+from lib.runs.markup import escape as escape
 
 ENDS = ("_sd", "_low", "_high", "_values")  # of the columns that are shown beside the mean
 MISSING = "–"
-MARKUP = re.compile(r"[\\`*<>&\[\]|$]|(?<![^\W_])_|_(?![^\W_])")  # what Markdown would interpret
 
 
 def with_metrics(
@@ -41,11 +41,6 @@ def metric_of(table: pd.DataFrame, column: str) -> str | None:
 
 
 # Names
-
-
-def escape(text: str) -> str:
-    """The text as Markdown that shows just this text, on one line."""
-    return MARKUP.sub(r"\\\g<0>", " ".join(text.splitlines()))
 
 
 def words(name: str) -> str:
@@ -231,5 +226,8 @@ def pipe_table(rows: Iterable[Iterable[str]]) -> str:
 
 def to_csv(table: pd.DataFrame) -> str:
     """The table as CSV, every number with six decimals."""
-    with_index = table.index.name is not None
-    return table.to_csv(index=with_index, float_format="%.6f", lineterminator="\n")
+    how = {"index": table.index.name is not None, "float_format": "%.6f", "lineterminator": "\n"}
+    text = table.to_csv(**how)
+    if "\r" in text:  # left unquoted, it would end a line for whoever reads it
+        text = table.to_csv(**how, quoting=csv.QUOTE_ALL)
+    return text

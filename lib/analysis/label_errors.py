@@ -1,5 +1,7 @@
 """Labels that may be wrong: dev documents whose label the models do not believe."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 from scipy.special import expit, softmax
@@ -8,8 +10,10 @@ from lib.analysis.decisions import dense
 from lib.analysis.display import count, percent, with_metrics
 from lib.analysis.groups import Group
 from lib.analysis.predictions import Predictions, group_of
+from lib.metrics import explained_variance
 
 SURE = 0.95  # probability at which one of several labels is believed
+NOT_SAID = "Which labels may be wrong cannot be said: the model learned nothing."
 DEVIATIONS = 3  # standard deviations beyond which a number is not believed
 
 
@@ -20,21 +24,50 @@ def label_errors(p: Predictions, *, by: str, group: str, most: int = 20) -> pd.D
     A class is believed in where its probability is a half or more, and reaches the mean that
     documents labelled so have (confident learning, Northcutt et al. 2021). With several labels a
     document each label is judged alone, at 95 %. Of numbers, those more than three standard
-    deviations off.
+    deviations off. Runs that learned nothing are not asked; where none did, the table is empty,
+    and its note says why.
     """
-    dev = group_of(p, by, group, "dev")
+    dev = _learned(group_of(p, by, group, "dev"))
     rows_of = {
         "classification": _doubted_classes,
         "multilabel": _doubted_labels,
         "regression": _doubted_numbers,
     }[p.task]
-    rows = rows_of(dev, p.label_names)[:most]
-    of_document = _corpus_rows(p, dev)
+    rows = rows_of(dev, p.label_names)[:most] if dev.runs else []
+    of_document = _corpus_rows(p, dev) if dev.runs else []
     for row in rows:
         row["row"] = of_document[row["row"]]
     sureness = "standard deviations off" if p.task == "regression" else "sureness"
     table = pd.DataFrame(rows, columns=["row", "given", "believed", sureness])
+    if not dev.runs:
+        table.attrs["note"] = NOT_SAID
     return with_metrics(table, {"sureness": "share"})
+
+
+def learned_nothing(group: Group) -> np.ndarray:
+    """Whether each run (runs,) tells no documents apart: every one is given the same class, or has
+    the same label first; numbers are no nearer than their mean."""
+    if group.ranked is not None:
+        best = group.logits.argmax(-1)[:, :, None]
+        first = np.take_along_axis(group.ranked, best, axis=2)[:, :, 0]
+    elif group.labels.dtype.kind == "f":
+        values = group.logits[:, :, 0]
+        return np.array([explained_variance(row, group.labels) <= 0 for row in values])
+    else:
+        first = group.predicted
+    return (first == first[:, :1]).all(1)
+
+
+def _learned(group: Group) -> Group:
+    """The runs of a group that learned something."""
+    kept = np.flatnonzero(~learned_nothing(group))
+    return dataclasses.replace(
+        group,
+        runs=[group.runs[i] for i in kept],
+        seeds=[group.seeds[i] for i in kept],
+        logits=group.logits[kept],
+        ranked=None if group.ranked is None else group.ranked[kept],
+    )
 
 
 def _corpus_rows(p: Predictions, dev: Group) -> np.ndarray:
@@ -106,7 +139,10 @@ def _doubted_numbers(dev: Group, names: tuple[str, ...]) -> list[dict]:
 
 def suspects(p: Predictions, *, by: str, group: str) -> str:
     """How many dev labels the models do not believe."""
-    documents = len(group_of(p, by, group, "dev").labels)
+    dev = group_of(p, by, group, "dev")
+    if learned_nothing(dev).all():
+        return NOT_SAID
+    documents = len(dev.labels)
     number = len(label_errors(p, by=by, group=group, most=10**9))
     return (
         f"{count(number, 'label')} of the {documents:,} dev documents "

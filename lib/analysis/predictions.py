@@ -209,11 +209,16 @@ def _collect(folders: tuple[Path, ...]) -> Predictions:
     frame.insert(0, "run", frame.pop("run").astype(pd.CategoricalDtype(list(facts))))
     names = tuple(runs[-1].status["label_names"])
     frame["tokens"] = np.int32(0)
-    config = next((run.config for run in runs if run.config.backbone not in BASELINES), None)
-    if config is None:
+    trained = next((run for run in runs if run.config.backbone not in BASELINES), None)
+    if trained is None:
         return Predictions(frame, facts, names)
-    corpus = corpus_of(config)
-    tokens = tokens_of(config)
+    corpus = corpus_of(trained.config)
+    if corpus.fingerprint != trained.status["data"]["fingerprint"]:
+        raise InputError(
+            f"{Path(corpus.name).name} is not what the run {trained.key[:16]} was trained on: it "
+            "was changed since; run the notebook or the command again from its start"
+        )
+    tokens = tokens_of(trained.config, corpus)
     for split in ("dev", "test"):
         lengths = pd.Series(tokens.lengths[split], index=getattr(corpus, split).rows)
         places = frame["split"] == split

@@ -139,10 +139,16 @@ def by_epoch(
 
 def without_rows(p: Predictions, *, by: str, metrics: list[str], rows: list[int]) -> pd.DataFrame:
     """`by_group` on test, and again without the documents of some rows, such as those that
-    leaked from train."""
+    leaked from train; where none is left, a note says so."""
     left_out = (p.frame["split"] == "test") & p.frame["row"].isin(rows)
     every = by_group(p, by=by, metrics=metrics)
     rest = by_group(dataclasses.replace(p, frame=p.frame[~left_out]), by=by, metrics=metrics)
+    is_empty = not len(rest)
+    if is_empty:
+        rest = every.assign(documents=0)
+        ends = ("", "_low", "_high")
+        rest[[f"{metric}{end}" for metric in metrics for end in ends]] = np.nan
+        rest = rest.drop(columns=[f"{metric}_values" for metric in metrics], errors="ignore")
     leaked = every["documents"] - rest["documents"]
     table = every[[by, "seeds", "documents"]].assign(leaked=leaked)
     columns = {}
@@ -152,4 +158,9 @@ def without_rows(p: Predictions, *, by: str, metrics: list[str], rows: list[int]
             for end in ("", "_low", "_high", "_values"):
                 if f"{metric}{end}" in scores:
                     table[f"{column}{end}"] = scores[f"{metric}{end}"]
+    if is_empty:
+        table.attrs["note"] = (
+            "Every test document has a near-duplicate in train or dev: without them, nothing "
+            "remains to be scored."
+        )
     return with_metrics(table, columns)

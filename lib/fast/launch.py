@@ -23,8 +23,9 @@ from torch.distributed.elastic.multiprocessing import (
 )
 from torch.distributed.elastic.multiprocessing.errors import record
 
-from lib.errors import InputError, StoppedError, lookup
-from lib.fast.parallel import SHARDED, Processes, end, timeout
+from lib.errors import InputError, StoppedError, lookup, shown
+from lib.fast.environment import timeout
+from lib.fast.parallel import SHARDED, Processes, end
 
 
 class Backend(NamedTuple):
@@ -46,6 +47,7 @@ BACKENDS = {
 # glibc holds on to freed blocks of up to 32 MB, such as the weights of a layer that were gathered:
 # on a CPU that would be more than sharding saves
 RETURN_MEMORY = {"MALLOC_MMAP_THRESHOLD_": f"{2**23}", "MALLOC_TRIM_THRESHOLD_": f"{2**26}"}
+MOST_HERE = 1024  # processes of one machine
 POLL = 0.1  # seconds between looks at the processes
 AT_ONCE = "at once; the same command goes on from the last checkpoint"
 WORKER = "import sys; from lib.fast.launch import work; work(*sys.argv[1:])"
@@ -62,6 +64,10 @@ def resolve_backend(
     """The precision of a run, and how many processes train it: with `ddp` and `fsdp` those that
     were `started` from outside, else `processes`, else one for each GPU. Raises InputError."""
     names = ", ".join(name for name, row in BACKENDS.items() if row.several)
+    if processes is not None and (type(processes) is not int or not 1 <= processes <= MOST_HERE):
+        raise InputError(
+            f"processes = {shown(processes)}: it wants a whole number from 1 to {MOST_HERE:,}"
+        )
     if backend is None:
         if processes not in (None, 1):
             raise InputError(f"processes = {processes} needs a backend of several: {names}")

@@ -19,16 +19,17 @@ from torch import nn
 
 from lib.attention import layers_of
 from lib.errors import InputError
+from lib.fast.environment import check_environment, started_with_others, timeout
 
 SHARDED = "ACCELERATE_USE_FSDP"  # the variable by which accelerate tells processes to shard
-TIMEOUT = 600  # seconds that a process waits for the others, unless PROCESS_TIMEOUT says otherwise
 
 
 def processes() -> "Processes | None":
     """The processes that `launch`, torchrun or accelerate started with this one; None where it is
     alone. The first call waits until all are there. Raises InputError."""
-    if not _started_with_others():
+    if not started_with_others():
         return None
+    check_environment(gpus=torch.cuda.device_count())
     kind = _accelerator().distributed_type.value
     if kind not in ("MULTI_CPU", "MULTI_GPU", "FSDP"):
         raise InputError(
@@ -38,14 +39,10 @@ def processes() -> "Processes | None":
     return Processes(torch.distributed.get_rank(), torch.distributed.get_world_size(), sharded)
 
 
-def _started_with_others() -> bool:
-    return int(os.environ.get("WORLD_SIZE", 1)) > 1
-
-
 def leave() -> None:
     """End this process, if it is one of several that have done their work: at its usual end,
     threads that torch leaves behind may abort it."""
-    if _started_with_others():
+    if started_with_others():
         end(0)
 
 
@@ -56,19 +53,19 @@ def end(status: int) -> None:
     os._exit(status)
 
 
-def timeout() -> float:
-    """Seconds that processes wait for each other."""
-    return float(os.environ.get("PROCESS_TIMEOUT", TIMEOUT))
-
-
 @lru_cache
 def _accelerator():
     from accelerate import Accelerator, InitProcessGroupKwargs
 
-    return Accelerator(
-        cpu=not torch.cuda.is_available(),
-        kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(seconds=timeout()))],
-    )
+    patience = InitProcessGroupKwargs(timeout=timedelta(seconds=timeout()))
+    try:
+        return Accelerator(cpu=not torch.cuda.is_available(), kwargs_handlers=[patience])
+    except (RuntimeError, ValueError, OSError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(
+            f"This process (RANK {os.environ['RANK']} of {os.environ['WORLD_SIZE']}) cannot join "
+            f"the others at {os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}: {reason}"
+        ) from None
 
 
 @dataclasses.dataclass(frozen=True)

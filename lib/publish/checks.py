@@ -104,10 +104,35 @@ def check_settings(changed: dict) -> None:
         return
     from lib.runs.config import RunConfig  # which imports torch
 
-    settings = {name: changed[name] for name in changed if name in RunConfig.model_fields}
-    for name, value in settings.items():
-        if not value and type(None) in typing.get_args(RunConfig.model_fields[name].annotation):
-            settings[name] = None
+    for name, value in changed.items():
+        field = name
+        settings = [value]
+        if isinstance(value, list) and name not in READ_WITH_THE_DATA:  # seeds, batch_sizes
+            field = name.removesuffix("s")
+            settings = value
+        if field not in RunConfig.model_fields:
+            continue
+        may_be_none = type(None) in typing.get_args(RunConfig.model_fields[field].annotation)
+        for setting in settings:
+            RunConfig(**{field: setting or None if may_be_none else setting})
     if changed.get("metric", "auto") != "auto":
-        settings["select_by"] = changed["metric"]
-    RunConfig(**settings)
+        RunConfig(select_by=changed["metric"])
+    check_training(changed)
+
+
+def check_training(changed: dict) -> None:
+    """Raises InputError where a parameter that says how to train is wrong; 0 and "" stand for
+    None."""
+    from lib.fast.launch import resolve_backend
+    from lib.runs.checkpoints import CheckpointTimer
+    from lib.runs.config import MOST
+
+    resolve_backend(
+        changed.get("backend") or None,
+        changed.get("processes") or None,
+        precision="auto",
+        batch_size=changed.get("batch_size", MOST),
+    )
+    if "checkpoint_every" in changed:
+        with contextlib.redirect_stdout(io.StringIO()):  # the notebook says it again
+            CheckpointTimer.of(changed["checkpoint_every"])

@@ -6,7 +6,8 @@ import pandas as pd
 
 from lib.errors import InputError
 from lib.publish.record import citations, describe_config, histories, page_of, sparkline
-from lib.runs.store import ROOT, Run, store
+from lib.publish.swap import read_unchanged
+from lib.runs.store import ROOT, load_run, store
 
 CURVES = (
     "train_loss",
@@ -22,14 +23,13 @@ CURVES = (
 def describe(key: str, results: Path = ROOT / "results") -> str:
     """A run by (the beginning of) its key: how it ended, its configuration against the defaults,
     its curves, and what shows it on which pages. Raises InputError."""
-    folders = [file.parent for file in sorted(results.glob("*/[!.]*/page.json"))]
-    pages = {folder: page_of(folder) for folder in folders}
+    pages = read_unchanged(lambda: page_files(results), lambda: read_pages(results))
     stored = {path.parent.name[:16]: path.parent for path in store().glob("*/status.json")}
     published = {name for page in pages.values() for name in page["runs"]}
     name = the_key(key, published | set(stored), results)
     cited = {folder: page for folder, page in pages.items() if name in page["runs"]}
     if name in stored:
-        run = Run(stored[name])
+        run = load_run(stored[name])
         facts = run.status | run.verdict | {"config": run.fields}
         history = run.history
         place = f"{run.folder} (config.json, history.jsonl, predictions.parquet)"
@@ -53,6 +53,15 @@ def describe(key: str, results: Path = ROOT / "results") -> str:
         lines.append(f"  {folder / 'README.md'}: {shown or 'its runs'}")
         lines.append(f"  its predictions: {folder / 'predictions.parquet'}, run = {name}")
     return "\n".join(line.replace(f"{ROOT}/", "") for line in lines)
+
+
+def page_files(results: Path) -> list[Path]:
+    return sorted(results.glob("*/[!.]*/page.json"))
+
+
+def read_pages(results: Path) -> dict[Path, dict]:
+    """All published pages, by their folders."""
+    return {file.parent: page_of(file.parent) for file in page_files(results)}
 
 
 def the_key(key: str, keys: set[str], results: Path) -> str:

@@ -10,7 +10,7 @@ import pandas as pd
 from lib.analysis.display import count
 from lib.analysis.predictions import Predictions
 from lib.analysis.scores import run_scores
-from lib.errors import InputError
+from lib.errors import InputError, shown
 from lib.metrics import METRICS
 from lib.optim import plan_steps
 from lib.runs.baselines import BASELINES
@@ -18,6 +18,21 @@ from lib.runs.config import RunConfig
 from lib.runs.files import digest
 from lib.runs.keys import content_of, corpus_of, hash_inputs, key_inputs
 from lib.runs.published import PublishedRun
+
+MEASURED = (  # in history.csv, beside scores on dev
+    "outcome",
+    "epoch",
+    "step",
+    "train_loss",
+    "train_loss_max",
+    "train_loss_max_step",
+    "gradient_norm",
+    "gradient_norm_max",
+    "embedding_cosine",
+    "embedding_rank",
+    "top_label_share",
+)
+DISTILLATION_LOSSES = ("soft", "hard", "hidden", "attentions")
 
 
 def with_evidence(predictions: Predictions, runs: Iterable, history: str) -> Predictions:
@@ -88,6 +103,18 @@ def check_evidence(
         keys = count(without_content, "key")
         unchecked.append(f"{keys} of runs: what these were trained with is not at hand")
     return len(runs), wrong, unchecked
+
+
+def check_columns(history: str) -> list[str]:
+    """history.csv has columns of known names: a run's rows have a digest, the names have none.
+
+    Called once the study's module, which may add metrics, is imported.
+    """
+    names = history.split("\n", 1)[0].split(",") if history else []
+    known = {"run", *RunConfig.model_fields, *MEASURED}
+    known |= {f"dev_{name}" for name in (*METRICS, *DISTILLATION_LOSSES)}
+    unknown = [name for name in names if name not in known or names.count(name) > 1]
+    return [f"history.csv has the column {shown(name)}, which no run has" for name in unknown]
 
 
 def check_data(predictions: Predictions, runs: list[PublishedRun]) -> list[str]:

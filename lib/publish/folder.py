@@ -1,18 +1,21 @@
 """The folder of a page: what it publishes of its runs, and what is shown of them."""
 
 import base64
+import dataclasses
 import re
+import shlex
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
 from lib.analysis.display import to_csv
 from lib.analysis.predictions import collect
-from lib.errors import InputError
+from lib.errors import InputError, reason_of
 from lib.publish.blocks import HEADER, PAGE_FILE
 from lib.publish.evidence import with_evidence
 from lib.publish.notebook import execute_here
 from lib.publish.parameters import checked, defaults, notebook_of
+from lib.publish.places import note_places, places_of, published, without_places
 from lib.publish.render import page_markdown, summary
 from lib.publish.swap import new_folder
 from lib.runs.files import read_json, write_json, write_text
@@ -32,25 +35,28 @@ DIVERTED = ("kept", "runs")  # kinds of blocks that are not shown
 def publish_runs(blocks: list[dict], folder: Path, header: dict, seconds: float) -> None:
     """Publish a page of runs of the store: `blocks` name them, and have what was measured.
 
-    `header` has study, profile, command and parameters. Raises InputError where the disk is full,
-    and leaves the folder as it was.
+    `header` has study, profile, command and parameters. Files and folders of this machine are
+    published by their names alone. Raises InputError where the disk is full, and leaves the folder
+    as it was.
     """
     keys = [key for block in blocks if block["kind"] == "runs" for key in block["keys"]]
     if not keys:
         study = header["study"]
         raise InputError(f"The notebook {study} names no runs; end it with show_runs(runs)")
     runs = Runs(load_run(key) for key in dict.fromkeys(keys))
+    places = places_of(header["parameters"], *(run.fields for run in runs))
     try:
+        note_places(header["study"], header["folder"], places)
         with new_folder(folder) as part:
-            write_sources(part, runs, header["command"], seconds)
+            write_sources(part, runs, header["command"], seconds, places)
             for block in blocks:
                 if block["kind"] in ("measured", "data"):
-                    write_text(part / f"{block['name']}.csv", block["csv"])
-            write_json(part / PAGE_FILE, header)
+                    write_text(part / f"{block['name']}.csv", without_places(block["csv"], places))
+            write_json(part / PAGE_FILE, published(header, places))
             write_page(part)
     except OSError as error:
         raise InputError(
-            f"The page could not be written to {folder} ({(error.strerror or str(error)).lower()});"
+            f"The page could not be written to {folder} ({reason_of(error)});"
             " the old one stands, and the runs are kept: make room, and start the study again"
         ) from None
 
@@ -110,17 +116,22 @@ def command_of(study: str, profile: str, words: str, *, needs_data: bool) -> str
     if needs_data:
         command += " DATA_DIR=…"
     if words:
-        escaped = re.sub(r'([\\"$`])', r"\\\1", words.replace("$", "$$"))  # of make, of a shell
-        command += f' ARGS="{escaped}"'
+        escaped = re.sub(r'([\\"$`])', r"\\\1", words)
+        # between double quotes a shell at a terminal would read a ! even where it is escaped
+        command += f" ARGS={shlex.quote(words)}" if "!" in words else f' ARGS="{escaped}"'
     return command
 
 
-def write_sources(folder: Path, runs: Runs, command: str, seconds: float) -> None:
+def write_sources(
+    folder: Path, runs: Runs, command: str, seconds: float, places: dict[str, str]
+) -> None:
     """Write what a page is made from: predictions, histories, and where runs were trained."""
-    history = published_history(runs)
+    history = without_places(published_history(runs), places)
     if history:
         write_text(folder / HISTORY, history)
-    with_evidence(collect(runs), runs, history).write(folder / PREDICTIONS)
+    predictions = with_evidence(collect(runs), runs, history)
+    predictions = dataclasses.replace(predictions, runs=published(predictions.runs, places))
+    predictions.write(folder / PREDICTIONS)
     write_json(folder / "environment.json", environment_of(runs, command, seconds))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from lib.errors import InputError, StoppedError
+from lib.errors import InputError, StoppedError, reason_of
 from lib.publish.page import BLOCK_MIME
 
 SECTIONS = ("answer", "details")  # tags of cells; the others are the study itself
@@ -72,9 +72,9 @@ def execute(notebook: Path, parameters: dict, output: Path):
     from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillExecutionError
 
-    output.parent.mkdir(parents=True, exist_ok=True)
     os.environ.update(QUIET)
     try:
+        output.parent.mkdir(parents=True, exist_ok=True)
         with signals_to_kernel():
             return papermill.execute_notebook(
                 notebook,
@@ -88,6 +88,11 @@ def execute(notebook: Path, parameters: dict, output: Path):
                 stderr_file=sys.stderr,
                 extra_arguments=["--IPKernelApp.log_level=ERROR"],
             )
+    except OSError as error:  # papermill writes the notebook after each cell
+        raise InputError(
+            f"The notebook could not be kept as {output} ({reason_of(error)}); mend that, and "
+            "start the study again: finished runs are kept"
+        ) from None
     except DeadKernelError:
         raise InputError(
             f"The kernel of {notebook.stem} was killed, perhaps for want of memory; start it again"

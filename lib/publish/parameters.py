@@ -13,11 +13,14 @@ from pathlib import Path
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, create_model
 
 from lib.errors import InputError, nearest
+from lib.publish.places import places_of, published
 from lib.publish.settings import read_value, read_yaml
 from lib.runs.places import NOTEBOOKS
 
 COLUMNS = ("text", "text_pair", "label")  # parameters that name a column, perhaps by its number
 UNTYPED = ("checkpoint_every",)  # minutes, or words: lib.runs.checkpoints reads it
+ENGINE = ("workers", "cluster")  # who trains: no part of what a page shows
+PLAIN_WORD = re.compile(r"[\w@%+=:,./…-]+")  # that a shell takes as it is, in any script
 LONGEST = 80  # characters of one piece of a folder's name
 TYPE_NAMES = {int: "whole number", float: "number", str: "text", bool: "true or false"}
 
@@ -96,7 +99,9 @@ def item_type(values: list) -> type:
 
 
 def _column(value):
-    """A column's number, as text."""
+    """A column's number, as text; of several columns, commas between them."""
+    if isinstance(value, list):
+        return ",".join(map(str, value))
     return str(value) if type(value) is int else value
 
 
@@ -160,6 +165,11 @@ def read_profile(study: str, profile: str, allowed: dict) -> dict:
     return checked(read_yaml(files[profile]), allowed, files[profile].name)
 
 
+def without_engine(values: dict) -> dict:
+    """Parameters but those that say who trains."""
+    return {name: value for name, value in values.items() if name not in ENGINE}
+
+
 def folder_of(profile: str, overrides: dict) -> str:
     """The name of a page's folder below its study's: the profile and what overrides it; with a
     file of one's own, after that file."""
@@ -171,11 +181,13 @@ def folder_of(profile: str, overrides: dict) -> str:
         pieces += [profile] if profile != "small" else []
         for name in ("dataset", "text", "label"):
             changed.pop(name, None)
+    shown = published(changed, places_of(changed))
     if changed:
-        pieces.append("_".join(f"{key}={value}" for key, value in changed.items()))
+        pieces.append("_".join(f"{key}={value}" for key, value in shown.items()))
     names = [re.sub(r"[^\w=.-]+", "-", piece) for piece in pieces]
-    if max(map(len, names)) > LONGEST:  # what is cut off makes the difference
-        names.append(hashlib.sha256("--".join(pieces).encode()).hexdigest()[:8])
+    if max(map(len, names)) > LONGEST or shown != changed:  # what is left out may differ
+        whole = "--".join([*pieces, *map(str, changed.values())] if shown != changed else pieces)
+        names.append(hashlib.sha256(whole.encode()).hexdigest()[:8])
     return "--".join(name[:LONGEST] for name in names)
 
 
@@ -186,7 +198,10 @@ def as_words(overrides: dict) -> str:
         text = str(value)
         if not isinstance(value, str) or read_as(name, text) != value:
             text = json.dumps(value, ensure_ascii=False)  # JSON is YAML
-        words.append(shlex.quote(f"{name}={text}"))
+        if not text.isprintable():  # a tab or a line break would not survive being pasted
+            text = json.dumps(value)
+        word = f"{name}={text}"
+        words.append(word if PLAIN_WORD.fullmatch(word) else shlex.quote(word))
     return " ".join(words)
 
 

@@ -1,6 +1,7 @@
 """Blocks as Markdown: in an open notebook, and as a page."""
 
-from lib.analysis.display import count, pipe_table
+from lib.analysis.display import count, escape, pipe_table
+from lib.runs.markup import code_span
 
 DEMO = (
     "> **A demo.** The texts are made up by a generator in `lib/demo`. The numbers show that the "
@@ -45,9 +46,11 @@ def page_markdown(page: dict) -> str:
 def how_made(page: dict) -> str:
     """The section that says how to make a page, and how to check it."""
     study = page["study"]
-    parameters = ", ".join(f"`{name} = {value!r}`" for name, value in page["parameters"].items())
+    parameters = ", ".join(
+        code_span(f"{name} = {value!r}") for name, value in page["parameters"].items()
+    )
     return (
-        f"## How it was made\n\n`{page['command']}` executes "
+        f"## How it was made\n\n{code_span(page['command'])} executes "
         f"[the notebook](../../../notebooks/{study}.ipynb) with these parameters: {parameters}.\n\n"
         "Every table and finding is computed from [predictions.parquet](predictions.parquet) "
         "(16-bit logits) and [history.csv](history.csv) (a row for each run and epoch), by the "
@@ -55,6 +58,11 @@ def how_made(page: dict) -> str:
         f"`python -m lib verify results/{study}/{page['folder']}` computes all of it again. "
         "Timings and versions are in [environment.json](environment.json)."
     )
+
+
+def escape_source(source: str) -> str:
+    """Where data came from, as Markdown: file names as they are, and our own $DATA_DIR."""
+    return escape(source).replace(r"\$DATA_DIR", "$DATA_DIR")
 
 
 def summary(runs: list, profile: str) -> str:
@@ -65,6 +73,7 @@ def summary(runs: list, profile: str) -> str:
     data = first.status["data"]
     rows = data["rows"]
     heads = list(dict.fromkeys(run.config.head for run in trained or runs))
+    head_or_heads = f"head{'s' * (len(heads) > 1)}"
     layers = f"first {config.layers} layers, " if config.layers else ""
     number_by_machine: dict[str, int] = {}
     for run in trained:
@@ -73,9 +82,9 @@ def summary(runs: list, profile: str) -> str:
         number_by_machine[machine] = number_by_machine.get(machine, 0) + 1
     places = [f"{count(n, 'trained run')} on {place}" for place, n in number_by_machine.items()]
     return (
-        f"Profile `{profile}` · data: {data['source']}; {rows['train']:,} train, "
+        f"Profile `{profile}` · data: {escape_source(data['source'])}; {rows['train']:,} train, "
         f"{rows['dev']:,} dev and {rows['test']:,} test rows, "
         f"fingerprint `{data['fingerprint'][:12]}` · "
-        f"model: {config.backbone} ({layers}{', '.join(heads)} head{'s' * (len(heads) > 1)}) · "
+        f"model: {escape(config.backbone)} ({layers}{', '.join(heads)} {head_or_heads}) · "
         f"{'; '.join(places)}."
     )

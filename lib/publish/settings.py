@@ -26,8 +26,12 @@ SECTIONS = {
         "label_separator",
         "delimiter",
         "quotes",
+        "escape",
         "encoding",
         "header",
+        "sheet",
+        "split",
+        "group",
         "on_bad_rows",
         "train_rows",
         "dev_rows",
@@ -56,6 +60,8 @@ SECTIONS = {
         "checkpoint_every",
         "backend",
         "processes",
+        "workers",
+        "cluster",
     ),
 }
 

@@ -25,10 +25,11 @@ from lib.publish.record import (
     text,
 )
 from lib.publish.render import DEMO, is_demo
-from lib.publish.swap import new_folder
+from lib.publish.swap import new_folder, read_unchanged
 from lib.runs.files import read_json
 from lib.runs.store import ROOT
 
+PAGES = "results/*/[!.]*/page.json"
 SHOWN = ("results", "notebooks", "docs")  # folders that the site may have files of
 BESIDE = ("predictions.parquet", "history.csv", "environment.json", "page.json")  # a page
 SUFFIXES = {"table": "csv", "audit": "csv", "measured": "csv", "data": "csv", "figure": "png"}
@@ -76,7 +77,7 @@ def collect(root: Path) -> Site:
     """All that the site of a repository shows. Raises InputError."""
     site = Site(root)
     pages = {}
-    for file in sorted(root.glob("results/*/[!.]*/page.json")):
+    for file in sorted(root.glob(PAGES)):
         name = file.parent.relative_to(root).as_posix()
         if "--" not in file.parent.name:  # which are unpublished
             pages[name] = page_of(site.source(f"{name}/page.json").parent)
@@ -241,13 +242,19 @@ def build(out: Path, root: Path = ROOT) -> int:
     if out.exists() and not (out / "searchindex.js").is_file():
         raise InputError(f"{out} is there and is no site; remove it, or name another folder")
     try:
-        from lib.publish.site_sphinx import run_sphinx
+        import lib.publish.site_sphinx  # noqa: F401
     except ModuleNotFoundError as error:
         raise InputError(f"The site needs {error.name}: `make site` installs it") from None
+    read_unchanged(lambda: root.glob(PAGES), lambda: _build_once(out, root))
+    return len(list(out.rglob("*.html")))
+
+
+def _build_once(out: Path, root: Path) -> None:
+    from lib.publish.site_sphinx import run_sphinx
+
     site = collect(root)
     with tempfile.TemporaryDirectory() as work, new_folder(out) as part:
         run_sphinx(site.documents, site.targets, Path(work), part)
         for name in site.files:
             (part / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(site.source(name), part / name)
-    return len(list(out.rglob("*.html")))

@@ -1,9 +1,11 @@
 """YAML, read strictly: the scalars of YAML 1.2's core schema, and nothing that hides something.
 
 1e-5 is a number; yes, no, on, off and dates are words. A name that is there twice, aliases and tags
-are refused.
+are refused, and so is what no setting needs: a large file, deep nesting, numbers without end.
 """
 
+import math
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +22,8 @@ from ruamel.yaml.events import (
     SequenceStartEvent,
 )
 
-from lib.errors import InputError
+from lib.errors import InputError, shown
+from lib.readers import is_whole
 
 CONSTANTS = (
     dict.fromkeys(("", "~", "null", "Null", "NULL"))
@@ -31,11 +34,17 @@ WHOLE_NUMBER = re.compile("[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 BASES = {"0o": 8, "0x": 16}
 NUMBER = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 NO_NUMBER = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+MOST_BYTES = 1_000_000  # of a file; reading so many takes some seconds
+DEEPEST = 30  # values within values
+MOST_DIGITS = 20  # of a whole number, as many as 64 bits need
+
+
+class TooMuchError(MarkedYAMLError):
+    """What no setting needs: endless numbers, deep nesting, halves of characters."""
 
 
 def parse(text: str):
-    """The value of a YAML text. Raises YAMLError, or ValueError and RecursionError where it is
-    too much."""
+    """The value of a YAML text. Raises YAMLError."""
     events = YAML(typ="safe", pure=True).parse(text)
     values = []
     for event in events:
@@ -43,12 +52,16 @@ def parse(text: str):
             if values:
                 problem = "another document starts; there is one in a file"
                 raise MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
-            values.append(_value(next(events), events))
+            values.append(_value(next(events), events, 0))
     return values[0] if values else None
 
 
-def _value(event: Event, events: Iterator[Event]):
-    """The value that starts with `event`; takes what belongs to it from `events`."""
+def _value(event: Event, events: Iterator[Event], depth: int):
+    """The value that starts with `event`, inside `depth` others; takes what belongs to it from
+    `events`."""
+    if depth > DEEPEST:
+        problem = f"values are nested deeper than {DEEPEST} times"
+        raise TooMuchError(problem=problem, problem_mark=event.start_mark)
     if isinstance(event, AliasEvent):
         raise MarkedYAMLError(
             problem=f"*{event.anchor} stands for what is written elsewhere; write that out, or "
@@ -63,33 +76,33 @@ def _value(event: Event, events: Iterator[Event]):
     if isinstance(event, ScalarEvent):
         return _scalar(event)
     if isinstance(event, SequenceStartEvent):
-        return _list(events)
-    return _mapping(events)
+        return _list(events, depth)
+    return _mapping(events, depth)
 
 
-def _list(events: Iterator[Event]) -> list:
+def _list(events: Iterator[Event], depth: int) -> list:
     values = []
     for event in events:
         if isinstance(event, SequenceEndEvent):
             break
-        values.append(_value(event, events))
+        values.append(_value(event, events, depth + 1))
     return values
 
 
-def _mapping(events: Iterator[Event]) -> dict:
+def _mapping(events: Iterator[Event], depth: int) -> dict:
     values: dict = {}
     lines: dict[str, int] = {}
     for event in events:
         if isinstance(event, MappingEndEvent):
             break
-        name = _value(event, events) if isinstance(event, ScalarEvent) else None
+        name = _value(event, events, depth) if isinstance(event, ScalarEvent) else None
         if not isinstance(name, str):
             raise MarkedYAMLError(problem="a name is a word", problem_mark=event.start_mark)
         if name in lines:
             problem = f"{name} is there already, in line {lines[name]}"
             raise MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
         lines[name] = event.start_mark.line + 1
-        values[name] = _value(next(events), events)
+        values[name] = _value(next(events), events, depth + 1)
     return values
 
 
@@ -97,17 +110,27 @@ def _scalar(event: ScalarEvent):
     """A quoted scalar is text; a plain one what it looks like."""
     text = event.value
     is_plain = event.implicit[0]
-    if not is_plain:
-        return text
-    if text in CONSTANTS:
+    if is_plain and text in CONSTANTS:
         return CONSTANTS[text]
-    if WHOLE_NUMBER.fullmatch(text):
+    if is_plain and WHOLE_NUMBER.fullmatch(text):
+        if len(text) > MOST_DIGITS:
+            raise _too_large(event)
         return int(text, BASES.get(text[:2], 10))
-    if NUMBER.fullmatch(text):
+    if is_plain and NUMBER.fullmatch(text):
+        if not math.isfinite(float(text)):
+            raise _too_large(event)
         return float(text)
-    if NO_NUMBER.fullmatch(text):
+    if is_plain and NO_NUMBER.fullmatch(text):
         return float(text.replace(".", ""))
+    if "\0" in text or not is_whole(text):
+        problem = "\\0 or half a character (a surrogate) is written in a text"
+        raise TooMuchError(problem=problem, problem_mark=event.start_mark)
     return text
+
+
+def _too_large(event: ScalarEvent) -> TooMuchError:
+    problem = f"{event.value:.30}… is too large a number; quote it, if it is a word"
+    return TooMuchError(problem=problem, problem_mark=event.start_mark)
 
 
 def read_value(name: str, text: str):
@@ -117,18 +140,16 @@ def read_value(name: str, text: str):
         return text
     try:
         return parse(text)
-    except (YAMLError, ValueError, RecursionError):
-        raise InputError(f"{name}: {text!r} is not YAML; a list is written [1, 2]") from None
+    except TooMuchError as error:
+        raise InputError(f"{name}: {error.problem}") from None
+    except YAMLError:
+        raise InputError(f"{name}: {shown(text)} is not YAML; a list is written [1, 2]") from None
 
 
 def read_yaml(path: Path) -> dict:
     """The mapping in a YAML file. Raises InputError with the line of what is wrong."""
-    if not path.is_file():
-        raise InputError(f"There is no file {path}")
     try:
-        values = parse(path.read_text(encoding="utf-8"))
-    except UnicodeDecodeError:
-        raise InputError(f"{path.name} is not UTF-8") from None
+        values = parse(_read(path))
     except YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         problem = getattr(error, "problem", None) or str(error)
@@ -136,10 +157,28 @@ def read_yaml(path: Path) -> dict:
             problem = "a tab; indent with spaces"
         line = f", line {mark.line + 1}" if mark else ""
         raise InputError(f"{path.name}{line} is not YAML: {' '.join(problem.split())}") from None
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path.name} is not YAML that can be read: {error}") from None
     if values is None:
         return {}
     if not isinstance(values, dict):
         raise InputError(f"{path.name} has no `name: value` lines, but {type(values).__name__}")
     return values
+
+
+def _read(path: Path) -> str:
+    """The text of a settings file. Raises InputError."""
+    if not os.path.lexists(path):
+        raise InputError(f"There is no file {path}")
+    if not path.is_file():
+        kind = "a folder" if path.is_dir() else "no file that can be read"
+        raise InputError(f"{path} is {kind}; name a YAML file")
+    try:
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror.lower()}") from None
+    if len(content) > MOST_BYTES:
+        raise InputError(f"{path.name} is larger than {MOST_BYTES:,} bytes; settings are not")
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError:
+        raise InputError(f"{path.name} is not UTF-8") from None

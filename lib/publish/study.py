@@ -14,7 +14,9 @@ from lib.publish.parameters import (
     notebook_of,
     profiles,
     read_profile,
+    without_engine,
 )
+from lib.publish.places import places_of, published
 from lib.publish.settings import read_yaml, to_parameters
 from lib.runs.places import ROOT, store
 
@@ -44,9 +46,10 @@ def run_study(
     for values, where in sources:
         changed |= checked(to_parameters(values, allowed, where), allowed, where)
     parameters |= changed
+    shown = without_engine(changed)
     _check_columns(changed, parameters)
-    _check_folder_name(publish_as, name, profile, changed)
-    folder = RESULTS / name / (publish_as or folder_of(profile, changed))
+    _check_folder_name(publish_as, name, profile, shown)
+    folder = RESULTS / name / (publish_as or folder_of(profile, shown))
     check_study(name, allowed | parameters, changed)
     from lib.publish.folder import command_of, publish_runs  # and with these torch: mistakes are
     from lib.publish.notebook import blocks_of, execute  # told before it is loaded
@@ -54,15 +57,14 @@ def run_study(
     start = time.perf_counter()
     executed = execute(notebook, parameters, store() / "notebooks" / f"{name}-{folder.name}.ipynb")
     blocks = blocks_of(executed)
-    words = as_words(changed)
-    if publish_as:
-        words = f"{words} --as {publish_as}".strip()
+    words = as_words(published(shown, places_of(allowed | parameters)))
+    words = f"{words} --as {publish_as}".strip() if publish_as else words
     header = {
         "study": name,
         "folder": folder.name,
         "profile": profile,
         "command": command_of(name, profile, words, needs_data=needs_data(blocks)),
-        "parameters": allowed | parameters,
+        "parameters": without_engine(allowed | parameters),
     }
     publish_runs(blocks, folder, header, time.perf_counter() - start)
     return folder

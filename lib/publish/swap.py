@@ -1,22 +1,25 @@
 """A folder put in the place of another one, so that at every moment one of them stands whole."""
 
+import contextlib
 import ctypes
 import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock
 
+from lib.errors import InputError
 from lib.runs.store import store
 
 UNIQUE = 12  # characters of the part of a name that no other has
 PART = ".part"  # ends the name of a folder that is being made
 OLD = ".old.part"  # of one that is being replaced
 STALE = 24 * 3600  # seconds after which such a folder is taken for a killed process's
+PAUSES = (0.1, 0.5, 1, 3, 5)  # seconds, after which a page is read again
 AT_FDCWD = -100  # of Linux: paths are relative to the working directory
 RENAME_EXCHANGE = 2  # of Linux: two names change places in one step
 
@@ -39,6 +42,33 @@ def new_folder(folder: Path) -> Iterator[Path]:
             put_in_place(part, folder)
         finally:
             shutil.rmtree(part, ignore_errors=True)
+
+
+def read_unchanged(files: Callable[[], Iterable[Path]], read: Callable):
+    """What `read` gives; it is asked again where a file was replaced while it read, as a page is
+    that another process publishes. Raises InputError where they never stay."""
+    for pause in PAUSES:
+        before = _states(files())
+        try:
+            result = read()
+        except (InputError, OSError):
+            if _states(files()) == before:
+                raise
+        else:
+            if _states(files()) == before:
+                return result
+        time.sleep(pause)
+    raise InputError("The pages are published again and again; wait for that, and try again")
+
+
+def _states(files: Iterable[Path]) -> dict[Path, tuple]:
+    """What tells a file that was replaced from what it was; of one that is not there, nothing."""
+    states = {}
+    for path in files:
+        with contextlib.suppress(OSError):
+            status = path.stat()
+            states[path] = (status.st_ino, status.st_mtime_ns)
+    return states
 
 
 def restore(folder: Path) -> None:

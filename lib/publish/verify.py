@@ -8,9 +8,9 @@ from lib.analysis.predictions import Predictions
 from lib.errors import InputError
 from lib.publish.blocks import read_page
 from lib.publish.compare import Check, compare_folders
-from lib.publish.evidence import check_evidence
+from lib.publish.evidence import check_columns, check_evidence
 from lib.publish.folder import write_page
-from lib.runs.published import HISTORY, PREDICTIONS, page_runs
+from lib.runs.published import HISTORY, PREDICTIONS, page_runs, runs_of_page
 
 MEANING = (
     "This shows that a page agrees with the predictions and histories that it publishes, not that "
@@ -32,28 +32,52 @@ def verify(folder: Path) -> Check:
         check.wrong.append(f"it is the page of {page['study']}/{page['folder']}, not of {place}")
     with tempfile.TemporaryDirectory() as root:
         again = Path(root) / place
-        shutil.copytree(folder, again, ignore_dangling_symlinks=True)
+        copy_files(folder, again)
         predictions = read_predictions(again)
         try:
-            check_sources(again, predictions, check)
+            with runs_of_page(again):
+                check_sources(again, predictions, check)
             check.unchecked += write_page(again)
-        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+            check.wrong += check_columns(read_history(again))
+        except Exception as error:  # what a damaged page makes its study's code raise is any
             check.wrong.append(f"its study cannot be made of what it publishes: {one_line(error)}")
-        else:
+            return check
+        try:
             compare_folders(folder, again, check)
+        except Exception as error:
+            check.wrong.append(f"its files cannot be compared: {one_line(error)}")
     return check
+
+
+def copy_files(folder: Path, copy: Path) -> None:
+    """Copy a page's files; no folder, which the comparison tells of. Raises InputError where one
+    cannot be read, or is a pipe or device."""
+    copy.mkdir(parents=True)
+    for path in sorted(folder.iterdir()):
+        if path.is_dir() or not path.exists():
+            continue
+        if not path.is_file():
+            raise InputError(f"{path} is no file, and a page consists of files; remove it")
+        try:
+            shutil.copyfile(path, copy / path.name)
+        except OSError as error:
+            raise InputError(f"{path} cannot be read: {(error.strerror or '').lower()}") from None
 
 
 def check_sources(folder: Path, predictions: Predictions, check: Check) -> None:
     """Check what a page is made from, by itself."""
-    path = folder / HISTORY
-    history = path.read_text(encoding="utf-8") if path.is_file() else ""
     page_runs.cache_clear()
     runs = page_runs(folder).values()
-    count, wrong, unchecked = check_evidence(predictions, runs, history)
+    count, wrong, unchecked = check_evidence(predictions, runs, read_history(folder))
     check.compared += count
     check.wrong += wrong
     check.unchecked += unchecked
+
+
+def read_history(folder: Path) -> str:
+    """A page's history.csv; empty where it has none."""
+    path = folder / HISTORY
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
 def one_line(error: Exception) -> str:
@@ -73,7 +97,7 @@ def read_predictions(folder: Path) -> Predictions:
         )
     try:
         return Predictions.read(path)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except Exception as error:  # pyarrow's are many
         raise InputError(
             f"{PREDICTIONS} of {folder.name} cannot be read: {one_line(error)}"
         ) from None

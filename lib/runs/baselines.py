@@ -4,6 +4,8 @@ Each baseline maps a corpus to scores, shaped like logits (rows, num_labels), fo
 train is all it learns from.
 """
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 
@@ -25,15 +27,28 @@ def majority(corpus: Corpus) -> dict[str, np.ndarray]:
 
 def tfidf_linear(corpus: Corpus) -> dict[str, np.ndarray]:
     """TF-IDF of words and word pairs, and linear support vector machines, one against the rest."""
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
-    least_documents = 2 if corpus.multilabel else 1
-    vectorizer = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=least_documents)
-    train = vectorizer.fit_transform(corpus.train.whole_texts)
-    features = {n: vectorizer.transform(getattr(corpus, n).whole_texts) for n in SCORED}
+    train, features = _tfidf(corpus, least_documents=2 if corpus.multilabel else 1)
     if corpus.multilabel:
         return _one_label_at_a_time(corpus, train, features)
     return _one_class_a_document(corpus, train, features)
+
+
+def _tfidf(corpus: Corpus, *, least_documents: int = 1) -> tuple:
+    """TF-IDF of words and word pairs that so many train documents have: sparse matrices of train,
+    and of each scored split. Where there are no such words, said, no document has anything."""
+    from scipy.sparse import csr_array
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    vectorizer = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=least_documents)
+    scored = {name: getattr(corpus, name).whole_texts for name in SCORED}
+    try:
+        train = vectorizer.fit_transform(corpus.train.whole_texts)
+    except ValueError:  # there is no word of two letters, or none in two documents
+        name = Path(corpus.name).name
+        print(f"{name}: its texts share no words, so TF-IDF has nothing to go by", flush=True)
+        nothing = {name: csr_array((len(texts), 1)) for name, texts in scored.items()}
+        return csr_array((len(corpus.train), 1)), nothing
+    return train, {name: vectorizer.transform(texts) for name, texts in scored.items()}
 
 
 def _one_label_at_a_time(corpus: Corpus, train, features: dict) -> dict[str, np.ndarray]:
@@ -47,6 +62,10 @@ def _one_label_at_a_time(corpus: Corpus, train, features: dict) -> dict[str, np.
     for label in range(corpus.num_labels):
         has_label = (corpus.train.labels == label).any(1)
         if has_label.all():
+            continue
+        if not has_label.any():  # a label that train lacks is never given
+            for name in scores:
+                scores[name][:, label] = -LARGEST
             continue
         model = LinearSVC(random_state=0).fit(train, has_label)
         for name, part in features.items():
@@ -73,7 +92,7 @@ def noise_ceiling(corpus: Corpus) -> dict[str, np.ndarray]:
     """The true labels, where a generator knows them: what is left to lose is its label noise."""
 
     def one_hot(split: Split) -> np.ndarray:
-        if split.true_labels is None:
+        if split.true_labels is None or split.true_labels.ndim > 1:
             raise InputError(
                 f"The corpus {corpus.name} has no known label noise, so no known ceiling"
             )
@@ -91,20 +110,18 @@ def train_mean(corpus: Corpus) -> dict[str, np.ndarray]:
 
 def tfidf_ridge(corpus: Corpus) -> dict[str, np.ndarray]:
     """The same TF-IDF, and ridge regression; cross-validation on train chooses its penalty."""
-    from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import Ridge
     from sklearn.model_selection import GridSearchCV
 
     _check_regression(corpus)
-    vectorizer = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
-    train = vectorizer.fit_transform(corpus.train.whole_texts)
+    train, features = _tfidf(corpus)
     penalties = {"alpha": [0.1, 0.3, 1.0, 3.0, 10.0]}
-    search = GridSearchCV(Ridge(solver="sag", random_state=0), penalties, cv=5)
+    folds = max(2, min(5, len(corpus.train) // 2))
+    search = GridSearchCV(Ridge(solver="sag", random_state=0), penalties, cv=folds)
     model = search.fit(train, corpus.train.labels)
     scores = {}
     for name in SCORED:
-        predicted = model.predict(vectorizer.transform(getattr(corpus, name).whole_texts))
-        scores[name] = predicted[:, None].astype(np.float32)
+        scores[name] = model.predict(features[name])[:, None].astype(np.float32)
     return scores
 
 

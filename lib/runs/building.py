@@ -46,7 +46,7 @@ def build(prepared: Prepared) -> Trainable:
     if config.health and corpus.task == "regression":
         raise InputError("health = True judges classifiers; the task is regression")
     objective = Objective(training_loss(prepared))
-    tokens = tokens_of(config)
+    tokens = tokens_of(config, corpus)
     model = new_classifier(prepared)
     if config.distil:
         objective, tokens = make_student(

@@ -1,9 +1,7 @@
 """Checkpoints: everything a run needs to go on, written whole and checked when read; no pickle."""
 
 import dataclasses
-import os
 import re
-import shutil
 import time
 from pathlib import Path
 
@@ -13,7 +11,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from lib.errors import InputError
-from lib.runs.files import PART, file_digests, read_json, remove, sync, write_json
+from lib.runs.files import failures_named, file_digests, read_json, sync, write_json
+from lib.runs.parts import part_beside, remove, remove_left_over
 from lib.training import Progress
 
 NEWEST = 2  # checkpoints of a run that are kept: the last, and one more, should that be torn
@@ -68,6 +67,8 @@ class CheckpointTimer:
 
 def _number(every: float | str) -> float | None:
     """A number of minutes that is not negative; None for anything else."""
+    if isinstance(every, bool):
+        return None
     try:
         minutes = float(every)
     except (TypeError, ValueError):
@@ -98,28 +99,39 @@ class TrainingState:
 
 
 def save_checkpoint(folder: Path, state: TrainingState) -> None:
-    """Write a checkpoint to `folder`: it is there whole, or not at all."""
+    """Write a checkpoint to `folder`: it is there whole, or not at all. Raises OSError."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    _remove_stale(folder.parent)
-    part = folder.with_name(f"{folder.name}.{os.getpid()}{PART}")
-    remove(part)
-    part.mkdir()
-    save_file(_tensors(state), part / "state.safetensors")
+    remove_left_over(folder.parent)
+    part = part_beside(folder)
+    try:
+        with failures_named(folder):
+            _write_files(part, state)
+            remove(folder)
+            _put_in_place(part, folder)
+    finally:
+        remove(part)
+
+
+def _write_files(folder: Path, state: TrainingState) -> None:
+    """Write a checkpoint's files to a new folder, and have the system put them on the disk."""
+    folder.mkdir()
+    save_file(_tensors(state), folder / "state.safetensors")
     predictions = state.record.predictions
     if predictions:
         table = pd.concat(predictions, ignore_index=True)
-        table.to_parquet(part / "predictions.parquet", index=False)
-    write_json(part / "progress.json", _numbers(state))
-    write_json(part / "manifest.json", file_digests(part, leave_out="manifest.json"))
-    for path in [*part.iterdir(), part]:
+        table.to_parquet(folder / "predictions.parquet", index=False)
+    write_json(folder / "progress.json", _numbers(state))
+    write_json(folder / "manifest.json", file_digests(folder, leave_out="manifest.json"))
+    for path in [*folder.iterdir(), folder]:
         sync(path)
-    remove(folder)
+
+
+def _put_in_place(part: Path, folder: Path) -> None:
     try:
         part.rename(folder)
     except OSError:  # another process with the same beginning was faster: its files are the same
         if not (folder / "manifest.json").exists():
             raise
-        shutil.rmtree(part)
     sync(folder.parent)
 
 
@@ -154,24 +166,6 @@ def _numbers(state: TrainingState) -> dict:
         "best": record.best_score,
         "environment": record.environment,
     }
-
-
-def _remove_stale(folder: Path) -> None:
-    """Remove what killed processes left half written."""
-    for part in folder.glob(f"*{PART}"):
-        if not _is_alive(part):
-            remove(part)
-
-
-def _is_alive(part: Path) -> bool:
-    """Whether the process that writes a part lives; its number ends the part's name."""
-    try:
-        os.kill(int(part.name.split(".")[-2]), 0)
-        return True
-    except (ProcessLookupError, ValueError, IndexError):
-        return False
-    except PermissionError:
-        return True
 
 
 def save_newest(folder: Path, state: TrainingState) -> None:

@@ -1,14 +1,17 @@
 """What a run is asked to be: typed, frozen, and without a field that nobody reads."""
 
+import inspect
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from lib.backbones import EMBEDDED
 from lib.errors import explain
 from lib.metrics import INPUTS, metrics_of
+from lib.optim import plan_steps
 from lib.readers import PLAIN, Reading
+from lib.runs.plain import check_path, plain
 
 DATA_FIELDS = (
     "dataset",
@@ -22,16 +25,42 @@ DATA_FIELDS = (
 )
 SELECTORS = ("loss", "last", *dict.fromkeys(name for task in INPUTS for name in metrics_of(task)))
 
+MOST = 2**31 - 1  # of anything that is counted
+MOST_EPOCHS = 100_000  # the settings of every step are planned before the first
+MOST_SEED = 2**32 - 1  # what every generator of random numbers takes
+
 Pairs = tuple[tuple[int, int], ...]
 
 
-class Distillation(BaseModel):
-    """What a run learns from a finished one, its teacher, and how (see `lib.runs.distillation`).
+class Settings(BaseModel):
+    """Frozen settings whose values are plain: what JSON can hold, and every file and tracker.
 
     Raises InputError.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    def __init__(self, /, **values):
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise explain(error, type(self).model_fields) from None
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_plain(cls, value, info):
+        if isinstance(value, bool):
+            annotation = cls.model_fields[info.field_name].annotation
+            if {int, float} & {annotation, *get_args(annotation)}:
+                raise ValueError("true and false are no numbers")
+        return plain(value)
+
+
+class Distillation(Settings):
+    """What a run learns from a finished one, its teacher, and how (see `lib.runs.distillation`).
+
+    Raises InputError.
+    """
 
     # a finished run: its key or its folder, or a model's folder
     teacher: str
@@ -53,11 +82,10 @@ class Distillation(BaseModel):
     head_map: Pairs | None = Field(None, min_length=1)
     attention_loss: Literal["kl", "mse"] = "kl"
 
-    def __init__(self, **values):
-        try:
-            super().__init__(**values)
-        except ValidationError as error:
-            raise explain(error, type(self).model_fields) from None
+    @field_validator("teacher")
+    @classmethod
+    def _may_be_a_path(cls, value):
+        return check_path(value)
 
     def __str__(self):
         text = f"{' + '.join(self.weights)} of {Path(self.teacher).name[:16]}"
@@ -73,23 +101,21 @@ class Distillation(BaseModel):
         return {name: weight for name, weight in value.items() if weight}
 
 
-class RunConfig(BaseModel):
+class RunConfig(Settings):
     """Everything that a run's result depends on, but for the bytes of its data and backbone.
 
     A run's key counts the fields that differ from their defaults: a new field leaves old keys
     alone, but whoever changes a default must raise `lib.training.VERSION`. Raises InputError.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     # Data
     dataset: str = "demo_news"  # a row of lib.sources.DATASETS, a folder or a file
     text: str = "text"  # column
     label: str = "label"  # column
-    train_rows: int | None = Field(None, ge=2)  # None: all
-    dev_rows: int | None = Field(None, ge=1)  # None: the dev file, or a tenth of train
-    test_rows: int | None = Field(None, ge=1)  # None: all
-    split_seed: int = Field(0, ge=0)
+    train_rows: int | None = Field(None, ge=2, le=MOST)  # None: all
+    dev_rows: int | None = Field(None, ge=1, le=MOST)  # None: the dev file, or a tenth of train
+    test_rows: int | None = Field(None, ge=1, le=MOST)  # None: all
+    split_seed: int = Field(0, ge=0, le=MOST_SEED)
     reading: Reading = PLAIN  # how files are read, and what their columns mean
     # Model
     backbone: str = EMBEDDED  # embedded, a folder, a Hub name; or a row of BASELINES
@@ -97,14 +123,14 @@ class RunConfig(BaseModel):
     dropout: float = Field(0.1, ge=0, lt=1)  # of the head; native heads have the backbone's
     prior_bias: bool = False  # the output layer's bias starts at train's label shares
     freeze: Literal["backbone"] | None = None  # train the head alone; documents are embedded once
-    layers: int | None = Field(None, ge=1)  # of the backbone, from the bottom; None: all
-    max_length: int = Field(128, ge=3)  # tokens
+    layers: int | None = Field(None, ge=1, le=MOST)  # of the backbone, from the bottom; None: all
+    max_length: int = Field(128, ge=3, le=MOST)  # tokens
     truncation: Literal["head", "tail", "head_tail"] = "head"  # what a longer document keeps
     # Training
-    batch_size: int = Field(32, ge=1)  # documents per optimizer step
-    accumulation: int = Field(1, ge=1)  # pieces of a batch, computed one after the other
+    batch_size: int = Field(32, ge=1, le=MOST)  # documents per optimizer step
+    accumulation: int = Field(1, ge=1, le=MOST)  # pieces of a batch, computed one after the other
     batching: Literal["random", "grouped", "packed", "grouped_packed"] = "grouped"
-    epochs: int = Field(3, ge=1)
+    epochs: int = Field(3, ge=1, le=MOST_EPOCHS)
     optimizer: str = "adamw"  # a row of lib.optim.OPTIMIZERS
     learning_rate: float = Field(1e-4, gt=0)  # peak
     weight_decay: float = Field(0.0, ge=0)
@@ -112,23 +138,34 @@ class RunConfig(BaseModel):
     schedule_args: dict[str, Any] = {}
     clip_norm: float | None = Field(1.0, gt=0)  # None: no clipping
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto is resolved before the run is keyed
-    seed: int = Field(1, ge=0)
+    seed: int = Field(1, ge=0, le=MOST_SEED)
     class_weight: Literal["balanced"] | None = None  # classes count alike, however frequent
     label_smoothing: float = Field(0.0, ge=0, lt=1)  # of a target, spread over all classes
     focal_gamma: float = Field(0.0, ge=0)  # exponent of the focal loss; 0: cross-entropy
     # on dev, chooses the epoch; last: none is chosen
     select_by: Literal[*SELECTORS] = "macro_f1"
-    patience: int | None = Field(None, ge=1)  # epochs without a better dev score; None: any number
-    stop_after: int | None = Field(None, ge=1)  # train so many epochs of the plan; None: all
+    patience: int | None = Field(
+        None, ge=1, le=MOST
+    )  # epochs without a better dev score; None: any number
+    stop_after: int | None = Field(
+        None, ge=1, le=MOST
+    )  # train so many epochs of the plan; None: all
     distil: Distillation | None = None  # None: the labels are the only teacher
     health: bool = False  # look at the embeddings after every epoch, and judge the run
     test_every_epoch: bool = False  # else test is scored for the chosen and the last epoch
 
-    def __init__(self, **values):
-        try:
-            super().__init__(**values)
-        except ValidationError as error:
-            raise explain(error, type(self).model_fields) from None
+    @field_validator("dataset", "backbone")
+    @classmethod
+    def _may_be_a_path(cls, value):
+        return check_path(value)
+
+    @field_validator("schedule_args")
+    @classmethod
+    def _are_the_schedules_own(cls, value):
+        for name in value:
+            if name in inspect.signature(plan_steps).parameters:
+                raise ValueError(f"{name} is no argument of a schedule")
+        return value
 
     def with_(self, **changes) -> "RunConfig":
         return RunConfig(**self.model_dump() | changes)

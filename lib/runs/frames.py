@@ -15,21 +15,28 @@ def to_frame(
     each logit (of real numbers, label and logit_0 are float32).
 
     With several labels a document: gold_0… (padded with −1) and top_0… of label ids `ranked`
-    (rows, k), and the logits of the latter.
+    (rows, k), and the logits of the latter. Ids and epochs beyond 16 bits have 32.
     """
-    frame = pd.DataFrame(
-        {"split": split_name, "epoch": np.int16(epoch), "row": split.rows.astype(np.int32)}
-    )
-    frame["split"] = frame["split"].astype(SPLITS)
+    rows = len(split)
+    columns = {
+        "split": pd.Categorical([split_name] * rows, dtype=SPLITS),
+        "epoch": np.full(rows, epoch, _integers(epoch)),
+        "row": split.rows.astype(np.int32),
+    }
     real_numbers = split.labels.dtype.kind == "f"
-    id_type = np.float32 if real_numbers else np.int16
     if ranked is None:
-        frame["label"] = split.labels.astype(id_type)
+        id_type = np.float32 if real_numbers else _integers(logits.shape[1])
+        columns["label"] = split.labels.astype(id_type)
     else:
-        for i, column in enumerate(split.labels.T):
-            frame[f"gold_{i}"] = column.astype(id_type)
-        for i, column in enumerate(ranked.T):
-            frame[f"top_{i}"] = column.astype(id_type)
-    for i in range(logits.shape[1]):
-        frame[f"logit_{i}"] = logits[:, i].astype(np.float32 if real_numbers else np.float16)
-    return frame
+        largest = max(split.labels.max(initial=0), ranked.max(initial=0))
+        for kind, ids in (("gold", split.labels), ("top", ranked)):
+            for i, column in enumerate(ids.T):
+                columns[f"{kind}_{i}"] = column.astype(_integers(largest))
+    for i, column in enumerate(logits.T):
+        columns[f"logit_{i}"] = column.astype(np.float32 if real_numbers else np.float16)
+    return pd.DataFrame(columns)
+
+
+def _integers(largest: int) -> type:
+    """The type that holds whole numbers up to the largest: 16 bits, or else 32."""
+    return np.int16 if largest <= np.iinfo(np.int16).max else np.int32

@@ -16,10 +16,14 @@ from lib.backbones import fingerprint, resolve_backbone
 from lib.data import Corpus, load_corpus
 from lib.devices import default_device, resolve_precision
 from lib.optim import plan_steps
+from lib.readers import Reading
 from lib.runs.baselines import BASELINES
 from lib.runs.config import DATA_FIELDS, RunConfig
 from lib.runs.files import cached_tensors, digest, write_text
+from lib.runs.published import located, published_page
+from lib.runs.seal import is_whole
 from lib.runs.store import model_folder, store
+from lib.sources import DATASETS
 from lib.tokenization import Tokens, encode, is_single, tokenize
 
 KEY_LENGTH = 16  # characters of a key that name its folder
@@ -50,7 +54,8 @@ class Prepared:
 
     @property
     def is_finished(self) -> bool:
-        return (self.folder / "status.json").exists()
+        """Whether the store has the run, and whole: a damaged one is trained again."""
+        return is_whole(self.folder)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -136,17 +141,46 @@ def prefix_hashes(prepared: Prepared) -> list[str]:
 
 
 @lru_cache(maxsize=4)
-def _load_corpus(data_dir: str | None, **fields) -> Corpus:
-    return load_corpus(data_dir=data_dir, **fields)
+def _load_corpus(data_dir: str | None, _files: tuple, **fields) -> Corpus:
+    """The corpus of `_files`, as `identity_of` tells them; says what was understood of a user's
+    own, where runs are trained."""
+    corpus = load_corpus(data_dir=data_dir, **fields)
+    if fields["dataset"] not in DATASETS and not published_page():
+        print(f"{Path(corpus.name).name}: {corpus.labels}", flush=True)
+    return corpus
 
 
 def corpus_of(config: RunConfig) -> Corpus:
-    """The corpus that a configuration names, read once a process."""
+    """The corpus that a configuration names, read once a process as long as its files stay what
+    they are."""
+    config = located(config)
     fields = {name: getattr(config, name) for name in DATA_FIELDS}
-    corpus = _load_corpus(os.environ.get("DATA_DIR"), **fields)
+    data_dir = os.environ.get("DATA_DIR")
+    files = identity_of(config.dataset, data_dir, config.reading)
+    corpus = _load_corpus(data_dir, files, **fields)
     if corpus.bad_rows:
         _list_bad_rows(corpus)
     return corpus
+
+
+def identity_of(dataset: str, data_dir: str | None, reading: Reading) -> tuple:
+    """Name, size, time and inode of each file that a corpus is read from: another where one was
+    changed."""
+    folder = DATASETS[dataset].folder if dataset in DATASETS else None
+    if dataset in DATASETS:
+        names = [os.path.join(data_dir, folder)] if data_dir and folder else []
+    else:
+        names = [dataset, reading.dev_file, reading.test_file]
+    identity = []
+    for path in [os.path.expanduser(name) for name in names if name]:
+        files = [path]
+        if os.path.isdir(path):
+            files = sorted([*Path(path).glob("*"), *Path(path).glob("*/*")])
+        for file in files:
+            if os.path.isfile(file):
+                found = os.stat(file)
+                identity.append((str(file), found.st_mtime_ns, found.st_size, found.st_ino))
+    return tuple(identity)
 
 
 def _list_bad_rows(corpus: Corpus) -> None:
@@ -160,10 +194,12 @@ def _list_bad_rows(corpus: Corpus) -> None:
     print(f"{name}: {rows} rows cannot be used and are left out: {path}", flush=True)
 
 
-def tokens_of(config: RunConfig) -> Tokens:
-    """The tokens that a configuration trains on, kept in the store."""
+def tokens_of(config: RunConfig, corpus: Corpus | None = None) -> Tokens:
+    """The tokens that a configuration trains on, kept in the store; `corpus` is its own, if that
+    is at hand."""
+    config = located(config)
     return tokenize(
-        corpus_of(config),
+        corpus or corpus_of(config),
         config.backbone,
         max_length=config.max_length,
         truncation=config.truncation,

@@ -1,53 +1,182 @@
-"""Many runs: what the store lacks is trained, and what runs begin alike is trained once."""
+"""Many runs: what the store lacks is trained, by this process or by the workers of a cluster, and
+what runs begin alike is trained once."""
 
-import time
+import heapq
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 
-from lib.runs.baselines import BASELINES
+from lib.errors import InputError, LockedError, StoppedError
+from lib.runs.beginnings import SharedBeginnings
 from lib.runs.config import RunConfig
 from lib.runs.files import remove
-from lib.runs.keys import Prepared, prefix_hashes, prepare
+from lib.runs.keys import Prepared, prepare
 from lib.runs.published import published_page, published_runs
+from lib.runs.report import Report, titles_of
+from lib.runs.rows import added_rows
 from lib.runs.single import run, with_backend
-from lib.runs.store import Runs, store
+from lib.runs.store import Run, Runs, store
 from lib.runs.tracking import check_tracker
+from lib.runs.workers import Job, Outcome
 
 
-class SharedBeginnings:
-    """Which runs of a list begin alike, and after which epochs they part."""
+class ThisProcess:
+    """Trains runs one after the other, in their order."""
 
-    def __init__(self, prepared: list[Prepared], is_missing: list[bool]):
-        some_missing = any(is_missing)
-        self.hashes = [prefix_hashes(p) if some_missing else [] for p in prepared]
-        self.is_missing = is_missing
+    is_remote = False
+    size = 1
 
-    def _later(self, position: int) -> list[list[str]]:
-        """The hashes of the runs after a position that are still to be trained."""
-        positions = range(position + 1, len(self.hashes))
-        return [self.hashes[i] for i in positions if self.is_missing[i]]
+    def __init__(self, *, go_on: bool):
+        self.go_on = go_on  # after a run that could not be trained
+        self.jobs: list[tuple[int, Job]] = []
 
-    def to_keep(self, position: int) -> set[str]:
-        """The states of a run that others go on from, each at the last epoch that they share."""
-        hashes = self.hashes[position]
-        names = set()
-        for other in self._later(position):
-            pairs = zip(hashes, other[:-1], strict=False)
-            shared = sum(ours == theirs for ours, theirs in pairs)
-            if 0 < shared < len(hashes):
-                names.add(hashes[shared - 1])
-        return names
+    def submit(self, job: Job, beginnings: list[str]) -> None:
+        heapq.heappush(self.jobs, (job.number, job))
 
-    def forget(self, position: int) -> None:
-        """Remove the checkpoints of a run that nobody goes on from any more."""
-        needed = {name for hashes in self._later(position) for name in hashes}
-        for name in set(self.hashes[position]) - needed:
-            remove(store() / "checkpoints" / name)
+    def next(self, report: Report) -> tuple[Job, Outcome]:
+        """Train the next run, and say how it ended."""
+        job = heapq.heappop(self.jobs)[1]
+        print(report.announce(job), flush=True)
+        try:
+            run(job.config, job.keep, **job.options)
+        except LockedError as reason:
+            return job, Outcome("locked", str(reason))
+        except InputError as error:
+            if not self.go_on:
+                raise
+            return job, Outcome("failed", str(error))
+        return job, Outcome("finished")
+
+    def fetch_model(self, key: str) -> bool:
+        return (store() / key[:16] / "model").is_dir()
+
+    def close(self) -> None:
+        pass
 
 
-def run_all(configs: list[RunConfig], tracker: str = "tensorboard", **options) -> Runs:
+def engine(workers: int = 1, cluster: str | None = None, *, go_on: bool = False):
+    """Who trains: this process; so many workers of this machine; or those of a Dask cluster.
+
+    With `go_on`, a run that this process cannot train does not end its work. Raises InputError.
+    """
+    if workers < 1:
+        raise InputError(f"workers = {workers}; it wants 1 or more")
+    if workers == 1 and not cluster:
+        return ThisProcess(go_on=go_on)
+    from lib.runs.cluster import Cluster
+
+    return Cluster(workers, cluster or None)
+
+
+class Work:
+    """The runs of a list that the store lacks, handed to an engine until all have ended."""
+
+    def __init__(
+        self, prepared: list[Prepared], crew, *, keep: dict[int, str], name: str, options: dict
+    ):
+        self.prepared = prepared
+        self.crew = crew
+        self.keep = keep  # a state to leave a checkpoint of, by position
+        self.options = options
+        self.missing = [i for i, one in enumerate(prepared) if not one.is_finished]
+        self.beginnings = SharedBeginnings(prepared, self.missing)
+        self.first = {i: self.beginnings.first(i) for i in self.missing}
+        self.rows = [added_rows(one.config) if crew.is_remote else {} for one in prepared]
+        self.titles = titles_of([one.config for one in prepared])
+        self.report = Report(name, len(prepared), len(self.missing))
+        self.under_way: set[int] = set()
+        self.locked: list[int] = []  # by other processes: looked at last
+
+    def submit(self, i: int, *, wait: bool = False) -> None:
+        """Hand a run to the engine; `wait` for another process that trains it."""
+        kept = set(self.beginnings.to_keep(i))
+        if i in self.keep:
+            kept.add(self.keep[i])
+        job = Job(
+            number=i,
+            config=self.prepared[i].config,
+            key=self.prepared[i].key,
+            title=self.titles[i],
+            keep=tuple(sorted(kept)),
+            options=self.options | {"wait": wait},
+            rows=self.rows[i],
+        )
+        self.under_way.add(i)
+        self.crew.submit(job, self.beginnings.hashes[i])
+
+    def ended(self) -> Iterator[tuple[int, str | None]]:
+        """The runs by position as they end, with why one could not be trained."""
+        for i in self.missing:
+            if self.first[i] is None:
+                self.submit(i)
+        while self.under_way:
+            job, outcome = self.crew.next(self.report)
+            self.under_way.discard(job.number)
+            if outcome.kind == "locked":
+                self.locked.append(job.number)
+            elif outcome.kind == "lacks teacher":
+                self.crew.send_teacher(outcome.message)
+                self.submit(job.number)
+            else:
+                yield job.number, self.settle(job, outcome)
+            if not self.under_way:
+                for i in self.locked:
+                    self.submit(i, wait=True)
+                self.locked = []
+
+    def settle(self, job: Job, outcome: Outcome) -> str | None:
+        """Count a run that has ended, and hand out those that go on from it; why it failed."""
+        failure = outcome.message if outcome.kind == "failed" else None
+        if failure:
+            self.report.show(f"{job.title}: {failure}\n")
+        self.report.add(job, None if failure else Run(self.prepared[job.number].folder))
+        if self.crew.is_remote:
+            self.report.show(self.report.summary())
+        self.beginnings.finish(job.number, leave=job.keep if job.number in self.keep else ())
+        for later in self.missing:
+            if self.first[later] == job.number:
+                self.submit(later)
+        return failure
+
+
+def train_all(
+    prepared: list[Prepared],
+    crew,
+    *,
+    keep: dict[int, str] | None = None,
+    name: str = "",
+    **options,
+) -> list[str | None]:
+    """Train what the store lacks of these runs; why each could not be trained, or None.
+
+    `crew` is an `engine`. A run that another process trains is left for last. The other options
+    are those of `run`.
+    """
+    failures: list[str | None] = [None] * len(prepared)
+    work = Work(prepared, crew, keep=keep or {}, name=name, options=options)
+    for i, failure in work.ended():
+        failures[i] = failure
+    return failures
+
+
+def run_all(
+    configs: list[RunConfig],
+    tracker: str = "tensorboard",
+    *,
+    workers: int = 1,
+    cluster: str | None = None,
+    models: bool = False,
+    **options,
+) -> Runs:
     """Every configuration's run, in order; trains only what the store lacks, and says what it does.
 
-    The other options are those of `run` that say how to train: checkpoint_every, backend,
-    processes. Runs whose first epochs are the same (schedules that part later) train those once.
+    `workers` processes of this machine train them, each with its share of the threads or its own
+    GPU; or those of the Dask cluster whose scheduler's address or file `cluster` is. `models`
+    brings models home from workers that have other stores. The other options are those of `run`
+    that say how to train: checkpoint_every, backend, processes. Runs whose first epochs are the
+    same (schedules that part later) train those once. Raises InputError, also where some runs could
+    not be trained, and StoppedError; the same command goes on.
     """
     check_tracker(tracker)
     backend, processes = options.get("backend"), options.get("processes")
@@ -57,41 +186,55 @@ def run_all(configs: list[RunConfig], tracker: str = "tensorboard", **options) -
     if page:
         return published_runs(page, configs)
     prepared = [prepare(config) for config in configs]
-    is_missing = [not p.is_finished for p in prepared]
-    beginnings = SharedBeginnings(prepared, is_missing)
-    titles = titles_of(configs)
-    runs = Runs()
-    start = time.perf_counter()
-    for i, config in enumerate(configs):
-        if is_missing[i]:
-            line = f"run {i + 1}/{len(configs)}: {titles[i]}"
-            trained = sum(is_missing[:i])
-            if trained:
-                left = (time.perf_counter() - start) / trained * sum(is_missing[i:]) / 60
-                line += f", about {left:.1f} min to go"
-            print(line, flush=True)
-        runs.append(run(config, beginnings.to_keep(i), tracker, **options))
-        beginnings.forget(i)
-    trained = sum(is_missing)
+    trained = sum(not one.is_finished for one in prepared)
+    with closing(engine(workers, cluster)) as crew, interruptible():
+        failures = list(filter(None, train_all(prepared, crew, tracker=tracker, **options)))
+        if models:
+            bring_models(crew, prepared, tracker=tracker, **options)
+    if failures:
+        others = f" (and {len(failures) - 1} more runs: see above)" if len(failures) > 1 else ""
+        raise InputError(failures[0] + others)
     print(
         f"{len(configs)} runs: {trained} trained, {len(configs) - trained} from the store",
         flush=True,
     )
-    return runs
+    return Runs(Run(one.folder) for one in prepared)
 
 
-def titles_of(configs: list[RunConfig]) -> list[str]:
-    """What tells each configuration from the others; of a baseline, its name."""
-    models = [config for config in configs if config.backbone not in BASELINES]
-    varying = [
-        name
-        for name in RunConfig.model_fields
-        if name != "schedule_args" and len({repr(getattr(config, name)) for config in models}) > 1
-    ]
-    titles = []
-    for config in configs:
-        fields = " ".join(f"{name}={getattr(config, name)}" for name in varying)
-        titles.append(
-            config.backbone if config.backbone in BASELINES else fields or config.backbone
-        )
-    return titles
+def bring_models(crew, prepared: list[Prepared], **options) -> None:
+    """Have the models of runs in this store: from workers that have other stores, or trained again
+    where they are gone. The options are those of `run`."""
+    gone = [one for one in prepared if not _has_model(crew, one)]
+    for one in gone:
+        print(f"The model of {one.name} is gone; it is trained again", flush=True)
+        remove(one.folder)
+    if gone:
+        train_all(gone, crew, **options)
+        for one in gone:
+            _has_model(crew, one)
+
+
+def _has_model(crew, prepared: Prepared) -> bool:
+    """Whether a run's model is in this store now, if it has one at all."""
+    if prepared.is_baseline or not prepared.is_finished:
+        return True
+    diverged_at_once = not Run(prepared.folder).status["chosen_epoch"]
+    return diverged_at_once or crew.fetch_model(prepared.key)
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Meanwhile, Ctrl-C and SIGTERM outside a run raise StoppedError."""
+
+    def stop(number, frame):
+        raise KeyboardInterrupt
+
+    is_main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, stop) if is_main else None
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise StoppedError("the same command goes on with what is not finished") from None
+    finally:
+        if is_main:
+            signal.signal(signal.SIGTERM, before)

@@ -17,11 +17,13 @@ import pandas as pd
 from lib.errors import InputError
 from lib.runs.config import RunConfig
 from lib.runs.files import read_json
+from lib.runs.places import store
 from lib.runs.store import Runs
 
 PAGE = "PUBLISHED_PAGE"  # the environment variable that names the page's folder
 PREDICTIONS = "predictions.parquet"
 HISTORY = "history.csv"
+ELSEWHERE = "…/"  # begins a page's name for a file or folder of the machine that made it
 
 
 def published_page() -> Path | None:
@@ -41,6 +43,28 @@ def runs_of_page(folder: Path) -> Iterator[None]:
         os.environ.pop(PAGE)
         if before:
             os.environ[PAGE] = before
+
+
+def locations_file(study: str, folder: str) -> Path:
+    """Where the store notes what a page's files and folders are on this machine."""
+    return store() / "locations" / f"{study}--{folder}.json"
+
+
+def located(config: RunConfig) -> RunConfig:
+    """A configuration of the page whose runs are taken, with its files and folders where they are
+    on this machine; another as it is. Raises InputError where that is not known."""
+    named = {name: getattr(config, name) for name in ("dataset", "backbone")}
+    named = {name: value for name, value in named.items() if value.startswith(ELSEWHERE)}
+    page = published_page()
+    if not named or page is None:
+        return config
+    header = read_json(page / "page.json")
+    notes = locations_file(header["study"], header["folder"])
+    places = read_json(notes) if notes.is_file() else {}
+    for value in named.values():
+        if not os.path.exists(places.get(value, "")):
+            raise InputError(f"{value} is not at hand: it is of the machine that made the page")
+    return config.with_(**{name: places[value] for name, value in named.items()})
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,13 +1,14 @@
 """Searches: the runs of a space of configurations, the best first.
 
-A sweep has cells, each a configuration of the space (or, for `tpe`, one that the sampler names when
-the cell is taken). Any number of processes share it (see `lib.runs.slots`).
+A grid, random cells and halving are runs and a sort; `tpe` asks Optuna which cell is next.
 """
 
 import hashlib
-import itertools
 import json
+import math
 import random
+from collections.abc import Iterable
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -15,25 +16,16 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lib.errors import InputError, explain, nearest
-from lib.metrics import METRICS
 from lib.runs.baselines import BASELINES
 from lib.runs.config import RunConfig
-from lib.runs.files import write_json
-from lib.runs.keys import prefix_hashes, prepare
+from lib.runs.keys import Prepared, prefix_hashes, prepare
+from lib.runs.pool import bring_models, engine, interruptible, train_all
 from lib.runs.published import page_runs, published_page
-from lib.runs.single import run
-from lib.runs.slots import (
-    finished_trials,
-    is_complete,
-    open_storage,
-    open_study,
-    sweep_folder,
-)
-from lib.runs.store import Run, Runs, store
+from lib.runs.report import best_dev_score
+from lib.runs.store import Run, Runs
 from lib.runs.tracking import check_tracker
-from lib.runs.workers import Worker, start_workers
 
-WORST = -1e30  # the value of a run without a score: it diverged in its first epoch
+MOST_CELLS = 10_000  # of a grid
 
 
 class Sweep(BaseModel):
@@ -61,7 +53,10 @@ class Sweep(BaseModel):
                 raise InputError(f"space: unknown parameter {name!r}.{hint}")
             if not choices:
                 raise InputError(f"space: {name} has no values")
-        for cell in self.cells():
+            for i, value in enumerate(choices):
+                if repr(value) in map(repr, choices[:i]):
+                    raise InputError(f"space: {name} has {value!r} twice")
+        for cell in self.samples():
             if self.config(cell).select_by == "last":
                 raise InputError("select_by = 'last': a search ranks runs by a dev score; name one")
 
@@ -73,15 +68,42 @@ class Sweep(BaseModel):
         digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
         return cls(name=f"{study}-{digest}", **values)
 
+    @property
+    def size(self) -> int:
+        """How many cells the space has."""
+        return math.prod(len(values) for values in self.space.values())
+
+    def cell(self, number: int) -> dict:
+        """One cell of the space by its number, the last field's values turning fastest."""
+        cell = {}
+        for name, values in reversed(self.space.items()):
+            number, place = divmod(number, len(values))
+            cell[name] = values[place]
+        return {name: cell[name] for name in self.space}
+
+    def samples(self) -> list[dict]:
+        """Cells that have every value of the space at least once."""
+        longest = max(map(len, self.space.values()), default=1)
+        return [
+            {name: values[min(i, len(values) - 1)] for name, values in self.space.items()}
+            for i in range(longest)
+        ]
+
     def cells(self) -> list[dict]:
         """Every combination of the space's values; for `random`, `trials` of them, drawn without
-        replacement."""
-        combinations = itertools.product(*self.space.values())
-        cells = [dict(zip(self.space, values, strict=True)) for values in combinations]
+        replacement; for `tpe`, none, as Optuna names them one by one. Raises InputError."""
+        if self.search == "tpe":
+            return []
+        numbers = range(self.size)
+        count = min(self.trials or self.size, self.size)
         if self.search == "random":
-            count = min(self.trials or len(cells), len(cells))
-            return random.Random(self.seed).sample(cells, count)
-        return cells
+            numbers = random.Random(self.seed).sample(numbers, count)
+        if len(numbers) > MOST_CELLS:
+            raise InputError(
+                f"The search {self.name} has {len(numbers):,} cells, and {MOST_CELLS:,} are the "
+                "most; give it search: random or tpe, with trials"
+            )
+        return [self.cell(number) for number in numbers]
 
     def config(self, cell: dict) -> RunConfig:
         return RunConfig(**self.base | cell)
@@ -89,94 +111,90 @@ class Sweep(BaseModel):
     def rungs(self) -> list[int]:
         """After how many epochs halving chooses, the last being the end; one rung for every
         other search."""
-        rungs = [self.config(self.cells()[0]).epochs]
+        rungs = [self.config(self.cell(0)).epochs]
         if self.search == "halving":
-            while rungs[0] > 1 and self.eta ** len(rungs) <= len(self.cells()):
+            while rungs[0] > 1 and self.eta ** len(rungs) <= self.size:
                 rungs.insert(0, max(1, rungs[0] // self.eta))
         return rungs
 
-    def open_study(self, storage, rung: int, slots: int):
-        """The study in which one rung's slots are shared out."""
-        return open_study(storage, self.model_dump(exclude={"tracker"}), rung=rung, slots=slots)
+
+def train_cells(spec: Sweep, cells: list[dict], crew, *, rung: int | None = None) -> dict[int, Run]:
+    """The runs of cells by their positions, up to the end, or to a rung's epoch, where their
+    checkpoints are kept. A cell that cannot be trained has none, and why is printed."""
+    prepared: dict[int, Prepared] = {}
+    for i, cell in enumerate(cells):
+        try:
+            config = spec.config(cell)
+            prepared[i] = prepare(config.with_(stop_after=rung) if rung else config)
+        except InputError as error:
+            print(f"{cell}: {error}", flush=True)
+    configs = list(prepared.values())
+    keep = {i: prefix_hashes(one)[rung - 1] for i, one in enumerate(configs) if rung}
+    name = f"{spec.name}, {rung} epochs" if rung else spec.name
+    failures = train_all(configs, crew, keep=keep, name=name, tracker=spec.tracker)
+    return {
+        i: Run(one.folder)
+        for (i, one), failure in zip(prepared.items(), failures, strict=True)
+        if failure is None
+    }
 
 
-def best_dev_score(finished: Run) -> float:
-    """The best dev score of a run over all its evaluations, the higher the better."""
-    metric = finished.config.select_by
-    if not finished.status["chosen_epoch"]:
-        return WORST
-    values = finished.history[f"dev_{metric}"]
-    score = values.max() if METRICS[metric].higher_is_better else -values.min()
-    return round(float(score), 6)  # as a page prints it: equal there is equal here
+def rank(run: Run) -> float:
+    """What sorts runs, the best first; one without a score comes last."""
+    score = best_dev_score(run)
+    return math.inf if score is None else -score
 
 
-def sweep(spec: Sweep, *, workers: int = 1, storage: str | None = None) -> Runs:
-    """The runs of a sweep, the best dev score first.
+def sweep(spec: Sweep, *, workers: int = 1, cluster: str | None = None) -> Runs:
+    """The runs of a sweep, the best dev score first; those that diverged are the last.
 
-    Processes with the same specification and storage share the work; `workers` starts so many on
-    this machine, each with its share of the threads. What is finished is not run again.
+    `workers` and `cluster` as in `lib.runs.pool.run_all`. What is finished is not run again, and
+    the same command elsewhere, with the same store, joins in. Raises InputError, StoppedError.
     """
     check_tracker(spec.tracker)
     page = published_page()
     if page:
         return published_cells(spec, page)
-    # reads the data: what is wrong with it is said before the sweep's name is taken
-    prepare(spec.config(spec.cells()[0]))
-    opened = open_storage(spec.name, storage)
-    cells, rungs = spec.cells(), spec.rungs()
-    if spec.search == "tpe":
-        cells = [{}] * min(spec.trials or len(cells), 10 * len(cells))
-    for rung in rungs:
-        is_last = rung == rungs[-1]
-        study = spec.open_study(opened, rung, len(cells))
-        if workers > 1 and not is_complete(study):
-            start_workers(write_specification(spec), workers=workers, storage=storage)
-            workers = 1  # they have worked through all rungs
-        title = spec.name if is_last else f"{study.study_name} epochs"
-        train = partial(train_cell, spec, rung=None if is_last else rung)
-        Worker(study, opened, cells, spec.space, train, title).work()
-        if not is_last:
-            cells = survivors(study, cells, spec.eta)
-    return Runs(runs_of(study))
+    prepare(spec.config(spec.samples()[0]))  # what is wrong with the data is said first
+    with closing(engine(workers, cluster, go_on=True)) as crew, interruptible():
+        if spec.search == "tpe":
+            from lib.runs.tpe import proposed_runs
+
+            runs = proposed_runs(spec, partial(train_cells, spec, crew=crew), at_once=crew.size)
+        else:
+            cells = spec.cells()
+            for rung in spec.rungs()[:-1]:
+                trained = train_cells(spec, cells, crew, rung=rung)
+                cells = survivors(trained.values(), cells, spec)
+            runs = train_cells(spec, cells, crew).values()
+        if not runs:
+            raise InputError(f"No cell of {spec.name} could be run; why is told above")
+        runs = sorted(runs, key=rank)
+        bring_models(crew, [prepare(runs[0].config)], tracker=spec.tracker)
+    return Runs(runs)
 
 
-def train_cell(spec: Sweep, cell: dict, *, rung: int | None) -> tuple[Run, float]:
-    """A cell's run up to the end, or to a rung's epoch, where its checkpoint is kept; its score."""
-    config, keep = spec.config(cell), set()
-    if rung:
-        keep = {prefix_hashes(prepare(config))[rung - 1]}
-        config = config.with_(stop_after=rung)
-    finished = run(config, keep, spec.tracker)
-    return finished, best_dev_score(finished)
-
-
-def write_specification(spec: Sweep):
-    """The specification as a file of the store, for worker processes to read."""
-    path = sweep_folder() / f"{spec.name}.json"  # JSON is YAML, too
-    write_json(path, spec.model_dump())
-    return path
-
-
-def survivors(study, cells: list[dict], eta: int) -> list[dict]:
+def survivors(runs: Iterable[Run], cells: list[dict], spec: Sweep) -> list[dict]:
     """The best cells of a rung, one in `eta`; equal ones in the order of the space."""
-    slots = [trial.user_attrs["slot"] for trial in finished_trials(study)]
-    count = max(1, -(-len(cells) // eta))
-    return [cells[slot] for slot in sorted(slots[:count])]
+    count = max(1, -(-len(cells) // spec.eta))
+    best = [settings_of(run.config, spec) for run in sorted(runs, key=rank)[:count]]
+    return [cell for cell in cells if settings_of(spec.config(cell), spec) in best]
 
 
-def dropped(spec: Sweep, *, storage: str | None = None) -> Runs:
+def dropped(spec: Sweep) -> Runs:
     """The runs that a halving sweep did not go on with, each as far as it was trained, those of
     later rungs first."""
     page = published_page()
     if page:
         return published_cells(spec, page, dropped=True)
-    opened, cells = open_storage(spec.name, storage), spec.cells()
+    cells = spec.cells()
     runs: list[Run] = []
     for rung in spec.rungs()[:-1]:
-        study = spec.open_study(opened, rung, len(cells))
-        cells = survivors(study, cells, spec.eta)
+        prepared = [prepare(spec.config(cell).with_(stop_after=rung)) for cell in cells]
+        trained = sorted((Run(one.folder) for one in prepared if one.is_finished), key=rank)
+        cells = survivors(trained, cells, spec)
         going_on = [settings_of(spec.config(cell), spec) for cell in cells]
-        stopped = [r for r in runs_of(study) if settings_of(r.config, spec) not in going_on]
+        stopped = [run for run in trained if settings_of(run.config, spec) not in going_on]
         runs = stopped + runs
     return Runs(runs)
 
@@ -186,7 +204,8 @@ def published_cells(spec: Sweep, page: Path, *, dropped: bool = False) -> Runs:
 
     Of the dropped ones, those that came further first.
     """
-    configs = [spec.config(cell) for cell in spec.cells()]
+    cells = spec.cells() or map(spec.cell, range(min(spec.size, MOST_CELLS)))
+    configs = [spec.config(cell) for cell in cells]
     by_settings = {}
     for published in page_runs(page).values():
         config = published.config
@@ -201,23 +220,9 @@ def published_cells(spec: Sweep, page: Path, *, dropped: bool = False) -> Runs:
         )
     if dropped:
         return Runs(sorted(runs, key=lambda run: -run.config.stop_after))
-    return Runs(sorted(runs, key=lambda run: -best_dev_score(run)))
+    return Runs(sorted(runs, key=rank))
 
 
 def settings_of(config: RunConfig, spec: Sweep) -> dict:
     """What a configuration has in the searched fields."""
     return {name: getattr(config, name) for name in spec.space}
-
-
-def runs_of(study) -> list[Run]:
-    """The runs of a study that are in this store, the best first; says which are in another."""
-    trials = finished_trials(study)
-    if not trials:
-        name = study.user_attrs["spec"]["name"]
-        raise InputError(f"No cell of {name} could be run; why is told above")
-    folders = [store() / key for key in dict.fromkeys(t.user_attrs["run"] for t in trials)]
-    elsewhere = [folder.name for folder in folders if not (folder / "status.json").exists()]
-    if elsewhere:
-        names = ", ".join(elsewhere)
-        print(f"{len(elsewhere)} runs are in another machine's store: {names}", flush=True)
-    return [Run(folder) for folder in folders if folder.name not in elsewhere]

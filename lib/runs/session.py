@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 from lib.devices import OneProcess
-from lib.errors import StoppedError
+from lib.errors import StoppedError, reason_of
 from lib.evaluation import Evaluation, evaluate
 from lib.fast.parallel import unshard
 from lib.runs.artifacts import describe_end, tested_epochs, write_model, write_record
@@ -155,8 +155,7 @@ class Session:
             save(folder, TrainingState(model, optimizer, self.progress, self.record))
             return True
         except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            self.say(f"the checkpoint could not be written to {folder}: {reason}")
+            self.say(f"the checkpoint could not be written to {folder}: {reason_of(error)}")
             return False
 
     def record_epoch(self, row: dict, evaluation: Evaluation) -> None:

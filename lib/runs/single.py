@@ -7,10 +7,8 @@ import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 
-from filelock import FileLock, Timeout
-
 from lib.devices import ONE_PROCESS, OneProcess
-from lib.errors import InputError, StoppedError
+from lib.errors import InputError, StoppedError, reason_of, system_error
 from lib.fast import parallel
 from lib.fast.launch import BACKENDS, launch, resolve_backend
 from lib.runs.baselines import baseline_predictions
@@ -18,7 +16,9 @@ from lib.runs.checkpoints import MINUTES, CheckpointTimer
 from lib.runs.config import RunConfig
 from lib.runs.files import remove, write_json
 from lib.runs.keys import Prepared, prepare
+from lib.runs.locks import locked
 from lib.runs.published import published_page, published_runs
+from lib.runs.seal import STATUS, damage, describe_damage, replace_sealed, seal
 from lib.runs.session import Session, train
 from lib.runs.store import Run, environment, store
 from lib.runs.tracking import check_tracker, tracking
@@ -32,14 +32,15 @@ def run(
     checkpoint_every: float | str = MINUTES,
     backend: str | None = None,
     processes: int | None = None,
+    wait: bool = True,
 ) -> Run:
     """The finished run of a configuration, from the store, or trained now.
 
     A run that diverges is a result too. A killed one goes on from its last checkpoint, written
-    every so many minutes, to the same bytes; one that another process trains is waited for.
+    every so many minutes, to the same bytes; for one that another process trains, `wait`.
     `keep`: prefix hashes to leave a checkpoint of. `tracker` (see `lib.runs.tracking`) logs what
     is trained now. `backend` (see `lib.fast.launch.BACKENDS`) sets the precision, and trains with
-    so many `processes`. Raises InputError, StoppedError, ChildProcessError.
+    so many `processes`. Raises InputError, StoppedError, LockedError, ChildProcessError.
     """
     check_tracker(tracker)
     timer = CheckpointTimer.of(checkpoint_every)
@@ -57,17 +58,25 @@ def run(
         arguments["fields"] = config.model_dump(mode="json")
         launch(run_together, arguments, processes=number, sharded=BACKENDS[backend].sharded)
         return Run(prepared.folder)
-    try:
-        with stoppable() as signals:
-            train_once(prepared, keep, tracker, timer, signals, team)
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        place = f"The run {prepared.name} could not be kept in {store()} ({reason})"
-        way_out = "mend that, and the same command goes on from its last checkpoint"
-        raise InputError(f"{place}; {way_out}") from error
+    with refusals_told(prepared), stoppable() as signals:
+        train_once(prepared, keep, tracker, timer, signals, team, wait=wait)
     if signals:
         raise StoppedError("after a run; the same command goes on with the next")
     return Run(prepared.folder)
+
+
+@contextmanager
+def refusals_told(prepared: Prepared) -> Iterator[None]:
+    """Meanwhile, what the system refuses (a full disk, a folder that is gone) is an InputError."""
+    try:
+        yield
+    except Exception as error:
+        refusal = system_error(error)
+        if refusal is None:
+            raise
+        place = f"The run {prepared.name} could not be kept in {store()} ({reason_of(refusal)})"
+        way_out = "mend that, and the same command goes on from its last checkpoint"
+        raise InputError(f"{place}; {way_out}") from error
 
 
 def run_together(fields: dict, keep: list[str], tracker: str, every: float | str) -> None:
@@ -89,12 +98,19 @@ def with_backend(
     return config.with_(precision=precision), number
 
 
+def run_lock(prepared: Prepared, *, wait: bool = True, signals: list[int] | None = None):
+    """The lock of a run (`lib.runs.locks.locked`)."""
+    path = store() / "locks" / f"{prepared.name}.lease"
+    return locked(path, prepared.name, wait=wait, signals=[] if signals is None else signals)
+
+
 def tidy(prepared: Prepared) -> None:
     """Bring a finished run up to its latest name, and remove what a kill left of its training."""
     finished = Run(prepared.folder)
     if finished.config != prepared.config:  # the same content under another name
-        with suppress(OSError):  # a store that can only be read keeps the first name
-            write_json(prepared.folder / "config.json", prepared.config.model_dump())
+        # a store that can only be read keeps the first name
+        with suppress(OSError), run_lock(prepared):
+            replace_sealed(prepared.folder, "config.json", prepared.config.model_dump())
     if finished.status["status"] == "finished":
         remove(prepared.folder / "checkpoint")
 
@@ -106,11 +122,14 @@ def train_once(
     timer: CheckpointTimer,
     signals: list[int],
     team: OneProcess,
+    *,
+    wait: bool,
 ) -> None:
     """Train a run into the store, unless another process has done so meanwhile."""
     folder = prepared.folder
     config = prepared.config
-    with locked(prepared) if team.leads else nullcontext():
+    lock = run_lock(prepared, wait=wait, signals=signals)
+    with lock if team.leads else nullcontext():
         if not team.agree(prepared.is_finished):
             start = time.perf_counter()
             if team.leads:
@@ -131,7 +150,7 @@ def train_once(
             if team.leads:
                 status |= describe_data(prepared)
                 status["seconds"] = time.perf_counter() - start
-                write_json(folder / "status.json", status)
+                seal(folder, status)
                 if status["status"] == "finished":
                     remove(folder / "checkpoint")
         team.agree(True)  # the others wait until the leading process has written all
@@ -146,30 +165,23 @@ def describe_data(prepared: Prepared) -> dict:
 
 
 def clear(prepared: Prepared) -> None:
-    """Make the folder of a run that is not finished, with nothing in it but its checkpoints."""
-    prepared.folder.mkdir(parents=True, exist_ok=True)
-    for path in prepared.folder.iterdir():
-        if path.is_file():
-            path.unlink()
-        elif path.name != "checkpoint":
+    """Make the folder of a run that is not finished, with nothing in it but its checkpoints.
+
+    One that was finished is damaged, which is said.
+    """
+    folder = prepared.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    wrong = damage(folder)
+    if wrong and (folder / STATUS).exists():
+        reason = describe_damage(folder, wrong)
+        print(f"    the run {prepared.name} is damaged ({reason}): trained again", flush=True)
+    for path in sorted(folder.iterdir(), key=lambda path: path.name != STATUS):  # the status first
+        if path.name == "checkpoint" and path.is_dir():
+            continue
+        if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
-
-
-@contextmanager
-def locked(prepared: Prepared) -> Iterator[None]:
-    """Hold a run's lock, which says so where it has to wait for another process."""
-    path = store() / "locks" / f"{prepared.name}.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        print(f"    another process trains {prepared.name}; waiting for it", flush=True)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
+        else:
+            path.unlink()
 
 
 @contextmanager

@@ -1,12 +1,13 @@
 """The store: finished runs as folders, alone and as the runs of a study."""
 
 import dataclasses
+import io
 import json
 import math
-import platform
+from collections.abc import Callable
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,49 +21,28 @@ from lib.loaders import make_loader
 from lib.models import CLASSIFIER_FILE, load_model
 from lib.readers import Reading
 from lib.runs.config import Distillation, RunConfig
-from lib.runs.files import read_json
+from lib.runs.machine import environment as environment
 from lib.runs.outcomes import judge
 from lib.runs.places import ROOT as ROOT
 from lib.runs.places import store
+from lib.runs.seal import MODEL, STATUS, check_model, check_run, damaged, read_sealed, read_status
 from lib.tokenization import encode
 
 EVALUATION_BATCH = 128  # documents
 
 
-def environment(processes: int = 1) -> dict:
-    """Hardware and versions, and how many processes compute, where there are several."""
-    packages = ("torch", "transformers", "tokenizers", "numpy", "scikit-learn", "pandas", "pyarrow")
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else _processor()
-    machine = {
-        "device": device,
-        "threads": torch.get_num_threads(),
-        "python": platform.python_version(),
-    }
-    machine |= {name: version(name) for name in packages}
-    if processes > 1:
-        machine["processes"] = processes
-    return machine
-
-
-def _processor() -> str:
-    """The processor's name, as the system tells it."""
-    listing = Path("/proc/cpuinfo")
-    if listing.exists():
-        for line in listing.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.split(":")[1].strip()
-    return platform.processor() or platform.machine()
-
-
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """A finished (or diverged) run in the store."""
+    """A finished (or diverged) run in the store.
+
+    Whatever is read of it raises InputError where it is not what was written (`lib.runs.seal`).
+    """
 
     folder: Path
 
     @property
     def status(self) -> dict:
-        return read_json(self.folder / "status.json")
+        return read_status(self.folder)
 
     @property
     def key(self) -> str:
@@ -71,7 +51,7 @@ class Run:
     @property
     def fields(self) -> dict:
         """The configuration as it was written, whatever version of this code wrote it."""
-        return read_json(self.folder / "config.json")
+        return self._read("config.json", json.loads)
 
     @property
     def config(self) -> RunConfig:
@@ -87,16 +67,17 @@ class Run:
     @property
     def environment(self) -> dict:
         """The hardware and versions that it was trained with."""
-        return read_json(self.folder / "environment.json")
+        return self._read("environment.json", json.loads)
 
     @property
     def history(self) -> pd.DataFrame:
         """One row an epoch; empty for a baseline."""
-        path = self.folder / "history.jsonl"
-        if not path.exists():
-            return pd.DataFrame()
-        lines = path.read_text(encoding="utf-8").splitlines()
-        return pd.DataFrame([json.loads(line) for line in lines])
+        return pd.DataFrame(self.history_rows)
+
+    @property
+    def history_rows(self) -> list[dict]:
+        """The history as it was written, one dictionary an epoch; empty for a baseline."""
+        return self._read("history.jsonl", _json_lines, default=[])
 
     @property
     def verdict(self) -> dict[str, str]:
@@ -108,7 +89,20 @@ class Run:
 
     @property
     def predictions(self) -> pd.DataFrame:
-        return pd.read_parquet(self.folder / "predictions.parquet")
+        """One row a split, epoch and document. Raises InputError where the run has none."""
+        return self._read("predictions.parquet", _parquet)
+
+    def _read(self, name: str, parse: Callable[[bytes], Any], default=None):
+        """A file of the run, parsed; `default` where it has none of that name."""
+        content = read_sealed(self.folder, name)
+        if content is None and default is not None:
+            return default
+        if content is None:
+            raise InputError(f"The run {self.folder} has no {name}")
+        try:
+            return parse(content)
+        except (ValueError, OSError):  # pyarrow says it by either
+            raise damaged(self.folder, name) from None
 
     @cached_property
     def model(self) -> tuple:
@@ -116,6 +110,7 @@ class Run:
         if not (self.folder / "model").is_dir():
             ended = f"{self.status['status']}, {self.config.backbone}"
             raise InputError(f"The run {self.key[:16]} ({ended}) has no model")
+        check_model(self.folder)
         return load_model(self.folder / "model")
 
     def predict(self, texts: list, batch_size: int = EVALUATION_BATCH) -> tuple[list, np.ndarray]:
@@ -156,6 +151,14 @@ class Run:
         return torch.cat(batches)[in_order(loader)]
 
 
+def _json_lines(content: bytes) -> list[dict]:
+    return [json.loads(line) for line in content.decode("utf-8").splitlines()]
+
+
+def _parquet(content: bytes) -> pd.DataFrame:
+    return pd.read_parquet(io.BytesIO(content))
+
+
 def check_texts(texts: list) -> None:
     """Raises InputError where something is neither a text nor a pair of texts."""
     for text in texts:
@@ -165,23 +168,28 @@ def check_texts(texts: list) -> None:
 
 
 def load_run(name: str | Path) -> Run:
-    """A run by its folder or by (the beginning of) its key. Raises InputError."""
+    """A run by its folder or by (the beginning of) its key. Raises InputError where there is none,
+    or it is damaged."""
     if Path(name).is_dir():
         folders = [Path(name)]
     else:
         folders = [f for f in sorted(store().glob("*")) if f.name.startswith(str(name)[:16])]
-    finished = [folder for folder in folders if (folder / "status.json").is_file()]
+    finished = [folder for folder in folders if (folder / STATUS).is_file()]
     if len(finished) != 1:
         number = f"{len(finished)} finished runs" if finished else "no finished run"
         raise InputError(f"{name} is the folder or key of {number}")
+    check_run(finished[0])
     return Run(finished[0])
 
 
 def model_folder(name: str | Path) -> Path:
     """The model of a finished run, by its key or folder, or its own folder. Raises InputError."""
     if (Path(name) / CLASSIFIER_FILE).is_file():
-        return Path(name)
-    folder = load_run(name).folder / "model"
+        folder = Path(name)
+    else:
+        folder = load_run(name).folder / MODEL
+    if folder.name == MODEL and (folder.parent / STATUS).is_file():
+        check_model(folder.parent)
     if not (folder / CLASSIFIER_FILE).is_file():
         raise InputError(f"The run {name} has no model")
     return folder

@@ -11,7 +11,7 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 from lib import devices, evaluation
-from lib.attention import RECORDED
+from lib.attention import record_attention
 from lib.backbones import fingerprint, load_tokenizer, resolve_backbone
 from lib.data import Corpus
 from lib.errors import InputError
@@ -194,11 +194,6 @@ def forget_projections(student: nn.Module) -> None:
     """Leave a student as a plain classifier, to be saved."""
     if hasattr(student, "projections"):
         del student.projections
-
-
-def record_attention(model: Classifier) -> None:
-    """Compute attention in a way that can hand out its weights."""
-    model.backbone.set_attn_implementation(RECORDED)
 
 
 def add_teacher_logits(

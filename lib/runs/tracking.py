@@ -6,6 +6,7 @@ They show what a run logs, while the run's own files hold it.
 import importlib.util
 import json
 import os
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,6 +16,8 @@ from typing import NamedTuple
 from filelock import FileLock
 
 from lib.errors import InputError, lookup
+from lib.fast.environment import alone
+from lib.runs.secrets import without_passwords
 
 PROJECT = "finetuning-notebooks"  # unless WANDB_PROJECT or MLFLOW_EXPERIMENT_NAME names another
 STORABLE = (bool, int, float, str)  # all that accelerate promises to store
@@ -121,7 +124,7 @@ class Log:
             if not self.failed:
                 warnings.warn(
                     f"The tracker {self.name} failed, and {self.run} is not tracked any further: "
-                    f"{type(error).__name__}: {error}",
+                    f"{type(error).__name__}: {without_passwords(str(error))}",
                     RuntimeWarning,
                     stacklevel=3,
                 )
@@ -158,6 +161,7 @@ def tracking(
         for key in variables.keys() - os.environ.keys():
             os.environ[key] = variables[key]
             stack.callback(os.environ.pop, key, None)
+        stack.enter_context(quiet_threads(name))
         _start(name, tracker, folder.parent / "locks" / f"{name}.lock")
         stack.callback(log.attempt, tracker.finish)
         storable = {
@@ -168,16 +172,37 @@ def tracking(
         yield log
 
 
+@contextmanager
+def quiet_threads(package: str) -> Iterator[None]:
+    """Meanwhile, a thread of a tracker's package that fails prints no traceback.
+
+    A tracker that writes in a thread raises what failed there when it is called next, and `Log`
+    says it.
+    """
+    before = threading.excepthook
+
+    def hook(failure):
+        if not type(failure.thread).__module__.startswith(f"{package}."):
+            before(failure)
+
+    threading.excepthook = hook
+    try:
+        yield
+    finally:
+        threading.excepthook = before
+
+
 def _start(name: str, tracker, lock: Path) -> None:
     from accelerate import PartialState
 
     lock.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(lock):  # two processes that make one database at once break it
+        # two processes that make one database at once break it
+        with FileLock(lock), alone():
             PartialState()  # trackers ask it who logs; cpu=True would join an MPI job's processes
             tracker.start()
     except Exception as error:
         raise InputError(
             f"The tracker {name} did not start; mend that, or go without (tracker: none): "
-            f"{type(error).__name__}: {error}"
-        ) from error
+            f"{type(error).__name__}: {without_passwords(str(error))}"
+        ) from None

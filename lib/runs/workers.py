@@ -1,134 +1,145 @@
-"""Workers: processes that train the cells of a search, each as many as it gets."""
+"""What a worker process of a cluster does for the process that hands out the runs (the driver)."""
 
+import hashlib
 import os
-import subprocess
-import sys
 import threading
-import time
-from collections.abc import Callable
-from contextlib import ExitStack, nullcontext
-from dataclasses import dataclass, field
+from contextlib import redirect_stdout
+from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
-from typing import Any
 
-from filelock import FileLock
+from lib.errors import InputError, LockedError, StoppedError
+from lib.runs.config import RunConfig
+from lib.runs.keys import content_of, corpus_of, prepare
+from lib.runs.parts import part_beside, remove, remove_left_over
+from lib.runs.places import ROOT
+from lib.runs.rows import add_rows
+from lib.runs.seal import check_run, seal_without_model
+from lib.runs.single import run
+from lib.runs.store import environment, load_run, store
 
-from lib.errors import InputError
-from lib.runs.slots import count_slots, is_complete, signs_of_life, sweep_folder, take_slot
-from lib.runs.store import ROOT, Run, store
+PACKAGES = ("torch", "transformers", "tokenizers", "numpy")  # which a run's bytes depend on
+TRIM = "MALLOC_TRIM_THRESHOLD_"  # in a worker's environment, it costs up to half the pace
+SLOW = (
+    f"has {TRIM} in its environment, as Dask's nanny sets it, and trains up to half as slow "
+    "again; start it with --no-nanny (docs/scaling.md)"
+)
+ONE_AT_A_TIME = threading.Lock()  # a worker with several threads trains one run after the other
 
 
 @dataclass(frozen=True)
-class Worker:
-    """What this process needs to train the cells of a study, one after the other."""
+class Job:
+    """A run to train, as a worker is told it."""
 
-    study: Any  # optuna.Study
-    storage: Any  # its Optuna storage
-    cells: list[dict]
-    space: dict[str, list]
-    train: Callable[[dict], tuple[Run, float]]  # a cell's finished run, and its value
-    title: str  # of its lines of progress
-    last_signs: dict = field(default_factory=dict)
-    start: float = field(default_factory=time.perf_counter)
-
-    def work(self) -> None:
-        """Take slots and train their cells until all are finished, by this process or others."""
-        finished_before = count_slots(self.study)["finished"]
-        while True:
-            trial = self.next_trial()
-            if trial is not None:
-                if self.train_trial(trial):
-                    print(self.progress(finished_before), flush=True)
-            elif is_complete(self.study):
-                return
-            else:
-                time.sleep(0.5)
-
-    def next_trial(self):
-        """`take_slot` under the lock of this store, and of the database where there is one."""
-        from sqlalchemy import select, table, text
-
-        lock = FileLock(sweep_folder() / f"{self.study.study_name}.lock")
-        engine = getattr(self.storage, "engine", None)
-        with lock, engine.begin() if engine else nullcontext() as database:
-            if database:  # workers with other stores queue for the one row of this table
-                row = select(text("*")).select_from(table("version_info")).with_for_update()
-                database.execute(row).all()
-            return take_slot(self.study, self.cells, self.last_signs)
-
-    def train_trial(self, trial) -> bool:
-        """Train a trial's cell and tell the study its value, or why it cannot be trained; whether
-        there is a run."""
-        from optuna.exceptions import UpdateFinishedTrialError
-        from optuna.trial import TrialState
-
-        cell = {
-            name: trial.suggest_categorical(name, values) for name, values in self.space.items()
-        }
-        try:
-            with signs_of_life(trial):  # the first cell reads the data
-                run, value = self.train(cell)
-            trial.set_user_attr("run", run.key[:16])
-            trial.set_user_attr("status", run.verdict.get("outcome", run.status["status"]))
-        except InputError as error:
-            trial.set_user_attr("error", str(error))
-            self.study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
-            print(f"{cell}: {error}", flush=True)
-            return False
-        except UpdateFinishedTrialError:  # a process that was stopped for so long that others
-            return False  # have taken its slot over
-        self.study.tell(trial, value, skip_if_finished=True)
-        return True
-
-    def progress(self, finished_before: int) -> str:
-        """Counts, the best cell so far, and how long the rest takes at this process's pace."""
-        counts, slots = count_slots(self.study), len(self.cells)
-        line = f"{self.title}: {counts['finished']}/{slots} finished, "
-        line += f"{counts['running']} running, {counts['failed']} failed"
-        if counts["finished"]:
-            best = self.study.best_trial
-            settings = " ".join(f"{name}={value}" for name, value in best.params.items())
-            line += f", best {best.value:.4f} ({settings})"
-        since_start = counts["finished"] - finished_before
-        if since_start > 0:
-            seconds_each = (time.perf_counter() - self.start) / since_start
-            left = slots - counts["finished"] - counts["failed"]
-            line += f", about {left * seconds_each / 60:.1f} min to go"
-        return line
+    number: int  # its position among the runs
+    config: RunConfig
+    key: str
+    title: str
+    keep: tuple[str, ...] = ()  # prefix hashes to leave a checkpoint of
+    options: dict = field(default_factory=dict)  # of `lib.runs.single.run`
+    rows: dict = field(default_factory=dict)  # see `lib.runs.rows`
 
 
-def start_workers(specification: Path, *, workers: int, storage: str | None) -> None:
-    """Start `python -m lib sweep` so many times on this machine, each with its share of the
-    threads, and wait for all.
+@dataclass(frozen=True)
+class Driver:
+    """What a worker must have in common with the driver."""
 
-    A killed one loses nothing: the others take over its slot, or the caller does.
-    """
-    command = [sys.executable, "-m", "lib", "sweep", str(specification)]
-    if storage:
-        command += ["--storage", storage]
-    threads = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // workers))}
-    options = {"cwd": ROOT, "env": os.environ | threads, "text": True, "encoding": "utf-8"}
-    with ExitStack() as stack:
-        processes = [
-            stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, **options))
-            for _ in range(workers)
-        ]
-        for process in processes:
-            stack.callback(process.terminate)
-        printers = [
-            threading.Thread(target=_print_lines, args=(process.stdout,), daemon=True)
-            for process in processes
-        ]
-        for printer in printers:
-            printer.start()
-        for process, printer in zip(processes, printers, strict=True):
-            process.wait()
-            printer.join()
+    versions: dict[str, str]
+    marker: str  # a file of the driver's store: a worker that sees it has the same store
 
 
-def _print_lines(lines) -> None:
-    """Print a worker's lines as they come, also into a notebook, but the last: the best run's
-    folder is told by who started it."""
-    for line in lines:
-        if not line.startswith(str(store())):
-            print(line, end="", flush=True)
+@dataclass(frozen=True)
+class Outcome:
+    """How a job ended: finished, failed, locked by another process, or for want of its teacher."""
+
+    kind: str
+    message: str = ""
+    files: dict[str, bytes] | None = None  # of the run, where the driver has another store
+    content: dict | None = None  # of a job whose key is another one on the worker
+    worker: str = ""  # its address
+    remark: str = ""  # on the worker
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Of the packages that a run's bytes depend on, and of this project's code."""
+    sources = [path.read_bytes() for path in sorted((ROOT / "lib").rglob("*.py"))]
+    here = environment()
+    found = {name: here[name] for name in PACKAGES}
+    return found | {"lib": hashlib.sha256(b"".join(sources)).hexdigest()[:12]}
+
+
+def train_job(job: Job, driver: Driver) -> Outcome:
+    """Train a run into the worker's own store."""
+    from distributed import get_worker
+
+    remark = SLOW if TRIM in os.environ else ""
+    with ONE_AT_A_TIME:
+        outcome = _train_job(job, driver)
+    return replace(outcome, worker=get_worker().address, remark=remark)
+
+
+def _train_job(job: Job, driver: Driver) -> Outcome:
+    differing = [
+        f"{name} {there} (the driver has {driver.versions[name]})"
+        for name, there in versions().items()
+        if there != driver.versions[name]
+    ]
+    if differing:
+        return Outcome("failed", f"it has {', '.join(differing)}; install the same there")
+    add_rows(job.config, job.rows)
+    teacher = job.config.distil.teacher if job.config.distil else None
+    try:
+        if teacher and not Path(teacher).is_dir() and not has_run(teacher):
+            return Outcome("lacks teacher", teacher)
+        if prepare(job.config).key != job.key:
+            return Outcome("failed", content=content_of(job.config, corpus_of(job.config)))
+        log = store() / "logs" / f"{job.key[:16]}.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("a", encoding="utf-8") as lines, redirect_stdout(lines):
+            finished = run(job.config, job.keep, **job.options)
+    except InputError as error:
+        return Outcome("failed", str(error))
+    except (LockedError, StoppedError) as reason:
+        return Outcome("locked", str(reason))
+    is_shared = (store() / driver.marker).exists()
+    return Outcome("finished", files=None if is_shared else read_files(finished.folder))
+
+
+def has_run(name: str) -> bool:
+    """Whether a run is in this process's store, with its model."""
+    try:
+        return (load_run(name).folder / "model").is_dir()
+    except InputError:
+        return False
+
+
+def read_files(folder: Path, *, model: bool = False) -> dict[str, bytes]:
+    """A run's files by their names below its folder; with `model`, those of its model, too."""
+    paths = [path for path in folder.iterdir() if path.is_file()]
+    if model:
+        paths += [path for path in (folder / "model").rglob("*") if path.is_file()]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
+
+
+def read_run(name: str) -> dict[str, bytes] | None:
+    """All files of a run of this worker's store; None where it has none."""
+    return read_files(load_run(name).folder, model=True) if has_run(name) else None
+
+
+def write_run(name: str, files: dict[str, bytes], model_on: str = "") -> None:
+    """Write a run into this process's store, whole and as its seal tells it; `model_on` names the
+    worker that has its model, where this is not among the files. Raises InputError."""
+    incoming = store() / "incoming"
+    incoming.mkdir(parents=True, exist_ok=True)
+    remove_left_over(incoming)
+    part = part_beside(incoming / name)
+    for place, content in files.items():
+        path = part / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    if model_on:
+        seal_without_model(part, model_on)
+    check_run(part)
+    remove(store() / name)
+    part.rename(store() / name)

@@ -9,6 +9,7 @@ from ruamel.yaml import YAML
 from lib.models import CLASSIFIER_FILE
 from lib.runs.config import RunConfig
 from lib.runs.files import read_json, write_text
+from lib.runs.markup import code_span, escape
 from lib.runs.store import Run
 
 PIPELINE = """from transformers import pipeline
@@ -58,7 +59,7 @@ backbone and of the data it was trained on.
 
 ## Settings that differ from the defaults
 
-`{changed}`
+{changed}
 """
 
 
@@ -86,16 +87,16 @@ def card(run: Run) -> str:
     in_pipeline = config.head == "native" and config.reading.text_pair is None
     return CARD.format(
         head=front_matter(head),
-        base_model=base_model,
+        base_model=escape(base_model),
         what=what_it_predicts(status["label_names"], task),
         task=task,
         config=config,
-        source=data["source"],
+        source=escape(data["source"]),
         fingerprint=data["fingerprint"][:16],
         epoch=status["chosen_epoch"],
         scores="\n".join(f"| {name} | {value} |" for name, value in scores.items()),
         use=PIPELINE if in_pipeline else LOAD_RUN,
-        changed=config.model_dump(exclude_defaults=True, exclude=PATHS),
+        changed=code_span(str(config.model_dump(exclude_defaults=True, exclude=PATHS))),
         **data["rows"],
     )
 
@@ -118,7 +119,7 @@ def headline_metrics(config: RunConfig, scores: dict) -> list[str]:
 
 def what_it_predicts(label_names: list[str], task: str) -> str:
     """A model's labels, in words; of many, the first."""
-    names = ", ".join(label_names[:NAMED])
+    names = ", ".join(map(escape, label_names[:NAMED]))
     if task == "regression":
         return f"predicts {names}, a number"
     more = len(label_names) - NAMED

@@ -2,7 +2,6 @@
 texts."""
 
 import logging
-import os
 import shutil
 import warnings
 from collections.abc import Callable
@@ -14,15 +13,17 @@ import torch
 from torch import nn
 
 from lib.backbones import fingerprint
-from lib.errors import InputError, nearest
+from lib.errors import InputError, nearest, system_error
 from lib.models import Classifier, load_model
-from lib.runs.files import read_json, remove, write_json
+from lib.runs.files import failures_named, file_digests, read_json, write_json
+from lib.runs.parts import part_beside, remove, remove_left_over
 from lib.tokenization import encode
 
 TOLERANCE = 1e-4  # of a logit
 FORMATS = ("onnx",)
 QUANTIZE = ("int8",)
 CHECKED = 256  # texts
+NOTE = "export.json"  # how an export compares with PyTorch
 ALONE = 8  # texts that are checked one at a time, too
 CARRIED = (
     "tokenizer.json",
@@ -79,6 +80,8 @@ def write_onnx(model: Classifier, path: Path) -> None:
                 dynamic_shapes={"input_ids": free, "attention_mask": free},
             )
         except torch.onnx.OnnxExporterError as error:
+            if system_error(error):  # a full disk
+                raise
             head = "native" if model.head is None else type(model.head).__name__
             reason = str(error.__cause__ or error).splitlines()[0]
             raise InputError(
@@ -158,27 +161,48 @@ def export(
         raise InputError(f"Unknown format {format!r}.{nearest(format, FORMATS)}")
     if quantize not in (None, *QUANTIZE):
         raise InputError(f"Unknown quantize {quantize!r}.{nearest(quantize, QUANTIZE)}")
-    weights, note = fingerprint(folder), out / "export.json"
-    done = read_json(note) if note.is_file() else {}
+    weights = fingerprint(folder)
+    done = _earlier_export(out)
     if done.get("weights") == weights and (quantize is None or "int8" in done):
         return done
     if not texts:
         raise InputError(
             "An export is checked on real texts, and there are none: name a file with a text a line"
         )
-    part = out.with_name(f"{out.name}.{os.getpid()}.part")
-    remove(part)
-    part.mkdir(parents=True)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    remove_left_over(out.parent, out.name)
+    part = part_beside(out)
     try:
-        comparison = {"weights": weights} | write_checked(folder, texts, part, quantize)
-        for name in CARRIED:
-            if (folder / name).is_file():
-                shutil.copyfile(folder / name, part / name)
-        write_json(part / "export.json", comparison)
-        remove(out)
-        part.rename(out)
+        with failures_named(out):
+            part.mkdir()
+            comparison = {"weights": weights} | write_checked(folder, texts, part, quantize)
+            for name in CARRIED:
+                if (folder / name).is_file():
+                    shutil.copyfile(folder / name, part / name)
+            comparison["files"] = file_digests(part)
+            write_json(part / NOTE, comparison)
+            remove(out)
+            part.rename(out)
     finally:
         remove(part)
+    return comparison
+
+
+def _earlier_export(out: Path) -> dict:
+    """How the export in a folder compares; empty where there is none, or its files are damaged."""
+    try:
+        comparison = read_json(out / NOTE)
+    except FileNotFoundError:
+        return {}
+    except ValueError:
+        comparison = None
+    if not isinstance(comparison, dict):
+        damaged = True
+    else:  # an earlier version wrote no digests
+        damaged = comparison.get("files") not in (None, file_digests(out, leave_out=NOTE))
+    if damaged:
+        print(f"The export {out} is damaged: made again", flush=True)
+        return {}
     return comparison
 
 

@@ -1,114 +1,70 @@
 """Labels for files of any length: in constant memory, in input order, and from where a killed
 process stopped."""
 
-import csv
+import hashlib
 import io
 import itertools
+import json
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from tqdm import tqdm
 
-from lib.errors import InputError, nearest
-from lib.formats import lines_of, stream
-from lib.readers import Reading, column_at, is_whole
-from lib.runs.files import read_json, write_json
+from lib.errors import InputError
+from lib.readers import Reading
+from lib.runs.files import digest, failures_named, read_json, write_json
 from lib.runs.store import Run
+from lib.use.inputs import STANDARD_INPUT, Row, name_of
+from lib.use.outputs import Labelling, header_line, to_csv
 
 CHUNK = 4096  # texts that are in memory at once, and lost at most when the process is killed
+BLOCK = 1 << 20  # bytes that are read at once
 SHOW_EVERY = 10.0  # seconds between lines of progress in a log
-HEADER = "text,label,probability\n"
 COUNTED = (".csv", ".tsv", ".txt", ".jsonl")  # files with about a text a line
 
 
-def texts_of(
-    source: str, column: str | None, reading: Reading
-) -> Iterator[tuple[int, str | tuple[str, str]]]:
-    """The texts of a file with their lines: its lines themselves, or a column of a table. `-` is
-    standard input. Raises InputError."""
-    name = "Standard input" if source == "-" else Path(source).name
-    if column is None:
-        for number, line in enumerate(_lines(source, reading), 1):
-            text = line.rstrip("\r\n")
-            check_text(text, f"{name}, line {number}", "")
-            yield number, text
-        return
-    if source == "-":
-        raise InputError("--text names a column of a file; standard input has a text a line")
-    columns = [column, reading.text_pair] if reading.text_pair else [column]
-    for line, row in stream(Path(source), reading):
-        texts = []
-        for wanted in columns:
-            key = wanted if wanted in row else column_at(wanted, row)
-            if key not in row:
-                raise InputError(f"{name} has no column {wanted!r}.{nearest(wanted, row)}")
-            check_text(row[key], f"{name}, line {line}", f" in column {wanted!r}")
-            texts.append(row[key])
-        yield line, tuple(texts) if len(texts) > 1 else texts[0]
-
-
-def _lines(source: str, reading: Reading) -> Iterator[str]:
-    return sys.stdin if source == "-" else lines_of(Path(source), reading)
-
-
-def check_text(text, place: str, column: str) -> None:
-    """Raises InputError where a text is empty, or has bytes that are no text."""
-    if not isinstance(text, str) or not text.strip():
-        raise InputError(f"{place} is empty{column}")
-    if not is_whole(text):
-        raise InputError(f"{place} is not UTF-8, or has half a character")
-
-
-def to_csv(run: Run, texts: list) -> str:
-    """A line for each text: the text, its label, and the label's probability; several are parted
-    by |. For a regression, the number alone."""
-    labels, probabilities = run.predict(texts)
-    names = run.model[1]["label_names"]
-    rows = []
-    for text, label, chances in zip(texts, labels, probabilities, strict=True):
-        first = text if isinstance(text, str) else text[0]
-        if isinstance(label, float):
-            rows.append([first, f"{label:.6g}", ""])
-        elif isinstance(label, list):
-            each = [f"{chances[names.index(name)]:.6f}" for name in label]
-            rows.append([first, "|".join(label), "|".join(each)])
-        else:
-            rows.append([first, label, f"{chances.max():.6f}"])
-    file = io.StringIO()
-    csv.writer(file, lineterminator="\n").writerows(rows)
-    return file.getvalue()
-
-
-def chunks(texts: Iterator) -> Iterator[list[str]]:
-    """Texts without their lines, `CHUNK` at a time."""
-    while chunk := list(itertools.islice(texts, CHUNK)):
-        yield [text for _, text in chunk]
-
-
 def predict_file(
-    run: Run, source: str, out: Path | None, column: str | None, reading: Reading
+    run: Run,
+    source: str,
+    out: Path | None,
+    column: str | None,
+    reading: Reading,
+    *,
+    keep: Iterable[str] = (),
+    safe_csv: bool = False,
 ) -> int:
-    """Label a file's texts; returns how many. Without `out` they go to standard output.
+    """Label a file's texts, a row each; returns how many. Without `out` they go to standard output.
 
     With it, they are written to `out`.part, beside a note of how far it got, after every `CHUNK`
     texts: the same command goes on there, if the run and the file are the same. `out` appears when
-    it is whole. Raises InputError.
+    it is whole. What is no file, such as a pipe, is written to as it is. Raises InputError.
     """
     run.model  # noqa: B018  says what is wrong with the run before the file is opened
-    if out is None:
-        count = _print_labels(run, texts_of(source, column, reading))
-    else:
-        count = _write_labels(run, source, out, column, reading)
-    if not count:
-        name = "Standard input" if source == "-" and out is None else source
-        raise InputError(f"{name}, line 1 is empty")
-    if out is not None:
-        os.replace(part_of(out), out)
-        note_of(out).unlink()
+    labelling = Labelling(run, source, column, reading, tuple(keep), safe_csv)
+    if out is None or is_standard_output(out):
+        return _print_labels(labelling)
+    if out.is_dir():
+        raise InputError(f"{out} is a folder; name a file in it")
+    if out.exists() and not out.is_file():
+        with out.open("w", encoding="utf-8", newline="") as file:
+            return _write_all(labelling, file)
+    out = Path(os.path.realpath(out))  # a link stays one
+    _check_out(source, out)
+    count = _write_labels(labelling, out)
+    os.replace(part_of(out), out)
+    note_of(out).unlink()
     return count
+
+
+def is_standard_output(out: Path) -> bool:
+    """Whether a path, such as /dev/stdout, is where this process prints to."""
+    try:
+        return os.path.samestat(out.stat(), os.fstat(1))
+    except OSError:
+        return False
 
 
 def part_of(out: Path) -> Path:
@@ -121,55 +77,142 @@ def note_of(out: Path) -> Path:
     return out.with_name(f"{out.name}.part.json")
 
 
-def _print_labels(run: Run, texts: Iterator) -> int:
-    print(HEADER, end="")
+def _check_out(source: str, out: Path) -> None:
+    if source == STANDARD_INPUT:
+        raise InputError(
+            "--out needs a file to read: standard input cannot be read again after a stop"
+        )
+    if not out.parent.is_dir():
+        raise InputError(f"{out} cannot be written: there is no folder {out.parent}")
+    for written in (out, part_of(out), note_of(out)):
+        if written.exists() and os.path.samefile(source, written):
+            raise InputError(
+                f"--out would write to {written}, the file that is read; name another file"
+            )
+
+
+# ---- written in one go
+
+
+def _print_labels(labelling: Labelling) -> int:
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", newline="")
+    return _write_all(labelling, sys.stdout)
+
+
+def _write_all(labelling: Labelling, file: io.TextIOBase) -> int:
+    first, rows = _begun(labelling)
+    file.write(header_line(labelling, first))
     count = 0
-    for chunk in chunks(texts):
-        sys.stdout.write(to_csv(run, chunk))
+    for chunk in _chunks(rows):
+        file.write(to_csv(labelling, chunk))
+        file.flush()
         count += len(chunk)
     return count
 
 
-def _write_labels(run: Run, source: str, out: Path, column: str | None, reading: Reading) -> int:
-    _check_out(source, out)
-    file_status = Path(source).stat()
-    work = {
-        "run": run.key,
-        "column": column,
-        "reading": reading.model_dump(),
-        "size": file_status.st_size,
-        "changed": file_status.st_mtime_ns,
-    }
-    note = read_json(note_of(out)) if note_of(out).exists() and part_of(out).exists() else {}
-    done = note.get("rows", 0) if note.get("about") == work else 0
-    progress = Progress(_count(source), done)
-    texts = itertools.islice(texts_of(source, column, reading), done, None)
-    with part_of(out).open("r+b" if done else "wb") as file:
-        if done:
+def _begun(labelling: Labelling) -> tuple[Row, Iterator[Row]]:
+    """The first row, and all of them. Raises InputError where there is none."""
+    rows = labelling.rows()
+    first = next(rows, None)
+    if first is None:
+        name = name_of(labelling.source)
+        raise InputError(f"{name} has no rows" if labelling.column else f"{name} is empty")
+    return first, itertools.chain([first], rows)
+
+
+def _chunks(rows: Iterator[Row]) -> Iterator[list[Row]]:
+    while chunk := list(itertools.islice(rows, CHUNK)):
+        yield chunk
+
+
+# ---- written in parts, with a note
+
+
+def _write_labels(labelling: Labelling, out: Path) -> int:
+    first, rows = _begun(labelling)
+    work = _work_of(labelling)
+    note = _note_to_go_on_from(out, work)
+    done = note["rows"] if note else 0
+    progress = Progress(_count(labelling.source), done)
+    with failures_named(out), part_of(out).open("r+b" if note else "wb") as file:
+        state = hashlib.sha256()
+        if note:
             file.truncate(note["bytes"])
-            file.seek(0, os.SEEK_END)
+            state = _digest_of(file)
             print(f"Goes on after {done:,} texts", file=sys.stderr, flush=True)
         else:
-            file.write(HEADER.encode())
-        for chunk in chunks(texts):
-            file.write(to_csv(run, chunk).encode())
+            _append(file, header_line(labelling, first), state)
+        for chunk in _chunks(itertools.islice(rows, done, None)):
+            _append(file, to_csv(labelling, chunk), state)
             file.flush()
             os.fsync(file.fileno())
             progress.add(len(chunk))
-            write_json(note_of(out), {"about": work, "rows": progress.done, "bytes": file.tell()})
+            note = {"about": work, "rows": progress.done, "bytes": file.tell()}
+            note["sha256"] = state.hexdigest()
+            write_json(note_of(out), note | {"seal": _seal_of(note)})
     progress.close()
     return progress.done
 
 
-def _check_out(source: str, out: Path) -> None:
-    if source == "-":
-        raise InputError(
-            "--out needs a file to read: standard input cannot be read again after a stop"
-        )
-    if out.is_dir():
-        raise InputError(f"{out} is a folder; name a file in it")
-    if not out.parent.is_dir():
-        raise InputError(f"{out} cannot be written: there is no folder {out.parent}")
+def _append(file, text: str, state) -> None:
+    data = text.encode()
+    file.write(data)
+    state.update(data)
+
+
+def _work_of(labelling: Labelling) -> dict:
+    """What must be the same for a command to go on with what another left."""
+    status = Path(labelling.source).stat()
+    return {
+        "run": labelling.run.key,
+        "column": labelling.column,
+        "reading": labelling.reading.model_dump(mode="json"),
+        "keep": list(labelling.keep),
+        "safe_csv": labelling.safe_csv,
+        "size": status.st_size,
+        "changed": status.st_mtime_ns,
+    }
+
+
+def _note_to_go_on_from(out: Path, work: dict) -> dict | None:
+    """The note of a stopped command that did the same; None where there is none, or where what it
+    left is not what the note tells of."""
+    if not note_of(out).exists() or not part_of(out).exists():
+        return None
+    try:
+        note = read_json(note_of(out))
+        if note.pop("seal") != _seal_of(note):
+            raise ValueError("the note is not what was written")
+        if note["about"] != work:
+            reason = "it was made from another run, file or options"
+        elif _is_as_noted(part_of(out), note):
+            return note
+        else:
+            reason = "it is damaged"
+    except (OSError, ValueError, KeyError, TypeError):
+        reason = "its note is damaged"
+    print(f"Starts over, without {part_of(out).name}: {reason}", file=sys.stderr, flush=True)
+    return None
+
+
+def _seal_of(note: dict) -> str:
+    return digest(json.dumps(note, sort_keys=True))
+
+
+def _is_as_noted(part: Path, note: dict) -> bool:
+    """Whether a part begins with the bytes that a note tells of."""
+    with part.open("rb") as file:
+        return _digest_of(file, note["bytes"]).hexdigest() == note["sha256"]
+
+
+def _digest_of(file, size: int | None = None):
+    """SHA-256 over a file's first `size` bytes, or all of them; the file is left behind them."""
+    state = hashlib.sha256()
+    file.seek(0)
+    while block := file.read(BLOCK if size is None else min(BLOCK, size - file.tell())):
+        state.update(block)
+    return state
 
 
 class Progress:
@@ -206,4 +249,4 @@ def _count(source: str) -> int | None:
     if not source.endswith(COUNTED) or not Path(source).is_file():
         return None
     with open(source, "rb") as file:
-        return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
+        return sum(block.count(b"\n") for block in iter(lambda: file.read(BLOCK), b""))

@@ -1,8 +1,6 @@
 """The files that transformers' example scripts leave, and a model card, in a finished run's
 folder: for tools that read them."""
 
-import json
-
 import pandas as pd
 
 from lib.runs.files import write_json, write_text
@@ -24,8 +22,7 @@ def write_results(run: Run) -> None:
         return
     if not (run.folder / "model").is_dir():
         return
-    lines = (run.folder / "history.jsonl").read_text(encoding="utf-8").splitlines()
-    history = [json.loads(line) for line in lines]
+    history = run.history_rows
     results = results_of(run.status, history)
     for name, values in results.items():
         write_json(run.folder / f"{name}_results.json", values)

@@ -10,7 +10,7 @@ import pandas as pd
 from lib.backbones import sha256
 from lib.models import load_model
 from lib.runs.files import digest, write_text
-from lib.runs.store import environment
+from lib.runs.store import environment, model_folder
 from lib.use.export import Batch, Runtime, batches, onnx_runtime, pytorch
 
 EXPORTS = {"ONNX Runtime": "model.onnx", "ONNX Runtime, int8": "model_int8.onnx"}
@@ -41,7 +41,7 @@ def benchmark(
         path = cache / f"{key[:32]}.csv"
         if path.is_file():
             return pd.read_csv(path)
-    loaded = {name: load_model(folder) for name, folder in models.items()}
+    loaded = {name: load_model(model_folder(folder)) for name, folder in models.items()}
     runtimes: dict[tuple[str, str], Runtime] = {}
     for (name, kind), file in files.items():
         runtimes[name, kind] = pytorch(loaded[name][0]) if kind == PYTORCH else onnx_runtime(file)

@@ -1,0 +1,36 @@
+"""Which column is meant by a name or a number, and names for columns that share one."""
+
+from collections.abc import Iterable
+
+LONG_NAME = 40  # characters that hardly any column's name has
+
+
+def column_at(name: str, columns: Iterable[str]) -> str | None:
+    """The column that is meant by a name, by a name but for white space around it, or by a number
+    from 1; None where there is none."""
+    if name in columns:
+        return name
+    names = list(columns)
+    alike = [other for other in names if other.strip() == name.strip()]
+    if len(alike) == 1:
+        return alike[0]
+    if name.isdecimal() and 1 <= int(name) <= len(names):
+        return names[int(name) - 1]
+    return None
+
+
+def distinct_names(names: list[str]) -> list[str]:
+    """Names of columns, each once: one that is there several times gets its number."""
+    return [
+        numbered_name(name, number) if names.count(name) > 1 else name
+        for number, name in enumerate(names, 1)
+    ]
+
+
+def numbered_name(name: str, number: int) -> str:
+    return f"{name} (column {number})".lstrip()
+
+
+def shorten(name: str) -> str:
+    """A name as a message shows it."""
+    return repr(name if len(name) <= LONG_NAME else f"{name[:LONG_NAME]}…")

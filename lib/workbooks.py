@@ -1,0 +1,109 @@
+"""The rows of a sheet of an Excel workbook, with openpyxl where it is installed."""
+
+import zipfile
+from collections.abc import Iterator
+from datetime import date, time
+from pathlib import Path
+
+from lib.columns import distinct_names
+from lib.errors import InputError, nearest
+from lib.packed import DAMAGED, HEAD, check_content, open_bytes
+from lib.readers import Reading
+
+LARGEST = 2**30  # bytes of an unpacked workbook
+
+
+def workbook_rows(path: Path, reading: Reading) -> Iterator[tuple[int, dict | str]]:
+    """(row's number in the sheet, values by column) of each row that is not empty. Raises
+    InputError."""
+    try:
+        import openpyxl
+    except ImportError:
+        raise InputError(
+            f"{path.name} is an Excel workbook, which openpyxl reads: pip install openpyxl, or "
+            "save the sheet as CSV"
+        ) from None
+    _check_archive(path)
+    try:
+        workbook = openpyxl.load_workbook(path, read_only=True, data_only=True)
+        rows = _sheet(path, workbook, reading.sheet).iter_rows(values_only=True)
+        filled = (
+            (number, cells) for number, cells in enumerate(rows, 1) if _last_filled(cells) >= 0
+        )
+        yield from _rows_by_column(path, filled, reading)
+        workbook.close()
+    except InputError:
+        raise
+    except Exception as error:  # openpyxl passes on what damaged archives and XML raise
+        raise InputError(
+            f"{path.name} cannot be read as an Excel workbook: {error or type(error).__name__}; "
+            "it is damaged, or locked by a password"
+        ) from None
+
+
+def _check_archive(path: Path) -> None:
+    """Refuse what is no workbook by its first bytes, and one that would not fit in memory."""
+    with open_bytes(path) as file:
+        check_content(path, file.peek(HEAD)[:HEAD], wanted=b"PK\x03\x04")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(member.file_size for member in archive.infolist())
+    except DAMAGED as error:
+        raise InputError(f"{path.name} is no whole Excel workbook: {error}") from None
+    if size > LARGEST:
+        raise InputError(f"{path.name} unpacks to {size:,} bytes; save the sheet as CSV")
+
+
+def _sheet(path: Path, workbook, name: str | None):
+    """The sheet with a name, or the only one that is not empty."""
+    sheets = {sheet.title: sheet for sheet in workbook.worksheets}
+    if name is not None:
+        if name not in sheets:
+            raise InputError(f"{path.name} has no sheet {name!r}.{nearest(name, sheets)}")
+        return sheets[name]
+    filled = [sheet for sheet in sheets.values() if _has_values(sheet)]
+    if len(filled) > 1:
+        listed = ", ".join(repr(sheet.title) for sheet in filled)
+        raise InputError(f"{path.name} has several sheets: {listed}; name one with sheet: …")
+    if not filled:
+        raise InputError(f"{path.name} is empty")
+    return filled[0]
+
+
+def _has_values(sheet) -> bool:
+    return any(_last_filled(cells) >= 0 for cells in sheet.iter_rows(values_only=True))
+
+
+def _last_filled(cells: tuple) -> int:
+    """The position of the last cell that has a value; −1 where none has."""
+    filled = [position for position, cell in enumerate(cells) if cell is not None]
+    return max(filled, default=-1)
+
+
+def _rows_by_column(path: Path, rows: Iterator[tuple[int, tuple]], reading: Reading) -> Iterator:
+    first = next(rows, None)
+    if first is None:
+        raise InputError(f"{path.name} is empty")
+    number, cells = first
+    width = _last_filled(cells) + 1
+    names = [str(position) for position in range(1, width + 1)]
+    if reading.header:
+        names = ["" if cell is None else str(cell) for cell in cells[:width]]
+    else:
+        yield number, dict(zip(names, map(_value, cells), strict=False))
+    columns = distinct_names(names)
+    for number, cells in rows:
+        if _last_filled(cells) >= width:
+            yield number, f" has {_last_filled(cells) + 1} cells; the header has {width}"
+        else:
+            padded = [*map(_value, cells[:width]), *[None] * (width - len(cells))]
+            yield number, dict(zip(columns, padded, strict=True))
+
+
+def _value(cell):
+    """A cell's value as other formats have it: dates as text, whole numbers without a fraction."""
+    if isinstance(cell, date | time):
+        return cell.isoformat()
+    if isinstance(cell, float) and cell.is_integer():
+        return int(cell)
+    return cell

@@ -12,6 +12,7 @@ from lib.runs.baselines import BASELINES
 from lib.runs.config import RunConfig
 from lib.runs.distillation import even_map
 from lib.runs.keys import corpus_of
+from lib.runs.published import located
 from lib.runs.store import Run, store
 from lib.use.export import export
 from lib.use.timing import benchmark
@@ -59,7 +60,7 @@ def student_configs(
 
 def depth_of(config: RunConfig) -> int:
     """The number of layers of a run's backbone."""
-    return config.layers or pretrained.depth_of(config.backbone)
+    return config.layers or pretrained.depth_of(located(config).backbone)
 
 
 def measurements(

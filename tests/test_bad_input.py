@@ -18,6 +18,7 @@ from lib.publish.settings import read_value, read_yaml
 from lib.readers import Reading
 from lib.runs.config import RunConfig
 from lib.runs.pool import run, run_all
+from lib.runs.seal import replace_sealed
 from lib.runs.store import load_run
 from lib.runs.tracking import check_tracker
 from tests.conftest import tiny_run
@@ -500,7 +501,7 @@ def config(folder, tiny):
 def test_a_run_of_another_version(config):
     finished = run(config, tracker="none")
     about = json.loads((finished.folder / "config.json").read_text()) | {"warp": 9}
-    (finished.folder / "config.json").write_text(json.dumps(about))
+    replace_sealed(finished.folder, "config.json", about)
     with pytest.raises(InputError) as error:
         _ = load_run(finished.folder).config
     assert str(error.value).startswith(

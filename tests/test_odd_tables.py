@@ -26,7 +26,7 @@ from lib.errors import InputError
 from lib.formats import read_table
 from lib.lines import lines_of
 from lib.readers import PLAIN, Reading
-from lib.use.predict import texts_of
+from lib.use.inputs import rows_of
 from tests.test_formats import pack
 
 TEXTS = [f"good and, really, bad {i}" for i in range(40)]
@@ -89,7 +89,7 @@ def test_a_pair_of_stray_quotes_in_a_tsv_joins_no_rows(tmp_path, first, last, co
     assert f"lines {first + 2} to {last + 2}" in message and "set quotes: false" in message
     assert len(texts_in(path, quotes=False)) == 60
     with pytest.raises(InputError, match="set quotes: false"):
-        list(texts_of(str(path), "text", PLAIN))
+        list(rows_of(str(path), "text", PLAIN))
 
 
 @pytest.mark.parametrize(("first", "last"), [(20, 49), (20, 21), (0, 59), (0, 1), (1, 3)])
@@ -545,7 +545,7 @@ def test_white_space_around_names(tmp_path, header):
     path = write(tmp_path / "few.csv", QUOTED.replace("text,label", header, 1))
     table = read_table(path)
     assert table.column("text") == TEXTS and table.column("label") == LABELS
-    assert [text for _, text in texts_of(str(path), "text", PLAIN)] == TEXTS
+    assert [row.text for row in rows_of(str(path), "text", PLAIN)] == TEXTS
 
 
 def test_two_names_that_differ_in_white_space(tmp_path):

@@ -20,6 +20,7 @@ from lib.errors import InputError
 from lib.readers import Reading
 from lib.runs.config import RunConfig
 from lib.runs.pool import run, run_all
+from lib.runs.seal import replace_sealed
 from lib.runs.store import Run
 from lib.use import predict
 from lib.use.predict import predict_file
@@ -319,7 +320,7 @@ def read_as(trained, tmp_path, **reading):
     shutil.copytree(trained.folder, folder)
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     config |= {"text": "words", "reading": reading}
-    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    replace_sealed(folder, "config.json", config)
     return folder
 
 

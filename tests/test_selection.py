@@ -191,6 +191,6 @@ def test_an_epoch_and_a_temperature_that_read_test_are_named(store_of, tiny, mon
         and "temperature told" in found
         and not {"epoch", "dev scores", "weights"} & found
     )
-    monkeypatch.setattr(building, "tokens_of", lambda config: Leaking(tokens_of(config)))
+    monkeypatch.setattr(building, "tokens_of", lambda *named: Leaking(tokens_of(*named)))
     found = differing(*(one(store_of(poison, name="planted-")) for poison in (False, True)))
     assert "dev scores" in found

@@ -8,8 +8,7 @@ import os
 import re
 from pathlib import Path
 
-from lib.runs.files import write_json
-from lib.runs.published import ELSEWHERE, locations_file
+from lib.runs.places import ELSEWHERE, locations_file
 
 NAMES_A_PLACE = re.compile(r"(^|_)(dataset|backbone|teacher|file|folder|path)s?$")
 
@@ -62,6 +61,8 @@ def without_places(text: str, places: dict[str, str]) -> str:
 
 def note_places(study: str, folder: str, places: dict[str, str]) -> None:
     """Note in the store where the files and folders of a page are."""
+    from lib.runs.files import write_json  # which imports torch
+
     path = locations_file(study, folder)
     if places or path.exists():
         write_json(path, {name: place for place, name in places.items()})

@@ -9,6 +9,7 @@ from lib.readers import is_whole
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = ROOT / "notebooks"
+ELSEWHERE = "…/"  # begins a page's name for a file or folder of the machine that made it
 
 
 def store() -> Path:
@@ -37,3 +38,8 @@ def _problem_of(folder: Path) -> str:
     except OSError as error:
         return f"no folder ({(error.strerror or str(error)).lower()})"
     return "" if is_there else "no folder"
+
+
+def locations_file(study: str, folder: str) -> Path:
+    """Where the store notes what a page's files and folders are on this machine."""
+    return store() / "locations" / f"{study}--{folder}.json"

@@ -17,13 +17,12 @@ import pandas as pd
 from lib.errors import InputError
 from lib.runs.config import RunConfig
 from lib.runs.files import read_json
-from lib.runs.places import store
+from lib.runs.places import ELSEWHERE, locations_file
 from lib.runs.store import Runs
 
 PAGE = "PUBLISHED_PAGE"  # the environment variable that names the page's folder
 PREDICTIONS = "predictions.parquet"
 HISTORY = "history.csv"
-ELSEWHERE = "…/"  # begins a page's name for a file or folder of the machine that made it
 
 
 def published_page() -> Path | None:
@@ -43,11 +42,6 @@ def runs_of_page(folder: Path) -> Iterator[None]:
         os.environ.pop(PAGE)
         if before:
             os.environ[PAGE] = before
-
-
-def locations_file(study: str, folder: str) -> Path:
-    """Where the store notes what a page's files and folders are on this machine."""
-    return store() / "locations" / f"{study}--{folder}.json"
 
 
 def located(config: RunConfig) -> RunConfig:

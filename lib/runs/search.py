@@ -7,6 +7,7 @@ import hashlib
 import json
 import math
 import random
+from collections import Counter
 from collections.abc import Iterable
 from contextlib import closing
 from functools import partial
@@ -53,9 +54,9 @@ class Sweep(BaseModel):
                 raise InputError(f"space: unknown parameter {name!r}.{hint}")
             if not choices:
                 raise InputError(f"space: {name} has no values")
-            for i, value in enumerate(choices):
-                if repr(value) in map(repr, choices[:i]):
-                    raise InputError(f"space: {name} has {value!r} twice")
+            for value, number in Counter(map(repr, choices)).items():
+                if number > 1:
+                    raise InputError(f"space: {name} has {value} twice")
         for cell in self.samples():
             if self.config(cell).select_by == "last":
                 raise InputError("select_by = 'last': a search ranks runs by a dev score; name one")

@@ -69,3 +69,12 @@ def test_a_lock_without_signs_of_life_is_taken_over_after_a_time(tmp_path, monke
         os.kill(holder, signal.SIGCONT)
         assert exit_code(holder) == 7  # it gave way
     assert "another process trains a run; waiting for it" in capsys.readouterr().out
+
+
+def test_a_lock_of_a_process_that_was_killed_while_it_made_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(locks, "WRITTEN_IN", 0.3)
+    (tmp_path / "lock").touch()
+    with pytest.raises(LockedError), locked(tmp_path / "lock", "a run", wait=False, signals=[]):
+        pass
+    with locked(tmp_path / "lock", "a run", wait=True, signals=[]):
+        assert (tmp_path / "lock").read_text()

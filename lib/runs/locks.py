@@ -10,7 +10,30 @@ from filelock import SoftFileLease, Timeout
 from lib.errors import LockedError
 
 LEASE = 60.0  # seconds without a sign of life after which a lock of another host is taken over
+WRITTEN_IN = 10.0  # seconds in which a lock that was made is written, too
 POLL = 0.2  # seconds between looks at a lock that is waited for
+
+
+def _acquired(lease: SoftFileLease, path: Path) -> bool:
+    """Wait for a lock for a while. One that stays empty is of a process that was killed between
+    making and writing it: it tells of nobody who could be asked, and is removed."""
+    empty = _empty_file(path)
+    try:
+        lease.acquire(timeout=WRITTEN_IN, poll_interval=POLL)
+    except Timeout:
+        if empty is not None and empty == _empty_file(path):
+            path.unlink(missing_ok=True)
+        return False
+    return True
+
+
+def _empty_file(path: Path) -> int | None:
+    """The number of an empty file in its file system; None for any other."""
+    try:
+        facts = path.stat()
+    except FileNotFoundError:
+        return None
+    return None if facts.st_size else facts.st_ino
 
 
 @contextmanager
@@ -34,7 +57,8 @@ def locked(path: Path, what: str, *, wait: bool, signals: list[int]) -> Iterator
         if not wait:
             raise LockedError(f"another process trains {what}") from None
         print(f"    another process trains {what}; waiting for it", flush=True)
-        lease.acquire(poll_interval=POLL)
+        while not _acquired(lease, path):
+            pass
     try:
         yield
     finally:

@@ -41,17 +41,22 @@ def loopback(folder: Path, workers: int = 2) -> Iterator[Path]:
     file = folder / "scheduler.json"
     with ExitStack() as stack:
         words = ("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
-        dask(stack, *words, "--scheduler-file", str(file), log=folder / "scheduler.log")
+        log = folder / "scheduler.log"
+        scheduler = dask(stack, *words, "--scheduler-file", str(file), log=log)
         for number in range(workers):
             start_worker(stack, folder, number)
         while not file.exists():
+            if scheduler.poll() is not None:
+                sys.exit(f"the scheduler ended: {log.read_text(encoding='utf-8')}")
             time.sleep(0.05)
         yield file
 
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as name, loopback(Path(name)) as scheduler:
-        command = [*sys.argv[1:], f"ARGS=cluster={scheduler}"]
+        given = [word.removeprefix("ARGS=") for word in sys.argv[1:] if word.startswith("ARGS=")]
+        words = [word for word in sys.argv[1:] if not word.startswith("ARGS=")]
+        command = [*words, " ".join(["ARGS=", *given, f"cluster={scheduler}"])]
         print(" ".join(command), flush=True)
         status = subprocess.run(command, cwd=ROOT, check=False).returncode
         for worker in sorted(Path(name).glob("worker-?")):

@@ -68,6 +68,16 @@ def workers_below(driver: subprocess.Popen) -> list[psutil.Process]:
     return [one for one in below if "spawn_main" in " ".join(one.cmdline())]
 
 
+def choose(driver: subprocess.Popen, dice: random.Random) -> psutil.Process:
+    """One of a driver's workers, once there are some."""
+    while driver.poll() is None:
+        workers = workers_below(driver)
+        if workers:
+            return dice.choice(workers)
+        time.sleep(0.05)
+    sys.exit("the search ended before a worker was there")
+
+
 def predictions(store: Path) -> dict[str, bytes]:
     """What the runs of a store predict, by their keys."""
     runs = [Run(path.parent) for path in store.glob("*/status.json")]
@@ -77,16 +87,14 @@ def predictions(store: Path) -> dict[str, bytes]:
 def kill_worker(spec: Path, folder: Path, dice: random.Random) -> subprocess.Popen:
     driver = start(spec, folder / "runs", "--workers", str(WORKERS), log=folder / "log")
     wait_for(folder / "runs", dice.randrange(CELLS - 4), driver)
-    while not workers_below(driver):
-        time.sleep(0.05)
-    dice.choice(workers_below(driver)).send_signal(signal.SIGKILL)
+    choose(driver, dice).send_signal(signal.SIGKILL)
     return driver
 
 
 def stop_worker(spec: Path, folder: Path, dice: random.Random) -> subprocess.Popen:
     driver = start(spec, folder / "runs", "--workers", str(WORKERS), log=folder / "log")
     wait_for(folder / "runs", 1 + dice.randrange(CELLS - 8), driver)
-    dice.choice(workers_below(driver)).send_signal(signal.SIGSTOP)
+    choose(driver, dice).send_signal(signal.SIGSTOP)
     return driver
 
 
@@ -99,7 +107,7 @@ def kill_driver(spec: Path, folder: Path, dice: random.Random) -> subprocess.Pop
     return start(spec, folder / "runs", *options, log=folder / "log")
 
 
-def kill_far_worker(spec: Path, folder: Path, dice: random.Random) -> int:
+def kill_far_worker(spec: Path, folder: Path, dice: random.Random) -> subprocess.Popen:
     """With stores that are not shared: the worker's runs that were not brought home are lost."""
     with loopback(folder, WORKERS) as scheduler:
         driver = start(spec, folder / "runs", "--cluster", str(scheduler), log=folder / "log")
@@ -109,7 +117,8 @@ def kill_far_worker(spec: Path, folder: Path, dice: random.Random) -> int:
             words = process.info["cmdline"] or []
             if name in words and str(scheduler) in words:
                 process.send_signal(signal.SIGKILL)
-        return driver.wait()
+        driver.wait()
+    return driver
 
 
 KINDS: dict[str, tuple[Callable, int]] = {
@@ -126,8 +135,7 @@ def one_round(kind: str, number: int, spec: Path, wanted: dict[str, bytes]) -> b
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         begun = time.perf_counter()
-        ended = disturb(spec, folder, random.Random(number))
-        status = ended if isinstance(ended, int) else ended.wait()
+        status = disturb(spec, folder, random.Random(number)).wait()
         found = predictions(folder / "runs")
         same = sum(found.get(key) == content for key, content in wanted.items())
         seconds = time.perf_counter() - begun

@@ -98,8 +98,24 @@ def job_of(config) -> workers.Job:
 def test_a_worker_with_other_versions_says_which(base, driver):
     other = workers.Driver(driver.versions | {"torch": "1.0"}, driver.marker)
     outcome = workers._train_job(job_of(base), other)
-    assert outcome.kind == "failed"
+    assert outcome.kind == "refused"
     assert "(the driver has 1.0); install the same there" in outcome.message
+
+
+def test_a_run_goes_to_another_worker_where_one_refuses_it(base, scheduler, monkeypatch, capsys):
+    real = engine.versions
+    monkeypatch.setattr(engine, "versions", lambda: real() | {"torch": "1.0"})
+    with pytest.raises(InputError, match=r"^No worker can be used: tcp://.* has torch .*; tcp://"):
+        run_all([base.with_(seed=11)], "none", cluster=str(scheduler))
+    assert capsys.readouterr().out.count("install the same there") == 2
+
+
+def test_a_model_is_fetched_after_the_driver_was_started_again(base, scheduler):
+    config = base.with_(seed=12, epochs=1)
+    (far,) = run_all([config], "none", cluster=str(scheduler))
+    assert not (far.folder / "model").exists() and far.status["model_on"].startswith("tcp://")
+    (near,) = run_all([config], "none", cluster=str(scheduler), models=True)
+    assert (near.folder / "model").is_dir() and "model_on" not in near.status
 
 
 def test_a_worker_with_other_data_says_so(base, folder, driver, monkeypatch):

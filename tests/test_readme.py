@@ -355,6 +355,7 @@ def test_the_slurm_jobs(tmp_path):
     job = 'case "$*" in *--wrap*) bash -c "${@: -1}";; *) bash "$1";; esac'
     scripts = {"sbatch": job, "make": 'echo "make $*"'}
     scripts |= {f".venv/bin/{name}": f'echo "{name} $*"' for name in ("dask", "python")}
+    scripts[".venv/bin/dask"] += "\nmkdir -p runs && touch runs/scheduler.json"
     for file, script in scripts.items():
         (tmp_path / file).write_text(f"#!/bin/bash\n{script}\n")
         (tmp_path / file).chmod(0o755)

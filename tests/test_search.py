@@ -81,6 +81,7 @@ def test_halving_goes_on_with_the_better_cells_and_gives_the_same_bits(spec, mon
         sorted(trained) == [1] * 6 + [2] * 3 + [3] * 2 + [4] * 2
     )  # 13 epochs; the grid would take 24
     assert len(runs) == 2 and all(len(r.history) == 4 for r in runs)
+    assert not list((store() / "checkpoints").iterdir())
     left = dropped(spec)
     assert [len(r.history) for r in left] == [2] + [1] * 3
     assert (
@@ -128,6 +129,10 @@ def test_a_sweep_without_a_run_says_so(spec):
         ({"space": {"batch_size": [8, "many"]}}, "batch_size = 'many'"),
         ({"space": {"select_by": ["loss", "last"]}}, "select_by = 'last': a search ranks runs by"),
         ({"space": {"batch_size": [8, 16, 8]}}, "space: batch_size has 8 twice"),
+        (
+            {"search": "halving", "space": {"epochs": [1, 2]}},
+            "space: halving trains all cells for the same epochs of one backbone",
+        ),
         ({"search": "gird"}, "search = 'gird'"),
         ({"spaces": {}}, "Unknown parameter 'spaces'. Did you mean space?"),
     ],

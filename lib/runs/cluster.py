@@ -16,7 +16,7 @@ from distributed.deploy.subprocess import SubprocessWorker
 
 from lib.errors import InputError
 from lib.runs.keys import content_of
-from lib.runs.store import store
+from lib.runs.store import Run, load_run, store
 from lib.runs.workers import (
     TRIM,
     Driver,
@@ -31,6 +31,7 @@ from lib.runs.workers import (
 
 ANSWER = 10  # seconds that a scheduler has to answer
 DEATHS = 3  # workers that a run may kill before it counts as failed
+FETCHED_IN = 600  # seconds in which a model arrives, or its worker counts as gone
 CHANGES = {  # of Dask's own settings, of a cluster that is started here
     "distributed.scheduler.allowed-failures": DEATHS - 1,
     "distributed.scheduler.worker-saturation": 1.0,  # a run waits at the scheduler, for any worker
@@ -96,7 +97,8 @@ def start_local(workers: int) -> SpecCluster:
 def explain(error: BaseException) -> str:
     """Why a run could not be trained, where it was not for its configuration."""
     if isinstance(error, KilledWorker):
-        return f"its worker died {DEATHS} times; {error.last_worker.address} was the last"
+        deaths = error.allowed_failures + 1
+        return f"its worker died {deaths} times; {error.last_worker.address} was the last"
     if isinstance(error, ModuleNotFoundError):
         return f"a worker has no module {error.name}: install this project there"
     return f"{type(error).__name__}: {error}"
@@ -107,7 +109,7 @@ def different_content(job: Job, there: dict) -> str:
     here = content_of(job.config)
     names = [name for name in here if here[name] != there.get(name)]
     advice = "name it in the configuration" if names == ["precision"] else "give it the same"
-    return f"it would be another run there: its {', '.join(names) or 'key'} differs; {advice}"
+    return f"would train another run: its {', '.join(names) or 'key'} differs; {advice}"
 
 
 class Cluster:
@@ -123,6 +125,8 @@ class Cluster:
         self.jobs: dict = {}  # the jobs of runs that are under way, by their futures
         self.places: dict[str, str] = {}  # a worker that has a run or a shared beginning, by name
         self.slow: set[str] = set()  # workers that were said to be slow
+        self.refused: dict[str, str] = {}  # workers that are not as the driver is, and why
+        self.sent: set[tuple[int, str]] = set()  # which teachers were sent for which jobs
 
     @cached_property
     def client(self) -> Client:
@@ -143,7 +147,7 @@ class Cluster:
     @property
     def size(self) -> int:
         """How many workers there are."""
-        return max(self.workers, len(self.client.scheduler_info(n_workers=-1)["workers"]))
+        return max(self.workers, len(self.workers_there()))
 
     @cached_property
     def done(self) -> as_completed:
@@ -159,8 +163,15 @@ class Cluster:
 
     def submit(self, job: Job, beginnings: list[str]) -> None:
         """Hand a run out, preferably to the worker that has the furthest of its beginnings."""
-        known = [self.places[name] for name in beginnings if name in self.places]
+        there = self.workers_there()
+        if not there and not self.jobs:
+            print(f"No worker is connected to {self.address} yet: waiting for one", flush=True)
+        known = [self.places[name] for name in beginnings if self.places.get(name) in there]
         where = {"workers": known[-1:], "allow_other_workers": True} if known else {}
+        if self.refused:
+            where = {"workers": [name for name in there if name not in self.refused]}
+            if not where["workers"]:
+                raise InputError(f"No worker can be used: {'; '.join(self.refused.values())}")
         name = f"{job.key[:16]}-{uuid.uuid4().hex[:8]}"
         future = self.client.submit(train_job, job, self.driver, key=name, pure=False, **where)
         self.jobs[future] = job
@@ -169,42 +180,70 @@ class Cluster:
     def next(self, report) -> tuple[Job, Outcome]:
         """The next run that has ended, and how. Raises InputError where the scheduler is gone."""
         future = next(self.done)
+        if future.status == "lost" and self.client.status == "running":
+            self.done.add(future)  # its worker died with the outcome: Dask has it trained again
+            return self.next(report)
         job = self.jobs.pop(future)
         if future.status in ("cancelled", "lost"):
             raise InputError("The cluster's scheduler is gone; the same command goes on")
         error = future.exception()
         if error is not None:
             return job, Outcome("failed", explain(error))
-        outcome = future.result()
-        if outcome.content is not None:
-            reason = different_content(job, outcome.content)
-            outcome = Outcome("failed", reason, worker=outcome.worker)
-        for name in [job.key, *job.keep]:
-            self.places[name] = outcome.worker
+        return job, self.settle(job, future.result())
+
+    def settle(self, job: Job, outcome: Outcome) -> Outcome:
+        """What a worker says of a run, with its files in this store; a run that a worker refuses
+        is locked, and goes to another."""
+        if outcome.kind == "refused":
+            reason = outcome.message
+            if outcome.content is not None:
+                reason = different_content(job, outcome.content)
+            self.refused[outcome.worker] = f"{outcome.worker} {reason}"
+            print(f"The worker {self.refused[outcome.worker]}", flush=True)
+            return Outcome("locked", reason)
         if outcome.remark and outcome.worker not in self.slow:
             self.slow.add(outcome.worker)
             print(f"The worker {outcome.worker} {outcome.remark}", flush=True)
-        if outcome.files is not None:
+        for name in [job.key, *job.keep]:
+            self.places[name] = outcome.worker
+        if outcome.files is None:
+            return outcome
+        try:
             write_run(job.key[:16], outcome.files, model_on=outcome.worker)
-        return job, outcome
+        except InputError as error:
+            return Outcome("failed", str(error))
+        return outcome
 
-    def send_teacher(self, name: str) -> None:
-        """Write a run of this store, with its model, into the stores of all workers."""
-        files = read_files(store() / name, model=True)
-        self.client.run(write_run, name, files)
+    def send_teacher(self, job: Job, name: str) -> None:
+        """Write a run of this store, with its model, into the stores of the workers. Raises
+        InputError where that does not help."""
+        if (job.number, name) in self.sent:
+            raise InputError(f"{job.title}: no worker finds its teacher {name} in its store")
+        self.sent.add((job.number, name))
+        teacher = load_run(name)
+        self.client.run(write_run, teacher.key[:16], read_files(teacher.folder, model=True))
 
     def fetch_model(self, key: str) -> bool:
         """Bring a run with its model into this store, from the worker that trained it; whether it
         is there."""
-        if (store() / key[:16] / "model").is_dir():
+        folder = store() / key[:16]
+        if (folder / "model").is_dir():
             return True
-        address = self.places.get(key)
-        if address not in self.client.scheduler_info()["workers"]:
+        address = self.places.get(key) or Run(folder).status.get("model_on")
+        if address not in self.workers_there():
             return False
-        files = self.client.submit(read_run, key[:16], workers=[address], pure=False).result()
+        task = self.client.submit(read_run, key[:16], workers=[address], pure=False)
+        try:
+            files = task.result(timeout=FETCHED_IN)
+        except TimeoutError:
+            return False
         if files is not None:
             write_run(key[:16], files)
         return files is not None
+
+    def workers_there(self) -> list[str]:
+        """The addresses of the workers that are connected now."""
+        return list(self.client.scheduler_info(n_workers=-1)["workers"])
 
     def close(self) -> None:
         """End the connection, and the workers that were started here."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from filelock import SoftFileLease, Timeout
 
-from lib.errors import LockedError
+from lib.errors import LockedError, StoppedError
 
 LEASE = 60.0  # seconds without a sign of life after which a lock of another host is taken over
 WRITTEN_IN = 10.0  # seconds in which a lock that was made is written, too
@@ -27,13 +27,13 @@ def _acquired(lease: SoftFileLease, path: Path) -> bool:
     return True
 
 
-def _empty_file(path: Path) -> int | None:
-    """The number of an empty file in its file system; None for any other."""
+def _empty_file(path: Path) -> tuple[int, int] | None:
+    """What tells an empty file from another one of the same name; None for any other."""
     try:
         facts = path.stat()
     except FileNotFoundError:
         return None
-    return None if facts.st_size else facts.st_ino
+    return None if facts.st_size else (facts.st_ino, facts.st_mtime_ns)
 
 
 @contextmanager
@@ -58,7 +58,10 @@ def locked(path: Path, what: str, *, wait: bool, signals: list[int]) -> Iterator
             raise LockedError(f"another process trains {what}") from None
         print(f"    another process trains {what}; waiting for it", flush=True)
         while not _acquired(lease, path):
-            pass
+            if signals:
+                raise StoppedError(
+                    "while another process trains; the same command goes on"
+                ) from None
     try:
         yield
     finally:

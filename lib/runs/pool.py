@@ -116,7 +116,7 @@ class Work:
             if outcome.kind == "locked":
                 self.locked.append(job.number)
             elif outcome.kind == "lacks teacher":
-                self.crew.send_teacher(outcome.message)
+                self.crew.send_teacher(job, outcome.message)
                 self.submit(job.number)
             else:
                 yield job.number, self.settle(job, outcome)

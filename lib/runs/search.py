@@ -8,8 +8,7 @@ import json
 import math
 import random
 from collections import Counter
-from collections.abc import Iterable
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -19,11 +18,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from lib.errors import InputError, explain, nearest
 from lib.runs.baselines import BASELINES
 from lib.runs.config import RunConfig
+from lib.runs.files import remove
 from lib.runs.keys import Prepared, prefix_hashes, prepare
 from lib.runs.pool import bring_models, engine, interruptible, train_all
 from lib.runs.published import page_runs, published_page
 from lib.runs.report import best_dev_score
-from lib.runs.store import Run, Runs
+from lib.runs.store import Run, Runs, store
 from lib.runs.tracking import check_tracker
 
 MOST_CELLS = 10_000  # of a grid
@@ -57,6 +57,11 @@ class Sweep(BaseModel):
             for value, number in Counter(map(repr, choices)).items():
                 if number > 1:
                     raise InputError(f"space: {name} has {value} twice")
+        if self.search == "halving" and {"epochs", "backbone"} & set(self.space):
+            raise InputError(
+                "space: halving trains all cells for the same epochs of one backbone; leave epochs "
+                "and backbone out, or choose another search"
+            )
         for cell in self.samples():
             if self.config(cell).select_by == "last":
                 raise InputError("select_by = 'last': a search ranks runs by a dev score; name one")
@@ -161,12 +166,17 @@ def sweep(spec: Sweep, *, workers: int = 1, cluster: str | None = None) -> Runs:
         if spec.search == "tpe":
             from lib.runs.tpe import proposed_runs
 
-            runs = proposed_runs(spec, partial(train_cells, spec, crew=crew), at_once=crew.size)
+            train = partial(train_cells, spec, crew=crew)
+            runs = proposed_runs(spec, train, at_once=lambda: crew.size)
         else:
             cells = spec.cells()
             for rung in spec.rungs()[:-1]:
                 trained = train_cells(spec, cells, crew, rung=rung)
-                cells = survivors(trained.values(), cells, spec)
+                best = survivors(trained, len(cells), spec.eta)
+                forget(
+                    spec, [cell for i, cell in enumerate(cells) if i in set(trained) - set(best)]
+                )
+                cells = [cells[i] for i in best]
             runs = train_cells(spec, cells, crew).values()
         if not runs:
             raise InputError(f"No cell of {spec.name} could be run; why is told above")
@@ -175,11 +185,18 @@ def sweep(spec: Sweep, *, workers: int = 1, cluster: str | None = None) -> Runs:
     return Runs(runs)
 
 
-def survivors(runs: Iterable[Run], cells: list[dict], spec: Sweep) -> list[dict]:
-    """The best cells of a rung, one in `eta`; equal ones in the order of the space."""
-    count = max(1, -(-len(cells) // spec.eta))
-    best = [settings_of(run.config, spec) for run in sorted(runs, key=rank)[:count]]
-    return [cell for cell in cells if settings_of(spec.config(cell), spec) in best]
+def survivors(trained: dict[int, Run], count: int, eta: int) -> list[int]:
+    """The positions of a rung's best runs, one in `eta` of so many cells; equal ones in the order
+    of the space."""
+    ranked = sorted(trained, key=lambda i: (rank(trained[i]), i))
+    return sorted(ranked[: max(1, -(-count // eta))])
+
+
+def forget(spec: Sweep, cells: list[dict]) -> None:
+    """Remove the checkpoints of cells that halving does not go on with."""
+    for cell in cells:
+        for name in prefix_hashes(prepare(spec.config(cell))):
+            remove(store() / "checkpoints" / name)
 
 
 def dropped(spec: Sweep) -> Runs:
@@ -191,12 +208,16 @@ def dropped(spec: Sweep) -> Runs:
     cells = spec.cells()
     runs: list[Run] = []
     for rung in spec.rungs()[:-1]:
-        prepared = [prepare(spec.config(cell).with_(stop_after=rung)) for cell in cells]
-        trained = sorted((Run(one.folder) for one in prepared if one.is_finished), key=rank)
-        cells = survivors(trained, cells, spec)
-        going_on = [settings_of(spec.config(cell), spec) for cell in cells]
-        stopped = [run for run in trained if settings_of(run.config, spec) not in going_on]
+        trained = {}
+        for i, cell in enumerate(cells):
+            with suppress(InputError):  # why a cell cannot be trained was told when it was tried
+                one = prepare(spec.config(cell).with_(stop_after=rung))
+                if one.is_finished:
+                    trained[i] = Run(one.folder)
+        best = survivors(trained, len(cells), spec.eta)
+        stopped = sorted((run for i, run in trained.items() if i not in best), key=rank)
         runs = stopped + runs
+        cells = [cells[i] for i in best]
     return Runs(runs)
 
 
@@ -222,8 +243,3 @@ def published_cells(spec: Sweep, page: Path, *, dropped: bool = False) -> Runs:
     if dropped:
         return Runs(sorted(runs, key=lambda run: -run.config.stop_after))
     return Runs(sorted(runs, key=rank))
-
-
-def settings_of(config: RunConfig, spec: Sweep) -> dict:
-    """What a configuration has in the searched fields."""
-    return {name: getattr(config, name) for name in spec.space}

@@ -10,7 +10,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import Trial, TrialState
 
-from lib.errors import InputError
+from lib.errors import InputError, StoppedError
 from lib.runs.locks import locked
 from lib.runs.report import best_dev_score
 from lib.runs.store import Run, store
@@ -20,9 +20,9 @@ WORST = -1e9  # the value of a run without a score: it diverged
 
 
 def proposed_runs(
-    spec, train: Callable[[list[dict]], dict[int, Run]], *, at_once: int
+    spec, train: Callable[[list[dict]], dict[int, Run]], *, at_once: Callable[[], int]
 ) -> list[Run]:
-    """The runs of so many cells of a sweep as it has trials, no cell twice, `at_once` together.
+    """The runs of so many cells of a sweep as it has trials, no cell twice, `at_once()` together.
 
     `train` gives the runs of cells by their positions. The journal `runs/sweeps/<name>.journal`
     keeps the history, which `optuna-dashboard` opens; the same command goes on with it. Raises
@@ -31,15 +31,18 @@ def proposed_runs(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     folder = store() / "sweeps"
     what = f"the search {spec.name}"
-    with locked(folder / f"{spec.name}.lease", what, wait=True, signals=[]):
+    signals: list[int] = []
+    with locked(folder / f"{spec.name}.lease", what, wait=True, signals=signals):
         study = open_study(spec, folder / f"{spec.name}.journal")
         cells = known_cells(study)
         runs = list(train(cells).values())  # trains what has gone from the store meanwhile
         total = min(spec.trials or spec.size, spec.size)
         while len(cells) < total:
-            count = min(at_once, total - len(cells))
+            count = min(at_once(), total - len(cells))
             trials = [ask(study, spec, cells) for _ in range(count)]
             trained = train([trial.params for trial in trials])
+            if signals:
+                raise StoppedError("as another process goes on with this search")
             for i, trial in enumerate(trials):
                 tell(study, trial, trained.get(i))
             runs += trained.values()

@@ -14,7 +14,7 @@ from lib.runs.keys import content_of, corpus_of, prepare
 from lib.runs.parts import part_beside, remove, remove_left_over
 from lib.runs.places import ROOT
 from lib.runs.rows import add_rows
-from lib.runs.seal import check_run, seal_without_model
+from lib.runs.seal import check_run, is_whole, seal_without_model
 from lib.runs.single import run
 from lib.runs.store import environment, load_run, store
 
@@ -50,7 +50,8 @@ class Driver:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job ended: finished, failed, locked by another process, or for want of its teacher."""
+    """How a job ended: finished, failed, locked by another process, refused by a worker that is not
+    as the driver is, or for want of its teacher."""
 
     kind: str
     message: str = ""
@@ -86,14 +87,14 @@ def _train_job(job: Job, driver: Driver) -> Outcome:
         if there != driver.versions[name]
     ]
     if differing:
-        return Outcome("failed", f"it has {', '.join(differing)}; install the same there")
+        return Outcome("refused", f"has {', '.join(differing)}; install the same there")
     add_rows(job.config, job.rows)
     teacher = job.config.distil.teacher if job.config.distil else None
     try:
         if teacher and not Path(teacher).is_dir() and not has_run(teacher):
             return Outcome("lacks teacher", teacher)
         if prepare(job.config).key != job.key:
-            return Outcome("failed", content=content_of(job.config, corpus_of(job.config)))
+            return Outcome("refused", content=content_of(job.config, corpus_of(job.config)))
         log = store() / "logs" / f"{job.key[:16]}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("a", encoding="utf-8") as lines, redirect_stdout(lines):
@@ -128,18 +129,30 @@ def read_run(name: str) -> dict[str, bytes] | None:
 
 
 def write_run(name: str, files: dict[str, bytes], model_on: str = "") -> None:
-    """Write a run into this process's store, whole and as its seal tells it; `model_on` names the
-    worker that has its model, where this is not among the files. Raises InputError."""
+    """Write a run into this process's store, whole and as its seal tells it, unless it is there;
+    `model_on` names the worker that has its model, where this is not among the files.
+
+    Raises InputError.
+    """
+    folder = store() / name
+    if is_whole(folder) and (model_on or (folder / "model").is_dir()):
+        return
     incoming = store() / "incoming"
     incoming.mkdir(parents=True, exist_ok=True)
     remove_left_over(incoming)
     part = part_beside(incoming / name)
-    for place, content in files.items():
-        path = part / place
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-    if model_on:
-        seal_without_model(part, model_on)
-    check_run(part)
-    remove(store() / name)
-    part.rename(store() / name)
+    try:
+        for place, content in files.items():
+            path = part / place
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        if model_on:
+            seal_without_model(part, model_on)
+        check_run(part)
+        remove(folder)
+        part.rename(folder)
+    except OSError:
+        if not is_whole(folder):  # else another process was faster: its files are the same
+            raise
+    finally:
+        remove(part)

@@ -7,6 +7,7 @@ import io
 import json
 import lzma
 import os
+import re
 import socket
 import sys
 import zipfile
@@ -342,6 +343,55 @@ def test_the_sheets_of_a_workbook(tmp_path):
     message = refusal(write(path, path.read_bytes()[:2000]))
     assert "few.xlsx is no whole Excel workbook" in message
     assert "cannot be read as an Excel workbook" in refusal(write(path, workbook()))
+
+
+def test_the_size_that_a_sheet_states_cuts_nothing(tmp_path):
+    pytest.importorskip("openpyxl")
+    path = tmp_path / "few.xlsx"
+    FRAME.to_excel(path, index=False)
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(
+                name, re.sub(rb'<dimension ref="[^"]*"', b'<dimension ref="A1"', content)
+            )
+    for reading in (PLAIN, Reading(sheet="Sheet1")):
+        table = read_table(path, reading)
+        assert table.column("text") == TEXTS and table.column("label") == LABELS
+
+
+def test_a_workbook_is_closed_and_its_rows_are_those_of_a_header_or_not(tmp_path, monkeypatch):
+    openpyxl = pytest.importorskip("openpyxl")
+    path = tmp_path / "few.xlsx"
+    pd.DataFrame([["a", None], ["b", "c"]]).to_excel(path, index=False, header=False)
+    opened = []
+    load = openpyxl.load_workbook
+    monkeypatch.setattr(
+        openpyxl,
+        "load_workbook",
+        lambda *args, **options: opened.append(load(*args, **options)) or opened[-1],
+    )
+    message = "few.xlsx, line 2 has 2 cells; the first row has 1"
+    assert refusal(path, Reading(header=False)).replace("row 2", "line 2") == message
+    assert "the header has 1" in refusal(path)
+    assert "has no sheet" in refusal(path, Reading(sheet="none"))
+    assert len(opened) == 3 and all(book._archive.fp is None for book in opened)
+
+
+@pytest.mark.parametrize("name", ["few.xlsx", "few.parquet"])
+def test_memory_that_does_not_suffice_is_no_damage(tmp_path, monkeypatch, name):
+    openpyxl = pytest.importorskip("openpyxl")
+
+    def fail(*_, **__):
+        raise MemoryError
+
+    path = tmp_path / name
+    FRAME.to_excel(path, index=False) if name == "few.xlsx" else FRAME.to_parquet(path)
+    monkeypatch.setattr(openpyxl, "load_workbook", fail)
+    monkeypatch.setattr(pq, "ParquetFile", fail)
+    message = refusal(path)
+    assert message.startswith(f"{name} takes more memory to read than there is; ")
 
 
 # ---- forms of JSON

@@ -425,6 +425,22 @@ def test_a_list_in_a_file_of_lines(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("columns", "names"),
+    [
+        ("[0, 1]", ["0", "1"]),
+        ('["a", "a"]', ["a (column 1)", "a (column 2)"]),
+        ('[null, "1"]', ["", "1"]),
+    ],
+)
+def test_names_of_json_columns_are_distinct_texts(tmp_path, columns, names):
+    content = f'{{"columns": {columns}, "index": [0], "data": [["good", "x"]]}}'
+    table = read_table(write(tmp_path / "few.json", content))
+    assert list(table.columns) == names and table.column("2") == ["x"]
+    with pytest.raises(InputError, match="^few.json has no column 'text'"):
+        table.column("text")
+
+
+@pytest.mark.parametrize(
     ("content", "message"),
     [
         ('{"train": [{"a": 1}], "test": [{"a": 2}]}', "has several lists of rows: 'train', 'test'"),

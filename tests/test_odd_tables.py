@@ -596,6 +596,24 @@ def test_a_wrong_encoding_and_the_likely_one(tmp_path, encoding):
     assert "is not UTF-8 (byte 0x" in message and f"set encoding: {encoding}, or" in message
 
 
+@pytest.mark.parametrize("said", ["utf-8", "utf-16", "utf-16-le"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_a_cut_file_whose_encoding_is_plain(tmp_path, said, mark):
+    content = f"{mark}text,label\n{'good,a' * 20}\n".encode("utf-16-le")[:-1]
+    message = refusal(write(tmp_path / "few.csv", content), Reading(encoding=said))
+    if mark or said == "utf-16-le":
+        assert message.startswith("few.csv is damaged or cut: the file begins as UTF-16")
+        assert "set encoding" not in message
+    else:
+        assert message.endswith("looks like UTF-16-LE without a mark; set encoding: utf-16-le")
+
+
+def test_a_marked_line_in_another_encoding_is_damage(tmp_path):
+    content = "\ufefftext,label\n".encode() + b"good,a\ncaf\xe9,b\n"
+    message = refusal(write(tmp_path / "few.csv", content))
+    assert message.startswith("few.csv, line 3 is damaged or cut: the file begins as UTF-8")
+
+
 def test_a_single_line_that_is_not_like_the_others(tmp_path):
     lines = [f"café {i},{i % 2}".encode() for i in range(30)]
     lines[20] = "café 20,0".encode("latin-1")

@@ -95,7 +95,12 @@ class Source:
 
     @property
     def bad_rows(self) -> tuple[BadRow, ...]:
-        return tuple(row for table in self.tables.values() for row in table.bad_rows)
+        """Each row once, with the first reason that was found."""
+        rows: dict[tuple, BadRow] = {}
+        for table in self.tables.values():
+            for row in table.bad_rows:
+                rows.setdefault((row.file, row.line), row)
+        return tuple(rows.values())
 
 
 def open_source(
@@ -170,12 +175,7 @@ def _named(labels: list, names: tuple[str, ...]) -> list:
 
 
 def file_source(
-    path: Path,
-    *,
-    text: str,
-    label: str,
-    label_names: tuple[str, ...] | None,
-    reading: Reading,
+    path: Path, *, text: str, label: str, label_names: tuple[str, ...] | None, reading: Reading
 ) -> Source:
     """The files of a folder, or one file with those beside it. Raises InputError."""
     files = find_files(path, reading)

@@ -736,6 +736,30 @@ def test_decimal_commas_of_a_regression(tmp_path):
         load_corpus(str(path), reading=Reading(task="regression"))
 
 
+def test_words_beside_decimal_commas(tmp_path):
+    values = ["n.a.", "no, none.", ".", *["1,5", "2,25"] * 20]
+    rows = zip([*"abc", *TEXTS], values, strict=True)
+    path = write(tmp_path / "few.csv", delimited([("text", "label"), *rows]))
+    reading = Reading(task="regression", on_bad_rows="quarantine")
+    corpus = load_corpus(str(path), reading=reading)
+    assert set(corpus.train.labels) == {1.5, 2.25} and [r.line for r in corpus.bad_rows] == [
+        2,
+        3,
+        4,
+    ]
+    assert corpus.bad_rows[1].reason.endswith("has 'no, none.', which is no number")
+
+
+def test_bad_rows_that_cannot_be_counted(tmp_path):
+    rows = [*zip(TEXTS, LABELS, strict=True), ("x", "y", "z"), ("x", "y", "z")]
+    path = write(tmp_path / "train.csv", delimited([("text", "label"), *rows]))
+    write(tmp_path / "test.csv", "text,other\ngood,a\n")
+    with pytest.raises(InputError) as error:
+        load_corpus(str(path.parent))
+    assert str(error.value).startswith("train.csv, line 42 has 3 fields; ")
+    assert str(error.value).endswith(" (on_bad_rows: quarantine leaves such rows out)")
+
+
 @pytest.mark.parametrize("bad", [1, 3])
 def test_the_first_bad_row_says_how_many_there_are(tmp_path, bad):
     rows = [*zip(TEXTS, LABELS, strict=True), ("no label", ""), ("", ""), ("x", "y", "z")][
@@ -796,6 +820,41 @@ def test_names_of_classes_in_parquet(tmp_path, named):
     renamed = load_corpus(path, reading=Reading(labels=("no", "yes", "some")))
     assert renamed.label_names == ("no", "yes", "some")
     assert renamed.train.labels.tolist() == load_corpus(path).train.labels.tolist()
+
+
+def renamed(dataset, *names: str):
+    """A dataset with the same ids, which stand for classes of other names."""
+    return dataset.cast_column("label", datasets.ClassLabel(names=list(names)))
+
+
+def test_each_file_has_its_own_names_of_classes(tmp_path, named):
+    named.to_parquet(tmp_path / "train.parquet")
+    test = renamed(named.select(range(8)), "many", "zero", "one")
+    test.to_parquet(tmp_path / "test.parquet")
+    corpus = load_corpus(str(tmp_path))
+    assert corpus.label_names == ("zero", "one", "many")
+    assert corpus.test.labels.tolist() == [2, 0] * 4
+    ordered = load_corpus(str(tmp_path), reading=Reading(labels=("many", "one", "zero")))
+    assert ordered.test.labels.tolist() == [0, 2] * 4
+    other_names = {"reading": Reading(labels=("x", "y", "z"))}
+    for options in (other_names, {"label_names": ("x", "y", "z")}):
+        with pytest.raises(InputError, match=r"^test.parquet: class 0 of column 'label' is 'many'"):
+            load_corpus(str(tmp_path), **options)
+    renamed(named.select(range(8)), "zero", "two").to_parquet(tmp_path / "test.parquet")
+    with pytest.raises(InputError, match=r"^test.parquet, row 2: unknown label 'two'"):
+        load_corpus(str(tmp_path))
+
+
+def test_shards_that_name_their_classes_in_two_ways(tmp_path, named):
+    named.to_parquet(tmp_path / "train-00000-of-00002.parquet")
+    swapped = renamed(named, "one", "zero", "many")
+    swapped.to_parquet(tmp_path / "train-00001-of-00002.parquet")
+    with pytest.raises(
+        InputError,
+        match=r"^train-00001-of-00002.parquet: the classes of column 'label' are one, zero, many, "
+        "in the files before it zero, one, many; ",
+    ):
+        load_corpus(str(tmp_path))
 
 
 @pytest.mark.parametrize("below", ["", "data", "plain_text"])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lib.columns import distinct_names
 from lib.errors import InputError
-from lib.packed import HEAD, check_content, open_bytes
+from lib.packed import HEAD, check_content, open_bytes, out_of_memory
 
 SAVED = "state.json"  # a folder with this file is a dataset that was saved to disk
 SAVED_SPLITS = "dataset_dict.json"  # and one with this, a dataset in splits
@@ -84,6 +84,8 @@ def _as_text(value: bytes | None) -> str | bytes | None:
 
 
 def _unreadable(path: Path, kind: str, error: Exception) -> InputError:
+    if isinstance(error, MemoryError):
+        return out_of_memory(path)
     lines = str(error).splitlines() or [type(error).__name__]
     return InputError(f"{path.name} cannot be read as {kind}: {lines[0]}; it is damaged or cut")
 
@@ -98,6 +100,11 @@ def class_names_in(path: Path) -> dict[str, tuple[str, ...]]:
         features = _load_saved(path).features.to_dict()
     else:
         features = _features_of_parquet(path)
+    return names_of_features(features)
+
+
+def names_of_features(features: dict) -> dict[str, tuple[str, ...]]:
+    """The names of classes by column, from the features of a dataset as a dictionary."""
     names = {column: _class_names(feature) for column, feature in features.items()}
     return {column: classes for column, classes in names.items() if classes}
 

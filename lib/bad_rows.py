@@ -6,36 +6,36 @@ import io
 from collections.abc import Callable
 
 from lib.errors import InputError
-from lib.readers import PLAIN, BadRowError, Reading
+from lib.readers import BadRowError, Reading
 
 
-def counts_bad_rows(load: Callable) -> Callable:
-    """Let a function that loads a corpus say how many bad rows there are when it stops at one: it
-    is called once more to leave them out."""
+def counts_bad_rows(read: Callable) -> Callable:
+    """Let a function that reads a source, which it returns first, say how many bad rows there are
+    when it stops at one: it is called once more to leave them out."""
 
-    @functools.wraps(load)
-    def load_or_count(*arguments, reading: Reading = PLAIN, **options):
+    @functools.wraps(read)
+    def read_or_count(*arguments, reading: Reading, **options):
         try:
-            return load(*arguments, reading=reading, **options)
+            return read(*arguments, reading=reading, **options)
         except BadRowError as error:
             first = str(error)
-        count = _count(load, *arguments, reading=reading, **options)
+        count = _count(read, *arguments, reading=reading, **options)
+        if count is None:
+            raise InputError(f"{first} (on_bad_rows: quarantine leaves such rows out)")
         leave = "leaves it" if count == 1 else "leaves them"
         rows = "the only bad row" if count == 1 else f"{count:,} bad rows in all"
         raise InputError(f"{first} ({rows}; on_bad_rows: quarantine {leave} out)")
 
-    return load_or_count
+    return read_or_count
 
 
-def _count(load: Callable, *arguments, reading: Reading, **options) -> int:
-    """How many rows cannot be used."""
+def _count(read: Callable, *arguments, reading: Reading, **options) -> int | None:
+    """How many rows cannot be used; None where something else stops the reading before its end."""
     lenient = reading.model_copy(update={"on_bad_rows": "quarantine"})
-    lenient._left_out = []
     unread = io.StringIO()
-    with (
-        contextlib.redirect_stdout(unread),
-        contextlib.redirect_stderr(unread),
-        contextlib.suppress(InputError),
-    ):
-        load(*arguments, reading=lenient, **options)
-    return len({(row.file, row.line) for row in lenient._left_out})
+    try:
+        with contextlib.redirect_stdout(unread), contextlib.redirect_stderr(unread):
+            source, *_ = read(*arguments, reading=lenient, **options)
+    except InputError:
+        return None
+    return len(source.bad_rows)

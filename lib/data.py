@@ -88,7 +88,6 @@ class Corpus:
         return digest.hexdigest()
 
 
-@counts_bad_rows
 def load_corpus(
     dataset: str,
     *,
@@ -110,12 +109,9 @@ def load_corpus(
     without it they come from the Hub. Row limits take a stratified subset; `dev_rows` without a dev
     file defaults to a tenth of train, at most 5,000. Raises InputError.
     """
-    source = open_source(
+    source, task, splits, encoded = read_source(
         dataset, data_dir=data_dir, text=text, label=label, label_names=label_names, reading=reading
     )
-    column = read_label_column(source.tables, source.label, source.label_names)
-    task = task_of(column, source.tables["train"].reading)
-    splits, encoded = to_splits(source, column, task)
     is_open = reading.task == "auto" and not reading.labels
     if task != "regression":
         of_train = splits["train"].labels
@@ -134,6 +130,19 @@ def load_corpus(
     return Corpus(
         dataset, source.description, names, **splits, bad_rows=source.bad_rows, labels=understood
     )
+
+
+@counts_bad_rows
+def read_source(
+    dataset: str, *, reading: Reading, **options
+) -> tuple[Source, str, dict[str, Split], Encoded]:
+    """A source (see `open_source`), its task, all its rows by split, and their labels. Raises
+    InputError."""
+    source = open_source(dataset, reading=reading, **options)
+    column = read_label_column(source.tables, source.label, source.label_names)
+    task = task_of(column, source.tables["train"].reading)
+    splits, encoded = to_splits(source, column, task)
+    return source, task, splits, encoded
 
 
 def to_splits(source: Source, column: LabelColumn, task: str) -> tuple[dict[str, Split], Encoded]:

@@ -27,10 +27,7 @@ def find_files(path: Path, reading: Reading) -> Files:
         if not is_saved(path):
             check_is_file(path)
         files = {"train": (path,)}
-    if reading.dev_file:
-        files["dev"] = (Path(reading.dev_file),)
-    if reading.test_file:
-        files["test"] = (Path(reading.test_file),)
+    files |= named_files(reading)
     single = {split: paths[0] for split, paths in files.items() if len(paths) == 1}
     for (earlier, one), (later, other) in itertools.combinations(single.items(), 2):
         if one.is_file() and other.is_file():
@@ -41,6 +38,12 @@ def find_files(path: Path, reading: Reading) -> Files:
                     f"{one.name} ({earlier}) and {other.name} ({later}) are the same, byte for byte"
                 )
     return files
+
+
+def named_files(reading: Reading) -> Files:
+    """The files of the splits that a reading names one for."""
+    named = {"dev": reading.dev_file, "test": reading.test_file}
+    return {split: (Path(file).expanduser(),) for split, file in named.items() if file}
 
 
 def _files_in(folder: Path) -> Files:

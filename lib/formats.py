@@ -15,6 +15,7 @@ from lib.errors import InputError
 from lib.json_rows import json_lines_rows, json_rows
 from lib.packed import PACKINGS, check_is_file, check_whole, members_of, packing_of
 from lib.readers import PLAIN, BadRow, Reading, Table, refuse
+from lib.vocabulary import listed
 from lib.workbooks import workbook_rows
 
 TEXT_FORMATS = (".csv", ".tsv", ".txt", ".json", ".jsonl")
@@ -109,11 +110,12 @@ def read_split(files: Sequence[Path], reading: Reading) -> Table:
     if name == files[0].name:
         name = f"{files[0].parent.name}-*{files[0].suffix}"
     joined = dataclasses.replace(
-        first, path=files[0].with_name(name), columns={}, lines=[], bad_rows=[]
+        first, path=files[0].with_name(name), columns={}, lines=[], bad_rows=[], class_names={}
     )
     names = list(dict.fromkeys(name for table in tables for name in table.columns))
     joined.columns = {name: [] for name in names}
     for table in tables:
+        _add_class_names(joined, table)
         before = max((*joined.lines, *(row.line for row in joined.bad_rows)), default=0)
         joined.lines += [before + line for line in table.lines]
         joined.bad_rows += [
@@ -122,3 +124,15 @@ def read_split(files: Sequence[Path], reading: Reading) -> Table:
         for name, values in joined.columns.items():
             values += table.columns.get(name, [None] * len(table.lines))
     return joined
+
+
+def _add_class_names(joined: Table, table: Table) -> None:
+    """Take over the names that one of several files has for its classes; refuse it where they are
+    others than those of the files before it."""
+    for column, names in table.class_names.items():
+        before = joined.class_names.setdefault(column, names)
+        if names != before:
+            raise InputError(
+                f"{table.path.name}: the classes of column {column!r} are {listed(names)}, in the "
+                f"files before it {listed(before)}; save all with the same list of classes"
+            )

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from lib.columns import distinct_names
 from lib.errors import InputError
 from lib.lines import lines_of
 from lib.readers import Reading
@@ -125,7 +126,8 @@ def _records_of_object(path: Path, value: dict) -> list:
             "file of its own"
         )
     if _is_split(value):
-        return [dict(zip(value["columns"], row, strict=True)) for row in value["data"]]
+        columns = distinct_names(["" if name is None else str(name) for name in value["columns"]])
+        return [dict(zip(columns, row, strict=True)) for row in value["data"]]
     cells = list(value.values())
     if cells and all(isinstance(cell, list) for cell in cells):
         return _records_of_columns(path, value)

@@ -10,6 +10,7 @@ from collections import Counter
 
 from lib.errors import InputError, nearest
 from lib.readers import Reading, Table
+from lib.vocabulary import UNLABELLED, whole_number
 
 BRACKETED = re.compile(r"\s*(\[.*\]|\(.*,.*\)|\{.*\})\s*", re.DOTALL)
 ARRAY_OF_TEXTS = re.compile(r"""\[\s*(?:'[^']*'|"[^"]*")(?:\s+(?:'[^']*'|"[^"]*"))*\s*\]""")
@@ -205,7 +206,7 @@ def indicated(cell, positions: tuple[str, ...]) -> tuple[list[str], str]:
     labels = []
     for name, value in zip(positions, cell, strict=True):
         text = "" if value is None or value != value else str(value).strip().lower()
-        if text in ("-1", "-1.0"):
+        if whole_number(text) == UNLABELLED:
             return [], (
                 f"-1 for {name!r}, which marks a row without labels; remove the row, or set "
                 "on_bad_rows: quarantine"

@@ -149,11 +149,12 @@ def _problem_of(labels: list[str], column: str, reading: Reading) -> str:
 
 
 def _is_fraction(label: str) -> bool:
-    """Whether a label is a number, but not a whole and finite one."""
+    """Whether a label is a finite number, but not a whole one: nan and inf are words."""
     try:
-        return float(label) % 1 != 0
+        number = float(label)
     except ValueError:
         return False
+    return math.isfinite(number) and number % 1 != 0
 
 
 # ---- from names to ids

@@ -54,6 +54,9 @@ def lines_of(path: Path, reading: Reading, *, longest: int = LONGEST_TEXT) -> It
                     yield line
         except UnicodeError:
             check_whole(path)
+            evident = _marked_encoding(head) or _wide_encoding(head)
+            if evident:
+                raise _damaged(path, evident) from None
             raise _undecodable(path, reading.encoding) from None
         except DAMAGED as error:
             raise unreadable(path, error) from None
@@ -63,20 +66,34 @@ def _encoding_of(path: Path, head: bytes, said: str) -> str:
     """The encoding to read with: what a mark at the beginning says, or else what is said. Raises
     InputError where the two differ."""
     name = codecs.lookup(said).name
-    for mark, marked in MARKS:
-        if head.startswith(mark):
-            if name.startswith(("utf-8", marked[:6])):
-                return marked
-            raise InputError(
-                f"{path.name} is {marked[:6].strip('-').upper()} (its first bytes are "
-                f"0x{mark.hex()}), not {said}; leave out encoding"
-            )
+    marked = _marked_encoding(head)
+    if marked:
+        if name.startswith(("utf-8", marked[:6])):
+            return marked
+        mark = next(mark for mark, _ in MARKS if head.startswith(mark))
+        raise InputError(
+            f"{path.name} is {_title(marked)} (its first bytes are "
+            f"0x{mark.hex()}), not {said}; leave out encoding"
+        )
     wide = _wide_encoding(head)
-    if wide and name.startswith("utf-8"):
+    if wide and name != wide:
         raise InputError(
             f"{path.name} looks like {wide.upper()} without a mark; set encoding: {wide}"
         )
     return said
+
+
+def _marked_encoding(head: bytes) -> str:
+    """The encoding that a mark at the beginning says; empty where there is none."""
+    for mark, marked in MARKS:
+        if head.startswith(mark):
+            return marked
+    return ""
+
+
+def _title(encoding: str) -> str:
+    """UTF-8, UTF-16 or UTF-32."""
+    return encoding[:6].strip("-").upper()
 
 
 def _wide_encoding(head: bytes) -> str:
@@ -94,6 +111,18 @@ def _wide_encoding(head: bytes) -> str:
 
 
 # ---- what cannot be decoded
+
+
+def _damaged(path: Path, encoding: str) -> InputError:
+    """The error that a file does not go on in the encoding that it plainly begins in."""
+    place = ""
+    if encoding == "utf-8-sig":
+        number, _, _ = _first_undecodable(path, "utf-8")
+        place = f", line {number}" if number else ""
+    return InputError(
+        f"{path.name}{place} is damaged or cut: the file begins as {_title(encoding)}, and does "
+        "not go on so; save or fetch it again"
+    )
 
 
 def _undecodable(path: Path, encoding: str) -> InputError:

@@ -64,6 +64,14 @@ def open_bytes(path: Path):
         raise unreadable(path, error) from None
 
 
+def out_of_memory(path: Path) -> InputError:
+    """The error that reading a file takes more memory than there is."""
+    return InputError(
+        f"{path.name} takes more memory to read than there is; save it in parts, or fetch it again "
+        "if it is not large: a damaged size asks for as much"
+    )
+
+
 def check_is_file(path: Path) -> None:
     """Refuse what is not there and what is no ordinary file: a pipe would be waited for, a device
     has no end."""

@@ -39,8 +39,6 @@ class Reading(BaseModel):
     # At the first bad row, stop; or leave all of them out and list them.
     on_bad_rows: Literal["stop", "quarantine"] = "stop"
 
-    _left_out: list | None = None  # where someone counts them: the rows that were left out
-
     def __init__(self, /, **values):
         try:
             super().__init__(**values)
@@ -132,8 +130,6 @@ def refuse(path: Path, line: int, reason: str, *, reading: Reading, bad_rows: li
         unit = "row" if counts_rows else "line"
         raise BadRowError(f"{path.name}, {unit} {line}{reason}")
     bad_rows.append(BadRow(path.name, line, reason.lstrip(": ")))
-    if reading._left_out is not None:
-        reading._left_out.append(bad_rows[-1])
 
 
 # ---- columns and texts

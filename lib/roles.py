@@ -4,10 +4,16 @@ no column for two things; and the names that a file has for its classes."""
 import re
 
 from lib.errors import InputError
-from lib.readers import Table
+from lib.readers import PLAIN, Reading, Table
+from lib.vocabulary import UNLABELLED, whole_number
 
 DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
-UNLABELLED = {"-1", "-1.0"}  # how the `datasets` library marks rows of a test set without labels
+# What a reading may say of files alone; formats do not matter where there is none.
+OF_FILES = (
+    *("dev_file", "test_file", "text_pair", "labels", "label_separator"),
+    *("task", "split", "group"),
+)
+NUMBER_SHAPED = re.compile(r"[+-]?[.,]?\d[\d.,]*(e[+-]?\d+)?", re.IGNORECASE)
 
 
 def check_roles(tables: dict[str, Table], text: str, label: str) -> None:
@@ -40,7 +46,7 @@ def _check_labelled(tables: dict[str, Table], split: str, label: str) -> None:
         problem = f"no column {label!r}, which train has"
     else:
         labels = {_shown(cell) for cell in table.columns[column]}
-        if labels <= UNLABELLED:
+        if labels <= {UNLABELLED}:  # so the `datasets` library marks a test set without labels
             labels &= set(map(_shown, tables["train"].column(label)))
         if labels - {""}:
             return
@@ -54,26 +60,59 @@ def _check_labelled(tables: dict[str, Table], split: str, label: str) -> None:
 
 def _shown(cell) -> str:
     is_missing = cell is None or cell != cell
-    return "" if is_missing else str(cell).strip()
+    return "" if is_missing else whole_number(str(cell).strip())
+
+
+def check_generated(
+    dataset: str, reading: Reading, *, task: str, labels: tuple[str, ...] | None
+) -> None:
+    """Refuse what a reading says of columns and files where a corpus is generated: it has its own
+    texts, splits, task and labels. Raises InputError."""
+    own_values = {"task": task, "labels": labels}
+    for name in OF_FILES:
+        value = getattr(reading, name)
+        if value not in (getattr(PLAIN, name), own_values.get(name)):
+            raise InputError(
+                f"{name} = {value!r} cannot hold for {dataset}, which is generated, not read from "
+                "a file; leave it out, or name a file or folder as the dataset"
+            )
 
 
 def name_classes(
     tables: dict[str, Table], label: str, given: tuple[str, ...] | None
 ) -> tuple[str, ...] | None:
     """The names of the classes in the order of their ids: those `given`, or else those that the
-    train file has, which then stand in the tables in place of the ids."""
+    train file has. Then each table's own names stand in it in place of its ids. Raises
+    InputError where ids stay, and a file numbers the classes in another way than train."""
     train = tables["train"]
     column = train.find(label)
     names = train.class_names.get(column, ()) if column is not None else ()
     listed = train.reading.labels
     if given or not names or (listed and not set(listed) <= set(names)):
+        _check_same_ids(tables, label)
         return given
     for table in tables.values():
         own_column = table.find(label)
-        if table.class_names.get(own_column) == names:
+        own_names = table.class_names.get(own_column)
+        if own_names:
             cells = table.columns[own_column]
-            table.columns[own_column] = [_named(cell, names) for cell in cells]
+            table.columns[own_column] = [_named(cell, own_names) for cell in cells]
     return None if listed else names
+
+
+def _check_same_ids(tables: dict[str, Table], label: str) -> None:
+    """Refuse a file in which an id stands for another class than in train's."""
+    train = tables["train"]
+    names = train.class_names.get(train.find(label), ())
+    for table in tables.values():
+        column = table.find(label)
+        own_names = table.class_names.get(column, ())
+        for number, (one, other) in enumerate(zip(names, own_names, strict=False)):
+            if one != other:
+                raise InputError(
+                    f"{table.path.name}: class {number} of column {column!r} is {other!r}, in "
+                    f"{train.path.name} it is {one!r}; save both with the same list of classes"
+                )
 
 
 def _named(cell, names: tuple[str, ...]):
@@ -87,10 +126,15 @@ def _named(cell, names: tuple[str, ...]):
 
 def with_decimal_points(cells: list) -> list:
     """Numbers in a column with points for their decimal commas, where all commas must be such: at
-    least one has not three digits behind it, and no number has a point."""
-    texts = [cell for cell in cells if isinstance(cell, str)]
+    least one has not three digits behind it, and no number has a point. Words stay as they are."""
+    texts = [cell for cell in cells if isinstance(cell, str) and _is_number_shaped(cell)]
     with_comma = [text for text in texts if DECIMAL_COMMA.fullmatch(text.strip())]
     may_be_thousands = all(len(text.strip().split(",")[1]) == 3 for text in with_comma)
     if may_be_thousands or any("." in text for text in texts):
         return cells
-    return [cell.replace(",", ".") if isinstance(cell, str) else cell for cell in cells]
+    in_points = {text: text.replace(",", ".") for text in texts}
+    return [in_points.get(cell, cell) if isinstance(cell, str) else cell for cell in cells]
+
+
+def _is_number_shaped(text: str) -> bool:
+    return NUMBER_SHAPED.fullmatch(text.strip()) is not None

@@ -6,13 +6,13 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from lib.backbones import probe_hub
 from lib.demo import ACT_LABELS, acts, news, reviews
 from lib.errors import InputError, lookup
-from lib.folders import SPLIT_NAMES, find_files, read_label_names
+from lib.folders import find_files, named_files, read_label_names
 from lib.formats import SUFFIXES, read_split
+from lib.hub import hub_tables
 from lib.readers import BadRow, Reading, Table
-from lib.roles import check_roles, name_classes
+from lib.roles import check_generated, check_roles, name_classes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +95,12 @@ class Source:
 
     @property
     def bad_rows(self) -> tuple[BadRow, ...]:
-        return tuple(row for table in self.tables.values() for row in table.bad_rows)
+        """Each row once, with the first reason that was found."""
+        rows: dict[tuple, BadRow] = {}
+        for table in self.tables.values():
+            for row in table.bad_rows:
+                rows.setdefault((row.file, row.line), row)
+        return tuple(rows.values())
 
 
 def open_source(
@@ -116,10 +121,10 @@ def open_source(
     if dataset in DATASETS:
         entry = DATASETS[dataset]
         if entry.make:
-            return generated_source(entry)
+            return generated_source(dataset, entry, reading)
         if entry.folder and (data_dir or not entry.hub):
             return named_folder_source(dataset, data_dir, text=text, reading=reading)
-        return hub_source(entry, text=text)
+        return hub_source(entry, text=text, reading=reading)
     if os.path.exists(os.path.expanduser(dataset)):
         path = Path(dataset).expanduser()
         return file_source(path, text=text, label=label, label_names=label_names, reading=reading)
@@ -131,14 +136,19 @@ def open_source(
 # ---- generators
 
 
-def generated_source(entry: Dataset) -> Source:
-    """Train and test of a generator, each from a seed of its own."""
+def generated_source(dataset: str, entry: Dataset, reading: Reading) -> Source:
+    """Train and test of a generator, each from a seed of its own. Raises InputError where `reading`
+    says what only holds of files."""
     train_rows, test_rows = entry.make_rows
+    tables = {
+        "train": _generated_table(entry, train_rows, seed=1),
+        "test": _generated_table(entry, test_rows, seed=2),
+    }
+    has_lists = isinstance(tables["train"].columns["label"][0], list)
+    task = "multilabel" if has_lists else "classification"
+    check_generated(dataset, reading, task=task, labels=entry.label_names)
     return Source(
-        tables={
-            "train": _generated_table(entry, train_rows, seed=1),
-            "test": _generated_table(entry, test_rows, seed=2),
-        },
+        tables=tables,
         text="text",
         label="label",
         description=f"{entry.about} (lib/demo)",
@@ -170,12 +180,7 @@ def _named(labels: list, names: tuple[str, ...]) -> list:
 
 
 def file_source(
-    path: Path,
-    *,
-    text: str,
-    label: str,
-    label_names: tuple[str, ...] | None,
-    reading: Reading,
+    path: Path, *, text: str, label: str, label_names: tuple[str, ...] | None, reading: Reading
 ) -> Source:
     """The files of a folder, or one file with those beside it. Raises InputError."""
     files = find_files(path, reading)
@@ -221,40 +226,17 @@ def named_folder_source(
 # ---- the Hub
 
 
-def hub_source(entry: Dataset, *, text: str) -> Source:
-    """A dataset of the Hub at its pinned revision; a clear InputError where the Hub is out of
-    reach."""
-    loaded = load_hub_dataset(entry)
-    tables = {}
-    for split, names in SPLIT_NAMES.items():
-        for name in names:
-            if name in loaded:
-                path = Path(f"{entry.hub} {name}.parquet")
-                lines = list(range(1, len(loaded[name]) + 1))
-                tables[split] = Table(path, loaded[name].to_dict(), lines)
+def hub_source(entry: Dataset, *, text: str, reading: Reading) -> Source:
+    """A dataset of the Hub at its pinned revision, but for the files that `reading` names; a clear
+    InputError where the Hub is out of reach."""
+    tables = hub_tables(entry.hub, revision=entry.revision, folder=entry.folder, reading=reading)
+    for split, files in named_files(reading).items():
+        tables[split] = read_split(files, reading)
+    check_roles(tables, text, entry.label)
     return Source(
         tables=tables,
         text=text,
         label=entry.label,
         description=f"{entry.about}; {entry.hub} on the Hugging Face Hub at {entry.revision[:7]}",
-        label_names=entry.label_names,
+        label_names=name_classes(tables, entry.label, entry.label_names),
     )
-
-
-def load_hub_dataset(entry: Dataset):
-    """All splits of a Hub dataset, by its own names for them, from the Hub or its cache."""
-    probe_hub()
-    import datasets
-
-    print(
-        f"Reading {entry.hub} at {entry.revision[:7]} from the Hugging Face Hub or its cache",
-        flush=True,
-    )
-    try:
-        return datasets.load_dataset(entry.hub, revision=entry.revision)
-    except Exception as error:
-        raise InputError(
-            f"The dataset {entry.hub} is neither in the Hugging Face cache nor can the Hub be "
-            f"reached ({type(error).__name__}). Go online once, or set DATA_DIR to a folder that "
-            f"holds {entry.folder}/train.parquet and {entry.folder}/test.parquet."
-        ) from None

@@ -1,5 +1,6 @@
 """The rows of a sheet of an Excel workbook, with openpyxl where it is installed."""
 
+import contextlib
 import zipfile
 from collections.abc import Iterator
 from datetime import date, time
@@ -7,7 +8,7 @@ from pathlib import Path
 
 from lib.columns import distinct_names
 from lib.errors import InputError, nearest
-from lib.packed import DAMAGED, HEAD, check_content, open_bytes
+from lib.packed import DAMAGED, HEAD, check_content, open_bytes, out_of_memory
 from lib.readers import Reading
 
 LARGEST = 2**30  # bytes of an unpacked workbook
@@ -25,15 +26,18 @@ def workbook_rows(path: Path, reading: Reading) -> Iterator[tuple[int, dict | st
         ) from None
     _check_archive(path)
     try:
-        workbook = openpyxl.load_workbook(path, read_only=True, data_only=True)
-        rows = _sheet(path, workbook, reading.sheet).iter_rows(values_only=True)
-        filled = (
-            (number, cells) for number, cells in enumerate(rows, 1) if _last_filled(cells) >= 0
-        )
-        yield from _rows_by_column(path, filled, reading)
-        workbook.close()
+        with contextlib.closing(
+            openpyxl.load_workbook(path, read_only=True, data_only=True)
+        ) as workbook:
+            rows = _sheet(path, workbook, reading.sheet).iter_rows(values_only=True)
+            filled = (
+                (number, cells) for number, cells in enumerate(rows, 1) if _last_filled(cells) >= 0
+            )
+            yield from _rows_by_column(path, filled, reading)
     except InputError:
         raise
+    except MemoryError:
+        raise out_of_memory(path) from None
     except Exception as error:  # openpyxl passes on what damaged archives and XML raise
         raise InputError(
             f"{path.name} cannot be read as an Excel workbook: {error or type(error).__name__}; "
@@ -57,6 +61,8 @@ def _check_archive(path: Path) -> None:
 def _sheet(path: Path, workbook, name: str | None):
     """The sheet with a name, or the only one that is not empty."""
     sheets = {sheet.title: sheet for sheet in workbook.worksheets}
+    for sheet in sheets.values():
+        sheet.reset_dimensions()  # what the file says of its size may be older than its rows
     if name is not None:
         if name not in sheets:
             raise InputError(f"{path.name} has no sheet {name!r}.{nearest(name, sheets)}")
@@ -87,6 +93,7 @@ def _rows_by_column(path: Path, rows: Iterator[tuple[int, tuple]], reading: Read
     number, cells = first
     width = _last_filled(cells) + 1
     names = [str(position) for position in range(1, width + 1)]
+    first_row = "header" if reading.header else "first row"
     if reading.header:
         names = ["" if cell is None else str(cell) for cell in cells[:width]]
     else:
@@ -94,7 +101,7 @@ def _rows_by_column(path: Path, rows: Iterator[tuple[int, tuple]], reading: Read
     columns = distinct_names(names)
     for number, cells in rows:
         if _last_filled(cells) >= width:
-            yield number, f" has {_last_filled(cells) + 1} cells; the header has {width}"
+            yield number, f" has {_last_filled(cells) + 1} cells; the {first_row} has {width}"
         else:
             padded = [*map(_value, cells[:width]), *[None] * (width - len(cells))]
             yield number, dict(zip(columns, padded, strict=True))

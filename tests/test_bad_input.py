@@ -31,7 +31,7 @@ def rows(*extra: bytes, header: bytes = b"text,label") -> bytes:
 
 
 # behind the first bad row
-HOW_MANY = re.compile(r" \((the only bad row|\d+ bad rows in all); on_bad_rows: .*\)$")
+HOW_MANY = re.compile(r" \(((the only bad row|\d+ bad rows in all); )?on_bad_rows: .*\)$")
 
 # what is wrong -> the train file, how it is read, and the message
 FILES = {

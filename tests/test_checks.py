@@ -106,6 +106,12 @@ def test_files_are_read_as_the_notebook_reads_them(allowed):
         assert reading_of(parameters) == names[ast.unparse(statement.targets[0])]
 
 
+def test_what_no_generated_corpus_can_hold_starts_no_kernel():
+    check_data({"dataset": "demo_news", "task": "classification", "on_bad_rows": "quarantine"})
+    with pytest.raises(InputError, match="^group = 'user' cannot hold for demo_news"):
+        check_data({"dataset": "demo_news", "group": "user"})
+
+
 def test_a_named_dataset_is_looked_for_and_not_read(monkeypatch, tmp_path):
     monkeypatch.delenv("DATA_DIR", raising=False)
     with pytest.raises(InputError) as early:

@@ -54,6 +54,14 @@ def test_a_file_that_is_not_there_is_left_to_whoever_reads_it(tmp_path):
     assert find_files(tmp_path / "train.csv", reading)["dev"][0].name == "nowhere.csv"
 
 
+def test_a_named_file_below_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    save(tmp_path, "train.csv", "more.csv", "last.csv")
+    reading = Reading(dev_file="~/more.csv", test_file="~/last.csv")
+    files = find_files(tmp_path / "train.csv", reading)
+    assert files["dev"] == (tmp_path / "more.csv",) and files["test"] == (tmp_path / "last.csv",)
+
+
 @pytest.mark.parametrize("content", ['{"0": "no", "1": "yes"}', '["no", "yes"]'])
 def test_names_to_show_for_labels(tmp_path, content):
     assert read_label_names(tmp_path) == {}

@@ -133,6 +133,9 @@ def test_a_named_datasets_folder_that_changes_is_another(tmp_path):
     (folder / "train.csv").write_text("ab")
     assert before and identity_of("ag_news", str(tmp_path), Reading()) != before
     assert identity_of("demo_news", str(tmp_path), Reading()) == ()
+    (tmp_path / "few.csv").write_text("text,label\n")
+    test_file = Reading(test_file=str(tmp_path / "few.csv"))
+    assert len(identity_of("ag_news", str(tmp_path), test_file)) == 1 + len(before)
     assert (
         identity_of("no\0where", None, Reading()) == identity_of("~nobody/x", None, Reading()) == ()
     )

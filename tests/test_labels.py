@@ -73,6 +73,11 @@ def test_ids_stand_for_names_unless_a_name_looks_like_one():
         class_ids(table(["1", "0"]), "label", [["1"], ["0"]], ("2", "1"))
 
 
+def test_words_that_say_no_finite_number_are_classes():
+    labels, names, _ = encode(["nan", "inf", "-Infinity", "nan"])
+    assert labels == [2, 1, 0, 2] and names == ("-Infinity", "inf", "nan")
+
+
 def test_a_message_lists_ten_classes():
     names = tuple(f"c{i}" for i in range(13))
     with pytest.raises(InputError, match=r"the labels are c0, c1, .*, c9 and 3 more$"):
@@ -88,7 +93,6 @@ def test_a_message_lists_ten_classes():
         ([], {}, "column 'label' has no label"),
         ([None, " "], {}, "column 'label' has no label"),
         ({"a": 1}, {}, "column 'label' has an object, which is no label"),
-        ("inf", {}, "label inf in column 'label' is a fraction, not a class; "),
         (2.5, {}, "label 2.5 in column 'label' is a fraction, not a class; "),
         ("-100", {}, "label -100 in column 'label' marks a row to leave out; "),
         ("c", {"labels": ("a", "b")}, "unknown label 'c' in column 'label'; the labels are a, b"),

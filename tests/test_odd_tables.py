@@ -7,6 +7,7 @@ import io
 import json
 import lzma
 import os
+import re
 import socket
 import sys
 import zipfile
@@ -344,6 +345,55 @@ def test_the_sheets_of_a_workbook(tmp_path):
     assert "cannot be read as an Excel workbook" in refusal(write(path, workbook()))
 
 
+def test_the_size_that_a_sheet_states_cuts_nothing(tmp_path):
+    pytest.importorskip("openpyxl")
+    path = tmp_path / "few.xlsx"
+    FRAME.to_excel(path, index=False)
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(
+                name, re.sub(rb'<dimension ref="[^"]*"', b'<dimension ref="A1"', content)
+            )
+    for reading in (PLAIN, Reading(sheet="Sheet1")):
+        table = read_table(path, reading)
+        assert table.column("text") == TEXTS and table.column("label") == LABELS
+
+
+def test_a_workbook_is_closed_and_its_rows_are_those_of_a_header_or_not(tmp_path, monkeypatch):
+    openpyxl = pytest.importorskip("openpyxl")
+    path = tmp_path / "few.xlsx"
+    pd.DataFrame([["a", None], ["b", "c"]]).to_excel(path, index=False, header=False)
+    opened = []
+    load = openpyxl.load_workbook
+    monkeypatch.setattr(
+        openpyxl,
+        "load_workbook",
+        lambda *args, **options: opened.append(load(*args, **options)) or opened[-1],
+    )
+    message = "few.xlsx, line 2 has 2 cells; the first row has 1"
+    assert refusal(path, Reading(header=False)).replace("row 2", "line 2") == message
+    assert "the header has 1" in refusal(path)
+    assert "has no sheet" in refusal(path, Reading(sheet="none"))
+    assert len(opened) == 3 and all(book._archive.fp is None for book in opened)
+
+
+@pytest.mark.parametrize("name", ["few.xlsx", "few.parquet"])
+def test_memory_that_does_not_suffice_is_no_damage(tmp_path, monkeypatch, name):
+    openpyxl = pytest.importorskip("openpyxl")
+
+    def fail(*_, **__):
+        raise MemoryError
+
+    path = tmp_path / name
+    FRAME.to_excel(path, index=False) if name == "few.xlsx" else FRAME.to_parquet(path)
+    monkeypatch.setattr(openpyxl, "load_workbook", fail)
+    monkeypatch.setattr(pq, "ParquetFile", fail)
+    message = refusal(path)
+    assert message.startswith(f"{name} takes more memory to read than there is; ")
+
+
 # ---- forms of JSON
 
 FORMS = {
@@ -372,6 +422,22 @@ def test_every_form_of_json_is_read(tmp_path, form, suffix):
 
 def test_a_list_in_a_file_of_lines(tmp_path):
     assert texts_in(write(tmp_path / "few.jsonl", FORMS["a list over many lines"])) == TEXTS
+
+
+@pytest.mark.parametrize(
+    ("columns", "names"),
+    [
+        ("[0, 1]", ["0", "1"]),
+        ('["a", "a"]', ["a (column 1)", "a (column 2)"]),
+        ('[null, "1"]', ["", "1"]),
+    ],
+)
+def test_names_of_json_columns_are_distinct_texts(tmp_path, columns, names):
+    content = f'{{"columns": {columns}, "index": [0], "data": [["good", "x"]]}}'
+    table = read_table(write(tmp_path / "few.json", content))
+    assert list(table.columns) == names and table.column("2") == ["x"]
+    with pytest.raises(InputError, match="^few.json has no column 'text'"):
+        table.column("text")
 
 
 @pytest.mark.parametrize(
@@ -530,6 +596,24 @@ def test_a_wrong_encoding_and_the_likely_one(tmp_path, encoding):
     assert "is not UTF-8 (byte 0x" in message and f"set encoding: {encoding}, or" in message
 
 
+@pytest.mark.parametrize("said", ["utf-8", "utf-16", "utf-16-le"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_a_cut_file_whose_encoding_is_plain(tmp_path, said, mark):
+    content = f"{mark}text,label\n{'good,a' * 20}\n".encode("utf-16-le")[:-1]
+    message = refusal(write(tmp_path / "few.csv", content), Reading(encoding=said))
+    if mark or said == "utf-16-le":
+        assert message.startswith("few.csv is damaged or cut: the file begins as UTF-16")
+        assert "set encoding" not in message
+    else:
+        assert message.endswith("looks like UTF-16-LE without a mark; set encoding: utf-16-le")
+
+
+def test_a_marked_line_in_another_encoding_is_damage(tmp_path):
+    content = "\ufefftext,label\n".encode() + b"good,a\ncaf\xe9,b\n"
+    message = refusal(write(tmp_path / "few.csv", content))
+    assert message.startswith("few.csv, line 3 is damaged or cut: the file begins as UTF-8")
+
+
 def test_a_single_line_that_is_not_like_the_others(tmp_path):
     lines = [f"café {i},{i % 2}".encode() for i in range(30)]
     lines[20] = "café 20,0".encode("latin-1")
@@ -652,6 +736,30 @@ def test_decimal_commas_of_a_regression(tmp_path):
         load_corpus(str(path), reading=Reading(task="regression"))
 
 
+def test_words_beside_decimal_commas(tmp_path):
+    values = ["n.a.", "no, none.", ".", *["1,5", "2,25"] * 20]
+    rows = zip([*"abc", *TEXTS], values, strict=True)
+    path = write(tmp_path / "few.csv", delimited([("text", "label"), *rows]))
+    reading = Reading(task="regression", on_bad_rows="quarantine")
+    corpus = load_corpus(str(path), reading=reading)
+    assert set(corpus.train.labels) == {1.5, 2.25} and [r.line for r in corpus.bad_rows] == [
+        2,
+        3,
+        4,
+    ]
+    assert corpus.bad_rows[1].reason.endswith("has 'no, none.', which is no number")
+
+
+def test_bad_rows_that_cannot_be_counted(tmp_path):
+    rows = [*zip(TEXTS, LABELS, strict=True), ("x", "y", "z"), ("x", "y", "z")]
+    path = write(tmp_path / "train.csv", delimited([("text", "label"), *rows]))
+    write(tmp_path / "test.csv", "text,other\ngood,a\n")
+    with pytest.raises(InputError) as error:
+        load_corpus(str(path.parent))
+    assert str(error.value).startswith("train.csv, line 42 has 3 fields; ")
+    assert str(error.value).endswith(" (on_bad_rows: quarantine leaves such rows out)")
+
+
 @pytest.mark.parametrize("bad", [1, 3])
 def test_the_first_bad_row_says_how_many_there_are(tmp_path, bad):
     rows = [*zip(TEXTS, LABELS, strict=True), ("no label", ""), ("", ""), ("x", "y", "z")][
@@ -712,6 +820,41 @@ def test_names_of_classes_in_parquet(tmp_path, named):
     renamed = load_corpus(path, reading=Reading(labels=("no", "yes", "some")))
     assert renamed.label_names == ("no", "yes", "some")
     assert renamed.train.labels.tolist() == load_corpus(path).train.labels.tolist()
+
+
+def renamed(dataset, *names: str):
+    """A dataset with the same ids, which stand for classes of other names."""
+    return dataset.cast_column("label", datasets.ClassLabel(names=list(names)))
+
+
+def test_each_file_has_its_own_names_of_classes(tmp_path, named):
+    named.to_parquet(tmp_path / "train.parquet")
+    test = renamed(named.select(range(8)), "many", "zero", "one")
+    test.to_parquet(tmp_path / "test.parquet")
+    corpus = load_corpus(str(tmp_path))
+    assert corpus.label_names == ("zero", "one", "many")
+    assert corpus.test.labels.tolist() == [2, 0] * 4
+    ordered = load_corpus(str(tmp_path), reading=Reading(labels=("many", "one", "zero")))
+    assert ordered.test.labels.tolist() == [0, 2] * 4
+    other_names = {"reading": Reading(labels=("x", "y", "z"))}
+    for options in (other_names, {"label_names": ("x", "y", "z")}):
+        with pytest.raises(InputError, match=r"^test.parquet: class 0 of column 'label' is 'many'"):
+            load_corpus(str(tmp_path), **options)
+    renamed(named.select(range(8)), "zero", "two").to_parquet(tmp_path / "test.parquet")
+    with pytest.raises(InputError, match=r"^test.parquet, row 2: unknown label 'two'"):
+        load_corpus(str(tmp_path))
+
+
+def test_shards_that_name_their_classes_in_two_ways(tmp_path, named):
+    named.to_parquet(tmp_path / "train-00000-of-00002.parquet")
+    swapped = renamed(named, "one", "zero", "many")
+    swapped.to_parquet(tmp_path / "train-00001-of-00002.parquet")
+    with pytest.raises(
+        InputError,
+        match=r"^train-00001-of-00002.parquet: the classes of column 'label' are one, zero, many, "
+        "in the files before it zero, one, many; ",
+    ):
+        load_corpus(str(tmp_path))
 
 
 @pytest.mark.parametrize("below", ["", "data", "plain_text"])

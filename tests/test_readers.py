@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from lib.data import load_corpus
 from lib.errors import InputError
 from lib.readers import BadRow, Reading, Table, check_texts, column_at
 
@@ -52,6 +53,15 @@ def test_rows_without_a_text_are_left_out_and_listed():
     check_texts(columns, "text")
     wanted = [BadRow("few.csv", line, reason) for line, reason in enumerate(REASONS, 3)]
     assert columns.bad_rows == wanted
+
+
+def test_a_row_that_lacks_text_and_label_is_listed_once(tmp_path):
+    (tmp_path / "few.csv").write_text(
+        "text,label\n,\n" + "".join(f"t{i},{i % 2}\n" for i in range(20))
+    )
+    reading = Reading(on_bad_rows="quarantine")
+    (row,) = load_corpus(str(tmp_path / "few.csv"), reading=reading).bad_rows
+    assert row == BadRow("few.csv", 2, "column 'text' is empty")
 
 
 @pytest.mark.parametrize("row", range(1, 6))

@@ -11,6 +11,7 @@ from lib.data import load_corpus
 from lib.demo.grammar import read_grammar
 from lib.demo.news import LABEL_NOISE, LABELS, PREFIXES, news
 from lib.errors import InputError
+from lib.readers import Reading
 from lib.runs.store import ROOT
 from lib.sources import DATASETS, Dataset
 
@@ -84,6 +85,54 @@ def test_hub_datasets_are_read_at_their_revision(folder, monkeypatch, capsys):
     assert len(corpus.test) == 21 and len(corpus.train) + len(corpus.dev) == 60
     assert corpus.source == f"a test; {folder} on the Hugging Face Hub at main"
     assert f"Reading {folder} at main from the Hugging Face Hub" in capsys.readouterr().out
+
+
+def test_a_hub_dataset_is_read_as_asked(tmp_path, monkeypatch):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    rows = "".join(
+        f"text {i},title {i},user {i % 9},{'no' if i % 2 else 'yes'}\n" for i in range(40)
+    )
+    (folder / "train.csv").write_text("text,title,user,label\n" + rows)
+    entry = Dataset("a test", ("no", "yes"), folder="x", hub=str(folder), revision="main")
+    monkeypatch.setitem(DATASETS, "from_hub", entry)
+    corpus = load_corpus("from_hub", reading=Reading(text_pair="title", group="user"))
+    assert corpus.train.pairs[0].startswith("title")
+    assert not set(corpus.train.groups) & {*corpus.dev.groups, *corpus.test.groups}
+    names = ("no", "yes")
+    lists = load_corpus("from_hub", reading=Reading(task="multilabel", labels=names))
+    assert lists.task == "multilabel"
+    (tmp_path / "few.csv").write_text("text,label\ngood,yes\n,no\nbad,no\n")
+    few = {"test_file": str(tmp_path / "few.csv")}
+    with pytest.raises(InputError, match=r"^few.csv, line 3: column 'text' is empty"):
+        load_corpus("from_hub", reading=Reading(**few))
+    corpus = load_corpus("from_hub", reading=Reading(**few, on_bad_rows="quarantine"))
+    assert corpus.test.texts == ["good", "bad"]
+
+
+SETTINGS = [
+    {"test_file": "few.csv"},
+    {"text_pair": "title"},
+    {"labels": ("Sports", "World")},
+    {"label_separator": ";"},
+    {"task": "multilabel"},
+    {"split": "fold"},
+    {"group": "user"},
+]
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+def test_a_generated_corpus_takes_no_settings_of_files(settings):
+    (name,) = settings
+    with pytest.raises(InputError, match=f"^{name} = .* cannot hold for demo_news, which is gen"):
+        load_corpus("demo_news", reading=Reading(**settings))
+
+
+def test_settings_that_hold_for_a_generated_corpus():
+    own = {"labels": DATASETS["demo_news"].label_names, "task": "classification"}
+    reading = Reading(**own, on_bad_rows="quarantine", encoding="latin-1")
+    corpus = load_corpus("demo_news", reading=reading, train_rows=200, dev_rows=40, test_rows=50)
+    assert corpus.fingerprint[:16] == FINGERPRINTS["demo_news"]
 
 
 def test_no_hub_and_no_folder_is_one_clear_sentence(tmp_path):

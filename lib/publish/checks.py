@@ -13,9 +13,9 @@ from importlib.util import find_spec
 
 from lib.data import load_corpus
 from lib.errors import lookup
-from lib.readers import Reading
+from lib.readers import PLAIN, Reading
 from lib.runs.tracking import check_tracker
-from lib.sources import DATASETS, named_folder
+from lib.sources import DATASETS, generated_source, named_folder
 
 TABLES = {  # what a parameter's value is called -> the module and the name of the table that has it
     "head": ("lib.heads", "HEADS"),
@@ -62,6 +62,8 @@ def check_data(parameters: dict) -> None:
     if dataset in DATASETS:
         data_dir = os.environ.get("DATA_DIR")
         entry = DATASETS[dataset]
+        if entry.make and reading != PLAIN:
+            generated_source(dataset, entry, reading)
         if entry.folder and (data_dir or not entry.hub):
             named_folder(dataset, data_dir)
         return

@@ -170,7 +170,8 @@ def identity_of(dataset: str, data_dir: str | None, reading: Reading) -> tuple:
     if dataset in DATASETS:
         names = [os.path.join(data_dir, folder)] if data_dir and folder else []
     else:
-        names = [dataset, reading.dev_file, reading.test_file]
+        names = [dataset]
+    names += [reading.dev_file, reading.test_file]
     identity = []
     for path in [os.path.expanduser(name) for name in names if name]:
         files = [path]

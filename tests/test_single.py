@@ -18,6 +18,7 @@ def test_a_run_is_trained_once_and_keyed_by_content(base, capsys, tmp_path):
     (tmp_path / "data").rename(copy)
     again = run_all([base.with_(dataset=str(copy))])
     assert again[0].folder == first.folder and len(again[0].predictions)
+    assert again[0].config.dataset == str(copy)
     assert "epoch" not in capsys.readouterr().out
     assert first.status["status"] == "finished" and len(first.history) == 3
     ours = {

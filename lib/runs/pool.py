@@ -15,7 +15,7 @@ from lib.runs.keys import Prepared, prepare
 from lib.runs.published import published_page, published_runs
 from lib.runs.report import Report, titles_of
 from lib.runs.rows import added_rows
-from lib.runs.single import run, with_backend
+from lib.runs.single import run, tidy, with_backend
 from lib.runs.store import Run, Runs, store
 from lib.runs.tracking import check_tracker
 from lib.runs.workers import Job, Outcome
@@ -153,6 +153,9 @@ def train_all(
     `crew` is an `engine`. A run that another process trains is left for last. The other options
     are those of `run`.
     """
+    for one in prepared:
+        if one.is_finished:
+            tidy(one)
     failures: list[str | None] = [None] * len(prepared)
     work = Work(prepared, crew, keep=keep or {}, name=name, options=options)
     for i, failure in work.ended():

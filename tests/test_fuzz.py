@@ -12,7 +12,7 @@ from tests import fuzz, fuzz_files
 
 
 def test_a_few_cases_of_each_kind(capsys):
-    arguments = ["--files", "4", "--configs", "6", "--flips", "20", "--workers", "2"]
+    arguments = ["--files", "8", "--configs", "6", "--flips", "20", "--workers", "2"]
     assert fuzz.main(arguments) == 0, capsys.readouterr().out
     lines = capsys.readouterr().out.splitlines()
     kinds = [line.split()[0] for line in lines[:-1]]

@@ -10,8 +10,9 @@ from lib.errors import InputError
 RECENT = 50  # rows that others are compared with
 ENOUGH = 5  # of them
 MANY_LINES = 6  # of a row that nothing can be compared with
-# A row that is named: of so many lines, where so few others have several, or so many times less.
-LONG_ROW, FEW_ROWS, MANY_TIMES = 3, 3, 10
+LONG_ROW = 3  # lines of a row that is named, where so few others have several lines
+FEW_ROWS = 3
+MANY_TIMES = 10  # or where the others have so many times less
 
 
 class Joins:

@@ -1,7 +1,5 @@
 """Labels that may be wrong: dev documents whose label the models do not believe."""
 
-import dataclasses
-
 import numpy as np
 import pandas as pd
 from scipy.special import expit, softmax
@@ -60,14 +58,7 @@ def learned_nothing(group: Group) -> np.ndarray:
 
 def _learned(group: Group) -> Group:
     """The runs of a group that learned something."""
-    kept = np.flatnonzero(~learned_nothing(group))
-    return dataclasses.replace(
-        group,
-        runs=[group.runs[i] for i in kept],
-        seeds=[group.seeds[i] for i in kept],
-        logits=group.logits[kept],
-        ranked=None if group.ranked is None else group.ranked[kept],
-    )
+    return group.only(np.flatnonzero(~learned_nothing(group)).tolist())
 
 
 def _corpus_rows(p: Predictions, dev: Group) -> np.ndarray:

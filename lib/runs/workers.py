@@ -65,9 +65,9 @@ class Outcome:
 def versions() -> dict[str, str]:
     """Of the packages that a run's bytes depend on, and of this project's code."""
     sources = [path.read_bytes() for path in sorted((ROOT / "lib").rglob("*.py"))]
-    here = environment()
-    found = {name: here[name] for name in PACKAGES}
-    return found | {"lib": hashlib.sha256(b"".join(sources)).hexdigest()[:12]}
+    machine = environment()
+    packages = {name: machine[name] for name in PACKAGES}
+    return packages | {"lib": hashlib.sha256(b"".join(sources)).hexdigest()[:12]}
 
 
 def train_job(job: Job, driver: Driver) -> Outcome:

@@ -219,8 +219,11 @@ class Progress:
     """How many texts are labelled: a bar at a terminal, lines in a log."""
 
     def __init__(self, total: int | None, done: int):
-        self.total, self.done, self.before = total, done, done
-        self.start = self.shown = time.perf_counter()
+        self.total = total
+        self.done = done
+        self.before = done
+        self.start = time.perf_counter()
+        self.shown = self.start
         self.bar = None
         if sys.stderr.isatty():
             self.bar = tqdm(total=total, initial=done, unit=" texts")

@@ -131,9 +131,7 @@ def test_a_run_is_scored_at_its_lowest_dev_loss():
 
 def test_the_answer_of_real_runs(base):
     args = {"exponential": {"gamma": 0.5}, "multistep": {"milestones": [2], "gamma": 0.1}}
-    configs = study.configs(
-        base.with_(test_every_epoch=True), {"constant": {}} | args, [1, 2, 3]
-    )
+    configs = study.configs(base.with_(test_every_epoch=True), {"constant": {}} | args, [1, 2, 3])
     p = collect(run_all(configs))
     text = claims.answer(p, by="schedule", what="schedules", documents="news items")
     assert " on 21 news items; " in text and len(text.split()) <= 24

@@ -9,7 +9,6 @@ from sklearn import metrics as sk
 
 from lib.analysis.findings import difference_of
 from lib.analysis.predictions import Predictions, collect, group_of
-from lib.runs.config import RunConfig
 from lib.runs.pool import run_all
 from notebooks import ag_news as study
 from notebooks import ag_news_claims as claims
@@ -20,10 +19,9 @@ from tests.test_tables import say_what_their_columns_hold
 SCHEDULES = ("constant", "exponential", "multistep")
 
 
-def learners(last_of: dict[str, float], *, documents: int = 2000, sure: float = 1.0) -> Predictions:
-    """Schedules of three seeds each that dev stops after the first of two epochs, where all get 80 %
-    right; `last_of` is the share that each gets right after the second, with logits as large as
-    `sure`."""
+def learners(last_of: dict[str, float], *, documents: int = 2000) -> Predictions:
+    """Schedules of three seeds each that dev stops after the first of two epochs, where all get
+    80 % right; `last_of` is the share that each gets right after the second."""
     rng = np.random.default_rng(0)
     labels = rng.integers(2, size=documents)
     hard = rng.random(documents)
@@ -36,7 +34,7 @@ def learners(last_of: dict[str, float], *, documents: int = 2000, sure: float = 
         for epoch, share in ((1, 0.8), (2, last_of[name])):
             noise = 0.01 * np.random.default_rng(run["config"]["seed"]).normal(size=documents)
             right = hard + noise < share
-            logits = np.where(right == (labels == 1), 1.0, -1.0) * (sure if epoch == 2 else 1.0)
+            logits = np.where(right == (labels == 1), 1.0, -1.0)
             for split in ("dev", "test"):
                 columns = {"label": labels, "logit_0": -logits, "logit_1": logits}
                 frames.append(frame_of(key, split, **columns).assign(epoch=epoch))
@@ -58,7 +56,7 @@ def test_schedules_are_judged_at_the_last_epoch():
 
 
 def test_runs_that_are_one_model_are_counted_once():
-    p = learners(dict.fromkeys(SCHEDULES, 0.8), sure=1.0)
+    p = learners(dict.fromkeys(SCHEDULES, 0.8))
     text = claims.same_models(p, by="schedule")
     assert text.startswith("At the epoch that dev chooses, the 9 runs are 3 models: constant (seed")
     assert "exponential (seed 1) and multistep (seed 1) are one" in text
@@ -68,7 +66,7 @@ def test_runs_that_are_one_model_are_counted_once():
 
 
 def test_training_on_is_compared_run_by_run():
-    p = learners({"constant": 0.79, "exponential": 0.80, "multistep": 0.90})
+    p = learners({"constant": 0.76, "exponential": 0.80, "multistep": 0.90})
     table = study.training_on(p, by="schedule", stop="score", metric="accuracy")
     say_what_their_columns_hold(table)
     last = {g.name: g.right.mean(1) for g in p.groups("schedule", epoch="last")}
@@ -77,14 +75,16 @@ def test_training_on_is_compared_run_by_run():
         by_hand = last[row["schedule"]] - chosen[row["schedule"]]
         assert row["accuracy"] == pytest.approx(by_hand.mean())
     assert table["verdict"].tolist() == ["significant", "the same model", "significant"]
-    constant = table.iloc[0]  # the same documents: nearly all of their noise falls out
-    assert constant["accuracy_high"] < 0 < constant["accuracy"] - constant["accuracy_low"] < 0.01
 
 
 @pytest.mark.parametrize(
     ("last_of", "peak", "cure"),
     [
-        ((0.8, 0.70, 0.90), "**holds**: the last epoch's macro F1 is 10.", "**holds**: its macro"),
+        (
+            (0.8, 0.70, 0.90),
+            "**holds**: the last epoch's macro F1 is 9.0 points lower",
+            "**holds**: its macro",
+        ),
         ((0.8, 0.90, 0.70), "**does not hold**: the last", "**does not hold**: its macro F1 ends "),
         ((0.8, 0.80, 0.80), "**does not hold**", "**does not hold**: its macro F1 ends as high as"),
     ],
@@ -93,40 +93,32 @@ def test_the_originals_claims(last_of, peak, cure):
     p = learners(dict(zip(SCHEDULES, last_of, strict=True)))
     assert f"with exponential {peak}" in claims.peak(p, by="schedule")
     assert f"above exponential, {cure}" in claims.cure(p, by="schedule")
-    few = p.where(seed=[1, 2])
-    assert "is not tested" in claims.peak(few, by="schedule")
-    assert "is not tested" in claims.cure(few, by="schedule")
     alone = p.where(schedule="constant")
     assert claims.peak(alone, by="schedule").endswith("no run of it reached the last epoch.")
     assert claims.cure(alone, by="schedule").endswith("one of them reached the last epoch.")
 
 
+def test_claims_are_not_tested_with_few_seeds():
+    p = learners({"constant": 0.8, "exponential": 0.7, "multistep": 0.9}).where(seed=[1, 2])
+    assert "is not tested" in claims.peak(p, by="schedule")
+    assert "is not tested" in claims.cure(p, by="schedule")
+
+
 def test_whether_a_rise_in_dev_loss_costs_accuracy():
-    p = learners({"constant": 0.78, "exponential": 0.80, "multistep": 0.90}, sure=3.0)
+    p = learners({"constant": 0.75, "exponential": 0.80, "multistep": 0.90})
     table = study.overshoot(p, by="schedule").set_index("schedule")
     assert table.loc["constant", "lowest at epoch"] == 1
     assert table.loc["constant", "seeds whose loss rose"] == "3 of 3"
     text = claims.rise(p, by="schedule")
-    assert text.startswith("With constant dev loss rises by ")
-    assert "after epoch 1, and accuracy ends 2.0 points lower than at the lowest dev loss" in text
-    assert "with multistep dev loss is lowest at the end" in learn_only_multistep(p)
-
-
-def learn_only_multistep(p: Predictions) -> str:
-    """`rise` of runs that are surer by the end only where they are right."""
-    calm = p.frame["epoch"] == 1
-    milder = p.frame.assign(logit_0=np.where(calm, 0.1, 1) * p.frame["logit_0"])
-    milder["logit_1"] = np.where(calm, 0.1, 1) * milder["logit_1"] / 3
-    milder["logit_0"] = milder["logit_0"] / 3
-    runs = {key: run for key, run in p.runs.items() if run["config"]["schedule"] == "multistep"}
-    return "with " + claims.rise(
-        dataclasses.replace(p, frame=milder).only(runs), by="schedule"
-    ).removeprefix("With ")
+    assert text.startswith("With constant dev loss rises by 0.09 after epoch 1, and accuracy ends")
+    assert "ends 4.4 points lower than at the lowest dev loss (95 % interval −" in text
+    assert text.endswith("; with multistep dev loss is lowest at the end.")
 
 
 def test_a_run_is_scored_at_its_lowest_dev_loss():
-    p = learners(dict.fromkeys(SCHEDULES, 0.8), sure=3.0)
-    assert {run["chosen_epoch"] for run in study.at_lowest_loss(p).runs.values()} == {1}
+    lowest = study.at_lowest_loss(learners({"constant": 0.75, "multistep": 0.9}))
+    epochs = {run["config"]["schedule"]: run["chosen_epoch"] for run in lowest.runs.values()}
+    assert epochs == {"constant": 1, "multistep": 2}
 
 
 def test_the_answer_of_real_runs(base):
@@ -138,8 +130,8 @@ def test_the_answer_of_real_runs(base):
     assert text.endswith(" %.")
     table = study.by_schedule(p, by="schedule")
     assert table["schedule"].tolist()[:3] == list(SCHEDULES) and len(table) == 7
-    assert " are one" in claims.same_models(p, by="schedule") or True
-    figures.losses(run_all(configs).history, by="schedule")
+    figure = figures.losses(run_all(configs).history, by="schedule")
+    assert [len(ax.get_title(loc="left")) > 0 for ax in figure.axes] == [True] * 3
 
 
 def test_an_imbalance_is_that_of_repeated_documents():

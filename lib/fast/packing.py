@@ -197,6 +197,7 @@ def pack(model: Classifier) -> PackedClassifier:
     packed = PackedClassifier(model.backbone, model.head, model.num_labels)
     packed.separator = model.separator
     packed.unit = model.unit
+    packed.window = model.window
     return packed
 
 

@@ -110,6 +110,7 @@ def by_cell(
             table[name] = health[name]
     if "reason" in table:  # the last column
         table["reason"] = table.pop("reason")
+    table.attrs["shown"] = [*by, "outcome", *metrics]
     return with_metrics(table, {metric: metric for metric in metrics} | HEALTH_METRICS)
 
 

@@ -2,13 +2,11 @@
 
 import numpy as np
 
-from lib.analysis.cells import cell_of
 from lib.analysis.comparisons import SIGNIFICANT, TOO_FEW, differences
-from lib.analysis.display import count, difference_interval, listed, percent, points, title
+from lib.analysis.display import count, difference_interval, listed, percent, points, spelled, title
 from lib.analysis.findings import best_group, difference_of
 from lib.analysis.predictions import Predictions
 from lib.analysis.references import best_reference
-from lib.analysis.scores import display_name
 from lib.analysis.tables import by_group, without_rows
 from lib.runs.baselines import NAMES
 from lib.runs.outcomes import LEARNED, ONE_POINT
@@ -23,7 +21,7 @@ ONE_LABEL = 0.95  # of the documents with the same first label: the prediction i
 def answer(p: Predictions, *, by: str = "optimizer", metric: str = "P@1") -> str:
     """What the best reference and every optimizer score, the highest first; optimizers that are
     not significantly behind the best one stand together."""
-    reference = display_name(best_reference(p, metric=metric))
+    reference = spelled(best_reference(p, metric=metric))
     scores = by_group(p, by=by, metrics=[metric]).set_index(by)[metric]
     trained = scores.drop(list(NAMES.values()), errors="ignore").sort_values(ascending=False)
     rows = differences(p, by=by, metric=metric).to_dict("records")
@@ -33,8 +31,10 @@ def answer(p: Predictions, *, by: str = "optimizer", metric: str = "P@1") -> str
         verdict = difference_of(rows, top, name, metric)["verdict"]
         if verdict not in (SIGNIFICANT, TOO_FEW):
             level.append(name)
-    clauses = [(scores[top], f"{listed(level)} {_range(trained[level])}")]
-    clauses += [(value, f"{name} {_whole(value)}") for name, value in trained.drop(level).items()]
+    clauses = [(scores[top], f"{listed(map(spelled, level))} {_range(trained[level])}")]
+    clauses += [
+        (value, f"{spelled(name)} {_whole(value)}") for name, value in trained.drop(level).items()
+    ]
     clauses.append((scores[reference], f"{reference} {_whole(scores[reference])}"))
     ordered = sorted(clauses, key=lambda clause: clause[0], reverse=True)
     return f"{title(metric)}: {'; '.join(text for _, text in ordered)}."
@@ -57,10 +57,12 @@ def near_duplicates(
     """What is left of the scores of the group that dev chooses and of the best reference without
     the test documents that leaked."""
     table = without_rows(p, by=by, metrics=[metric], rows=rows).set_index(by)
-    names = [best_group(p, by=by, metric=metric), display_name(best_reference(p, metric=metric))]
+    names = [best_group(p, by=by, metric=metric), spelled(best_reference(p, metric=metric))]
     every = table[metric]
     rest = table[f"{metric}, without"]
-    falls = [f"{name} from {percent(every[name])} to {percent(rest[name])}" for name in names]
+    falls = [
+        f"{spelled(name)} from {percent(every[name])} to {percent(rest[name])}" for name in names
+    ]
     return (
         f"**Near-duplicates flatter every model.** Without the {count(len(rows), 'test document')} "
         f"that nearly repeat one of train or dev, {title(metric)} falls: {listed(falls)}."
@@ -76,9 +78,11 @@ def edges(p: Predictions, *, factors: list[float]) -> str:
         rates = rates_of(p, optimizer)
         best = run["config"]["learning_rate"]
         if len(rates) > len(factors):
-            extended.append(f"{optimizer} ({len(rates)} rates, {rates[0]:g} to {rates[-1]:g})")
+            extended.append(
+                f"{spelled(optimizer)} ({len(rates)} rates, {rates[0]:g} to {rates[-1]:g})"
+            )
         if best in (rates[0], rates[-1]):
-            outside.append(f"{optimizer} ({best:g})")
+            outside.append(f"{spelled(optimizer)} ({best:g})")
     text = f"Each optimizer was tuned on dev at {len(factors)} learning rates"
     if extended:
         text += f", and further by factors of {STEP:g} where its best was an edge: "
@@ -97,30 +101,29 @@ def sweet_spot(p: Predictions, *, metric: str = "P@1", near: float = 1e-4) -> st
     chosen = tuned(p, metric=metric)
     rates = {name: chosen[name]["config"]["learning_rate"] for name in VARIANTS if name in chosen}
     holds = all(near / 3 <= rate <= near * 3 for rate in rates.values())
-    texts = listed(f"{rate:g} for {name}" for name, rate in rates.items())
+    texts = listed(f"{rate:g} for {spelled(name)}" for name, rate in rates.items())
     return (
         f"Claim: Adam and its variants train best near {near:g}. Here it {_holds(holds)}: of the "
         f"learning rates tried, dev chooses {texts}."
     )
 
 
-def failing(p: Predictions, *, tuning_seed: int) -> str:
-    """The original's second claim: Adagrad and Adadelta fail at every learning rate."""
-    chosen = tuned(p.where(seed=tuning_seed))
+def failing(p: Predictions) -> str:
+    """The original's second claim: Adagrad and Adadelta fail at every learning rate; from the runs
+    of each optimizer's best cell."""
     texts = []
     any_learned = False
     for name in OTHERS:
-        if name not in chosen:
+        runs = list(p.where(optimizer=name).trained.values())
+        if not runs:
             continue
-        cell = cell_of(chosen[name])
-        outcomes = [run["outcome"] for run in p.trained.values() if cell_of(run) == cell]
-        learned = outcomes.count(LEARNED)
+        learned = sum(run["outcome"] == LEARNED for run in runs)
         any_learned |= learned > 0
-        texts.append(f"{name} at {cell[1]:g} learned in {learned} of {count(len(outcomes), 'run')}")
+        rate = runs[0]["config"]["learning_rate"]
+        texts.append(f"{spelled(name)} at {rate:g} in {learned} of {count(len(runs), 'run')}")
     return (
-        "Claim: Adagrad and Adadelta fail to train. "
-        f"Here it {_holds(not any_learned)}: at the learning rate that dev chooses, "
-        f"{listed(texts)}."
+        f"Claim: Adagrad and Adadelta fail to train. Here it {_holds(not any_learned)}: at the "
+        f"rate that dev chooses, they learn: {listed(texts)}."
     )
 
 
@@ -189,8 +192,8 @@ def start(p: Predictions) -> str:
     pairs = {cell: ends for cell, ends in outcomes.items() if len(ends) == 2}
     changed = sum(ends[True] != ends[False] for ends in pairs.values())
     texts = [
-        f"{name} at {rate:g} ended {ends[True]} from the label shares and {ends[False]} from even "
-        "guesses"
+        f"{spelled(name)} at {rate:g} ended {ends[True]} from the label shares and {ends[False]} "
+        "from even guesses"
         for (name, rate), ends in pairs.items()
     ]
     return (

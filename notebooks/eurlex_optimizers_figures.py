@@ -3,6 +3,7 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
+from lib.analysis.display import spelled
 from lib.analysis.display import title as metric_title
 from lib.runs.outcomes import AT_PRIOR, COLLAPSED, DIVERGED, LEARNED
 from plots.grids import heat_map
@@ -53,7 +54,7 @@ def by_learning_rate(
     panel_title(below, f"the original's, test {metric_title(metric)}")
     below.set_xlabel("learning rate")
     add_legend(figure, above)
-    add_title(figure, "Each optimizer has its own learning rate")
+    add_title(figure, f"{metric_title(metric)} by learning rate")
     return figure
 
 
@@ -61,7 +62,7 @@ def _rate_line(ax, scores: pd.DataFrame, metric: str, colour: str) -> None:
     """The scores of an optimizer by learning rate; hollow where an `outcome` says that the run
     did not learn."""
     scores = scores.assign(rate=scores["learning_rate"].astype(float)).sort_values("rate")
-    name = scores["optimizer"].iloc[0]
+    name = spelled(scores["optimizer"].iloc[0])
     ax.plot(scores["rate"], scores[metric], color=colour, label=name, linewidth=1.5)
     ends = scores.get("outcome", pd.Series(LEARNED, scores.index))
     for is_full, some in scores.groupby(ends == LEARNED):
@@ -86,6 +87,7 @@ def outcome_grid(table: pd.DataFrame, *, metric: str) -> Figure:
         rows=("factor", factors),
         columns=("optimizer", optimizers),
     )
+    ax.set_xticks(range(len(optimizers)), map(spelled, optimizers))
     ax.set_yticks(range(len(factors)), [f"×{factor:g}" for factor in factors])
     ax.set_ylabel("factor of the default learning rate")
     add_title(figure, f"Dev {metric_title(metric)} and outcome by learning rate")

@@ -21,6 +21,7 @@ DATA_FIELDS = (
     "dev_rows",
     "test_rows",
     "split_seed",
+    "subset_seed",
     "reading",
 )
 SELECTORS = ("loss", "last", *dict.fromkeys(name for task in INPUTS for name in metrics_of(task)))
@@ -116,6 +117,9 @@ class RunConfig(Settings):
     dev_rows: int | None = Field(None, ge=1, le=MOST)  # None: the dev file, or a tenth of train
     test_rows: int | None = Field(None, ge=1, le=MOST)  # None: all
     split_seed: int = Field(0, ge=0, le=MOST_SEED)
+    # draws train and dev together, fewer rows being among those of more
+    # (lib.carving.draw_labelled); None: split_seed draws dev, then train
+    subset_seed: int | None = Field(None, ge=0, le=MOST_SEED)
     reading: Reading = PLAIN  # how files are read, and what their columns mean
     # Model
     backbone: str = EMBEDDED  # embedded, a folder, a Hub name; or a row of BASELINES

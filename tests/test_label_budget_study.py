@@ -7,9 +7,11 @@ import pytest
 from lib.analysis.predictions import Predictions
 from lib.errors import InputError
 from lib.runs.config import RunConfig
+from lib.runs.keys import corpus_of
 from notebooks import label_budget as study
 from notebooks import label_budget_curves as curves
 from notebooks import label_budget_figures as figures
+from notebooks import label_budget_runs as samples
 from tests.synthetic import frame_of
 from tests.test_tables import say_what_their_columns_hold
 
@@ -30,7 +32,9 @@ def budgets(accuracies: dict[str, list[float]], seeds=(1, 2, 3)) -> Predictions:
             sign = (-1) ** SIZES.index(size)
             for seed in seeds:
                 sample = {"train_rows": size - size // 5, "dev_rows": size // 5}
-                config = {"backbone": backbone, "subset_seed": seed, "seed": 1, **sample}
+                reference = backbone if backbone == REFERENCE else None
+                config = {"backbone": backbone, "reference": reference, "subset_seed": seed}
+                config |= {"seed": 1} | sample
                 key = f"{backbone}-{size}-{seed}"
                 facts = {"status": "finished", "chosen_epoch": 1, "last_epoch": 1}
                 runs[key] = {"config": config} | facts
@@ -42,17 +46,16 @@ def budgets(accuracies: dict[str, list[float]], seeds=(1, 2, 3)) -> Predictions:
     return Predictions(pd.concat(frames, ignore_index=True), runs, ("no", "yes"))
 
 
-REFERENCE = study.REFERENCES[0]
+REFERENCE = "tfidf"
 RISING = [0.60, 0.75, 0.85, 0.90, 0.92]
 FLAT = [0.70, 0.748, 0.78, 0.80, 0.81]
 
 
 def test_the_answer_says_from_where_on_fine_tuning_is_ahead():
     p = budgets({"tiny": RISING, REFERENCE: FLAT})
-    name = study.SHORT[study.method_names(p)[REFERENCE]]
     text = study.answer(p, metric="accuracy")
-    assert text.startswith(f"Fine-tuning beats {name} from 200 labelled texts on")
-    assert text.endswith(f"at 800 it leads {name} by 11.0 points.")
+    assert text.startswith("Fine-tuning beats TF-IDF from 200 labelled texts on")
+    assert text.endswith("at 800 it leads TF-IDF by 11.0 points.")
     assert len(text.split()) <= 20
     table = study.leads(p, metric="accuracy")
     assert table["labelled texts"].tolist() == list(SIZES)
@@ -68,7 +71,7 @@ def test_the_answer_where_it_never_pays_and_where_nothing_is_tested():
     )
     p = budgets({"tiny": RISING, REFERENCE: FLAT}, seeds=(1, 2))
     text = study.answer(p, metric="accuracy")
-    assert text.startswith("With fewer than 3 seeds, nothing is tested: fine-tuning at 800 leads")
+    assert text.startswith("With fewer than 3 seeds, nothing is tested: at 800 fine-tuning leads")
 
 
 def test_scores_are_the_means_of_the_samples_of_a_size():
@@ -90,23 +93,28 @@ def test_scores_are_the_means_of_the_samples_of_a_size():
 
 def test_all_texts_are_taken_where_more_are_asked_for(folder, tiny):
     base = RunConfig(dataset=str(folder), backbone=tiny["bert"])
-    rows = len(study.corpus_of(base).train) + len(study.corpus_of(base).dev)
-    planned, sizes = study.plan(base, [20, 10, 10_000])
-    assert sizes == [10, 20, rows] and planned.reading.labels == ("no", "yes")
-    assert study.plan(base, [10])[1] == [10] and study.plan(base, [0])[1] == [rows]
+    rows = len(corpus_of(base).train) + len(corpus_of(base).dev)
+    planned = samples.plan_of(base, [20, 10, 10_000])
+    assert planned.sizes == [10, 20, rows] and planned.metric == "accuracy"
+    assert planned.base.reading.labels == ("no", "yes")
+    assert samples.plan_of(base, [10]).sizes == [10] and samples.plan_of(base, [0]).sizes == [rows]
+    with pytest.raises(InputError, match="metric = 'loss': this study wants one of which more"):
+        samples.plan_of(base, [20], "loss")
     with pytest.raises(InputError, match="each wants 10 labelled texts or more"):
-        study.plan(base, [5, 20])
+        samples.plan_of(base, [5, 20])
 
 
 def test_small_samples_are_trained_for_as_many_steps_and_lie_in_larger_ones(folder, tiny):
-    base, sizes = study.plan(RunConfig(dataset=str(folder), backbone=tiny["bert"]), [20, 40])
-    base = base.with_(batch_size=8, epochs=2)
-    configs = study.configs(base, sizes, [1, 2], least_steps=6, larger=base, larger_up_to=20)
-    trained = [config for config in configs if config.backbone == base.backbone]
+    base = RunConfig(dataset=str(folder), backbone=tiny["bert"], batch_size=8, epochs=2)
+    plan = samples.plan_of(base, [20, 40])
+    larger = plan.base.with_(learning_rate=1e-5)
+    configs = samples.configs(plan, [1, 2], least_steps=6, larger=larger, larger_up_to=20)
+    trained = [config for config in configs if not config.is_reference]
+    assert {config.select_by for config in configs if config.is_reference} == {"accuracy"}
     assert [config.epochs for config in trained] == [2, 2, 3, 3, 3, 3]
     rows = {}
     for config in trained:
-        corpus = study.corpus_of(config)
+        corpus = corpus_of(config)
         rows[len(rows)] = {*corpus.train.rows.tolist(), *corpus.dev.rows.tolist()}
     assert rows[2] < rows[0] and rows[4] < rows[1] and rows[0] != rows[1]
 

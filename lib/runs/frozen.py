@@ -46,6 +46,28 @@ def freeze_backbone(
     """
     check_head(model)
     model.backbone.requires_grad_(False)
+    vectors = document_vectors(model, tokens, backbone, precision=precision, cache=cache)
+    datasets = {}
+    for name in SPLITS:
+        labels = getattr(tokens, name).tensors[2]
+        ones = torch.ones(len(labels), 1, dtype=torch.int32)
+        datasets[name] = TensorDataset(vectors[name][:, None], ones, labels)
+    frozen = FrozenClassifier(model.backbone, model.head, model.num_labels)
+    frozen.separator = model.separator
+    frozen.unit = model.unit
+    return frozen, dataclasses.replace(tokens, **datasets)
+
+
+def document_vectors(
+    model: Classifier,
+    tokens: Tokens,
+    backbone: str,
+    *,
+    precision: str = "auto",
+    cache: Path | None = None,
+) -> dict[str, torch.Tensor]:
+    """What a model's head pools of each split's documents (rows, size), from the cache if there
+    is one (see `freeze_backbone`)."""
     precision = devices.resolve_precision(precision, devices.default_device())
     depends_on = [
         fingerprint(resolve_backbone(backbone)),
@@ -55,18 +77,14 @@ def freeze_backbone(
         model.separator,
         precision,
     ]
-    datasets = {}
+    vectors = {}
     for name in SPLITS:
         dataset = getattr(tokens, name)
-        ids, mask, labels = dataset.tensors
+        ids, mask, _ = dataset.tensors
         key = digest("document vectors", *depends_on, tuple(ids.shape), ids, mask)
-        vectors = cached_tensors(cache, key, partial(embed, model, dataset, precision))["vectors"]
-        ones = torch.ones(len(vectors), 1, dtype=torch.int32)
-        datasets[name] = TensorDataset(vectors[:, None], ones, labels)
-    frozen = FrozenClassifier(model.backbone, model.head, model.num_labels)
-    frozen.separator = model.separator
-    frozen.unit = model.unit
-    return frozen, dataclasses.replace(tokens, **datasets)
+        make = partial(embed, model, dataset, precision)
+        vectors[name] = cached_tensors(cache, key, make)["vectors"]
+    return vectors
 
 
 def check_head(model: Classifier) -> None:

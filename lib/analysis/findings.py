@@ -15,7 +15,8 @@ from lib.analysis.display import (
     title,
     words,
 )
-from lib.analysis.pairs import MINUS, pairs_of
+from lib.analysis.names import MINUS
+from lib.analysis.pairs import pairs_of
 from lib.analysis.predictions import Predictions
 from lib.analysis.references import best_reference
 from lib.analysis.scores import display_name

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from lib.analysis.groups import Group
+from lib.analysis.names import MINUS
 from lib.analysis.predictions import Predictions
 from lib.analysis.scores import display_name, sample_of
 from lib.analysis.stats import (
@@ -18,7 +19,6 @@ from lib.analysis.stats import (
 from lib.errors import InputError
 from lib.runs.baselines import NO_MODEL
 
-MINUS = " − "  # between the two names of a comparison
 RIGHT_OR_WRONG = ("accuracy", "micro_precision", "micro_recall", "micro_f1")
 
 

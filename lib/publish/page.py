@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pandas as pd
 
 from lib.analysis.audit import AUDITS
-from lib.analysis.display import shown_columns, to_csv, words
+from lib.analysis.display import note_of, shown_columns, to_csv, words
 from lib.analysis.duplicates import leaked
 from lib.analysis.predictions import Predictions, collect
 from lib.analysis.tables import without_rows
@@ -107,7 +107,7 @@ def _show_table(
         "arguments": arguments or {},
         "runs": table.attrs.get("runs", []),
         "caption": caption,
-        "note": table.attrs.get("note", ""),
+        "note": note_of(table, f"{name}.csv"),
         "columns": shown_columns(table),
         "csv": to_csv(table),
     }

@@ -22,6 +22,7 @@ DATA_FIELDS = (
     "dev_rows",
     "test_rows",
     "split_seed",
+    "subset_seed",
     "reading",
 )
 READ_TEXT = ("backbone", "max_length", "truncation")  # what a document's text is cut by
@@ -127,6 +128,9 @@ class RunConfig(Settings):
     dev_rows: int | None = Field(None, ge=1, le=MOST)  # None: the dev file, or a tenth of train
     test_rows: int | None = Field(None, ge=1, le=MOST)  # None: all
     split_seed: int = Field(0, ge=0, le=MOST_SEED)
+    # draws train and dev together, fewer rows being among those of more
+    # (lib.carving.draw_labelled); None: split_seed draws dev, then train
+    subset_seed: int | None = Field(None, ge=0, le=MOST_SEED)
     reading: Reading = PLAIN  # how files are read, and what their columns mean
     # a row of lib.runs.baselines.BASELINES, or a file of predictions; None: the run trains a model
     reference: str | None = None

@@ -72,7 +72,7 @@ def test_distillation_makes_its_page_and_a_rerun_changes_nothing(
     before = {file.name: file.read_bytes() for file in page_folder.iterdir()}
     capsys.readouterr()
     study.run_study("distillation", overrides=small, publish_as="tiny")
-    assert "16 runs: 0 trained, 16 from the store" in capsys.readouterr().out
+    assert "18 runs: 0 trained, 18 from the store" in capsys.readouterr().out
     after = {file.name: file.read_bytes() for file in page_folder.iterdir()}
     assert {name for name in before if before[name] != after[name]} <= {"environment.json"}
 

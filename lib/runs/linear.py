@@ -30,7 +30,7 @@ from lib.runs.read_text import read_text
 from lib.runs.store import store
 
 NGRAMS = {"words": (1, 1), "words and pairs of words": (1, 2)}
-STRENGTHS = (0.1, 0.3, 1.0, 3.0)  # C of a support vector machine, the inverse of its penalty
+STRENGTHS = (0.1, 0.3, 1.0, 3.0, 10.0)  # C of a support vector machine, the inverse of its penalty
 MANY = 200  # labels, from which on the usual setting alone is tried
 
 

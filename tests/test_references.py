@@ -87,6 +87,12 @@ def test_the_text_that_is_read_has_the_tokens_that_are_read(tiny, kind, truncati
     assert read[1].startswith("Lobe" if truncation != "tail" else "kana")
 
 
+def test_of_windows_the_text_is_read_up_to_the_last(tiny):
+    how = {"max_length": 6, "truncation": "windows", "stride": 3, "windows": 2}
+    text = "kana lobe mici nudo sofu tana pena rina"
+    assert read_text([text], tiny["bert"], **how) == ["kana lobe mici nudo sofu tana pena"]
+
+
 def test_of_a_pair_what_is_read_of_each(tiny):
     pairs = [("kana lobe mici", "nudo"), ("lobe", "Sofu  tana kana lobe")]
     how = {"max_length": 6, "truncation": "head"}
@@ -131,22 +137,31 @@ def test_references_are_runs_that_a_rerun_finds(base, monkeypatch):
         best_reference(collect(runs[3:]), metric="accuracy")
 
 
-def test_embeddings_are_means_of_the_last_states(base, tiny, monkeypatch):
+@pytest.mark.parametrize("truncation", ["head", "windows"])
+def test_embeddings_are_means_of_the_last_states(base, tiny, monkeypatch, truncation):
     features = {}
-    monkeypatch.setattr(
-        linear, "with_settings", lambda model, given, corpus: features.update(given)
-    )
+    monkeypatch.setattr(linear, "with_settings", lambda _, given, __: features.update(given))
     monkeypatch.setattr(linear, "choose", lambda *_: None)
-    corpus = corpus_of(base)
-    linear.embedding_linear(base.baseline("embedding_linear"), corpus)
+    config = base.with_(max_length=8, truncation=truncation).baseline("embedding_linear")
+    corpus = corpus_of(config)
+    linear.embedding_linear(config, corpus)
     model = build_model(tiny["bert"], head="mean_linear", num_labels=2).eval()
     means = {}
     for name in ("train", "test"):
-        ids, mask, _ = encode(getattr(corpus, name).texts, tiny["bert"], max_length=16)
-        with torch.inference_mode():
-            states, _ = model.last_states(ids, mask)
-        tokens = mask.sum(1).tolist()
-        means[name] = np.stack([row[:n].mean(0) for row, n in zip(states, tokens, strict=True)])
+        rows = []
+        for text in getattr(corpus, name).texts:
+            words = text.split()
+            windows = [words[i : i + 6] for i in range(0, len(words), 6)]
+            read = windows if truncation == "windows" else windows[:1]
+            texts = [" ".join(window) for window in read]
+            ids, mask, _ = encode(texts, tiny["bert"], max_length=8)
+            with torch.inference_mode():
+                states, _ = model.last_states(ids, mask)
+            tokens = mask.sum(1).tolist()
+            rows.append(
+                np.mean([row[:n].mean(0) for row, n in zip(states, tokens, strict=True)], 0)
+            )
+        means[name] = np.stack(rows)
     wanted = (means["test"] - means["train"].mean(0)) / means["train"].std(0)
     np.testing.assert_allclose(features["test"], wanted, atol=1e-3)
 

@@ -113,10 +113,11 @@ def key_inputs(config: RunConfig, content: dict) -> dict:
 
 def fields_read(config: RunConfig) -> set[str]:
     """The fields, but for the data's, that the result of a configuration depends on."""
-    if config.is_reference:
-        return {"reference", *READ_BY_REFERENCE.get(config.reference, ())}
     unread = () if config.truncation == "windows" else ("stride", "windows")
-    return {*RunConfig.model_fields} - {*DATA_FIELDS, *unread}
+    fields = {*RunConfig.model_fields} - {*DATA_FIELDS}
+    if config.is_reference:
+        fields = {"reference", *READ_BY_REFERENCE.get(config.reference, ())}
+    return fields.difference(unread)
 
 
 def hash_inputs(inputs: dict) -> str:

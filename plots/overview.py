@@ -29,7 +29,7 @@ def overview(table: pd.DataFrame, *, title: str) -> Figure:
     scores = table[["best_score", "reference_score"]].astype(float)
     low, high = scores.min().min(), scores.max().max()
     room = max(high - low, 0.02)
-    ax.set_xlim(low - 0.35 * room, high + 0.35 * room)
+    ax.set_xlim(low - 0.35 * room, min(high + 0.35 * room, 1.01))
     ax.set_ylim(len(table), 0)
     for number, row in enumerate(table.to_dict("records")):
         above = f"{row['data']} · {row['model']}"

@@ -22,11 +22,12 @@ from lib.analysis.names import MINUS
 from lib.analysis.numbers import as_precise
 from lib.analysis.pairs import pairs_of
 from lib.analysis.predictions import Predictions
+from lib.analysis.references import best_reference, learning_references
 from lib.analysis.scores import display_name
 from lib.analysis.stats import POWER
 from lib.analysis.tables import by_group
 from lib.metrics import METRICS
-from lib.runs.baselines import NAMES, NO_MODEL
+from lib.runs.baselines import NAMES
 
 
 def best_group(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
@@ -37,8 +38,8 @@ def best_group(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
 
 def best_of(p: Predictions, *, by: str, metric: str, split: str) -> str:
     """The name of the trained group with the best mean score on a split."""
-    table = by_group(p, by=by, metrics=[metric], split=split)
-    return _best_row(table[~table[by].isin(NAMES.values())], metric)[by]
+    table = by_group(p.only(p.trained), by=by, metrics=[metric], split=split)
+    return _best_row(table, metric)[by]
 
 
 def _best_row(table: pd.DataFrame, metric: str) -> pd.Series:
@@ -69,8 +70,7 @@ LEADS = {  # what a sentence says of the leader and others, by the verdict
 
 def leader(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
     """Which group leads on test, and which others it is significantly ahead of."""
-    table = by_group(p, by=by, metrics=[metric])
-    table = table[~table[by].isin(NAMES.values())]
+    table = by_group(p.only(p.trained), by=by, metrics=[metric])
     direction = METRICS[metric].higher_is_better
     table = table.sort_values(metric, ascending=not direction, kind="stable")
     top = table.iloc[0]
@@ -114,7 +114,7 @@ def answer(p: Predictions, *, by: str, metric: str = "accuracy", what: str) -> s
     named = NUMBERS[number] if number < len(NUMBERS) else str(number)
     unit = " %" if METRICS[metric].kind == "share" else ""
     scores = f"{_range(ours, metric)}{unit} test {title(metric)}"
-    reference = best_reference(p, by=by, metric=metric)
+    reference = _reference_of(p, metric)
     beside = ""
     if reference:
         score_of_it = _range(table.loc[[reference]], metric)
@@ -152,15 +152,11 @@ def _verdict_of(p: Predictions, names: list[str], *, by: str, metric: str) -> st
     return "No significant difference"
 
 
-def best_reference(p: Predictions, *, by: str, metric: str) -> str | None:
-    """The display name of the reference with the best score on dev; None where none learns."""
-    names = [display_name(group.name) for group in p.groups(by, split="dev")]
-    learning = set(NAMES.values()) - {NAMES[name] for name in NO_MODEL}
-    table = by_group(p, by=by, metrics=[metric], split="dev") if names else None
-    references = table[table[by].isin(learning)] if names else []
-    if not len(references):
+def _reference_of(p: Predictions, metric: str) -> str | None:
+    """The display name of the best reference on dev; None where none learns."""
+    if not learning_references(p):
         return None
-    return _best_row(references, metric)[by]
+    return display_name(best_reference(p, metric=metric))
 
 
 def short_name(reference: str) -> str:
@@ -176,7 +172,7 @@ def best_beside_reference(p: Predictions, *, by: str, metric: str = "accuracy") 
     facts = {"metric": metric}
     names = {
         "best": best_group(p, by=by, metric=metric),
-        "reference": best_reference(p, by=by, metric=metric),
+        "reference": _reference_of(p, metric),
     }
     for role, name in names.items():
         if name is None:
@@ -190,11 +186,12 @@ def best_beside_reference(p: Predictions, *, by: str, metric: str = "accuracy") 
 
 
 def beyond_baseline(
-    p: Predictions, *, by: str, metric: str = "accuracy", baseline: str = "tfidf_linear"
+    p: Predictions, *, by: str, metric: str = "accuracy", baseline: str | None = None
 ) -> str:
-    """What fine-tuning adds to the baseline, for the group that dev chooses."""
+    """What fine-tuning adds to the reference (None: the one that dev chooses), for the group that
+    dev chooses."""
     group = best_group(p, by=by, metric=metric)
-    reference = display_name(baseline)
+    reference = display_name(baseline or best_reference(p, metric=metric))
     rows = differences(p, by=by, metric=metric).to_dict("records")
     gain = difference_of(rows, group, reference, metric)
     return (
@@ -213,7 +210,7 @@ def outlook(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
     pairs = [
         pair
         for pair in pairs_of(p, by=by, metric=metric)
-        if not NAMES.keys() & {pair.one.name, pair.other.name}
+        if not (pair.one.is_reference or pair.other.is_reference)
     ]
     if not pairs:
         return "There are no two groups to compare."

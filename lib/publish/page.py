@@ -164,8 +164,9 @@ def show_audit(config, caption: str = "", name: str = "audit") -> None:
     _show_table("audit", name, table, caption, function=function, arguments=arguments)
 
 
-def show_leaks(runs, config, *, by: str, metrics: list[str], **narrowed) -> None:
-    """Show which documents have near-duplicates in their split or another.
+def show_leaks(runs, config, *, by: str, metrics: list[str], **narrowed) -> list[int]:
+    """Show which documents have near-duplicates in their split or another; the rows of test that
+    leaked from train or dev.
 
     If some of test leaked from train or dev, also what the runs score without them.
     """
@@ -185,6 +186,7 @@ def show_leaks(runs, config, *, by: str, metrics: list[str], **narrowed) -> None
         )
         arguments = {"by": by, "metrics": metrics, "rows": rows} | narrowed
         show_table("without_leaks", runs, without_rows, caption, **arguments)
+    return rows
 
 
 def show_finding(runs, function: Callable, **arguments) -> None:

@@ -12,6 +12,7 @@ from lib.metrics import INPUTS, metrics_of
 from lib.optim import plan_steps
 from lib.readers import PLAIN, Reading
 from lib.runs.plain import check_path, plain
+from lib.tokenization import TRUNCATIONS, WINDOWS
 
 DATA_FIELDS = (
     "dataset",
@@ -21,8 +22,19 @@ DATA_FIELDS = (
     "dev_rows",
     "test_rows",
     "split_seed",
+    "subset_seed",
     "reading",
 )
+READ_TEXT = ("backbone", "max_length", "truncation")  # what a document's text is cut by
+READ_BY_REFERENCE = {  # the fields, beside the data's, that a reference's result depends on
+    "majority": (),
+    "train_mean": (),
+    "noise_ceiling": (),
+    "tfidf": ("select_by",),
+    "tfidf_same_text": ("select_by", *READ_TEXT),
+    "embedding_linear": ("select_by", *READ_TEXT, "layers", "precision"),
+    "embedding_ridge": ("select_by", *READ_TEXT, "layers", "precision"),
+}
 SELECTORS = ("loss", "last", *dict.fromkeys(name for task in INPUTS for name in metrics_of(task)))
 
 MOST = 2**31 - 1  # of anything that is counted
@@ -116,16 +128,25 @@ class RunConfig(Settings):
     dev_rows: int | None = Field(None, ge=1, le=MOST)  # None: the dev file, or a tenth of train
     test_rows: int | None = Field(None, ge=1, le=MOST)  # None: all
     split_seed: int = Field(0, ge=0, le=MOST_SEED)
+    # draws train and dev together, fewer rows being among those of more
+    # (lib.carving.draw_labelled); None: split_seed draws dev, then train
+    subset_seed: int | None = Field(None, ge=0, le=MOST_SEED)
     reading: Reading = PLAIN  # how files are read, and what their columns mean
+    # a row of lib.runs.baselines.BASELINES, or a file of predictions; None: the run trains a model
+    reference: str | None = None
     # Model
-    backbone: str = EMBEDDED  # embedded, a folder, a Hub name; or a row of BASELINES
+    backbone: str = EMBEDDED  # embedded, a folder or a Hub name
     head: str = "native"  # native, or a row of lib.heads.HEADS
     dropout: float = Field(0.1, ge=0, lt=1)  # of the head; native heads have the backbone's
     prior_bias: bool = False  # the output layer's bias starts at train's label shares
     freeze: Literal["backbone"] | None = None  # train the head alone; documents are embedded once
     layers: int | None = Field(None, ge=1, le=MOST)  # of the backbone, from the bottom; None: all
     max_length: int = Field(128, ge=3, le=MOST)  # tokens
-    truncation: Literal["head", "tail", "head_tail"] = "head"  # what a longer document keeps
+    # what a longer document keeps; windows: all, read in pieces over which logits are averaged
+    truncation: Literal[*TRUNCATIONS] = "head"
+    # tokens from a window's start to the next; None: windows do not overlap
+    stride: int | None = Field(None, ge=1, le=MOST)
+    windows: int = Field(WINDOWS, ge=1, le=MOST)  # of a document that are read, the first ones
     # Training
     batch_size: int = Field(32, ge=1, le=MOST)  # documents per optimizer step
     accumulation: int = Field(1, ge=1, le=MOST)  # pieces of a batch, computed one after the other
@@ -154,10 +175,10 @@ class RunConfig(Settings):
     health: bool = False  # look at the embeddings after every epoch, and judge the run
     test_every_epoch: bool = False  # else test is scored for the chosen and the last epoch
 
-    @field_validator("dataset", "backbone")
+    @field_validator("dataset", "backbone", "reference")
     @classmethod
     def _may_be_a_path(cls, value):
-        return check_path(value)
+        return value if value is None else check_path(value)
 
     @field_validator("schedule_args")
     @classmethod
@@ -171,6 +192,12 @@ class RunConfig(Settings):
         return RunConfig(**self.model_dump() | changes)
 
     def baseline(self, name: str) -> "RunConfig":
-        """The run of a row of `lib.runs.baselines.BASELINES` on the same data."""
-        data = {field: getattr(self, field) for field in DATA_FIELDS}
-        return RunConfig(**data, backbone=name)
+        """The reference of a row of `lib.runs.baselines.BASELINES`, or of a file of predictions
+        (see `lib.runs.answers`), on the same data, with the fields that it reads and no others."""
+        fields = (*DATA_FIELDS, *READ_BY_REFERENCE.get(name, ()))
+        return RunConfig(**{field: getattr(self, field) for field in fields}, reference=name)
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether the run is one that others are compared with, and trains no transformer."""
+        return self.reference is not None

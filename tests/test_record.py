@@ -17,10 +17,10 @@ from lib.publish.record import (
     literal,
     page_of,
     run_blocks,
-    run_names,
     sparkline,
     table,
 )
+from lib.publish.run_titles import run_names
 from lib.runs.config import RunConfig
 from lib.runs.pool import run_all
 from lib.runs.store import Runs

@@ -15,8 +15,9 @@ from lib.analysis.display import escape, words
 from lib.analysis.predictions import Predictions
 from lib.errors import InputError
 from lib.publish.layout import HIDDEN, findings_of, layout
-from lib.publish.record import citations, code, histories, page_of, run_blocks, run_names, text
+from lib.publish.record import citations, code, histories, page_of, run_blocks, text
 from lib.publish.render import DEMO, has_intervals, is_demo
+from lib.publish.run_titles import run_names
 from lib.publish.site_blocks import (
     BESIDE,
     SUFFIXES,

@@ -1,10 +1,9 @@
 """Whether the original studies' bugs change what these claim: sentences, from predictions."""
 
-from lib.analysis.references import best_reference
-
 from lib.analysis.comparisons import SIGNIFICANT, TOO_FEW
 from lib.analysis.display import difference, difference_interval, score
 from lib.analysis.predictions import Predictions
+from lib.analysis.references import best_reference
 from lib.analysis.scores import display_name
 from lib.analysis.stats import POWER
 from lib.analysis.tables import by_group

@@ -29,6 +29,9 @@ PAGE_FILES = {
     "by_schedule.csv",
     "leaks.csv",
     "differences.csv",
+    "differences_chosen.csv",
+    "after_loss.csv",
+    "after_score.csv",
     "confusion.csv",
     "imbalance.csv",
     "runs.csv",
@@ -38,10 +41,8 @@ PAGE_FILES = {
     "test_accuracy.png",
     "learning_curves.png",
     "losses.png",
-    "learning_rate.png",
     "confusion_matrix.png",
     "f1_by_class.png",
-    "averages.png",
 }
 
 

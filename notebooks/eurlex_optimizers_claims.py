@@ -100,6 +100,8 @@ def sweet_spot(p: Predictions, *, metric: str = "P@1", near: float = 1e-4) -> st
     """The original's first claim: Adam and its variants do best near `near`."""
     chosen = tuned(p, metric=metric)
     rates = {name: chosen[name]["config"]["learning_rate"] for name in VARIANTS if name in chosen}
+    if not rates:
+        return f"Claim: Adam and its variants train best near {near:g}. None was tried here."
     holds = all(near / 3 <= rate <= near * 3 for rate in rates.values())
     texts = listed(f"{rate:g} for {spelled(name)}" for name, rate in rates.items())
     return (
@@ -121,6 +123,8 @@ def failing(p: Predictions) -> str:
         any_learned |= learned > 0
         rate = runs[0]["config"]["learning_rate"]
         texts.append(f"{spelled(name)} at {rate:g} in {learned} of {count(len(runs), 'run')}")
+    if not texts:
+        return "Claim: Adagrad and Adadelta fail to train. Neither was tried here."
     return (
         f"Claim: Adagrad and Adadelta fail to train. Here it {_holds(not any_learned)}: at the "
         f"rate that dev chooses, they learn: {listed(texts)}."

@@ -19,7 +19,7 @@ from lib.analysis.display import (
 )
 from lib.analysis.findings import difference_of
 from lib.analysis.predictions import Predictions
-from lib.analysis.references import best_reference
+from lib.analysis.references import beside_best_reference, best_reference
 from lib.analysis.scores import dev_scores
 from lib.analysis.stats import LEVEL, adjusted, mcnemar
 from lib.analysis.tables import by_group, by_run
@@ -91,7 +91,8 @@ def _whole(value: float, metric: str) -> str:
 
 
 def _gain(p: Predictions, one: str, other: str, metric: str) -> dict:
-    rows = differences(p, by="cell", metric=metric).to_dict("records")
+    compared = beside_best_reference(p, metric=metric)
+    rows = differences(compared, by="cell", metric=metric).to_dict("records")
     return difference_of(rows, one, other, metric)
 
 

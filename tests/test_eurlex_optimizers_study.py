@@ -174,6 +174,7 @@ def test_the_page_answers_first(many, tiny, no_kernel, monkeypatch, tmp_path):  
         "factors": [3.0],
         "edge_steps": 0,
         "start_rates": [3e-3],
+        "workers": 1,
         "decays": [0.1],
     }
     page = publish.run_study("eurlex_optimizers", overrides=small, publish_as="tiny")
@@ -190,7 +191,7 @@ def test_the_answer_puts_together_what_does_not_differ(monkeypatch):
     table = pd.DataFrame({"optimizer": names, "P@1": [0.527, 0.516, 0.105, 0.776]})
     verdicts = {"adamw": "not significant", "adagrad": "significant"}
     monkeypatch.setattr(claims, "by_group", lambda *_, **__: table)
-    monkeypatch.setattr(claims, "NAMES", {"tfidf": "TF-IDF"})
+    monkeypatch.setattr(claims, "beside_best_reference", lambda p, **_: p)
     monkeypatch.setattr(claims, "best_reference", lambda *_, **__: "TF-IDF")
     monkeypatch.setattr(claims, "differences", lambda *_, **__: pd.DataFrame())
     monkeypatch.setattr(claims, "difference_of", lambda *a: {"verdict": verdicts[a[2]]})

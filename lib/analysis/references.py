@@ -4,7 +4,7 @@ from lib.analysis.predictions import Predictions
 from lib.analysis.scores import run_scores
 from lib.errors import InputError
 from lib.metrics import METRICS
-from lib.runs.baselines import NO_MODEL
+from lib.runs.baselines import NO_MODEL, reference_name
 
 
 def best_reference(p: Predictions, *, metric: str) -> str:
@@ -24,3 +24,14 @@ def best_reference(p: Predictions, *, metric: str) -> str:
         raise InputError("These runs have no reference that learns: add references(config)")
     choose = max if METRICS[metric].higher_is_better else min
     return choose(scores, key=scores.get)
+
+
+def beside_best_reference(p: Predictions, *, metric: str) -> Predictions:
+    """The trained runs and the best reference alone: a smaller family of comparisons."""
+    best = best_reference(p, metric=metric)
+    runs = {
+        key: run
+        for key, run in p.runs.items()
+        if key in p.trained or reference_name(run["config"]) == best
+    }
+    return p.only(runs)

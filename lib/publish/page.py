@@ -165,10 +165,9 @@ def show_audit(config, caption: str = "", name: str = "audit") -> None:
 
 
 def show_leaks(runs, config, *, by: str, metrics: list[str], **narrowed) -> list[int]:
-    """Show which documents have near-duplicates in their split or another; the rows of test that
-    leaked from train or dev.
+    """Show which documents have near-duplicates in their split or another.
 
-    If some of test leaked from train or dev, also what the runs score without them.
+    If some of test leaked from train or dev, also what the runs score without them; their rows.
     """
     show_audit(
         config,

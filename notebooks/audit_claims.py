@@ -1,10 +1,9 @@
 """Whether the original studies' bugs change what these claim: sentences, from predictions."""
 
-from lib.analysis.references import best_reference
-
-from lib.analysis.comparisons import SIGNIFICANT, TOO_FEW
+from lib.analysis.comparisons import SAME, SIGNIFICANT, TOO_FEW
 from lib.analysis.display import difference, difference_interval, score
 from lib.analysis.predictions import Predictions
+from lib.analysis.references import best_reference
 from lib.analysis.scores import display_name
 from lib.analysis.stats import POWER
 from lib.analysis.tables import by_group
@@ -16,7 +15,7 @@ def answer(p: Predictions, *, metric: str = "accuracy", factors: list[float] | N
     reference score without a bug."""
     table = effects(p, metric=metric, factors=factors)
     names = table["name"][table["verdict"] == SIGNIFICANT].unique()
-    if (table["verdict"] == TOO_FEW).all():
+    if set(table["verdict"]) <= {TOO_FEW, SAME}:
         text = f"Of {len(BUGS)} bugs none can be judged, with {TOO_FEW}"
     elif not len(names):
         text = f"No: none of {len(BUGS)} bugs changes its claim significantly"

@@ -20,7 +20,7 @@ def effect_intervals(table: pd.DataFrame, *, metric: str) -> Figure:
     `effects`; those that are not significant are hollow."""
     table = table.sort_values(metric, ascending=False, kind="stable")
     reach = table[[f"{metric}_low", f"{metric}_high", metric]].abs().max(axis=1)
-    is_wide = reach > WIDE * reach.median()
+    is_wide = reach > WIDE * reach[reach > 0].median()
     panels = [part for part in (table[~is_wide], table[is_wide]) if len(part)]
     figure = Figure(figsize=(5.2, 1.2 + 0.55 * len(panels) + 0.46 * len(table)))
     heights = [len(panel) + 0.6 for panel in panels]

@@ -18,17 +18,8 @@ from lib.analysis.predictions import Predictions, group_of
 from lib.analysis.references import best_reference
 from lib.analysis.scores import display_name
 from lib.analysis.tables import by_group
-from notebooks.distillation import (
-    ALONE,
-    CONTROL,
-    TEACHER,
-    across_gains,
-    depth_name,
-    gains,
-    named,
-    speed_of,
-    survival,
-)
+from notebooks.distillation import across_gains, gains, speed_of, survival
+from notebooks.distillation_arms import ALONE, CONTROL, TEACHER, depth_name, named
 
 
 def best_method(p: Predictions, layers: int, metric: str = "accuracy") -> str:
@@ -68,8 +59,10 @@ def survives(p: Predictions, *, layers: int, metric: str = "accuracy") -> str:
     student = rows[method]
     text = f"The way to teach that dev chooses at {depth_name(layers)} is {method}: the student "
     if np.isnan(student["kept_low"]):
-        lost = difference(student[metric] - rows[TEACHER][metric], metric)
-        return f"{text}is {lost} from its teacher, too few seeds for an interval."
+        gain = student[metric] - rows[TEACHER][metric]
+        size = difference(abs(gain), metric).removeprefix("+")
+        place = "above" if gain > 0 else "below"
+        return f"{text}is {size} {place} its teacher, too few seeds for an interval."
     low = percent(student["kept_low"])
     high = percent(student["kept_high"])
     return (

@@ -1,6 +1,6 @@
 """Whether the original studies' bugs change what these claim: sentences, from predictions."""
 
-from lib.analysis.comparisons import SAME, SIGNIFICANT, TOO_FEW
+from lib.analysis.comparisons import EQUAL, SAME, SIGNIFICANT, TOO_FEW
 from lib.analysis.display import difference, difference_interval, score
 from lib.analysis.predictions import Predictions
 from lib.analysis.references import best_reference
@@ -18,7 +18,7 @@ def answer(p: Predictions, *, metric: str = "accuracy", factors: list[float] | N
     if set(table["verdict"]) <= {TOO_FEW, SAME}:
         text = f"Of {len(BUGS)} bugs none can be judged, with {TOO_FEW}"
     elif not len(names):
-        text = f"No: none of {len(BUGS)} bugs changes its claim significantly"
+        text = f"None of {len(BUGS)} bugs changes its claim significantly"
     elif len(names) == 1:
         text = f"1 of {len(BUGS)} bugs changes its claim ({names[0].lower()})"
     else:
@@ -36,18 +36,18 @@ def _scores(p: Predictions, metric: str) -> str:
     return f"the model scores {score(model[metric], metric)}, {name} {score(reference, metric)}"
 
 
-def largest(p: Predictions, *, metric: str = "accuracy", factors: list[float] | None = None) -> str:
-    """The significant effects; where there are none, the largest one."""
+def significant(
+    p: Predictions, *, metric: str = "accuracy", factors: list[float] | None = None
+) -> str:
+    """The effects that are significant, and how many are shown to be none."""
     table = effects(p, metric=metric, factors=factors)
-    size = table[metric].abs()
-    is_significant = table["verdict"] == SIGNIFICANT
-    chosen = table[is_significant] if is_significant.any() else table[size == size.max()].head(1)
     texts = []
-    for row in chosen.to_dict("records"):
+    for row in table[table["verdict"] == SIGNIFICANT].to_dict("records"):
         interval = difference_interval(row[f"{metric}_low"], row[f"{metric}_high"], metric)
         texts.append(f"{row['bug']}, {difference(row[metric], metric)} ({interval})")
-    known = "Significant" if is_significant.any() else "The largest effect, not significant"
-    return f"{known}: {'; '.join(texts)}."
+    text = f"Significant: {'; '.join(texts)}." if texts else "No effect is significant."
+    none = int(table["verdict"].isin([EQUAL, SAME]).sum())
+    return f"{text} {none} of {len(table)} are no larger than 1 point, or the same model."
 
 
 def visible(p: Predictions, *, metric: str = "accuracy", factors: list[float] | None = None) -> str:

@@ -282,8 +282,10 @@ def test_a_claim_changes_where_what_is_claimed_differs_significantly():
         "1 of 6 bugs changes its claim (heads read padding); the model scores 77.5 %, TF-IDF, "
         "whole text 72.5 %."
     )
-    largest = audit_claims.largest(every_bug())
-    assert largest.startswith("Significant: Heads read padding: weighted average, −50.0 points (")
+    significant = audit_claims.significant(every_bug())
+    assert significant.startswith(
+        "Significant: Heads read padding: weighted average, −50.0 points ("
+    )
     assert "find true effects from " in audit_claims.visible(every_bug())
 
 
@@ -291,8 +293,8 @@ def test_a_large_effect_of_noise_changes_no_claim():
     p = every_bug(unmasked=(2, 30, 16))
     row = audit.effects(p).set_index("bug").loc["Heads read padding: weighted average"]
     assert row["accuracy"] < -0.3 and row["changes"] == "not seen"
-    assert audit_claims.answer(p).startswith("No: none of 6 bugs changes its claim significantly")
-    assert audit_claims.largest(p).startswith("The largest effect, not significant: Heads read")
+    assert audit_claims.answer(p).startswith("None of 6 bugs changes its claim significantly")
+    assert audit_claims.significant(p).startswith("No effect is significant. ")
     few = every_bug(seeds=(1, 2))
     assert audit_claims.answer(few).startswith("Of 6 bugs none can be judged, with fewer than 3")
     assert audit_claims.visible(few) == "With fewer than 3 seeds no effect can be told from chance."

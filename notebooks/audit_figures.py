@@ -26,8 +26,9 @@ def effect_intervals(table: pd.DataFrame, *, metric: str) -> Figure:
     heights = [len(panel) + 0.6 for panel in panels]
     axes = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
     for ax, panel in zip(axes, panels, strict=True):
-        names = [wrap(text, NAME_WIDTH) for text in panel["bug"]]
-        for place, row, colour in interval_rows(ax, panel, "name", metric, map("\n".join, names)):
+        names = ["\n".join(_lines(text)) for text in panel["bug"]]
+        alike = panel.assign(colour="one")
+        for place, row, colour in interval_rows(ax, alike, "colour", metric, names):
             label = signed(row[metric], metric)
             where = {"textcoords": "offset points", "ha": "center", "fontsize": 9}
             ax.annotate(label, (row[metric], place), (0, 6), color=colour, **where)
@@ -36,6 +37,12 @@ def effect_intervals(table: pd.DataFrame, *, metric: str) -> Figure:
     axes[-1].set_xlabel("points, with 95 % interval" + "; two scales" * (len(panels) > 1))
     add_title(figure, f"Test {title(metric)} with a bug, less that without")
     return figure
+
+
+def _lines(bug: str) -> list[str]:
+    """A bug's name, and below it what it is shown on."""
+    name, what = bug.split(": ")
+    return wrap(f"{name}:", NAME_WIDTH) + wrap(what, NAME_WIDTH)
 
 
 def _points_tick(share: float, _position=None) -> str:

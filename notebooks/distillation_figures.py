@@ -155,7 +155,7 @@ def loss_terms(history: pd.DataFrame, *, by: str, title: str) -> Figure:
         panel_title(ax, text)
         ax.set_ylim(bottom=0)
         epoch_axis(ax)
-    axes[0].set_ylabel("loss on dev, before its weight")
+    figure.supylabel("loss on dev, before its weight", fontsize=10)
     add_legend(figure, axes[0])
     add_title(figure, title)
     return figure

@@ -99,6 +99,7 @@ def load_corpus(
     dev_rows: int | None = None,
     test_rows: int | None = None,
     split_seed: int = 0,
+    subset_seed: int | None = None,
     reading: Reading = PLAIN,
 ) -> Corpus:
     """Load a corpus by its name in `DATASETS`, or from a folder or file, whose columns `text` and
@@ -107,7 +108,8 @@ def load_corpus(
 
     `data_dir` (default: the environment's DATA_DIR) is where the folders of named datasets are;
     without it they come from the Hub. Row limits take a stratified subset; `dev_rows` without a dev
-    file defaults to a tenth of train, at most 5,000. Raises InputError.
+    file defaults to a tenth of train, at most 5,000. With a `subset_seed`, train and dev are drawn
+    together (see `lib.carving.draw_labelled`). Raises InputError.
     """
     source, task, splits, encoded = read_source(
         dataset, data_dir=data_dir, text=text, label=label, label_names=label_names, reading=reading
@@ -119,7 +121,12 @@ def load_corpus(
             of_train, encoded.names, dataset=dataset, column=source.label, is_open=is_open
         )
     splits = carve_splits(
-        splits, train_rows=train_rows, dev_rows=dev_rows, test_rows=test_rows, seed=split_seed
+        splits,
+        train_rows=train_rows,
+        dev_rows=dev_rows,
+        test_rows=test_rows,
+        seed=split_seed,
+        subset_seed=subset_seed,
     )
     splits, names = with_trains_names(
         splits, encoded.names, task, source=source, dataset=dataset, fixed=bool(reading.labels)

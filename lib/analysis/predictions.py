@@ -234,7 +234,8 @@ def _collect(folders: tuple[Path, ...]) -> Predictions:
         lengths = pd.Series(tokens.lengths[split], index=getattr(corpus, split).rows)
         places = frame["split"] == split
         rows = frame.loc[places, "row"]
-        frame.loc[places, "tokens"] = lengths.loc[rows].to_numpy().astype(np.int32)
+        # 0 where another run's dev has other rows
+        frame.loc[places, "tokens"] = lengths.reindex(rows, fill_value=0).to_numpy(np.int32)
     counts = label_counts(corpus.train.labels, corpus.num_labels) if corpus.multilabel else None
     return Predictions(frame, facts, names, len(corpus.train), counts)
 

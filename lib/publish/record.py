@@ -21,8 +21,9 @@ BARS = "▁▂▃▄▅▆▇█"
 LACKING = "a label that train lacks"
 FACTS = ("status", "outcome", "reason", "choice")
 NEEDED = {  # in page.json
-    **dict.fromkeys(("title", "short", "summary"), str),
+    **dict.fromkeys(("title", "summary"), str),
     **dict.fromkeys(("parameters", "runs"), dict),
+    "short": list,
 }
 QUOTED = 8  # test documents on a run's page
 

@@ -134,7 +134,7 @@ def add_page(site: Site, name: str, page: dict) -> None:
     answer, study, folds = layout(shown)
     findings, evidence = findings_of(answer)
     blocks = [text(f"# {page['title']} #"), *[block | {"lead": True} for block in findings[:1]]]
-    blocks.append(text(f"{page['short']} · [{len(names)} runs](#runs)"))
+    blocks.append(text(" · ".join([*page["short"], f"[{len(names)} runs](#runs)"])))
     blocks += [text(DEMO)] * is_demo(page) + findings[1:] + evidence
     blocks += [{"kind": "said", "text": FOOTNOTE}] * has_intervals(page["blocks"]) + study + folds
     blocks += [fold("How it was made", how_made(name, page)), list_of_runs(page, names)]

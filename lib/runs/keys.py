@@ -23,7 +23,7 @@ from lib.runs.published import located, published_page
 from lib.runs.seal import is_whole
 from lib.runs.store import model_folder, store
 from lib.sources import DATASETS
-from lib.tokenization import Tokens, encode, is_single, tokenize
+from lib.tokenization import Tokens, encode, is_single, reading_of, tokenize
 
 KEY_LENGTH = 16  # characters of a key that name its folder
 
@@ -112,7 +112,8 @@ def fields_read(config: RunConfig) -> set[str]:
     """The fields, but for the data's, that the result of a configuration depends on."""
     if config.is_reference:
         return {"reference", *READ_BY_REFERENCE.get(config.reference, ())}
-    return {*RunConfig.model_fields} - {*DATA_FIELDS}
+    unread = () if config.truncation == "windows" else ("stride", "windows")
+    return {*RunConfig.model_fields} - {*DATA_FIELDS, *unread}
 
 
 def hash_inputs(inputs: dict) -> str:
@@ -201,28 +202,23 @@ def tokens_of(config: RunConfig, corpus: Corpus | None = None) -> Tokens:
     """The tokens that a configuration trains on, kept in the store; `corpus` is its own, if that
     is at hand."""
     config = located(config)
-    return tokenize(
-        corpus or corpus_of(config),
-        config.backbone,
-        max_length=config.max_length,
-        truncation=config.truncation,
-        encode_texts=_encode_once,
-    )
+    reading = reading_of(config.model_dump())
+    corpus = corpus or corpus_of(config)
+    return tokenize(corpus, config.backbone, **reading, encode_texts=_encode_once)
 
 
-def _encode_once(texts: list, backbone: str, *, max_length: int, truncation: str) -> tuple:
+def _encode_once(texts: list, backbone: str, **reading) -> tuple:
     """`lib.tokenization.encode`, kept in the store by what it depends on."""
 
     def make() -> dict[str, torch.Tensor]:
-        ids, mask, lengths = encode(texts, backbone, max_length=max_length, truncation=truncation)
+        ids, mask, lengths = encode(texts, backbone, **reading)
         return {"ids": ids, "mask": mask, "lengths": torch.from_numpy(lengths)}
 
     single = is_single(texts)
     key = digest(
         "tokens",
         fingerprint(resolve_backbone(backbone)),
-        max_length,
-        truncation,
+        *reading.values(),
         "single" if single else "pairs",
         *(texts if single else itertools.chain.from_iterable(texts)),
     )

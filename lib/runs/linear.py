@@ -95,8 +95,9 @@ def embedding_linear(config: RunConfig, corpus: Corpus) -> Learned:
         reads_pairs(model, config.backbone)
     options = {"precision": config.precision, "cache": store() / "features"}
     vectors = document_vectors(model, tokens, config.backbone, **options)
-    scaler = StandardScaler().fit(vectors["train"].numpy())
-    features = {name: scaler.transform(part.numpy()) for name, part in vectors.items()}
+    vectors = {name: part.flatten(1).numpy() for name, part in vectors.items()}
+    scaler = StandardScaler().fit(vectors["train"])
+    features = {name: scaler.transform(part) for name, part in vectors.items()}
     candidates = with_settings(OVER_EMBEDDINGS[corpus.task], features, corpus)
     return choose(candidates, config, corpus)
 

@@ -2,6 +2,7 @@
 
 from lib.analysis.comparisons import EQUAL, SAME, SIGNIFICANT, TOO_FEW
 from lib.analysis.display import difference, difference_interval, score
+from lib.analysis.findings import short_name
 from lib.analysis.predictions import Predictions
 from lib.analysis.references import best_reference
 from lib.analysis.scores import display_name
@@ -33,7 +34,8 @@ def _scores(p: Predictions, metric: str) -> str:
     name = display_name(best_reference(p, metric=metric))
     references = by_group(p.only(p.references), by="reference", metrics=[metric])
     reference = references.set_index("reference")[metric][name]
-    return f"the model scores {score(model[metric], metric)}, {name} {score(reference, metric)}"
+    without = f"{short_name(name)} {score(reference, metric)}"
+    return f"the model scores {score(model[metric], metric)}, {without}"
 
 
 def significant(
@@ -47,7 +49,7 @@ def significant(
         texts.append(f"{row['bug']}, {difference(row[metric], metric)} ({interval})")
     text = f"Significant: {'; '.join(texts)}." if texts else "No effect is significant."
     none = int(table["verdict"].isin([EQUAL, SAME]).sum())
-    return f"{text} {none} of {len(table)} are no larger than 1 point, or the same model."
+    return f"{text} {none} of {len(table)} are equal within 1 point, or the same model."
 
 
 def visible(p: Predictions, *, metric: str = "accuracy", factors: list[float] | None = None) -> str:

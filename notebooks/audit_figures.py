@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from lib.analysis.display import signed, title
-from plots.intervals import interval_rows
+from plots.intervals import interval_rows, label_dot
 from plots.style import GREY, add_title, styled
 
 WIDE = 3  # an interval that reaches so many times as far as the median one has another scale
@@ -29,9 +29,7 @@ def effect_intervals(table: pd.DataFrame, *, metric: str) -> Figure:
         names = ["\n".join(_lines(text)) for text in panel["bug"]]
         alike = panel.assign(colour="one")
         for place, row, colour in interval_rows(ax, alike, "colour", metric, names):
-            label = signed(row[metric], metric)
-            where = {"textcoords": "offset points", "ha": "center", "fontsize": 9}
-            ax.annotate(label, (row[metric], place), (0, 6), color=colour, **where)
+            label_dot(ax, signed(row[metric], metric), row[metric], place, colour)
         ax.axvline(0, color=GREY, linewidth=1, zorder=1)
         ax.xaxis.set_major_formatter(_points_tick)
     axes[-1].set_xlabel("points, with 95 % interval" + "; two scales" * (len(panels) > 1))

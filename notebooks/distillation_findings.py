@@ -12,7 +12,7 @@ from lib.analysis.display import (
     score,
     title,
 )
-from lib.analysis.findings import difference_of
+from lib.analysis.findings import best_beside_reference, difference_of, short_name
 from lib.analysis.names import MINUS
 from lib.analysis.predictions import Predictions, group_of
 from lib.analysis.references import best_reference
@@ -47,8 +47,15 @@ def answer(p: Predictions, *, layers: int, metric: str = "accuracy") -> str:
     student, teacher, control, without = (score(rows[name][metric], metric) for name in names)
     return (
         f"A {layers}-layer student keeps {student.removesuffix(' %')} of {teacher}; its layers on "
-        f"labels alone reach {control}, {reference} {without}."
+        f"labels alone reach {control}, {short_name(reference)} {without}."
     )
+
+
+def best(p: Predictions, *, layers: int, metric: str = "accuracy") -> dict:
+    """The student of so many layers that dev chooses, beside the best reference."""
+    start = f"{depth_name(layers)}, "
+    students = named(p).keep(lambda run: run["config"]["student"].startswith(start))
+    return best_beside_reference(students, by="student", metric=metric)
 
 
 def survives(p: Predictions, *, layers: int, metric: str = "accuracy") -> str:

@@ -279,8 +279,8 @@ def test_a_claim_changes_where_what_is_claimed_differs_significantly():
 
     answer = audit_claims.answer(every_bug())
     assert answer == (
-        "1 of 6 bugs changes its claim (heads read padding); the model scores 77.5 %, TF-IDF, "
-        "whole text 72.5 %."
+        "1 of 6 bugs changes its claim (heads read padding); the model scores 77.5 %, TF-IDF "
+        "72.5 %."
     )
     significant = audit_claims.significant(every_bug())
     assert significant.startswith(

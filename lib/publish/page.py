@@ -195,12 +195,12 @@ def show_finding(runs, function: Callable, **arguments) -> None:
     _display(_computed("finding", function, predictions, arguments) | {"text": text})
 
 
-def show_best(runs, **arguments) -> None:
-    """Give a page's best model and best reference to the figure of all pages, which the README has
-    (see `best_beside_reference` for the arguments). The page itself does not show them."""
+def show_best(runs, function: Callable = best_beside_reference, **arguments) -> None:
+    """Give a page's best model and best reference, as a function like `best_beside_reference` tells
+    them, to the figure of all pages, which the README has. The page itself does not show them."""
     predictions = collect(runs)
-    facts = compute(best_beside_reference, predictions, arguments)
-    block = _computed("best", best_beside_reference, predictions, arguments) | {"facts": facts}
+    facts = compute(function, predictions, arguments)
+    block = _computed("best", function, predictions, arguments) | {"facts": facts}
     _display(block, **{"text/plain": "the best model and the best reference"})
 
 

@@ -102,7 +102,7 @@ def test_all_texts_are_taken_where_more_are_asked_for(folder, tiny):
     assert planned.base.reading.labels == ("no", "yes")
     assert samples.plan_of(base, [10]).sizes == [10] and samples.plan_of(base, [0]).sizes == [rows]
     with pytest.raises(InputError, match="metric = 'loss': this study wants one of which more"):
-        samples.plan_of(base, [20], "loss")
+        samples.plan_of(base, [20], metric="loss")
     with pytest.raises(InputError, match="each wants 10 labelled texts or more"):
         samples.plan_of(base, [5, 20])
 
@@ -184,13 +184,13 @@ def test_the_study_makes_its_page_which_can_be_verified(
     small = {"dataset": str(path), "text": "words", "label": "kind", "sizes": [20, 0]}
     small |= {"backbone": tiny["bert"], "max_length": 16, "batch_size": 8, "epochs": 1}
     small |= {"least_steps": 6, "seeds": [1, 2], "larger_backbone": tiny["roberta"]}
-    small |= {"larger_up_to": 20, "learning_rate": 3e-3, "test_rows": 0}
+    small |= {"larger_up_to": 20, "learning_rate": 3e-3, "most_test_rows": 20}
     page = publish_study.run_study("label_budget", "small", small, publish_as="tiny")
     assert {file.name for file in page.iterdir()} == FILES
     text = (page / "README.md").read_text()
     first = next(line for line in text.splitlines() if line.startswith("**"))
     assert "labelled texts" in first or "fine-tuning" in first
-    assert "| 88 |" in text and "MiniLM" not in text
+    assert "| 90 |" in text and "MiniLM" not in text
     check = verify(page)
     assert check.compared > 8 and not check.wrong
     assert check.unchecked == ["minutes: measured on the machine that made the page"]

@@ -18,9 +18,11 @@ from lib.pretrained import (
     load_weights,
     native_options,
     new_backbone,
+    save_tokenizer,
     width_of,
     without_pooler,
 )
+from lib.windows import averaged, window_of
 
 CLASSIFIER_FILE = "classifier.json"
 PROBLEMS = {  # transformers' names of tasks
@@ -34,7 +36,8 @@ class Classifier(nn.Module):
     transformers, its own (`native`) head included.
 
     `separator` is the token after which the second text of a pair begins, for backbones that tell
-    the two apart; `unit` (shift, scale) is that of the numbers a regression predicts.
+    the two apart; `unit` (shift, scale) is that of the numbers a regression predicts; rows longer
+    than `window` tokens are of several windows, over which logits and embeddings are means.
     """
 
     def __init__(self, backbone: nn.Module, head: nn.Module | None, num_labels: int):
@@ -44,6 +47,7 @@ class Classifier(nn.Module):
         self.num_labels = num_labels
         self.separator: int | None = None
         self.unit: tuple[float, float] | None = None
+        self.window: int | None = None
         if hasattr(head, "attach"):  # a head that has a say in what the backbone reads
             head.attach(backbone)
         for module in list(self.modules()):
@@ -56,6 +60,9 @@ class Classifier(nn.Module):
         tokens); the mask may stay on the CPU. With `with_states`, what `all_states` gives."""
         if with_states:
             return self.all_states(ids, mask)
+        return averaged(self._logits, ids, mask, self.window)
+
+    def _logits(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         if self.head is None:
             logits = self.backbone(**self.inputs(ids, mask)).logits
         else:
@@ -81,6 +88,9 @@ class Classifier(nn.Module):
 
     def embed(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Document embeddings (batch, size): what the head pools, or a native head reads."""
+        return averaged(self._embed, ids, mask, self.window)
+
+    def _embed(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         if self.head is None:
             return self.backbone.base_model(**self.inputs(ids, mask)).last_hidden_state[:, 0]
         return self.head.pool(*self.last_states(ids, mask))
@@ -189,7 +199,7 @@ def save_model(
     """Write weights (safetensors), configuration and tokenizer; a `native` model loads in
     transformers as it is.
 
-    `max_length` (tokens) and `more` (truncation) say how texts are to be encoded.
+    `max_length` (tokens) and `more` (truncation, stride, windows) say how texts are to be encoded.
     """
     folder.mkdir(parents=True, exist_ok=True)
     model.finish()
@@ -197,12 +207,13 @@ def save_model(
     one_class = task == "classification" and model.num_labels == 1
     model.backbone.config.problem_type = None if one_class else PROBLEMS.get(task, task)
     _save_weights(model, folder)
-    _save_tokenizer(backbone, folder, max_length)
+    save_tokenizer(backbone, folder, max_length)
     description = {"head": head, "dropout": dropout, "task": task}
     description |= {"label_names": list(label_names), "max_length": max_length} | more
     if model.separator is not None:
         description["separator"] = model.separator
-    _write_json(folder / CLASSIFIER_FILE, description)
+    text = json.dumps(description, indent=2, ensure_ascii=False) + "\n"
+    (folder / CLASSIFIER_FILE).write_text(text, encoding="utf-8")
 
 
 def _save_weights(model: Classifier, folder: Path) -> None:
@@ -213,19 +224,6 @@ def _save_weights(model: Classifier, folder: Path) -> None:
         return
     model.backbone.config.save_pretrained(folder)
     save_file(distinct(model.state_dict()), folder / WEIGHTS)
-
-
-def _save_tokenizer(backbone: str | Path, folder: Path, max_length: int) -> None:
-    """Write a backbone's tokenizer so that a pipeline that truncates does it where training did."""
-    load_tokenizer(resolve_backbone(backbone)).save_pretrained(folder)
-    path = folder / "tokenizer_config.json"
-    settings = json.loads(path.read_text(encoding="utf-8"))
-    settings["model_max_length"] = max_length
-    _write_json(path, settings)
-
-
-def _write_json(path: Path, value: dict) -> None:
-    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def load_model(folder: Path) -> tuple[Classifier, dict]:
@@ -247,6 +245,7 @@ def load_model(folder: Path) -> tuple[Classifier, dict]:
         model = _load_with_head(folder, description["head"], len(label_names))
     check_padding(model, folder)
     model.separator = description.get("separator")
+    model.window = window_of(description)
     return model.eval(), description
 
 

@@ -1,5 +1,6 @@
 """Pretrained weights as modules: how a backbone is loaded, and how large it is."""
 
+import json
 from pathlib import Path
 
 import torch
@@ -57,6 +58,15 @@ def longest_text(backbone: str | Path) -> int | None:
         limits.append(positions)
     shortest = min(limits)
     return shortest if shortest < 1e12 else None  # transformers' word for no limit is 1e30
+
+
+def save_tokenizer(backbone: str | Path, folder: Path, max_length: int) -> None:
+    """Write a backbone's tokenizer so that a pipeline that truncates does it where training did."""
+    load_tokenizer(resolve_backbone(backbone)).save_pretrained(folder)
+    path = folder / "tokenizer_config.json"
+    settings = json.loads(path.read_text(encoding="utf-8")) | {"model_max_length": max_length}
+    text = json.dumps(settings, indent=2, ensure_ascii=False) + "\n"
+    path.write_text(text, encoding="utf-8")
 
 
 def positions_of(config) -> int | None:

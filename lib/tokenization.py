@@ -1,7 +1,8 @@
 """Texts to token ids: batched, and never padded beyond the longest row."""
 
 import dataclasses
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,10 @@ from lib.backbones import load_tokenizer, resolve_backbone
 from lib.data import SPLITS, Corpus
 from lib.errors import InputError, nearest
 from lib.pretrained import longest_text
+from lib.windows import check_stride, cut
 
-TRUNCATIONS = ("head", "tail", "head_tail")
+TRUNCATIONS = ("head", "tail", "head_tail", "windows")
+WINDOWS = 4  # of a document that are read, unless it is said
 
 Encoded = tuple[torch.Tensor, torch.Tensor, np.ndarray]
 
@@ -28,7 +31,7 @@ class Tokens:
     test: TensorDataset
     # By split: tokens a document has before truncation, special tokens included.
     lengths: dict[str, np.ndarray]
-    max_length: int
+    max_length: int  # of a document that loses none
 
     def truncated(self, split: str) -> float:
         """Share of a split's documents that lose tokens."""
@@ -36,14 +39,22 @@ class Tokens:
 
 
 def encode(
-    texts: list, backbone: str | Path, *, max_length: int, truncation: str = "head"
+    texts: list,
+    backbone: str | Path,
+    *,
+    max_length: int,
+    truncation: str = "head",
+    stride: int | None = None,
+    windows: int = WINDOWS,
 ) -> Encoded:
     """Token ids and mask (rows, longest row), int32, and each document's length in tokens before
     truncation.
 
     Documents longer than `max_length` tokens, the special ones included, are shortened by
     `truncation`: `head`, `tail` or `head_tail`. Of a pair of texts, the longer one loses tokens
-    first. Raises InputError for another word, or where the backbone cannot read that many.
+    first. With `windows` a row is of at most so many windows of `max_length` tokens, `stride`
+    tokens apart (None: side by side), for a model whose `window` they are. Raises InputError for
+    another word, or where the backbone cannot read that many.
     """
     if truncation not in TRUNCATIONS:
         raise InputError(f"Unknown truncation {truncation!r}.{nearest(truncation, TRUNCATIONS)}")
@@ -54,10 +65,23 @@ def encode(
         raise InputError(
             f"max_length is {max_length}; the backbone {backbone} reads 3 {limit} tokens"
         )
-    encode_rows = _encode_single if is_single(texts) else _encode_pairs
-    rows, lengths = encode_rows(texts, tokenizer.backend_tokenizer, max_length, truncation)
+    engine = tokenizer.backend_tokenizer
+    if not is_single(texts):
+        rows, lengths = _encode_pairs(texts, engine, max_length, truncation)
+    elif truncation == "windows":
+        rows, lengths = _encode_single(texts, engine, max_length, _cutter(stride, windows))
+    else:
+        rows, lengths = _encode_single(texts, engine, max_length, _shortener(truncation))
     ids, mask = _padded(rows, tokenizer.pad_token_id)
     return ids, mask, lengths
+
+
+def reading_of(settings: Mapping) -> dict:
+    """The arguments of `encode` among a run's or a model's settings."""
+    names = ["max_length", "truncation"]
+    if settings.get("truncation") == "windows":
+        names += ["stride", "windows"]
+    return {name: settings[name] for name in names if name in settings}
 
 
 def is_single(texts: list) -> bool:
@@ -65,15 +89,26 @@ def is_single(texts: list) -> bool:
     return not texts or isinstance(texts[0], str)
 
 
-def tokenize(
-    corpus: Corpus,
-    backbone: str,
+def longest_whole(
+    backbone: str | Path,
     *,
     max_length: int,
     truncation: str = "head",
-    encode_texts: Callable[..., Encoded] = encode,
+    stride: int | None = None,
+    windows: int = WINDOWS,
+) -> int:
+    """The tokens, special ones included, of the longest text that loses none (see `encode`)."""
+    if truncation != "windows":
+        return max_length
+    tokenizer = load_tokenizer(resolve_backbone(backbone))
+    room = max_length - tokenizer.num_special_tokens_to_add()
+    return max_length + (windows - 1) * check_stride(stride, room)
+
+
+def tokenize(
+    corpus: Corpus, backbone: str, *, encode_texts: Callable[..., Encoded] = encode, **reading
 ) -> Tokens:
-    """Tokenize every split of a corpus (see `encode`).
+    """Tokenize every split of a corpus; `reading` are the arguments of `encode`.
 
     `encode_texts` is called as `encode` is, once a split: a caller that keeps the result puts its
     cache around it.
@@ -82,12 +117,10 @@ def tokenize(
     lengths = {}
     for name in SPLITS:
         split = getattr(corpus, name)
-        ids, mask, lengths[name] = encode_texts(
-            split.documents, backbone, max_length=max_length, truncation=truncation
-        )
+        ids, mask, lengths[name] = encode_texts(split.documents, backbone, **reading)
         dtype = np.float32 if corpus.task == "regression" else np.int32
         datasets[name] = TensorDataset(ids, mask, torch.from_numpy(split.labels.astype(dtype)))
-    return Tokens(**datasets, lengths=lengths, max_length=max_length)
+    return Tokens(**datasets, lengths=lengths, max_length=longest_whole(backbone, **reading))
 
 
 def shorten(body: list[int], room: int, truncation: str) -> list[int]:
@@ -100,15 +133,28 @@ def shorten(body: list[int], room: int, truncation: str) -> list[int]:
     return body[:from_head] + body[len(body) - from_tail :]
 
 
+def _shortener(truncation: str) -> Callable[[list[int], int], list[list[int]]]:
+    return lambda body, room: [shorten(body, room, truncation)]
+
+
+def _cutter(stride: int | None, windows: int) -> Callable[[list[int], int], list[list[int]]]:
+    return lambda body, room: cut(body, room, check_stride(stride, room), windows)
+
+
 def _encode_single(
-    texts: list[str], engine, max_length: int, truncation: str
+    texts: list[str], engine, max_length: int, pieces_of: Callable[[list[int], int], list]
 ) -> tuple[list[list[int]], np.ndarray]:
-    """Ids of single texts, shortened between the special tokens, and their lengths before."""
+    """Ids of single texts and their lengths before they were shortened to pieces, each of which
+    stands between the special tokens."""
     start, end = _special_tokens(engine)
     room = max_length - len(start) - len(end)
     bodies = [item.ids for item in engine.encode_batch_fast(texts, add_special_tokens=False)]
     lengths = np.array([len(body) for body in bodies]) + len(start) + len(end)
-    return [start + shorten(body, room, truncation) + end for body in bodies], lengths
+    rows = []
+    for body in bodies:
+        framed = [[*start, *piece, *end] for piece in pieces_of(body, room)]
+        rows.append(list(itertools.chain.from_iterable(framed)))
+    return rows, lengths
 
 
 def _special_tokens(engine) -> tuple[list[int], list[int]]:
@@ -124,9 +170,9 @@ def _encode_pairs(
 ) -> tuple[list[list[int]], np.ndarray]:
     """Ids of pairs in the tokenizer's own layout, those that are too long once more with its
     truncation, and their lengths before."""
-    if truncation == "head_tail":
+    if truncation in ("head_tail", "windows"):
         raise InputError(
-            "truncation = 'head_tail' is for single texts; pairs are shortened by head or tail"
+            f"truncation = {truncation!r} is for single texts; pairs are shortened by head or tail"
         )
     rows = [item.ids for item in engine.encode_batch_fast(pairs)]
     lengths = np.array([len(row) for row in rows])

@@ -127,8 +127,8 @@ def test_a_cache_can_be_put_around_the_encoding(tiny, folder):
         calls.append((len(texts), backbone, options))
         return encode(texts, backbone, **options)
 
-    tokens = tokenize(corpus, tiny["bert"], max_length=8, encode_texts=recording)
     options = {"max_length": 8, "truncation": "head"}
+    tokens = tokenize(corpus, tiny["bert"], **options, encode_texts=recording)
     assert calls == [(rows, tiny["bert"], options) for rows in (48, 12, 21)]
     plain = tokenize(corpus, tiny["bert"], max_length=8)
     assert torch.equal(tokens.train.tensors[0], plain.train.tensors[0])

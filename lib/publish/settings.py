@@ -38,7 +38,16 @@ SECTIONS = {
         "test_rows",
         "split_seed",
     ),
-    "model": ("backbone", "layers", "head", "dropout", "max_length", "truncation"),
+    "model": (
+        "backbone",
+        "layers",
+        "head",
+        "dropout",
+        "max_length",
+        "truncation",
+        "stride",
+        "windows",
+    ),
     "trainer": (
         "epochs",
         "patience",

@@ -10,6 +10,7 @@ from lib.runs.files import write_text
 from lib.runs.keys import Prepared
 from lib.runs.outcomes import even_loss, prior_loss
 from lib.runs.student import forget_projections
+from lib.tokenization import reading_of
 from lib.training import Progress
 
 
@@ -24,8 +25,7 @@ def write_model(model: Classifier, prepared: Prepared) -> None:
         head=config.head,
         dropout=config.dropout,
         label_names=prepared.corpus.label_names,
-        max_length=config.max_length,
-        truncation=config.truncation,
+        **reading_of(config.model_dump()),
         task=prepared.corpus.task,
     )
 

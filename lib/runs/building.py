@@ -19,6 +19,7 @@ from lib.runs.keys import Prepared, tokens_of
 from lib.runs.store import EVALUATION_BATCH, model_folder, store
 from lib.runs.student import make_student, student_depth
 from lib.tokenization import Tokens
+from lib.windows import window_of
 
 COMPILE_FROM = 3000  # steps of a run on a GPU: fewer are done before compiling its layers pays
 
@@ -110,6 +111,7 @@ def new_classifier(prepared: Prepared) -> Classifier:
         model.start_at(prior_logits(labels, corpus.num_labels))
     if corpus.task == "regression":
         model.unit = (float(labels.mean()), float(labels.std()))
+    model.window = window_of(config.model_dump())
     if corpus.train.pairs is not None:
         reads_pairs(model, config.backbone)
     return model

@@ -12,6 +12,7 @@ from lib.metrics import INPUTS, metrics_of
 from lib.optim import plan_steps
 from lib.readers import PLAIN, Reading
 from lib.runs.plain import check_path, plain
+from lib.tokenization import TRUNCATIONS, WINDOWS
 
 DATA_FIELDS = (
     "dataset",
@@ -24,7 +25,7 @@ DATA_FIELDS = (
     "subset_seed",
     "reading",
 )
-READ_TEXT = ("backbone", "max_length", "truncation")  # what a document's text is cut by
+READ_TEXT = ("backbone", "max_length", "truncation", "stride", "windows")  # by a transformer
 READ_BY_REFERENCE = {  # the fields, beside the data's, that a reference's result depends on
     "majority": (),
     "train_mean": (),
@@ -141,7 +142,11 @@ class RunConfig(Settings):
     freeze: Literal["backbone"] | None = None  # train the head alone; documents are embedded once
     layers: int | None = Field(None, ge=1, le=MOST)  # of the backbone, from the bottom; None: all
     max_length: int = Field(128, ge=3, le=MOST)  # tokens
-    truncation: Literal["head", "tail", "head_tail"] = "head"  # what a longer document keeps
+    # what a longer document keeps; windows: all, read in pieces over which logits are averaged
+    truncation: Literal[*TRUNCATIONS] = "head"
+    # tokens from a window's start to the next; None: windows do not overlap
+    stride: int | None = Field(None, ge=1, le=MOST)
+    windows: int = Field(WINDOWS, ge=1, le=MOST)  # of a document that are read, the first ones
     # Training
     batch_size: int = Field(32, ge=1, le=MOST)  # documents per optimizer step
     accumulation: int = Field(1, ge=1, le=MOST)  # pieces of a batch, computed one after the other

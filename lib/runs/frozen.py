@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from torch.nn import functional as F
 from torch.utils.data import TensorDataset
 
 from lib import devices, evaluation
@@ -16,13 +17,14 @@ from lib.loaders import make_loader
 from lib.models import Classifier
 from lib.runs.files import cached_tensors, digest
 from lib.tokenization import Tokens
+from lib.windows import Windows
 
 EMBEDDING_BATCH = 128  # documents
 
 
 class FrozenClassifier(Classifier):
-    """A classifier that reads the vector of each document (batch, 1, size) in the place of its
-    token ids, and hands it to its head."""
+    """A classifier that reads the vector of each document (batch, 1, size), or of each of its
+    windows, in the place of its token ids, and hands it to its head."""
 
     def last_states(self, ids: torch.Tensor, mask: torch.Tensor) -> tuple:
         return ids, mask.to(ids.device)
@@ -39,22 +41,23 @@ def freeze_backbone(
     """A classifier with the backbone and head of `model`, of which the head alone trains, and the
     tokens with vectors in the place of ids.
 
-    The datasets have vectors (rows, 1, size) for ids, and a mask (rows, 1) of ones. The vectors
-    are what the head pools, computed without dropout. `cache` is a folder that keeps them by the
-    content they depend on. Raises InputError where the head reads more than one vector of a
-    document, with weights before it.
+    The datasets have vectors (rows, windows, size) for ids, and the mask of them; of documents that
+    are not read in windows, one. The vectors are what the head pools, computed without dropout.
+    `cache` is a folder that keeps them by the content they depend on. Raises InputError where the
+    head reads more than one vector of a document, with weights before it.
     """
     check_head(model)
     model.backbone.requires_grad_(False)
     vectors = document_vectors(model, tokens, backbone, precision=precision, cache=cache)
     datasets = {}
     for name in SPLITS:
-        labels = getattr(tokens, name).tensors[2]
-        ones = torch.ones(len(labels), 1, dtype=torch.int32)
-        datasets[name] = TensorDataset(vectors[name][:, None], ones, labels)
+        _, mask, labels = getattr(tokens, name).tensors
+        used = mask[:, :: model.window or mask.shape[1]].contiguous()
+        datasets[name] = TensorDataset(vectors[name], used, labels)
     frozen = FrozenClassifier(model.backbone, model.head, model.num_labels)
     frozen.separator = model.separator
     frozen.unit = model.unit
+    frozen.window = 1 if model.window else None
     return frozen, dataclasses.replace(tokens, **datasets)
 
 
@@ -66,8 +69,8 @@ def document_vectors(
     precision: str = "auto",
     cache: Path | None = None,
 ) -> dict[str, torch.Tensor]:
-    """What a model's head pools of each split's documents (rows, size), from the cache if there
-    is one (see `freeze_backbone`)."""
+    """What a model's head pools of each split's documents (rows, windows, size), from the cache if
+    there is one (see `freeze_backbone`)."""
     precision = devices.resolve_precision(precision, devices.default_device())
     depends_on = [
         fingerprint(resolve_backbone(backbone)),
@@ -75,6 +78,7 @@ def document_vectors(
         type(model.head).pool.__name__,
         type(model).__name__,
         model.separator,
+        model.window,
         precision,
     ]
     vectors = {}
@@ -98,12 +102,18 @@ def check_head(model: Classifier) -> None:
 
 @torch.inference_mode()
 def embed(model: Classifier, dataset: TensorDataset, precision: str) -> dict[str, torch.Tensor]:
-    """The `vectors` (rows, size), float32, that a model's head pools from a dataset's documents."""
+    """The `vectors` (rows, most windows, size), float32, that a model's head pools from the windows
+    of a dataset's documents."""
     device = devices.default_device()
     model.to(device).eval()
     loader = make_loader(dataset, batch_size=EMBEDDING_BATCH)
+    longest = dataset.tensors[1].shape[1]
+    size = model.window or longest
     vectors = []
     for ids, mask, _ in loader:
+        windows = Windows.of(ids, mask, min(size, mask.shape[1]))
         with devices.autocast(precision, device):
-            vectors.append(model.embed(ids.to(device), mask.to(device)).float().cpu())
+            pooled = model.embed(windows.ids.to(device), windows.mask.to(device)).float().cpu()
+        rows = windows.by_document(pooled)
+        vectors.append(F.pad(rows, (0, 0, 0, -(-longest // size) - rows.shape[1])))
     return {"vectors": torch.cat(vectors)[evaluation.in_order(loader)].clone()}

@@ -17,13 +17,14 @@ from lib.data import Corpus, load_corpus
 from lib.devices import default_device, resolve_precision
 from lib.optim import plan_steps
 from lib.readers import Reading
+from lib.runs.answers import file_of
 from lib.runs.config import DATA_FIELDS, READ_BY_REFERENCE, RunConfig
-from lib.runs.files import cached_tensors, digest, write_text
+from lib.runs.files import cached_tensors, digest, file_digest, write_text
 from lib.runs.published import located, published_page
 from lib.runs.seal import is_whole
 from lib.runs.store import model_folder, store
 from lib.sources import DATASETS
-from lib.tokenization import Tokens, encode, is_single, tokenize
+from lib.tokenization import Tokens, encode, is_single, reading_of, tokenize
 
 KEY_LENGTH = 16  # characters of a key that name its folder
 
@@ -89,6 +90,8 @@ def content_of(config: RunConfig, corpus: Corpus | None = None) -> dict:
     a file of predictions."""
     corpus = corpus or corpus_of(config)
     content = {"data": corpus.fingerprint, "version": training.VERSION}
+    if config.reference not in (None, *READ_BY_REFERENCE):
+        content["reference"] = file_digest(file_of(config.reference))
     if "backbone" in fields_read(config):
         content["backbone"] = fingerprint(resolve_backbone(config.backbone))
     if "precision" in fields_read(config):
@@ -110,9 +113,11 @@ def key_inputs(config: RunConfig, content: dict) -> dict:
 
 def fields_read(config: RunConfig) -> set[str]:
     """The fields, but for the data's, that the result of a configuration depends on."""
+    unread = () if config.truncation == "windows" else ("stride", "windows")
+    fields = {*RunConfig.model_fields} - {*DATA_FIELDS}
     if config.is_reference:
-        return {"reference", *READ_BY_REFERENCE.get(config.reference, ())}
-    return {*RunConfig.model_fields} - {*DATA_FIELDS}
+        fields = {"reference", *READ_BY_REFERENCE.get(config.reference, ())}
+    return fields.difference(unread)
 
 
 def hash_inputs(inputs: dict) -> str:
@@ -201,28 +206,23 @@ def tokens_of(config: RunConfig, corpus: Corpus | None = None) -> Tokens:
     """The tokens that a configuration trains on, kept in the store; `corpus` is its own, if that
     is at hand."""
     config = located(config)
-    return tokenize(
-        corpus or corpus_of(config),
-        config.backbone,
-        max_length=config.max_length,
-        truncation=config.truncation,
-        encode_texts=_encode_once,
-    )
+    reading = reading_of(config.model_dump())
+    corpus = corpus or corpus_of(config)
+    return tokenize(corpus, config.backbone, **reading, encode_texts=_encode_once)
 
 
-def _encode_once(texts: list, backbone: str, *, max_length: int, truncation: str) -> tuple:
+def _encode_once(texts: list, backbone: str, **reading) -> tuple:
     """`lib.tokenization.encode`, kept in the store by what it depends on."""
 
     def make() -> dict[str, torch.Tensor]:
-        ids, mask, lengths = encode(texts, backbone, max_length=max_length, truncation=truncation)
+        ids, mask, lengths = encode(texts, backbone, **reading)
         return {"ids": ids, "mask": mask, "lengths": torch.from_numpy(lengths)}
 
     single = is_single(texts)
     key = digest(
         "tokens",
         fingerprint(resolve_backbone(backbone)),
-        max_length,
-        truncation,
+        *reading.values(),
         "single" if single else "pairs",
         *(texts if single else itertools.chain.from_iterable(texts)),
     )

@@ -28,9 +28,11 @@ from lib.runs.frozen import document_vectors
 from lib.runs.keys import tokens_of
 from lib.runs.read_text import read_text
 from lib.runs.store import store
+from lib.tokenization import reading_of
+from lib.windows import window_of
 
 NGRAMS = {"words": (1, 1), "words and pairs of words": (1, 2)}
-STRENGTHS = (0.1, 0.3, 1.0, 3.0)  # C of a support vector machine, the inverse of its penalty
+STRENGTHS = (0.1, 0.3, 1.0, 3.0, 10.0)  # C of a support vector machine, the inverse of its penalty
 MANY = 200  # labels, from which on the usual setting alone is tried
 
 
@@ -76,10 +78,10 @@ def tfidf(config: RunConfig, corpus: Corpus) -> Learned:
 
 def tfidf_same_text(config: RunConfig, corpus: Corpus) -> Learned:
     """The same over the text that the transformer reads of each document."""
-    cut = {"max_length": config.max_length, "truncation": config.truncation}
+    reading = reading_of(config.model_dump())
     texts = {}
     for name in SPLITS:
-        texts[name] = read_text(getattr(corpus, name).documents, config.backbone, **cut)
+        texts[name] = read_text(getattr(corpus, name).documents, config.backbone, **reading)
     return choose(_over_tfidf(texts, corpus), config, corpus)
 
 
@@ -93,10 +95,16 @@ def embedding_linear(config: RunConfig, corpus: Corpus) -> Learned:
     model = build_model(config.backbone, head="mean_linear", **options)
     if corpus.train.pairs is not None:
         reads_pairs(model, config.backbone)
+    model.window = window_of(config.model_dump())
     options = {"precision": config.precision, "cache": store() / "features"}
     vectors = document_vectors(model, tokens, config.backbone, **options)
-    scaler = StandardScaler().fit(vectors["train"].numpy())
-    features = {name: scaler.transform(part.numpy()) for name, part in vectors.items()}
+    means = {}
+    for name, of_windows in vectors.items():
+        mask = getattr(tokens, name).tensors[1]
+        windows = mask[:, :: model.window or mask.shape[1]].sum(1, keepdim=True)
+        means[name] = (of_windows.sum(1) / windows).numpy()
+    scaler = StandardScaler().fit(means["train"])
+    features = {name: scaler.transform(part) for name, part in means.items()}
     candidates = with_settings(OVER_EMBEDDINGS[corpus.task], features, corpus)
     return choose(candidates, config, corpus)
 

@@ -26,7 +26,7 @@ from lib.runs.outcomes import judge
 from lib.runs.places import ROOT as ROOT
 from lib.runs.places import store
 from lib.runs.seal import MODEL, STATUS, check_model, check_run, damaged, read_sealed, read_status
-from lib.tokenization import encode
+from lib.tokenization import encode, reading_of
 
 EVALUATION_BATCH = 128  # documents
 
@@ -139,12 +139,7 @@ class Run:
     def _logits(self, texts: list, batch_size: int) -> torch.Tensor:
         """Logits (rows, num_labels), float32, in the order of the texts."""
         model, settings = self.model
-        ids, mask, _ = encode(
-            texts,
-            self.folder / "model",
-            max_length=settings["max_length"],
-            truncation=settings["truncation"],
-        )
+        ids, mask, _ = encode(texts, self.folder / "model", **reading_of(settings))
         no_labels = torch.zeros(len(texts), dtype=torch.int32)
         loader = make_loader(TensorDataset(ids, mask, no_labels), batch_size=batch_size)
         batches = [logits for logits, _ in logits_of(model, loader, precision="fp32")]

@@ -21,7 +21,7 @@ from lib.models import Classifier, load_model
 from lib.runs.config import RunConfig
 from lib.runs.distillation import BATCH, Distilling, check_maps, compares_states
 from lib.runs.files import cached_tensors, digest
-from lib.tokenization import Tokens, encode
+from lib.tokenization import Tokens, encode, reading_of
 
 FEW = 5  # label names in a message
 
@@ -60,8 +60,11 @@ def make_student(
         record_attention(model)
         record_attention(teacher)
     if "soft" in settings.weights:
-        reading = {name: description[name] for name in ("max_length", "truncation")}
-        options = {"reading": reading, "precision": config.precision, "cache": cache}
+        options = {
+            "reading": reading_of(description),
+            "precision": config.precision,
+            "cache": cache,
+        }
         tokens = add_teacher_logits(tokens, corpus, teacher, teacher_folder, **options)
     task = {"numbers": corpus.task == "regression", "several": corpus.multilabel}
     return Distilling(settings, teacher, loss, **task), tokens
@@ -91,6 +94,11 @@ def check_config(config: RunConfig) -> None:
         raise InputError(
             f"batching = {config.batching!r}: hidden states and attentions are compared in padded "
             "batches; choose grouped or random"
+        )
+    if config.truncation == "windows" and compares_states(config.distil):
+        raise InputError(
+            "truncation = 'windows': hidden states and attentions are compared of one window; "
+            "choose head, tail or head_tail"
         )
     if config.class_weight is not None:
         raise InputError(
@@ -218,7 +226,7 @@ def teacher_logits(
     cache: Path | None,
 ) -> torch.Tensor:
     """The teacher's logits (rows, num_labels) on documents, each read once, as its own run read
-    them (`reading`: max_length, truncation); a folder `cache` keeps them by the content they
+    them (`reading`: the arguments of `encode`); a folder `cache` keeps them by the content they
     depend on."""
     ids, mask, _ = encode(documents, folder, **reading)
     precision = devices.resolve_precision(precision, devices.default_device())

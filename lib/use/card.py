@@ -11,6 +11,7 @@ from lib.runs.config import RunConfig
 from lib.runs.files import read_json, write_text
 from lib.runs.markup import code_span, escape
 from lib.runs.store import Run
+from lib.tokenization import longest_whole, reading_of
 
 PIPELINE = """from transformers import pipeline
 
@@ -27,7 +28,7 @@ CARD = """---
 ---
 # A text classifier fine-tuned from {base_model}
 
-It {what}. Task: {task}; head: {config.head}; texts longer than {config.max_length} tokens lose some
+It {what}. Task: {task}; head: {config.head}; texts longer than {longest} tokens lose some
 (`truncation: {config.truncation}`).
 
 ## Data
@@ -85,12 +86,14 @@ def card(run: Run) -> str:
         "metrics": headline_metrics(config, scores),
     }
     in_pipeline = config.head == "native" and config.reading.text_pair is None
+    in_pipeline = in_pipeline and config.truncation != "windows"
     return CARD.format(
         head=front_matter(head),
         base_model=escape(base_model),
         what=what_it_predicts(status["label_names"], task),
         task=task,
         config=config,
+        longest=longest_whole(run.folder / "model", **reading_of(config.model_dump())),
         source=escape(data["source"]),
         fingerprint=data["fingerprint"][:16],
         epoch=status["chosen_epoch"],

@@ -17,7 +17,7 @@ from lib.errors import InputError, nearest, system_error
 from lib.models import Classifier, load_model
 from lib.runs.files import failures_named, file_digests, read_json, write_json
 from lib.runs.parts import part_beside, remove, remove_left_over
-from lib.tokenization import encode
+from lib.tokenization import encode, reading_of
 
 TOLERANCE = 1e-4  # of a logit
 FORMATS = ("onnx",)
@@ -137,8 +137,7 @@ def pytorch(model: Classifier) -> Runtime:
 def batches(folder: Path, settings: dict, texts: list, size: int) -> list[Batch]:
     """Texts as the model in a folder reads them, so many at once, each batch as long as its
     longest; in the order given."""
-    reading = {name: settings[name] for name in ("max_length", "truncation")}
-    all_ids, all_masks, _ = encode(texts, folder, **reading)
+    all_ids, all_masks, _ = encode(texts, folder, **reading_of(settings))
     result = []
     for ids, mask in zip(all_ids.split(size), all_masks.split(size), strict=True):
         longest = int(mask.sum(1).max())
@@ -210,6 +209,11 @@ def write_checked(folder: Path, texts: list, out: Path, quantize: str | None) ->
     """Write model.onnx, and model_int8.onnx where that is wanted, to the folder `out`; returns how
     they compare with PyTorch. Raises InputError where model.onnx differs."""
     model, settings = load_model(folder)
+    if model.window:
+        raise InputError(
+            "This model averages over windows of a text (truncation = 'windows'), which an "
+            "exported file does not; export one trained with head, tail or head_tail"
+        )
     write_onnx(model, out / "model.onnx")
     single = batches(folder, settings, texts[:ALONE], 1)
     several = batches(folder, settings, texts[:CHECKED], 32)

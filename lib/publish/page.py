@@ -5,7 +5,6 @@ page, the site and `verify` read blocks (page.json); nothing is read back out of
 """
 
 import base64
-import io
 from collections.abc import Callable
 
 import pandas as pd
@@ -19,14 +18,13 @@ from lib.analysis.tables import without_rows
 from lib.errors import InputError
 from lib.publish.blocks import published_block, published_table
 from lib.publish.render import block_markdown
-from lib.publish.shown import shown_once
+from lib.publish.shown import DPI, png_of, shown_once
 from lib.runs.keys import corpus_of, tokens_of
 
 BLOCK_MIME = "application/vnd.study.block+json"
 AUDITED = ("dataset", "train_rows", "dev_rows", "test_rows", "split_seed", "backbone", "max_length")
 OF_FILES = {"text", "label", "reading"}  # fields that a user's file sets
 SAID_IF_SET = {*OF_FILES, "subset_seed"}
-DPI = 150
 
 
 def _display(block: dict, **more) -> None:
@@ -227,9 +225,7 @@ def show_figure(figure, name: str, caption: str, runs=None) -> None:
     from IPython.display import display
 
     keys = getattr(figure, "runs", []) if runs is None else [run.key[:16] for run in runs]
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=DPI, metadata={"Software": None})
-    picture = base64.b64encode(file.getvalue()).decode()
+    picture = base64.b64encode(png_of(figure)).decode()
     width, height = figure.get_size_inches() * DPI
     block = {
         "kind": "figure",

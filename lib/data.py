@@ -120,14 +120,8 @@ def load_corpus(
         check_classes(
             of_train, encoded.names, dataset=dataset, column=source.label, is_open=is_open
         )
-    splits = carve_splits(
-        splits,
-        train_rows=train_rows,
-        dev_rows=dev_rows,
-        test_rows=test_rows,
-        seed=split_seed,
-        subset_seed=subset_seed,
-    )
+    limits = {"train_rows": train_rows, "dev_rows": dev_rows, "test_rows": test_rows}
+    splits = carve_splits(splits, **limits, seed=split_seed, subset_seed=subset_seed)
     splits, names = with_trains_names(
         splits, encoded.names, task, source=source, dataset=dataset, fixed=bool(reading.labels)
     )

@@ -24,6 +24,7 @@ from lib.runs.keys import corpus_of, tokens_of
 BLOCK_MIME = "application/vnd.study.block+json"
 AUDITED = ("dataset", "train_rows", "dev_rows", "test_rows", "split_seed", "backbone", "max_length")
 OF_FILES = {"text", "label", "reading"}  # fields that a user's file sets
+SAID_IF_SET = {*OF_FILES, "subset_seed"}
 
 
 def _display(block: dict, **more) -> None:
@@ -154,7 +155,7 @@ def show_audit(config, caption: str = "", name: str = "audit") -> None:
     Where the data is not at hand, a page that is made from what it publishes keeps its own.
     """
     arguments = {field: getattr(config, field) for field in AUDITED}
-    arguments |= config.model_dump(include=OF_FILES, exclude_defaults=True, mode="json")
+    arguments |= config.model_dump(include=SAID_IF_SET, exclude_defaults=True, mode="json")
     try:
         table = AUDITS[name](corpus_of(config), tokens_of(config))
     except InputError as error:

@@ -136,7 +136,10 @@ def test_a_named_dataset_is_looked_for_and_not_read(monkeypatch, tmp_path):
         ({"schedule": "lineal"}, "Unknown schedule 'lineal'. Did you mean linear?"),
         ({"tracker": "tensorbord"}, "Unknown tracker 'tensorbord'. Did you mean tensorboard?"),
         ({"batch_size": 0}, "batch_size = 0: input should be greater than or equal to 1"),
-        ({"truncation": "tial"}, "truncation = 'tial': input should be 'head', 'tail', 'head_tail'"),
+        (
+            {"truncation": "tial"},
+            "truncation = 'tial': input should be 'head', 'tail', 'head_tail'",
+        ),
         ({"seeds": [1, 2**62]}, f"seed = {2**62}: input should be less than or equal to"),
         ({"learning_rate": float("inf")}, "learning_rate = inf: a number is finite"),
         ({"learning_rates": [0.1, 0.0]}, "learning_rate = 0.0: input should be greater than 0"),

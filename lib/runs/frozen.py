@@ -1,4 +1,5 @@
-"""A frozen backbone: every document is embedded once, and the head alone trains on the vectors."""
+"""A frozen backbone: every document is embedded once, and the head alone trains on the vectors; or
+its lowest layers stay as they are."""
 
 import dataclasses
 from functools import partial
@@ -9,6 +10,7 @@ from torch.nn import functional as F
 from torch.utils.data import TensorDataset
 
 from lib import devices, evaluation
+from lib.attention import parts_from_below
 from lib.backbones import fingerprint, resolve_backbone
 from lib.data import SPLITS
 from lib.errors import InputError
@@ -71,6 +73,19 @@ def freeze_backbone(
     frozen.unit = model.unit
     frozen.window = 1 if model.window else None
     return frozen, dataclasses.replace(tokens, **datasets)
+
+
+def freeze_layers(model: Classifier, number: int) -> None:
+    """Leave the embeddings and so many of the lowest layers as they are. Raises InputError."""
+    parts = parts_from_below(model.backbone)
+    if number >= len(parts):
+        raise InputError(
+            f"freeze is {number}; the backbone has {len(parts) - 1} layers: take fewer, or "
+            "'backbone' to train the head alone"
+        )
+    for part in parts[: number + 1]:
+        for parameter in part:
+            parameter.requires_grad_(False)
 
 
 def check_head(model: Classifier) -> None:

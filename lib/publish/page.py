@@ -18,6 +18,7 @@ from lib.analysis.tables import without_rows
 from lib.errors import InputError
 from lib.publish.blocks import published_block, published_table
 from lib.publish.render import block_markdown
+from lib.runs.folds import by_fold
 from lib.runs.keys import corpus_of, tokens_of
 
 BLOCK_MIME = "application/vnd.study.block+json"
@@ -192,7 +193,7 @@ def show_leaks(runs, config, *, by: str, metrics: list[str], **narrowed) -> None
         "leaks",
     )
     try:
-        rows = leaked(corpus_of(config))
+        rows = [row for each in by_fold([config]) for row in leaked(corpus_of(each))]
     except InputError:  # the audit above has said why, or raised it
         block = published_block("table", "without_leaks")
         rows = block["arguments"]["rows"] if block else []

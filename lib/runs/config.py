@@ -22,6 +22,8 @@ DATA_FIELDS = (
     "dev_rows",
     "test_rows",
     "split_seed",
+    "folds",
+    "fold",
     "reading",
 )
 SELECTORS = ("loss", "last", *dict.fromkeys(name for task in INPUTS for name in metrics_of(task)))
@@ -117,6 +119,8 @@ class RunConfig(Settings):
     dev_rows: int | None = Field(None, ge=1, le=MOST)  # None: the dev file, or a tenth of train
     test_rows: int | None = Field(None, ge=1, le=MOST)  # None: all
     split_seed: int = Field(0, ge=0, le=MOST_SEED)
+    folds: int | None = Field(None, ge=2, le=MOST)  # None: one split; else see lib.runs.folds
+    fold: int | None = Field(None, ge=1, le=MOST)  # that test is
     reading: Reading = PLAIN  # how files are read, and what their columns mean
     # Model
     backbone: str = EMBEDDED  # embedded, a folder, a Hub name; or a row of BASELINES

@@ -103,9 +103,9 @@ def load_corpus(
     fold: int | None = None,
     reading: Reading = PLAIN,
 ) -> Corpus:
-    """A corpus by its name in `DATASETS`, or from a folder or file, whose columns `text` and `label`
-    are named (or numbered from 1). `label` may name several columns, commas between them, of zeros
-    and ones.
+    """A corpus by its name in `DATASETS`, or from a folder or file, whose columns `text` and
+    `label` are named (or numbered from 1). `label` may name several columns, commas between them,
+    of zeros and ones.
 
     `data_dir` (default: the environment's DATA_DIR) is where the folders of named datasets are;
     without it they come from the Hub. Row limits take a stratified subset; `dev_rows` without a dev
@@ -119,15 +119,8 @@ def load_corpus(
         is_open = reading.task == "auto" and not reading.labels
         named = {"dataset": dataset, "column": source.label, "is_open": is_open}
         check_classes(splits["train"].labels, encoded.names, **named)
-    splits = carve_splits(
-        splits,
-        train_rows=train_rows,
-        dev_rows=dev_rows,
-        test_rows=test_rows,
-        seed=split_seed,
-        folds=folds,
-        fold=fold,
-    )
+    limits = {"train_rows": train_rows, "dev_rows": dev_rows, "test_rows": test_rows}
+    splits = carve_splits(splits, **limits, seed=split_seed, folds=folds, fold=fold)
     options = {"source": source, "dataset": dataset, "fixed": bool(reading.labels or folds)}
     splits, names = with_trains_names(splits, encoded.names, task, **options)
     labels = {name: split.labels for name, split in splits.items()}

@@ -8,7 +8,6 @@ import pandas as pd
 
 from lib import pretrained
 from lib.analysis.display import with_metrics
-from lib.runs.baselines import BASELINES
 from lib.runs.config import RunConfig
 from lib.runs.distillation import even_map
 from lib.runs.keys import corpus_of
@@ -93,7 +92,7 @@ def _models(runs: list[Run], method: str) -> dict[str, Path]:
     models = {}
     for run in runs:
         name, layers = method_of(run.config.model_dump())
-        if run.config.backbone in BASELINES or run.config.seed != runs[0].config.seed:
+        if run.config.is_reference or run.config.seed != runs[0].config.seed:
             continue
         if name == TEACHER:
             models[TEACHER] = run.folder / "model"

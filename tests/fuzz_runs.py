@@ -54,7 +54,7 @@ USUAL = {
     "patience": (1, 2),
     "prior_bias": (True, False),
     "health": (True, False),
-    "backbone": ("tfidf_linear", "majority"),
+    "reference": ("tfidf", "majority"),
 }
 
 

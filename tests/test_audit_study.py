@@ -189,7 +189,7 @@ def test_each_default_has_its_own_factors_and_dev_chooses_among_them():
         cell("adadelta", 0.01, 20, 20),
         cell("adadelta", 0.001, 21, 18),
     ]
-    majority = {"backbone": "majority", "head": "native"}, [right(20)], [right(20)]
+    majority = {"reference": "majority"}, [right(20)], [right(20)]
     p = predictions(CLS, flat(36), *runs, majority)
     found = scores(p, "swapped_rates", factors=[1.0, 0.1])
     assert found == {

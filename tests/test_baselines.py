@@ -15,10 +15,10 @@ from lib.runs.single import run
 
 
 def test_baselines_are_runs(base, folder):
-    names = ["tfidf_linear", "majority"]
+    names = ["tfidf", "majority"]
     finished = run_all([base.baseline(name) for name in names])
     scores = {g.name: (g.predicted == g.labels).mean() for g in collect(finished).groups("seed")}
-    assert scores["tfidf_linear"] > 0.9 and scores["majority"] == pytest.approx(0.5, abs=0.03)
+    assert scores["tfidf"] > 0.9 and scores["majority"] == pytest.approx(0.5, abs=0.03)
     with pytest.raises(InputError, match="no known label noise"):
         run(base.baseline("noise_ceiling"))
     demo = RunConfig(dataset="demo_news", train_rows=40, dev_rows=20).baseline("noise_ceiling")
@@ -42,15 +42,16 @@ def corpus_of_texts(texts: list[str], labels) -> Corpus:
 
 
 @pytest.mark.parametrize(
-    ("name", "labels"),
+    ("labels", "select_by"),
     [
-        ("tfidf_linear", [0, 1, 0, 1, 0, 1]),
-        ("tfidf_linear", [[0], [1], [0], [1], [-1], [1]]),
-        ("tfidf_ridge", [0.5, 1, 2, 3, 4, 5]),
+        ([0, 1, 0, 1, 0, 1], "accuracy"),
+        ([[0], [1], [0], [1], [-1], [1]], "P@1"),
+        ([0.5, 1, 2, 3, 4, 5], "rmse"),
     ],
 )
-def test_texts_without_words_leave_tfidf_nothing_to_go_by(name, labels, capsys):
-    scores = BASELINES[name](corpus_of_texts(["!", "?", "\U0001f600", "a", "b", "!!"], labels))
+def test_texts_without_words_leave_tfidf_nothing_to_go_by(labels, select_by, capsys):
+    corpus = corpus_of_texts(["!", "?", "\U0001f600", "a", "b", "!!"], labels)
+    scores, _ = BASELINES["tfidf"](RunConfig(select_by=select_by), corpus)
     assert np.isfinite(scores["test"]).all() and len(scores["test"]) == 6
     told = "odd.csv: its texts share no words, so TF-IDF has nothing to go by\n"
     assert capsys.readouterr().out == told
@@ -59,7 +60,8 @@ def test_texts_without_words_leave_tfidf_nothing_to_go_by(name, labels, capsys):
 def test_a_label_that_train_lacks_is_never_given():
     texts = ["red wine", "white wine", "red roses", "white roses", "red wine", "no words"]
     corpus = corpus_of_texts(texts, [[0], [1], [0], [1], [0], [-1]])
-    assert (BASELINES["tfidf_linear"](corpus)["test"][:, 2] < -1000).all()
+    scores, _ = BASELINES["tfidf"](RunConfig(select_by="P@1"), corpus)
+    assert (scores["test"][:, 2] < -1000).all()
     with pytest.raises(InputError, match="no known label noise"):
         demo = dataclasses.replace(corpus.test, true_labels=corpus.test.labels)
-        BASELINES["noise_ceiling"](dataclasses.replace(corpus, dev=demo, test=demo))
+        BASELINES["noise_ceiling"](RunConfig(), dataclasses.replace(corpus, dev=demo, test=demo))

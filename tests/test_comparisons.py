@@ -16,15 +16,16 @@ from tests.synthetic import classifiers, frame_of, taggers
 ROWS = 2000
 
 
-def made_of(right: dict[str, list], backbones: dict[str, str] | None = None) -> Predictions:
-    """Heads whose runs get these documents right (rows,); `backbones` names baselines."""
+def made_of(right: dict[str, list], references: dict[str, str] | None = None) -> Predictions:
+    """Heads whose runs get these documents right (rows,); `references` names theirs."""
     rng = np.random.default_rng(0)
     runs = {}
     frames = []
     for head, of_head in right.items():
         for seed, is_right in enumerate(of_head, 1):
             key = f"{head}{seed}"
-            config = {"backbone": (backbones or {}).get(head, "tiny"), "head": head, "seed": seed}
+            config = {"backbone": "tiny", "head": head, "seed": seed}
+            config["reference"] = (references or {}).get(head)
             about = {"status": "finished", "chosen_epoch": 1, "last_epoch": 1}
             runs[key] = about | {"config": config}
             logit = np.where(is_right, 1.0, -1.0) * (1 + rng.random(len(is_right)))
@@ -107,7 +108,7 @@ def test_one_run_against_one_run_is_mcnemars_exact_test():
 
 def test_a_baseline_has_no_seeds_to_want():
     heads = {"a": some_right(), "base": some_right(share=0.7, seeds=1)}
-    p = made_of(heads, {"base": "tfidf_linear"})
+    p = made_of(heads, {"base": "tfidf"})
     row = comparisons.differences(p, by="head").iloc[0]
     assert row["compared"].startswith("TF-IDF") and row["verdict"] == "significant"
     assert row["seeds"] == 3

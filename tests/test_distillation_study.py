@@ -79,7 +79,7 @@ def test_distillation_makes_its_page_and_a_rerun_changes_nothing(
     p = Predictions.read(page_folder / "predictions.parquet")
     table = distillation.survival(p)
     assert table["layers"].tolist() == ["all"] + ["1"] * 3 + ["2"] * 3 + ["–"] * 2
-    assert set(table["student"]) >= {"teacher", *small["methods"], "TF-IDF + linear SVM"}
+    assert set(table["student"]) >= {"teacher", *small["methods"], "TF-IDF, whole text"}
     groups = {group.name: group for group in distillation.named(p).groups("student")}
     own, teacher = groups["2 layers, soft labels"], groups["teacher"]
     row = table[(table["layers"] == "2") & (table["student"] == "soft labels")].iloc[0]

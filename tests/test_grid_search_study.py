@@ -110,7 +110,7 @@ def test_the_sentence_on_the_chosen_cell(folder, tiny):
     rates = [1e-2, 1e-6]
     runs = run_all([base.with_(learning_rate=rate, batch_size=8) for rate in rates])
     best = max(runs, key=lambda r: r.history["dev_macro_f1"].max())
-    runs = type(runs)(runs + run_all([best.config.with_(seed=2), base.baseline("tfidf_linear")]))
+    runs = type(runs)(runs + run_all([best.config.with_(seed=2), base.baseline("tfidf")]))
     p = collect(runs)
     arguments = {"by": ["batch_size", "learning_rate"], "metric": "macro_f1"}
     text = compute(search.chosen, p, arguments)

@@ -100,7 +100,7 @@ def test_a_prepared_run_knows_its_steps(base):
     assert prepared.steps_per_epoch == 6 and len(prepared.settings_by_step) == 18
     assert prepared.folder.name == prepared.key[:16] and not prepared.is_finished
     baseline = prepare(base.baseline("majority"))
-    assert baseline.is_baseline and prefix_hashes(baseline) == []
+    assert baseline.config.is_reference and prefix_hashes(baseline) == []
 
 
 def test_a_file_that_changes_is_read_again(base, folder, capsys):

@@ -75,12 +75,12 @@ def test_a_run_learns_and_its_scores_are_those_of_its_predictions(many, tiny, tm
         layers=1,
         **shared,
     )
-    runs = run_all([config, config.baseline("tfidf_linear"), config.baseline("majority")])
+    runs = run_all([config, config.baseline("tfidf"), config.baseline("majority")])
     groups = {group.name: group for group in collect(runs).groups("optimizer")}
     scored = {
         name: ranking.ranking_scores(g.ranked[0], g.labels)["nDCG@5"] for name, g in groups.items()
     }
-    assert scored["adamw"] > 0.85 and scored["tfidf_linear"] > 0.85 > scored["majority"]
+    assert scored["adamw"] > 0.85 and scored["tfidf"] > 0.85 > scored["majority"]
     dev = collect(runs).groups("optimizer", split="dev")[0]
     chosen = runs[0].status["chosen_epoch"]
     assert (
@@ -124,9 +124,7 @@ def test_tables_by_cell_and_by_label_frequency(many, tiny):
         "health": True,
     }
     base = RunConfig(dataset=str(many), backbone=tiny["bert"], precision="fp32", **shared)
-    runs = run_all(
-        [base, base.with_(optimizer="sgd", learning_rate=1e30), base.baseline("tfidf_linear")]
-    )
+    runs = run_all([base, base.with_(optimizer="sgd", learning_rate=1e30), base.baseline("tfidf")])
     cells = tables.by_cell(collect(runs), by=["optimizer", "learning_rate"], metrics=["P@1"])
     assert cells["outcome"].tolist()[1] == "diverged" and cells["P@1"].isna().tolist() == [
         False,

@@ -69,7 +69,7 @@ def test_a_study_with_a_diverged_seed_still_has_its_tables(base):
         for name in ("constant", "linear")
     ]
     configs[3] = configs[3].with_(optimizer="sgd", learning_rate=1e30)
-    runs = run_all([*configs, configs[0], base.baseline("tfidf_linear")])
+    runs = run_all([*configs, configs[0], base.baseline("tfidf")])
     assert len(runs) == 7 and runs[3].status["status"] == "diverged"
     table = tables.differences(collect(runs), by="schedule")
     assert table["seeds"].tolist() == ["2 and 3", 3, 2]

@@ -50,7 +50,7 @@ def test_two_runs_of_a_seed_are_told_and_a_run_without_predictions_is_left_out()
 
 def test_runs_of_the_store_are_collected_once(folder, monkeypatch):
     base = RunConfig(dataset=str(folder), dev_rows=12)
-    runs = run_all([base.baseline(name) for name in ("tfidf_linear", "majority")])
+    runs = run_all([base.baseline(name) for name in ("tfidf", "majority")])
     p = collect(runs)
     assert collect(p) is p and collect(list(runs)) is p
     assert collect(runs[:1]) is not p and list(collect(runs[:1]).runs) == [runs[0].key[:16]]

@@ -51,7 +51,7 @@ def test_a_published_run_says_what_a_run_says(page):
     assert list(history["epoch"]) == [1, 2, 3] and list(history["step"]) == [6, 12, 18]
     assert {"train_loss", "dev_loss", "learning_rate", "dev_macro_f1"} <= set(history)
     assert not {"run", "head", "seed"} & set(history)
-    assert baseline.config.backbone == "tfidf_linear" and not len(baseline.history)
+    assert baseline.config.reference == "tfidf" and not len(baseline.history)
     with pytest.raises(InputError, match=f"The run {first.name} .* has no models"):
         _ = first.model
 

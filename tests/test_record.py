@@ -38,7 +38,7 @@ def trained(tiny, tmp_path_factory):
         sizes = {"max_length": 16, "batch_size": 8, "dev_rows": 12, "precision": "fp32"}
         base = RunConfig(dataset=data, backbone=tiny["bert"], learning_rate=3e-3, **sizes)
         base = base.with_(select_by="accuracy")
-        runs = run_all([base, base.baseline("tfidf_linear")], "none")
+        runs = run_all([base, base.baseline("tfidf")], "none")
         predictions = collect(runs)
     return runs, predictions, root / "runs"
 

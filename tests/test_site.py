@@ -29,14 +29,14 @@ HOSTILE = [  # class names, texts, values
 FENCE = "```{eval-rst}\n.. raw:: html\n\n   <script>alert(4)</script>\n```"
 ROLE = "{sub}`2` (target)= {{ project }} % remark"
 KEYS = ["0123456789abcdef", "fedcba9876543210", "00000000000000aa"]
-BACKBONES = ["all-MiniLM-L6-v2", "all-MiniLM-L6-v2", "tfidf_linear"]
+REFERENCES = [None, None, "tfidf"]
 
 
 def a_page(name: str = "small", dataset: str = "reviews.csv") -> dict:
     """A page.json as a study writes it."""
     runs = {}
-    for number, (key, backbone) in enumerate(zip(KEYS, BACKBONES, strict=True)):
-        config = RunConfig(dataset=dataset, backbone=backbone, text=HOSTILE[number], seed=1)
+    for number, (key, reference) in enumerate(zip(KEYS, REFERENCES, strict=True)):
+        config = RunConfig(dataset=dataset, reference=reference, text=HOSTILE[number], seed=1)
         run = {"config": json.loads(config.model_dump_json()), "status": "finished"}
         run |= {"key": key * 4, "outcome": None, "reason": None}
         runs[key] = run | {"chosen_epoch": 1, "last_epoch": 2}

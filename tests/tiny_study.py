@@ -37,7 +37,7 @@ base = RunConfig(
     schedule=schedule, schedule_args={"gamma": 0.5}, batching=batching,
 )
 configs = [base.with_(head=head, seed=seed) for head in heads for seed in seeds]
-runs = run_all([*configs, base.baseline("tfidf_linear")], "none")
+runs = run_all([*configs, base.baseline("tfidf")], "none")
 """,
     ),
     ("details", "### The data, audited"),

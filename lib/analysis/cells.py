@@ -10,7 +10,6 @@ from lib.analysis.predictions import Predictions
 from lib.analysis.scores import sample_of
 from lib.analysis.stats import mean_and_interval
 from lib.metrics import METRICS
-from lib.runs.baselines import NAMES
 
 
 def cell_of(run: dict) -> tuple:
@@ -86,7 +85,7 @@ def _ends(p: Predictions) -> dict:
 def _cell_scores(p: Predictions, by: str, metrics: list[str], split: str, epoch: str) -> dict:
     """The scores of a cell's runs, missing where none could be scored."""
     groups = p.groups(by, split=split, epoch=epoch)
-    group = next((group for group in groups if group.name not in NAMES), None)
+    group = next((group for group in groups if not group.is_reference), None)
     if group is None:
         ends = ("", "_low", "_high")
         return {f"{metric}{end}": np.nan for metric in metrics for end in ends}

@@ -17,18 +17,17 @@ from lib.analysis.display import (
 )
 from lib.analysis.pairs import MINUS, pairs_of
 from lib.analysis.predictions import Predictions
+from lib.analysis.references import best_reference
 from lib.analysis.scores import display_name
 from lib.analysis.stats import POWER
 from lib.analysis.tables import by_group
 from lib.metrics import METRICS
-from lib.runs.baselines import NAMES
 
 
 def best_group(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
     """The name of the trained group with the best mean score on dev: chosen without a look at
     test."""
-    table = by_group(p, by=by, metrics=[metric], split="dev")
-    table = table[~table[by].isin(NAMES.values())]
+    table = by_group(p.only(p.trained), by=by, metrics=[metric], split="dev")
     scores = table[metric] if METRICS[metric].higher_is_better else -table[metric]
     return table.loc[scores.idxmax(), by]
 
@@ -56,8 +55,7 @@ LEADS = {  # what a sentence says of the leader and others, by the verdict
 
 def leader(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
     """Which group leads on test, and which others it is significantly ahead of."""
-    table = by_group(p, by=by, metrics=[metric])
-    table = table[~table[by].isin(NAMES.values())]
+    table = by_group(p.only(p.trained), by=by, metrics=[metric])
     direction = METRICS[metric].higher_is_better
     table = table.sort_values(metric, ascending=not direction, kind="stable")
     top = table.iloc[0]
@@ -89,11 +87,12 @@ def _interval(compared: dict, metric: str) -> str:
 
 
 def beyond_baseline(
-    p: Predictions, *, by: str, metric: str = "accuracy", baseline: str = "tfidf_linear"
+    p: Predictions, *, by: str, metric: str = "accuracy", baseline: str | None = None
 ) -> str:
-    """What fine-tuning adds to the baseline, for the group that dev chooses."""
+    """What fine-tuning adds to the reference (None: the one that dev chooses), for the group that
+    dev chooses."""
     group = best_group(p, by=by, metric=metric)
-    reference = display_name(baseline)
+    reference = display_name(baseline or best_reference(p, metric=metric))
     rows = differences(p, by=by, metric=metric).to_dict("records")
     gain = difference_of(rows, group, reference, metric)
     return (
@@ -112,7 +111,7 @@ def outlook(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
     pairs = [
         pair
         for pair in pairs_of(p, by=by, metric=metric)
-        if not NAMES.keys() & {pair.one.name, pair.other.name}
+        if not (pair.one.is_reference or pair.other.is_reference)
     ]
     if not pairs:
         return "There are no two groups to compare."

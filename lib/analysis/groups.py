@@ -10,7 +10,6 @@ import pandas as pd
 
 from lib.errors import InputError
 from lib.metrics import hits
-from lib.runs.baselines import BASELINES
 
 
 def _logits(frame: pd.DataFrame) -> np.ndarray:
@@ -44,6 +43,7 @@ class Group:
     ranked: np.ndarray | None = None  # (runs, rows, k) label ids, best first
     tokens: np.ndarray | None = None  # (rows,) lengths before truncation
     rows: np.ndarray | None = None  # (rows,) of the source that the documents are
+    is_reference: bool = False
 
     @classmethod
     def of(cls, name: str, runs: list[str], seeds: list[int], frames: list[pd.DataFrame]):
@@ -86,8 +86,8 @@ class Group:
 
     @property
     def has_seeds(self) -> bool:
-        """Whether another run could give other predictions; a baseline is computed once."""
-        return self.name not in BASELINES or len(self.runs) > 1
+        """Whether another run could give other predictions; a reference is computed once."""
+        return not self.is_reference or len(self.runs) > 1
 
     def only(self, places: list[int]) -> "Group":
         """The group with the runs at these places alone."""

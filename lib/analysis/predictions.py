@@ -13,7 +13,7 @@ from lib.analysis.groups import Group, families_of
 from lib.data import Corpus
 from lib.errors import InputError, nearest
 from lib.metrics import inverse_propensity, label_counts
-from lib.runs.baselines import BASELINES
+from lib.runs.baselines import reference_name
 from lib.runs.keys import corpus_of, tokens_of
 from lib.runs.published import PREDICTIONS, published_page
 from lib.runs.store import Run
@@ -25,7 +25,7 @@ HEALTH = [  # of the last epoch
     "top_label_share",
     "gradient_norm",
 ]
-STATUS_FIELDS = ("chosen_epoch", "last_epoch", "reason", "prior_loss")
+STATUS_FIELDS = ("chosen_epoch", "last_epoch", "reason", "prior_loss", "choice")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,10 +48,13 @@ class Predictions:
 
     @property
     def trained(self) -> dict[str, dict]:
-        """The runs that are no baselines."""
-        return {
-            key: run for key, run in self.runs.items() if run["config"]["backbone"] not in BASELINES
-        }
+        """The runs that are no references."""
+        return {key: run for key, run in self.runs.items() if key not in self.references}
+
+    @cached_property
+    def references(self) -> dict[str, dict]:
+        """The runs that others are compared with (`lib.runs.baselines`)."""
+        return {key: run for key, run in self.runs.items() if run["config"].get("reference")}
 
     @cached_property
     def weights(self) -> np.ndarray | None:
@@ -87,7 +90,7 @@ class Predictions:
 
     def where(self, **fields) -> "Predictions":
         """The runs whose configuration has these values (a list: one of them), and all
-        baselines."""
+        references."""
         allowed = {
             name: value if isinstance(value, list) else [value] for name, value in fields.items()
         }
@@ -96,14 +99,10 @@ class Predictions:
         )
 
     def keep(self, wanted: Callable[[dict], bool]) -> "Predictions":
-        """The runs that are wanted, and all baselines."""
-        return self.only(
-            {
-                key: run
-                for key, run in self.runs.items()
-                if run["config"]["backbone"] in BASELINES or wanted(run)
-            }
-        )
+        """The runs that are wanted, and all references."""
+        references = self.references
+        runs = {key: run for key, run in self.runs.items() if key in references or wanted(run)}
+        return self.only(runs)
 
     def only(self, runs: dict[str, dict]) -> "Predictions":
         """The predictions of `runs`, which may differ from what these say of them."""
@@ -118,8 +117,8 @@ class Predictions:
             yield key, epoch, Group.of(key, [key], [self.runs[key]["config"]["seed"]], [rows])
 
     def groups(self, by: str, *, split: str = "test", epoch: str | int = "chosen") -> list[Group]:
-        """The runs grouped by a field of their configuration, in order of appearance; baselines by
-        their name, last. Runs that differ in their fold alone are one, on the rows of all folds.
+        """The runs grouped by a field of their configuration, in order of appearance; references
+        by their name, last. Runs that differ in their fold alone are one, on the rows of all folds.
 
         `epoch` is `chosen` (on dev), `last`, or a number; runs that have no such predictions, on
         all folds, are left out.
@@ -138,25 +137,37 @@ class Predictions:
             if families:
                 first_keys = [family[0] for family in families.values()]
                 joined = [pd.concat([frames[key] for key in keys]) for keys in families.values()]
-                groups.append(Group.of(name, first_keys, list(families), joined))
+                group = Group.of(name, first_keys, list(families), joined)
+                is_reference = first_keys[0] in self.references
+                groups.append(dataclasses.replace(group, is_reference=is_reference))
         return groups
 
     def _keys_by(self, by: str) -> dict[str, list[str]]:
-        """The keys of the runs by the value of a field, baselines by their name and last."""
+        """The keys of the runs by the value of a field, references by their name and last.
+
+        Raises InputError where a reference is called like other runs.
+        """
         keys: dict[str, list[str]] = {}
+        of_references: dict[str, list[str]] = {}
         for key, run in self.runs.items():
             if by not in run["config"]:
                 raise InputError(f"Runs have no field {by!r}.{nearest(by, run['config'])}")
-            backbone = run["config"]["backbone"]
-            name = backbone if backbone in BASELINES else str(run["config"][by])
-            keys.setdefault(name, []).append(key)
-        return {name: keys[name] for name in sorted(keys, key=lambda name: name in BASELINES)}
+            name = reference_name(run["config"])
+            if name is None:
+                keys.setdefault(str(run["config"][by]), []).append(key)
+            else:
+                of_references.setdefault(name, []).append(key)
+        for name in keys.keys() & of_references.keys():
+            raise InputError(
+                f"{by} {name} and a file of predictions have one name; rename the file"
+            )
+        return keys | of_references
 
     def _epoch(self, key: str, epoch: str | int) -> int | None:
         run = self.runs[key]
         if isinstance(epoch, str):
             return run[f"{epoch}_epoch"]
-        return 1 if run["config"]["backbone"] in BASELINES else epoch
+        return 1 if key in self.references else epoch
 
 
 def group_of(p: Predictions, by: str, group: str, split: str = "test") -> Group:
@@ -208,7 +219,7 @@ def _collect(folders: tuple[Path, ...]) -> Predictions:
     frame["tokens"] = np.int32(0)
     trained = {}
     for run in runs:
-        if run.config.backbone not in BASELINES:
+        if not run.config.is_reference:
             trained.setdefault(run.config.fold, run)
     if not trained:
         return Predictions(frame, facts, names)

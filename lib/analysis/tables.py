@@ -16,7 +16,6 @@ from lib.analysis.predictions import Predictions
 from lib.analysis.scores import display_name, run_scores, sample_of
 from lib.analysis.stats import mean_and_interval, standard_deviation
 from lib.metrics import METRICS
-from lib.runs.baselines import NAMES
 
 __all__ = [
     "by_cell",
@@ -124,7 +123,7 @@ def by_epoch(
     original = f"{metrics[0]}, original"
     for epoch in range(1, last + 1):
         for group in p.groups(by, split=split, epoch=epoch):
-            if group.name in NAMES:
+            if group.is_reference:
                 continue
             row = {by: group.name, "epoch": epoch, "seeds": len(group.seeds)}
             scores = run_scores(p, group)

@@ -13,7 +13,6 @@ from lib.analysis.scores import run_scores
 from lib.errors import InputError, shown
 from lib.metrics import METRICS
 from lib.optim import plan_steps
-from lib.runs.baselines import BASELINES
 from lib.runs.config import RunConfig
 from lib.runs.files import digest
 from lib.runs.keys import content_of, corpus_of, hash_inputs, key_inputs
@@ -94,7 +93,7 @@ def check_evidence(
             wrong += check_key(run)
         else:
             without_content += 1
-        if run.config.backbone not in BASELINES:
+        if not run.config.is_reference:
             wrong += check_chosen_epoch(predictions, run, table[table["run"] == run.name])
             wrong += check_steps(run, table[table["run"] == run.name])
         wrong += check_rows(predictions, run)
@@ -119,7 +118,7 @@ def check_columns(history: str) -> list[str]:
 
 def check_data(predictions: Predictions, runs: list[PublishedRun]) -> list[str]:
     """The data is what it is said to be, where it is at hand."""
-    trained = [run for run in runs if run.config.backbone not in BASELINES]
+    trained = [run for run in runs if not run.config.is_reference]
     if not trained:
         return []
     data = trained[0].data

@@ -11,15 +11,15 @@ import pandas as pd
 
 from lib.analysis.display import cell, escape, kind_of, title
 from lib.analysis.predictions import Predictions
-from lib.analysis.scores import run_scores
+from lib.analysis.scores import display_name, run_scores
 from lib.errors import InputError
 from lib.publish.blocks import PAGE_FILE, read_page
-from lib.runs.baselines import NAMES
+from lib.runs.baselines import reference_name
 from lib.runs.config import RunConfig
 
 BARS = "▁▂▃▄▅▆▇█"
 LACKING = "a label that train lacks"
-FACTS = ("status", "outcome", "reason")
+FACTS = ("status", "outcome", "reason", "choice")
 NEEDED = {"title": str, "summary": str, "parameters": dict, "runs": dict}  # in page.json
 QUOTED = 8  # test documents on a run's page
 
@@ -74,9 +74,9 @@ def histories(file: Path) -> dict[str, pd.DataFrame]:
 
 
 def run_names(runs: dict[str, dict]) -> dict[str, str]:
-    """Each run by the fields that tell it from the others; baselines by their names."""
+    """Each run by the fields that tell it from the others; references by their names."""
     configs = {key: run["config"] for key, run in runs.items()}
-    trained = [config for config in configs.values() if config["backbone"] not in NAMES]
+    trained = [config for config in configs.values() if not config.get("reference")]
     fields = []
     for field in RunConfig.model_fields:
         differs = len({str(config.get(field)) for config in trained}) > 1
@@ -89,7 +89,8 @@ def run_names(runs: dict[str, dict]) -> dict[str, str]:
         for field in fields:
             value = config.get(field)
             words.append(value if isinstance(value, str) else f"{field.replace('_', ' ')} {value}")
-        names[key] = NAMES.get(config["backbone"]) or ", ".join(words)
+        reference = reference_name(config)
+        names[key] = display_name(reference) if reference else ", ".join(words)
     return names
 
 

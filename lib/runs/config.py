@@ -26,6 +26,22 @@ DATA_FIELDS = (
     "fold",
     "reading",
 )
+READ_TEXT = (
+    "backbone",
+    "max_length",
+    "truncation",
+    "stride",
+    "windows",
+)  # what a document's text is cut by
+READ_BY_REFERENCE = {  # the fields, beside the data's, that a reference's result depends on
+    "majority": (),
+    "train_mean": (),
+    "noise_ceiling": (),
+    "tfidf": ("select_by",),
+    "tfidf_same_text": ("select_by", *READ_TEXT),
+    "embedding_linear": ("select_by", *READ_TEXT, "layers", "precision"),
+    "embedding_ridge": ("select_by", *READ_TEXT, "layers", "precision"),
+}
 SELECTORS = ("loss", "last", *dict.fromkeys(name for task in INPUTS for name in metrics_of(task)))
 
 MOST = 2**31 - 1  # of anything that is counted
@@ -122,8 +138,10 @@ class RunConfig(Settings):
     folds: int | None = Field(None, ge=2, le=MOST)  # None: one split; else see lib.runs.folds
     fold: int | None = Field(None, ge=1, le=MOST)  # that test is
     reading: Reading = PLAIN  # how files are read, and what their columns mean
+    # a row of lib.runs.baselines.BASELINES, or a file of predictions; None: the run trains a model
+    reference: str | None = None
     # Model
-    backbone: str = EMBEDDED  # embedded, a folder, a Hub name; or a row of BASELINES
+    backbone: str = EMBEDDED  # embedded, a folder or a Hub name
     head: str = "native"  # native, or a row of lib.heads.HEADS
     dropout: float = Field(0.1, ge=0, lt=1)  # of the head; native heads have the backbone's
     prior_bias: bool = False  # the output layer's bias starts at train's label shares
@@ -168,10 +186,10 @@ class RunConfig(Settings):
     health: bool = False  # look at the embeddings after every epoch, and judge the run
     test_every_epoch: bool = False  # else test is scored for the chosen and the last epoch
 
-    @field_validator("dataset", "backbone")
+    @field_validator("dataset", "backbone", "reference")
     @classmethod
     def _may_be_a_path(cls, value):
-        return check_path(value)
+        return value if value is None else check_path(value)
 
     @field_validator("freeze", mode="before")
     @classmethod
@@ -193,6 +211,12 @@ class RunConfig(Settings):
         return RunConfig(**self.model_dump() | changes)
 
     def baseline(self, name: str) -> "RunConfig":
-        """The run of a row of `lib.runs.baselines.BASELINES` on the same data."""
-        data = {field: getattr(self, field) for field in DATA_FIELDS}
-        return RunConfig(**data, backbone=name)
+        """The reference of a row of `lib.runs.baselines.BASELINES`, or of a file of predictions
+        (see `lib.runs.answers`), on the same data, with the fields that it reads and no others."""
+        fields = (*DATA_FIELDS, *READ_BY_REFERENCE.get(name, ()))
+        return RunConfig(**{field: getattr(self, field) for field in fields}, reference=name)
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether the run is one that others are compared with, and trains no transformer."""
+        return self.reference is not None

@@ -50,6 +50,27 @@ def freeze_backbone(
     """
     check_head(model)
     model.backbone.requires_grad_(False)
+    vectors = document_vectors(model, tokens, backbone, precision=precision, cache=cache)
+    datasets = {}
+    for name in SPLITS:
+        datasets[name] = TensorDataset(*vectors[name], getattr(tokens, name).tensors[2])
+    frozen = FrozenClassifier(model.backbone, model.head, model.num_labels)
+    frozen.separator = model.separator
+    frozen.unit = model.unit
+    frozen.window = 1 if model.window else None
+    return frozen, dataclasses.replace(tokens, **datasets)
+
+
+def document_vectors(
+    model: Classifier,
+    tokens: Tokens,
+    backbone: str,
+    *,
+    precision: str = "auto",
+    cache: Path | None = None,
+) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+    """What a model's head pools of the windows of each split's documents (rows, windows, size),
+    from the cache if there is one (see `freeze_backbone`), and their mask (rows, windows)."""
     precision = devices.resolve_precision(precision, devices.default_device())
     depends_on = [
         fingerprint(resolve_backbone(backbone)),
@@ -60,19 +81,15 @@ def freeze_backbone(
         model.window,
         precision,
     ]
-    datasets = {}
+    vectors = {}
     for name in SPLITS:
         dataset = getattr(tokens, name)
-        ids, mask, labels = dataset.tensors
+        ids, mask, _ = dataset.tensors
         key = digest("document vectors", *depends_on, tuple(ids.shape), ids, mask)
-        vectors = cached_tensors(cache, key, partial(embed, model, dataset, precision))["vectors"]
-        used = mask[:, :: model.window or mask.shape[1]]
-        datasets[name] = TensorDataset(vectors, used.contiguous(), labels)
-    frozen = FrozenClassifier(model.backbone, model.head, model.num_labels)
-    frozen.separator = model.separator
-    frozen.unit = model.unit
-    frozen.window = 1 if model.window else None
-    return frozen, dataclasses.replace(tokens, **datasets)
+        make = partial(embed, model, dataset, precision)
+        used = mask[:, :: model.window or mask.shape[1]].contiguous()  # by the first tokens
+        vectors[name] = (cached_tensors(cache, key, make)["vectors"], used)
+    return vectors
 
 
 def freeze_layers(model: Classifier, number: int) -> None:

@@ -17,8 +17,7 @@ from lib.data import Corpus, load_corpus
 from lib.devices import default_device, resolve_precision
 from lib.optim import plan_steps
 from lib.readers import Reading
-from lib.runs.baselines import BASELINES
-from lib.runs.config import DATA_FIELDS, RunConfig
+from lib.runs.config import DATA_FIELDS, READ_BY_REFERENCE, RunConfig
 from lib.runs.files import cached_tensors, digest, write_text
 from lib.runs.published import located, published_page
 from lib.runs.seal import is_whole
@@ -36,12 +35,8 @@ class Prepared:
     config: RunConfig
     corpus: Corpus
     key: str
-    settings_by_step: list[dict]  # of the optimizer; none for a baseline
-    backbone_folder: Path | None  # None for a baseline
-
-    @property
-    def is_baseline(self) -> bool:
-        return self.config.backbone in BASELINES
+    settings_by_step: list[dict]  # of the optimizer; none for a reference
+    backbone_folder: Path | None  # None for a reference
 
     @property
     def name(self) -> str:
@@ -65,7 +60,7 @@ class Prepared:
 def prepare(config: RunConfig) -> Prepared:
     """Read what a configuration names. Raises InputError where something of it is wrong."""
     corpus = corpus_of(config)
-    if config.backbone in BASELINES:
+    if config.is_reference:
         return Prepared(config, corpus, run_key(config, corpus), [], None)
     backbone_folder = resolve_backbone(config.backbone)
     settings_by_step = plan_steps(
@@ -90,11 +85,13 @@ def run_key(config: RunConfig, corpus: Corpus) -> str:
 
 
 def content_of(config: RunConfig, corpus: Corpus | None = None) -> dict:
-    """What a configuration names, by content: data, backbone, teacher, precision and version."""
+    """What a configuration names, by content: data, backbone, teacher, precision and version, and
+    a file of predictions."""
     corpus = corpus or corpus_of(config)
     content = {"data": corpus.fingerprint, "version": training.VERSION}
-    if config.backbone not in BASELINES:
+    if "backbone" in fields_read(config):
         content["backbone"] = fingerprint(resolve_backbone(config.backbone))
+    if "precision" in fields_read(config):
         content["precision"] = resolve_precision(config.precision, default_device())
     if config.distil:
         content["teacher"] = fingerprint(model_folder(config.distil.teacher))
@@ -103,16 +100,20 @@ def content_of(config: RunConfig, corpus: Corpus | None = None) -> dict:
 
 def key_inputs(config: RunConfig, content: dict) -> dict:
     """What a run's key hashes: the content, and the fields that differ from their defaults."""
-    inputs = {"data": content["data"], "version": content["version"]}
-    if config.backbone in BASELINES:
-        return inputs | {"baseline": config.backbone}
-    by_content = {*DATA_FIELDS, "backbone"}
-    if config.truncation != "windows":
-        by_content |= {"stride", "windows"}  # which nothing reads
-    inputs |= config.model_dump(exclude=by_content, exclude_defaults=True)
-    if config.distil:
+    fields = fields_read(config)
+    inputs = config.model_dump(include=fields, exclude_defaults=True)
+    if config.distil and "distil" in fields:
         inputs["distil"]["teacher"] = content["teacher"]
-    return inputs | {"backbone": content["backbone"], "precision": content["precision"]}
+    by_content = ("data", "version", "backbone", "precision", "reference")
+    return inputs | {name: content[name] for name in by_content if name in content}
+
+
+def fields_read(config: RunConfig) -> set[str]:
+    """The fields, but for the data's, that the result of a configuration depends on."""
+    fields = {*RunConfig.model_fields} - {*DATA_FIELDS}
+    if config.is_reference:
+        fields = {"reference", *READ_BY_REFERENCE.get(config.reference, ())}
+    return fields if config.truncation == "windows" else fields - {"stride", "windows"}
 
 
 def hash_inputs(inputs: dict) -> str:
@@ -123,9 +124,9 @@ def prefix_hashes(prepared: Prepared) -> list[str]:
     """A name for the state after each epoch: runs that share it have trained alike until then.
 
     It is the hash of what the run depends on, with the schedule replaced by the steps it has
-    planned so far. None for a baseline.
+    planned so far. None for a reference.
     """
-    if prepared.is_baseline:
+    if prepared.config.is_reference:
         return []
     config = prepared.config
     without_schedule = config.with_(

@@ -219,7 +219,7 @@ def bring_models(crew, prepared: list[Prepared], **options) -> None:
 
 def _has_model(crew, prepared: Prepared) -> bool:
     """Whether a run's model is in this store now, if it has one at all."""
-    if prepared.is_baseline or not prepared.is_finished:
+    if prepared.config.is_reference or not prepared.is_finished:
         return True
     diverged_at_once = not Run(prepared.folder).status["chosen_epoch"]
     return diverged_at_once or crew.fetch_model(prepared.key)

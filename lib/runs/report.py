@@ -4,7 +4,6 @@ import sys
 import time
 
 from lib.metrics import METRICS
-from lib.runs.baselines import BASELINES
 from lib.runs.config import RunConfig
 from lib.runs.store import Run
 from lib.runs.workers import Job
@@ -83,7 +82,7 @@ def best_dev_score(finished: Run) -> float | None:
 
 def titles_of(configs: list[RunConfig]) -> list[str]:
     """What tells each configuration from the others; of a baseline, its name."""
-    models = [config for config in configs if config.backbone not in BASELINES]
+    models = [config for config in configs if not config.is_reference]
     varying = [
         name
         for name in RunConfig.model_fields
@@ -92,7 +91,5 @@ def titles_of(configs: list[RunConfig]) -> list[str]:
     titles = []
     for config in configs:
         fields = " ".join(f"{name}={getattr(config, name)}" for name in varying)
-        titles.append(
-            config.backbone if config.backbone in BASELINES else fields or config.backbone
-        )
+        titles.append(config.reference or fields or config.backbone)
     return titles

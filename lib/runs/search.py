@@ -16,7 +16,6 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lib.errors import InputError, explain, nearest
-from lib.runs.baselines import BASELINES
 from lib.runs.config import RunConfig
 from lib.runs.files import remove
 from lib.runs.keys import Prepared, prefix_hashes, prepare
@@ -232,7 +231,7 @@ def published_cells(spec: Sweep, page: Path, *, dropped: bool = False) -> Runs:
     for published in page_runs(page).values():
         config = published.config
         stopped = config.stop_after is not None
-        if config.backbone not in BASELINES and stopped == dropped:
+        if not config.is_reference and stopped == dropped:
             by_settings[repr(config.with_(stop_after=None))] = published
     runs = [by_settings[repr(config)] for config in configs if repr(config) in by_settings]
     if not runs and not dropped:

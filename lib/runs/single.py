@@ -53,7 +53,7 @@ def run(
         if team.leads:
             tidy(prepared)
         return Run(prepared.folder)
-    if number > 1 and team.size == 1 and not prepared.is_baseline:
+    if number > 1 and team.size == 1 and not prepared.config.is_reference:
         arguments = {"keep": sorted(keep), "tracker": tracker, "every": checkpoint_every}
         arguments["fields"] = config.model_dump(mode="json")
         launch(run_together, arguments, processes=number, sharded=BACKENDS[backend].sharded)
@@ -136,7 +136,7 @@ def train_once(
                 clear(prepared)
                 write_json(folder / "config.json", config.model_dump())
                 write_json(folder / "environment.json", environment(team.size))
-            if prepared.is_baseline:
+            if prepared.config.is_reference:
                 status = write_baseline(prepared)
             else:
                 tracker = tracker if team.leads else "none"
@@ -210,7 +210,8 @@ def stoppable() -> Iterator[list[int]]:
 
 
 def write_baseline(prepared: Prepared) -> dict:
-    """Write a baseline's predictions; returns what its status says."""
-    predictions = baseline_predictions(prepared.config.backbone, prepared.corpus)
+    """Write a reference's predictions; returns what its status says."""
+    predictions, choice = baseline_predictions(prepared.config, prepared.corpus)
     predictions.to_parquet(prepared.folder / "predictions.parquet", index=False)
-    return {"status": "finished", "chosen_epoch": 1, "last_epoch": 1}
+    status = {"status": "finished", "chosen_epoch": 1, "last_epoch": 1}
+    return status | ({"choice": choice} if choice else {})

@@ -1,0 +1,26 @@
+"""Which of a study's references its answer is measured by."""
+
+from lib.analysis.predictions import Predictions
+from lib.analysis.scores import run_scores
+from lib.errors import InputError
+from lib.metrics import METRICS
+from lib.runs.baselines import NO_MODEL
+
+
+def best_reference(p: Predictions, *, metric: str) -> str:
+    """The name of the group of the reference that is best on dev, among those that learn; of equal
+    ones, the one that `lib.runs.baselines.references` gives first.
+
+    `lib.analysis.scores.display_name` shows it as pages do; its test score is in any table of `p`
+    by group. Raises InputError where there is no such reference.
+    """
+    references = p.only(p.references).groups("reference", split="dev")
+    scores = {
+        group.name: float(run_scores(p, group)[metric].iloc[0])
+        for group in references
+        if group.name not in NO_MODEL
+    }
+    if not scores:
+        raise InputError("These runs have no reference that learns: add references(config)")
+    choose = max if METRICS[metric].higher_is_better else min
+    return choose(scores, key=scores.get)

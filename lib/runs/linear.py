@@ -1,0 +1,172 @@
+"""References that learn: linear models over TF-IDF or over frozen embeddings.
+
+Each learns from train alone; dev chooses its settings, by the metric that chooses the epochs of the
+study's runs. Scores are shaped like logits (rows, num_labels), for dev and test.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from lib.data import SPLITS, Corpus
+from lib.evaluation import num_kept
+from lib.metrics import (
+    METRICS,
+    check_metric,
+    classification_scores,
+    decision_scores,
+    ranking_scores,
+    regression_scores,
+    top_k,
+)
+from lib.models import build_model, reads_pairs
+from lib.runs.config import RunConfig
+from lib.runs.fits import Features, Scores, logistic, machine_a_label, machine_of_classes, ridge
+from lib.runs.frozen import document_vectors
+from lib.runs.keys import tokens_of
+from lib.runs.read_text import read_text
+from lib.runs.store import store
+from lib.tokenization import reading_of
+from lib.windows import window_of
+
+NGRAMS = {"words": (1, 1), "words and pairs of words": (1, 2)}
+STRENGTHS = (0.1, 0.3, 1.0, 3.0)  # C of a support vector machine, the inverse of its penalty
+MANY = 200  # labels, from which on the usual setting alone is tried
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """A linear model with the values of its one setting that are tried; one of them is usual."""
+
+    fit: Callable[[Features, Corpus, float], Scores]
+    setting: str
+    values: tuple[float, ...]
+    usual: float
+
+
+OVER_TFIDF = {  # by task
+    "classification": Model(machine_of_classes, "C", STRENGTHS, 1.0),
+    "multilabel": Model(machine_a_label, "C", STRENGTHS, 1.0),
+    "regression": Model(ridge, "penalty", (0.1, 0.3, 1.0, 3.0, 10.0), 1.0),
+}
+OVER_EMBEDDINGS = {
+    "classification": Model(logistic, "C", (0.001, 0.01, 0.1, 1.0), 0.01),
+    "multilabel": Model(logistic, "C", (0.001, 0.01, 0.1, 1.0), 0.01),
+    "regression": Model(ridge, "penalty", (1.0, 10.0, 100.0, 1000.0, 10000.0), 100.0),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+    """Scores of dev and test with some settings, and what these are, in words."""
+
+    settings: str
+    scores: Scores
+
+
+Learned = tuple[Scores, str]  # and the chosen settings, in words
+
+
+def tfidf(config: RunConfig, corpus: Corpus) -> Learned:
+    """A linear model over TF-IDF of whole texts: a support vector machine a label, one against the
+    rest; ridge regression of numbers."""
+    texts = {name: getattr(corpus, name).whole_texts for name in SPLITS}
+    return choose(_over_tfidf(texts, corpus), config, corpus)
+
+
+def tfidf_same_text(config: RunConfig, corpus: Corpus) -> Learned:
+    """The same over the text that the transformer reads of each document."""
+    cut = reading_of(config.model_dump())
+    texts = {}
+    for name in SPLITS:
+        texts[name] = read_text(getattr(corpus, name).documents, config.backbone, **cut)
+    return choose(_over_tfidf(texts, corpus), config, corpus)
+
+
+def embedding_linear(config: RunConfig, corpus: Corpus) -> Learned:
+    """A linear model over standardised embeddings, the means of a frozen backbone's last states:
+    logistic regression, of several labels one against the rest; ridge regression of numbers."""
+    from sklearn.preprocessing import StandardScaler
+
+    tokens = tokens_of(config, corpus)
+    options = {"num_labels": corpus.num_labels, "layers": config.layers}
+    model = build_model(config.backbone, head="mean_linear", **options)
+    model.window = window_of(config.model_dump())
+    if corpus.train.pairs is not None:
+        reads_pairs(model, config.backbone)
+    options = {"precision": config.precision, "cache": store() / "features"}
+    vectors = {}
+    for name, part in document_vectors(model, tokens, config.backbone, **options).items():
+        of_windows, used = part
+        vectors[name] = of_windows.sum(1) / used.sum(1, keepdim=True)
+    scaler = StandardScaler().fit(vectors["train"].numpy())
+    features = {name: scaler.transform(part.numpy()) for name, part in vectors.items()}
+    candidates = with_settings(OVER_EMBEDDINGS[corpus.task], features, corpus)
+    return choose(candidates, config, corpus)
+
+
+def choose(candidates: Iterator[Candidate], config: RunConfig, corpus: Corpus) -> Learned:
+    """The candidate that is best on dev, the earlier of equal ones, and what was chosen how."""
+    metric = corpus.metric if config.select_by in ("loss", "last") else config.select_by
+    check_metric(metric, corpus.task, corpus.num_labels)
+    sign = 1 if METRICS[metric].higher_is_better else -1
+    best = None
+    best_score = -np.inf  # the higher the better
+    tried = 0
+    for candidate in candidates:
+        tried += 1
+        score = sign * dev_score(candidate.scores["dev"], corpus, metric)
+        if best is None or score > best_score:
+            best = candidate
+            best_score = score
+    title = METRICS[metric].title
+    choice = f"{best.settings}: {title} {sign * best_score:.4f} on dev, the best of {tried}"
+    return best.scores, choice
+
+
+def dev_score(scores: np.ndarray, corpus: Corpus, metric: str) -> float:
+    """A metric of the scores of dev."""
+    labels = corpus.dev.labels
+    if corpus.task == "regression":
+        return regression_scores(scores[:, 0], labels)[metric]
+    if corpus.task == "classification":
+        return classification_scores(scores, labels)[metric]
+    ranked = top_k(scores, num_kept(corpus.num_labels))
+    given = np.take_along_axis(scores, ranked, axis=1) > 0
+    every = ranking_scores(ranked, labels)
+    every |= decision_scores(ranked, given, labels, corpus.num_labels)
+    return every[metric]
+
+
+def with_settings(model: Model, features: Features, corpus: Corpus) -> Iterator[Candidate]:
+    """A model with each value of its setting; with many labels, with the usual one."""
+    for value in (model.usual,) if corpus.num_labels > MANY else model.values:
+        scores = model.fit(features, corpus, value)
+        yield Candidate(f"{model.setting} = {value:g}", scores)
+
+
+def _over_tfidf(texts: dict[str, list[str]], corpus: Corpus) -> Iterator[Candidate]:
+    for words, ngrams in NGRAMS.items():
+        features = _tfidf_features(texts, corpus, ngrams)
+        for candidate in with_settings(OVER_TFIDF[corpus.task], features, corpus):
+            yield Candidate(f"{words}, {candidate.settings}", candidate.scores)
+
+
+def _tfidf_features(texts: dict[str, list[str]], corpus: Corpus, ngrams: tuple) -> Features:
+    """TF-IDF of words, sparse matrices by split; of several labels, of words that two train
+    documents have. Where there are no such words, said, no document has anything."""
+    from scipy.sparse import csr_array
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    least = 2 if corpus.multilabel else 1
+    vectorizer = TfidfVectorizer(ngram_range=ngrams, sublinear_tf=True, min_df=least)
+    try:
+        vectorizer.fit(texts["train"])
+    except ValueError:  # there is no word of two letters, or none in two documents
+        if ngrams == (1, 1):  # said once
+            name = Path(corpus.name).name
+            print(f"{name}: its texts share no words, so TF-IDF has nothing to go by", flush=True)
+        return {name: csr_array((len(part), 1)) for name, part in texts.items()}
+    return {name: vectorizer.transform(part) for name, part in texts.items()}

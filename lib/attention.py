@@ -46,12 +46,15 @@ def fast_dropout(x: torch.Tensor, p: float, training: bool = True) -> torch.Tens
 def attention_weights(query, key, mask, scaling=None) -> torch.Tensor:
     """How much queries (batch, heads, queries, size) attend to keys (batch, heads, tokens, size).
 
-    `mask` is true where a key may be read, or None. Gives (batch, heads, queries, tokens).
+    `mask` is true where a key may be read, or what is added to the scores, or None. Gives (batch,
+    heads, queries, tokens).
     """
     scores = (query * (scaling or query.size(-1) ** -0.5)) @ key.transpose(2, 3)
-    if mask is not None:
-        scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
-    return scores.softmax(-1)
+    if mask is None:
+        return scores.softmax(-1)
+    if mask.dtype == torch.bool:
+        return scores.masked_fill(~mask, torch.finfo(scores.dtype).min).softmax(-1)
+    return (scores + mask).softmax(-1)
 
 
 def attend(query, key, value, mask, scaling=None, dropout=0.0) -> torch.Tensor:

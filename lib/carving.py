@@ -20,9 +20,11 @@ def carve_splits(
     seed: int,
     folds: int | None = None,
     fold: int | None = None,
+    subset_seed: int | None = None,
 ) -> dict[str, Split]:
     """Train, dev and test of at most so many rows; test and dev are carved from train where the
-    source has none. With `folds`, test is one of them. Raises InputError."""
+    source has none. With `folds`, test is one of them; with a `subset_seed` dev comes from train in
+    any case (`draw_labelled`). Raises InputError."""
     train = splits["train"]
     if folds:
         _check_folds(splits, test_rows, folds, fold)
@@ -34,6 +36,10 @@ def carve_splits(
     else:
         rows = test_rows or len(train) // 5
         train, test = carve(train, rows, seed, one_of_each=not test_rows)
+    if subset_seed is not None:
+        rows = min(len(train), train_rows + (dev_rows or 0)) if train_rows else len(train)
+        train, dev = draw_labelled(train, rows, dev_rows or rows // 10, subset_seed)
+        return {"train": train, "dev": dev, "test": test}
     if "dev" in splits:
         dev = at_most(splits["dev"], dev_rows, seed)
     else:
@@ -88,6 +94,40 @@ def at_most(split: Split, rows: int | None, seed: int) -> Split:
         return split
     _, subset = carve(split, rows, seed)
     return subset
+
+
+def draw_labelled(split: Split, rows: int, dev_rows: int, seed: int) -> tuple[Split, Split]:
+    """The first `rows` documents of a seeded order, as they would be labelled one by one: train,
+    and about `dev_rows` of them for dev; in source order.
+
+    Fewer rows are among those of more, and on the same side where dev has the same share of them.
+    Each class comes in its share of the split, and first to train; equal texts, and documents of
+    one group, stay on one side. Raises InputError where nothing is left for dev.
+    """
+    strata = strata_of(split)
+    if strata is None:
+        strata = np.zeros(len(split), np.int64)
+    rng = np.random.default_rng(seed)
+    shuffled = rng.permutation(len(split))
+    rank = np.zeros(len(split), np.int64)  # of each row in its class
+    for label in np.unique(strata):
+        of_class = shuffled[strata[shuffled] == label]
+        rank[of_class] = np.arange(len(of_class))
+    class_size = np.bincount(strata)[strata]
+    order = np.argsort((rank + rng.random(len(split))) / class_size, kind="stable")[:rows]
+    share = dev_rows / rows
+    # each class has its dev rows at other ranks, never at the first
+    offset = strata / (strata.max() + 1) * (1 / share - 1) if share else 0
+    is_dev = np.floor((rank + 1 + offset) * share) > np.floor((rank + offset) * share)
+    _, first, unit = np.unique(units_of(split)[order], return_index=True, return_inverse=True)
+    is_dev = is_dev[order][first[unit]]
+    train, dev = (split.take(np.sort(order[side])) for side in (~is_dev, is_dev))
+    if not len(train) or not len(dev):
+        raise InputError(
+            f"Of {rows:,} labelled rows none is left for {'dev' if len(train) else 'train'}; take "
+            "more train_rows, or more dev_rows"
+        )
+    return train, dev
 
 
 def carve(split: Split, rows: int, seed: int, *, one_of_each: bool = False) -> tuple[Split, Split]:

@@ -101,6 +101,7 @@ def load_corpus(
     split_seed: int = 0,
     folds: int | None = None,
     fold: int | None = None,
+    subset_seed: int | None = None,
     reading: Reading = PLAIN,
 ) -> Corpus:
     """A corpus by its name in `DATASETS`, or from a folder or file, whose columns `text` and
@@ -110,7 +111,8 @@ def load_corpus(
     `data_dir` (default: the environment's DATA_DIR) is where the folders of named datasets are;
     without it they come from the Hub. Row limits take a stratified subset; `dev_rows` without a dev
     file defaults to a tenth of train, at most 5,000. Of `folds`, test is the `fold`-th, from 1, and
-    labels are those of all. Raises InputError.
+    labels are those of all. With a `subset_seed`, train and dev are drawn together (see
+    `lib.carving.draw_labelled`). Raises InputError.
     """
     source, task, splits, encoded = read_source(
         dataset, data_dir=data_dir, text=text, label=label, label_names=label_names, reading=reading
@@ -119,8 +121,9 @@ def load_corpus(
         is_open = reading.task == "auto" and not reading.labels
         named = {"dataset": dataset, "column": source.label, "is_open": is_open}
         check_classes(splits["train"].labels, encoded.names, **named)
-    limits = {"train_rows": train_rows, "dev_rows": dev_rows, "test_rows": test_rows}
-    splits = carve_splits(splits, **limits, seed=split_seed, folds=folds, fold=fold)
+    options = {"train_rows": train_rows, "dev_rows": dev_rows, "test_rows": test_rows}
+    options |= {"seed": split_seed, "folds": folds, "fold": fold, "subset_seed": subset_seed}
+    splits = carve_splits(splits, **options)
     options = {"source": source, "dataset": dataset, "fixed": bool(reading.labels or folds)}
     splits, names = with_trains_names(splits, encoded.names, task, **options)
     labels = {name: split.labels for name, split in splits.items()}

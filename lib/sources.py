@@ -27,6 +27,7 @@ class Dataset:
     hub: str | None = None
     revision: str | None = None  # of the Hub's repository: a commit
     label: str = "label"  # column
+    title: str = ""  # as people name it
 
 
 NEWS_LABELS = ("World", "Sports", "Business", "Sci/Tech")
@@ -34,13 +35,17 @@ REVIEW_LABELS = ("negative", "positive")
 
 DATASETS = {
     "demo_news": Dataset(
-        "a made-up demo corpus of short news items, generated from a seed", NEWS_LABELS, news
+        "a made-up demo corpus of short news items, generated from a seed",
+        NEWS_LABELS,
+        news,
+        title="made-up news",
     ),
     "ag_news": Dataset(
         "AG News: 120,000 news items in four classes, with the official test set "
         "(Zhang et al. 2015)",
         NEWS_LABELS,
         folder="ag_news",
+        title="AG News",
         hub="fancyzhx/ag_news",
         revision="eb185aade064a813bc0b7f42de02595523103ca4",
     ),
@@ -49,15 +54,20 @@ DATASETS = {
         "(Zhang et al. 2015)",
         NEWS_LABELS,
         folder="ag_news_26k",
+        title="AG News",
     ),
     "demo_reviews": Dataset(
-        "a made-up demo corpus of long film reviews, generated from a seed", REVIEW_LABELS, reviews
+        "a made-up demo corpus of long film reviews, generated from a seed",
+        REVIEW_LABELS,
+        reviews,
+        title="made-up film reviews",
     ),
     "imdb": Dataset(
         "IMDB: 25,000 film reviews to train on and 25,000 to test, the official split "
         "(Maas et al. 2011)",
         REVIEW_LABELS,
         folder="imdb",
+        title="IMDB",
         hub="stanfordnlp/imdb",
         revision="e6281661ce1c48d982bc483cf8a173c1bbeb5d31",
     ),
@@ -65,17 +75,20 @@ DATASETS = {
         "a made-up demo corpus of legal acts with several labels each, generated from a seed",
         ACT_LABELS,
         acts,
+        title="made-up legal acts",
     ),
     "eurlex57k": Dataset(
         "EURLEX57K: 57,000 legal acts of the European Union with EUROVOC concepts, the official "
         "split (Chalkidis et al. 2019)",
         folder="eurlex57k",
+        title="EURLEX57K",
         label="labels",
     ),
     "eurlex4k_10k": Dataset(
         "the 10,251 documents of EURLex-4K (Loza Mencía and Fürnkranz 2008) whose text was "
         "recovered, not its split",
         folder="eurlex4k_10k",
+        title="EURLex-4K",
         label="labels",
     ),
 }

@@ -1,7 +1,5 @@
-"""The study of learning-rate schedules: scores by class, what averages tell, and dev loss that
-rises again."""
-
-import dataclasses
+"""The study of learning-rate schedules: scores at the last epoch, dev loss that rises again, scores
+by class and what averages tell."""
 
 import numpy as np
 import pandas as pd
@@ -9,42 +7,48 @@ from scipy.special import softmax
 
 from lib.analysis import captions
 from lib.analysis.classes import SHARES, confusions
-from lib.analysis.display import escape, percent, points, with_metrics
-from lib.analysis.findings import best_group
+from lib.analysis.comparisons import comparison_table, differences, mark_significant
+from lib.analysis.display import escape, with_metrics
 from lib.analysis.groups import Group
 from lib.analysis.jackknife import confusion_values
+from lib.analysis.names import MINUS
+from lib.analysis.pairs import run_by_run
 from lib.analysis.predictions import Predictions, collect, group_of
 from lib.analysis.scores import display_name, shares_of
 from lib.analysis.stats import Sample, mean_and_interval
+from lib.analysis.tables import by_group
 from lib.metrics import METRICS, class_scores, cross_entropy
 from lib.publish.page import show_text
-from lib.runs.baselines import NAMES, NO_MODEL, references
+from lib.runs.baselines import NO_MODEL, references
 from lib.runs.config import RunConfig
 from lib.runs.keys import corpus_of
 
 CAPTIONS = {  # of the tables and figures by their names
-    "by_schedule": f"{captions.SCORES}. Each run is scored at "
-    "the epoch with the best macro F1 on dev.",
-    "test_accuracy": f"{captions.DOTS} Grey: references that are not fine-tuned (without the "
-    "majority class). Whether two schedules differ, the paired table below tells.",
-    "differences": captions.differences(),
-    "learning_curves": f"{captions.CURVES} Constant and multistep are one line until the drop: up "
-    "to there they are the same run.",
+    "by_schedule": f"{captions.SCORES}, after the last epoch, where the schedules have done all "
+    "that they do; beside it at the epoch with the best macro F1 on dev.",
+    "test_accuracy": f"After the last epoch. {captions.DOTS} Grey: references, which are not "
+    "fine-tuned.",
+    "differences": f"{captions.differences()} After the last epoch. Runs of one seed start alike "
+    "and read the same batches; these intervals do not use that, but take all runs as independent.",
+    "differences_chosen": "The same at the epoch that dev chooses, where two schedules often are "
+    "one model.",
+    "learning_curves": captions.CURVES,
     "losses": "Solid: dev loss; dashed: train loss; faint: each seed. The ring marks the lowest "
     "mean dev loss, the number how far it has risen by the last epoch.",
-    "learning_rate": "The learning rate in each epoch.",
+    "overshoot": "Mean dev loss over seeds, in nats.",
+    "after_score": "What macro F1 on test gains from the epoch that dev chooses to the last one, "
+    "run by run.",
+    "after_loss": "What test accuracy gains from the epoch with the lowest dev loss to the last "
+    "one, run by run.",
     "confusion_matrix": "Share of each gold class, and the mean number of test documents over "
     "seeds.",
     "f1_by_class": captions.DOTS,
-    "imbalance": "F1 of the same test predictions with one class weighted tenfold; 95 % intervals "
-    "over documents and seeds.",
-    "averages": "Each position on the horizontal axis makes another class the majority, ten to "
-    "one.",
+    "imbalance": "F1 of the same test predictions with one class weighted tenfold.",
     "runs": "Test scores of each run at its chosen and at its last epoch.",
     "epochs": "Dev scores after each epoch, mean ± standard deviation over seeds.",
-    "overshoot": "Mean dev loss over seeds, in nats.",
-    "classes": "Test F1 by class, mean over seeds.",
+    "classes": "Test F1 by class after the epoch that dev chooses, mean over seeds.",
 }
+STOPS = {"score": "dev's choice", "loss": "lowest dev loss"}  # epochs where training could end
 
 
 def configs(base: RunConfig, schedules: dict[str, dict], seeds: list[int]) -> list[RunConfig]:
@@ -110,68 +114,90 @@ def _reweighted(runs: Group, weights: np.ndarray, metric: str) -> Sample:
     return shares_of(runs, score_of(confusions(runs, num_labels)), values)
 
 
+def at_last_epoch(p: Predictions) -> Predictions:
+    """The same runs, each at its last epoch instead of the one that dev chooses."""
+    return p.only({key: run | {"chosen_epoch": run["last_epoch"]} for key, run in p.runs.items()})
+
+
+def at_lowest_loss(p: Predictions) -> Predictions:
+    """The same runs, each at the epoch with its lowest dev loss."""
+    lowest: dict[str, tuple[float, int]] = {}
+    for key, epoch, group in p.single("dev"):
+        loss = cross_entropy(group.logits[0], group.labels)
+        lowest[key] = min(lowest.get(key, (loss, epoch)), (loss, epoch))
+    epochs = {key: lowest[key][1] if key in lowest else 0 for key in p.runs}
+    return p.only({key: run | {"chosen_epoch": epochs[key]} for key, run in p.runs.items()})
+
+
+def by_schedule(p: Predictions, *, by: str, metric: str = "accuracy") -> pd.DataFrame:
+    """Test scores at the last epoch, with the verdict of `by_group`, and at the one that dev
+    chooses."""
+    table = by_group(at_last_epoch(p), by=by, metrics=[metric, "macro_f1"], verdict=True)
+    chosen = by_group(p, by=by, metrics=[metric]).set_index(by).loc[table[by]]
+    column = f"{metric}, epoch chosen on dev"
+    for end in ("", "_low", "_high", "_values"):
+        if f"{metric}{end}" in chosen:
+            table[f"{column}{end}"] = chosen[f"{metric}{end}"].to_numpy()
+    table.attrs["metrics"] |= {column: metric}
+    return table
+
+
+def trained_differences(
+    p: Predictions, *, by: str, metric: str = "accuracy", epoch: str = "last"
+) -> pd.DataFrame:
+    """The differences between schedules at the last epoch, or at the one that dev chooses."""
+    runs = p.only(p.trained)
+    return differences(
+        at_last_epoch(runs) if epoch == "last" else runs, by=by, metric=metric, verdict=True
+    )
+
+
 def overshoot(p: Predictions, *, by: str) -> pd.DataFrame:
     """For each group: the epoch with the lowest mean dev loss, that loss, the last one, and how
     many seeds rose; of the runs that came to the last epoch."""
     last = max(run["last_epoch"] for run in p.runs.values())
-    p = dataclasses.replace(
-        p, runs={key: run for key, run in p.runs.items() if run["last_epoch"] == last}
-    )
+    p = p.only({key: run for key, run in p.trained.items() if run["last_epoch"] == last})
+    groups = {epoch: p.groups(by, split="dev", epoch=epoch) for epoch in range(1, last + 1)}
     rows = []
-    for name in [group.name for group in p.groups(by) if group.name not in NAMES]:
-        losses = np.array([_losses(p, by, name, epoch) for epoch in range(1, last + 1)])
-        mean = losses.mean(1)  # (epochs,) of losses (epochs, runs)
+    for i, group in enumerate(groups[last]):
+        losses = np.array([_losses(groups[epoch][i]) for epoch in groups])  # (epochs, runs)
+        mean = losses.mean(1)
         rose = int((losses[-1] > losses.min(0)).sum())
         rows.append(
             {
-                by: name,
+                by: group.name,
                 "lowest at epoch": int(mean.argmin()) + 1,
                 "lowest dev loss": mean.min(),
                 "last dev loss": mean[-1],
-                "last": last,
                 "seeds whose loss rose": f"{rose} of {losses.shape[1]}",
             }
         )
     return with_metrics(pd.DataFrame(rows), {"lowest dev loss": "loss", "last dev loss": "loss"})
 
 
-def _losses(p: Predictions, by: str, name: str, epoch: int) -> list[float]:
-    """The dev loss of each run of a group after an epoch."""
-    group = next(g for g in p.groups(by, split="dev", epoch=epoch) if g.name == name)
+def _losses(group: Group) -> list[float]:
+    """The mean cross-entropy of each run."""
     return [cross_entropy(logits, group.labels) for logits in group.logits]
 
 
-def overshooting(p: Predictions, *, by: str) -> str:
-    """Whether dev loss rises again before the last epoch, by group."""
-    texts = []
-    for row in overshoot(p, by=by).to_dict("records"):
-        rise = row["last dev loss"] - row["lowest dev loss"]
-        if row["lowest at epoch"] < row["last"]:
-            texts.append(
-                f"with {row[by]} it is lowest after epoch {row['lowest at epoch']} and {rise:.3f} "
-                f"higher at the end ({row['seeds whose loss rose']} seeds rose)"
-            )
-        else:
-            texts.append(f"with {row[by]} it is lowest at the end")
-    return f"Mean dev loss: {'; '.join(texts)}."
-
-
-def averaging(p: Predictions, *, by: str, ratio: int = 10) -> str:
-    """How far micro and macro F1 part when one class dominates."""
-    table = imbalance(p, by=by, group=best_group(p, by=by), ratio=ratio)
-    skewed = table.iloc[1:]
-    micro = skewed["micro_f1"]
-    macro = skewed["macro_f1"]
-    widest = skewed.loc[(micro - macro).abs().idxmax()]
-    return (
-        f"On balanced classes micro F1 is {percent(table['micro_f1'][0])} and macro F1 "
-        f"{percent(table['macro_f1'][0])}. With one class {ratio} times as frequent as each other, "
-        f"the same predictions score between {percent(micro.min())} and {percent(micro.max())} "
-        f"micro but {percent(macro.min())} to {percent(macro.max())} macro, depending on the "
-        f"class; the two part most where {escape(widest['majority class'])} dominates, by "
-        f"{points(widest['micro_f1'] - widest['macro_f1'])} points: there the micro average tells "
-        "mostly how well that one class is recognised."
-    )
+def training_on(p: Predictions, *, by: str, stop: str, metric: str = "accuracy") -> pd.DataFrame:
+    """For each group, what the last epoch scores on test above an earlier `stop` of the same runs,
+    a row of STOPS: the runs of a seed belong together."""
+    p = p.only(p.trained)
+    earlier = {g.name: g for g in (p if stop == "score" else at_lowest_loss(p)).groups(by)}
+    pairs = []
+    for last in at_last_epoch(p).groups(by):
+        other = earlier.get(last.name)
+        seeds = [seed for seed in last.seeds if other and seed in other.seeds]
+        if seeds:
+            one = last.only([last.seeds.index(seed) for seed in seeds])
+            other = other.only([other.seeds.index(seed) for seed in seeds])
+            pairs.append(run_by_run(p, one, other, metric))
+    names = [f"{pair.one.name}: last{MINUS}{STOPS[stop]}" for pair in pairs]
+    table = comparison_table(pairs, names)
+    table.insert(0, by, [pair.one.name for pair in pairs])
+    mark_significant(table, metric)
+    return table
 
 
 def show_errors(runs, config, *, by: str, group: str, count: int = 6) -> None:

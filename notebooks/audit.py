@@ -2,15 +2,15 @@
 
 import dataclasses
 
+import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from lib.analysis import captions
-from lib.analysis.comparisons import comparison_table, mark_significant
-from lib.analysis.display import title as metric_title
-from lib.analysis.display import with_metrics, words
-from lib.analysis.pairs import MINUS, pairs_of
+from lib.analysis.comparisons import OPEN, SIGNIFICANT, comparison_table, mark_significant
+from lib.analysis.display import spelled, with_metrics
+from lib.analysis.pairs import pairs_of
 from lib.analysis.predictions import Predictions
+from lib.analysis.stats import family_level
 from lib.analysis.tables import by_group, by_run
 from lib.errors import InputError, lookup
 from lib.heads import HEADS
@@ -18,14 +18,25 @@ from lib.runs.config import RunConfig
 from lib.runs.store import Run, Runs
 from notebooks.audit_heads import UNMASKED, padded_heads
 from notebooks.audit_picks import DEFAULTS, PAIRED, PICKS, STATES, Pick, half_of
-from plots.intervals import interval_rows
-from plots.style import GREY, add_title, styled
 
-ON_OFF = f"on{MINUS}off"
+BUGS = {  # its name, and what its study claims; what a bug changes is the quantity claimed
+    "padding_read": ("Heads read padding", "the heads are level"),
+    "wrong_pad": ("Wrong pad token", "the heads are level"),
+    "first_evaluation": ("Ranked by the first evaluation", "the winner is the best cell"),
+    "no_square": ("No factor T²", "soft labels help a student"),
+    "swapped_rates": ("Swapped default rates", "Adagrad and Adadelta fail to train"),
+    "test_chooses": ("Test documents choose", "the reported score"),
+}
+CHANGES = {SIGNIFICANT: "yes", OPEN: "not seen"}  # whether the claim changes, by the verdict
 
 CAPTIONS = {  # of the tables and figures by their names
-    "padding_read": f"{captions.SCORES}; so in all tables below.",
-    "padding_read_effects": captions.differences(),
+    "effects": "Test accuracy with the bug, less that without it, in points; smallest visible: "
+    "the true effect that these runs would find with 80 % power. A bug changes its study's claim "
+    "where its effect on what is claimed is significant.",
+    "effects_figure": "Dots: mean over seeds, full where significant. Bars: 95 % intervals, which "
+    "hold together.",
+    "padding_read": "The quantity claimed is a head's distance from CLS, which the bug leaves "
+    "alone.",
     "wrong_pad": "Unmasked heads, padded with the padding token (off) and with the token that "
     "begins every document (on).",
     "first_evaluation": "The cell that wins on dev, scored on test. Every seed is a search of its "
@@ -33,8 +44,6 @@ CAPTIONS = {  # of the tables and figures by their names
     "test_chooses": "The epoch of the common configuration, and the epoch and cell among all "
     "optimizers and learning rates.",
     "runs": captions.LAST_EPOCH,
-    "effects": "Dots: mean over seeds, full where the difference is significant among those of "
-    "its own bug. Bars: 95 % interval over test documents and seeds.",
 }
 
 
@@ -144,6 +153,11 @@ def subjects_of(picks: list[Pick]) -> list[str]:
     return list(dict.fromkeys(pick.what for pick in picks))
 
 
+def settings_of(bug: str, factors: list[float] | None) -> dict:
+    """What a bug's picks are told beside the metric."""
+    return {"factors": factors} if bug == "swapped_rates" and factors else {}
+
+
 def _by_subject(p: Predictions) -> dict[str, Predictions]:
     """The variants of each subject."""
     names = dict.fromkeys(run["config"]["what"] for run in p.runs.values())
@@ -160,26 +174,40 @@ def bug_scores(p: Predictions, *, bug: str, metric: str = "accuracy", **settings
     return with_metrics(pd.concat(tables, ignore_index=True), {metric: metric})
 
 
-def bug_effects(p: Predictions, *, bug: str, metric: str = "accuracy", **settings) -> pd.DataFrame:
-    """What a bug changes, on the same test documents, with intervals and verdicts as those of
-    `lib.analysis.comparisons.differences`; the family is this table. Where a bug is a way to choose
-    among the same runs (`PAIRED`), it is compared seed by seed."""
-    runs = variants(p, bug, metric, **settings)
-    subjects = []
+def effects(
+    p: Predictions, *, metric: str = "accuracy", factors: list[float] | None = None
+) -> pd.DataFrame:
+    """What each bug changes of what its study claims, on the same test documents, and the smallest
+    change that these runs would find with 80 % power; the intervals hold over the whole table.
+
+    Where a bug is a way to choose among the same runs (`PAIRED`), it is compared seed by seed.
+    """
     pairs = []
-    for what, of_subject in _by_subject(runs).items():
-        for pair in pairs_of(of_subject, by="bug", metric=metric, paired=bug in PAIRED):
-            subjects.append(what)
-            pairs.append(pair)
-    table = comparison_table(pairs, [pair.name for pair in pairs])
-    table.insert(0, "what", subjects)
+    rows = []
+    for bug, (name, claim) in BUGS.items():
+        runs = variants(p, bug, metric, **settings_of(bug, factors))
+        for what, of_subject in _by_subject(runs).items():
+            for pair in pairs_of(of_subject, by="bug", metric=metric, paired=bug in PAIRED):
+                if pair.sides == ("on", "off"):
+                    pairs.append(pair)
+                    rows.append({"name": name, "bug": f"{name}: {what}", "claim": claim})
+    table = comparison_table(pairs, [row["bug"] for row in rows]).drop(columns="compared")
+    for column in ("claim", "bug", "name"):
+        table.insert(0, column, [row[column] for row in rows])
+    level = family_level(sum(pair.is_tested for pair in pairs))
+    visible = [pair.estimate.detectable(level) if pair.is_tested else np.nan for pair in pairs]
+    table["smallest visible"] = visible
+    table["changes"] = table["verdict"].replace(CHANGES)
     mark_significant(table, metric)
+    table.attrs["metrics"] |= {"smallest visible": metric}
+    table.attrs["shown"] = ["bug", "claim", metric, "smallest visible", "changes"]
     return table
 
 
 def _setting(config: dict) -> str:
     """What a run of this study was."""
-    text = f"{words(config['head'])}, {config['optimizer']} at {config['learning_rate']:g}"
+    head = spelled(config["head"]).replace("_", " ")
+    text = f"{head}, {spelled(config['optimizer'])} at {config['learning_rate']:g}"
     if config["distil"]:
         weights = [f"{name} {weight:g}" for name, weight in config["distil"]["weights"].items()]
         text += f", student ({', '.join(weights)})"
@@ -193,21 +221,3 @@ def every_run(p: Predictions, *, metrics: list[str]) -> pd.DataFrame:
         for key, run in p.runs.items()
     }
     return by_run(dataclasses.replace(p, runs=runs), by="setting", metrics=metrics)
-
-
-@styled
-def effect_intervals(table: pd.DataFrame, *, by: str, within: str, metric: str) -> Figure:
-    """Differences of a score with 95 % intervals, a row each, in a colour for each of `by`;
-    those that are not significant are hollow. `table` has the columns of
-    `lib.analysis.comparisons.differences`, and names each row by `by` and `within`."""
-    figure = Figure(figsize=(9.6, 1.1 + 0.36 * len(table)))
-    ax = figure.subplots()
-    names = [f"{row[by]}: {row[within]}" for row in table.to_dict("records")]
-    interval_rows(ax, table, by, metric, names)
-    ax.axvline(0, color=GREY, linewidth=1, zorder=1)
-    ax.xaxis.set_major_formatter(
-        lambda value, _: f"{100 * value:+.0f}".replace("-", "−").replace("+0", "0")
-    )
-    ax.set_xlabel(f"difference of test {metric_title(metric)} in points, with 95 % interval")
-    add_title(figure, "Test accuracy with each bug, less that without")
-    return figure

@@ -9,33 +9,38 @@ import pandas as pd
 
 from lib.analysis import captions
 from lib.analysis.comparisons import comparison_table, mark_significant
-from lib.analysis.display import count, with_metrics
+from lib.analysis.display import count, spelled, with_metrics
 from lib.analysis.groups import Group
 from lib.analysis.pairs import pairs_of
 from lib.analysis.predictions import Predictions, group_of
+from lib.analysis.references import best_reference
 from lib.analysis.scores import display_name, sample_of
 from lib.analysis.stats import Sample, mean_and_interval, ratio_of, standard_deviation
-from lib.analysis.tables import by_run
+from lib.analysis.tables import by_group, by_run
 from lib.metrics import METRICS
-from lib.runs.baselines import NAMES, NO_MODEL
+from lib.runs.baselines import NO_MODEL
 
-TEACHER, ALONE = "teacher", "fine-tuning alone"
+TEACHER = "teacher"
+ALONE = "pretrained layers, labels alone"
+CONTROL = "teacher's layers, labels alone"
 METHODS = {  # by the losses that count, the labels aside
-    (): "teacher's layers",
+    (): CONTROL,
     ("soft",): "soft labels",
     ("hidden", "soft"): "+ hidden states",
     ("attentions", "hidden", "soft"): "+ attentions",
 }
 
 CAPTIONS = {  # of the tables and figures by their names
-    "survival": f"{captions.SCORES}. Kept: the share of its own teacher's accuracy. Agreement: how "
-    "often it gives its teacher's label. Teachers are scored at their best epoch on dev, students "
-    "at their last, when the learning rate has fallen to zero.",
-    "accuracy_by_depth": "Dots: mean over seeds. Bars and band: 95 % interval over test documents "
-    "and seeds. Black: the teacher. Grey: references without a transformer.",
-    "gains": captions.differences("all pairs of a depth"),
+    "survival": f"{captions.SCORES}; all models at their best epoch on dev. Kept: the share of its "
+    "own teacher's accuracy. Agreement: how often it gives its teacher's label.",
+    "accuracy_by_depth": f"{captions.DOTS} Black line and band: the teacher. Dashed: the best "
+    "reference without fine-tuning.",
+    "gains": f"{captions.differences()} Students of one seed share their teacher; the intervals "
+    "count them as if they did not, so they are rather too wide.",
+    "across": f"{captions.SCORES}.",
+    "across_gains": captions.differences(),
     "frontier": "Each line goes from the smallest student to the teacher; students of one depth "
-    "are equally fast. Bars: 95 % interval over test documents and seeds.",
+    "are equally fast. Bars: 95 % interval.",
     "speed": "Median milliseconds for a batch, and size of the weights, on the machine that made "
     "this page. int8: 8-bit weights. Threads of ONNX Runtime do not spin while they wait.",
     "exports": "The exports beside PyTorch on dev texts: the largest difference of a logit, and "
@@ -59,12 +64,35 @@ def depth_name(layers: int) -> str:
     return count(layers, "layer")
 
 
+def roles_across(p: Predictions) -> dict[str, str]:
+    """What each run was that is about a student of another architecture than its teacher's: the
+    teacher, the student, and the same model on labels alone."""
+    configs = {key: run["config"] for key, run in p.trained.items()}
+    cut = {method_of(config)[1] for config in configs.values() if config["distil"]}
+    roles = {}
+    for key, config in configs.items():
+        distil = config["distil"]
+        if distil and distil["student_layers"] is None:
+            teacher = next(name for name in configs if name == distil["teacher"][:16])
+            taught_by = spelled(configs[teacher]["backbone"])
+            roles[teacher] = f"{taught_by}, teacher"
+            roles[key] = f"{spelled(config['backbone'])}, soft labels of {taught_by}"
+    if roles:
+        for key, config in configs.items():
+            if method_of(config)[0] == ALONE and config["layers"] not in cut:
+                roles[key] = f"{spelled(config['backbone'])}, labels alone"
+    return roles
+
+
 def named(p: Predictions, layers: int | None = None, *, references: bool = True) -> Predictions:
-    """The same runs with a field `student` (its layers and method) to group by; of one depth,
-    the method alone, and no teacher."""
+    """The runs with layers of their teacher, and it, with a field `student` (layers and method) to
+    group by; of one depth, the method alone, and no teacher."""
     runs = {}
+    others = roles_across(p)
     for key, run in p.runs.items():
         name = ""
+        if key in others:
+            continue
         if key in p.trained:
             method, depth = method_of(run["config"])
             if layers not in (None, depth):
@@ -78,13 +106,15 @@ def named(p: Predictions, layers: int | None = None, *, references: bool = True)
 
 def depths(p: Predictions) -> list[int]:
     """The numbers of layers that students have."""
-    return sorted({method_of(run["config"])[1] for run in p.trained.values()} - {0})
+    others = roles_across(p)
+    trained = {key: run for key, run in p.trained.items() if key not in others}
+    return sorted({method_of(run["config"])[1] for run in trained.values()} - {0})
 
 
 def _taught_by(p: Predictions, group: Group, teacher: Group) -> list[int]:
     """For each run of a group, the position of its teacher's; a reference is compared with every
     teacher."""
-    if group.name in NAMES:
+    if group.is_reference:
         return list(range(len(teacher.runs)))
     places = []
     for key, seed in zip(group.runs, group.seeds, strict=True):
@@ -96,14 +126,18 @@ def _taught_by(p: Predictions, group: Group, teacher: Group) -> list[int]:
     return places
 
 
-def survival(p: Predictions, *, metric: str = "accuracy", split: str = "test") -> pd.DataFrame:
+def survival(
+    p: Predictions, *, metric: str = "accuracy", layers: int | None = None
+) -> pd.DataFrame:
     """A row for the teacher, for each student and each reference: its score, the share of its
     teacher's score that is kept, and how often it gives its teacher's label, seed by seed, each
-    with its 95 % interval."""
+    with its 95 % interval. With `layers`, students of so many, and the reference that dev chooses,
+    whose name is in `attrs["reference"]`."""
     p = named(p)
-    teacher = group_of(p, "student", TEACHER, split)
+    reference = display_name(best_reference(p, metric=metric))
+    teacher = group_of(p, "student", TEACHER)
     rows = []
-    for group in p.groups("student", split=split):
+    for group in p.groups("student"):
         sample = sample_of(p, group.counted_once, metric)
         row = _student(p, group) | {"seeds": len(sample.scores), "documents": len(group.labels)}
         row |= {metric: np.nan, f"{metric}_sd": standard_deviation(sample.scores)}
@@ -111,13 +145,18 @@ def survival(p: Predictions, *, metric: str = "accuracy", split: str = "test") -
         if group.name != TEACHER and group.name not in NO_MODEL:
             row |= _beside_teacher(p, group, teacher, metric)
         rows.append(row)
-    shares = {"kept": "share", "agreement": "share"}
-    return with_metrics(pd.DataFrame(rows), {metric: metric} | shares)
+    table = pd.DataFrame(rows)
+    if layers:
+        is_shown = table["layers"].isin(["all", str(layers)]) | (table["student"] == reference)
+        table = table[is_shown].reset_index(drop=True)
+    table.attrs["reference"] = reference
+    table.attrs["shown"] = ["layers", "student", metric, "kept", "agreement"]
+    return with_metrics(table, {metric: metric, "kept": "share", "agreement": "share"})
 
 
 def _student(p: Predictions, group: Group) -> dict[str, str]:
     """The layers and the method of a group."""
-    if group.name in NAMES:
+    if group.is_reference:
         return {"layers": "–", "student": display_name(group.name)}
     method, depth = method_of(p.runs[group.runs[0]]["config"])
     return {"layers": str(depth or "all"), "student": method}
@@ -127,7 +166,7 @@ def _beside_teacher(p: Predictions, group: Group, teacher: Group, metric: str) -
     """The share of the teacher's score that a group keeps, and how often it gives its label."""
     places = _taught_by(p, group, teacher)
     own = sample_of(p, group, metric)
-    if group.name in NAMES:
+    if group.is_reference:
         own = own.only([0] * len(places))
     kept = ratio_of(own, sample_of(p, teacher, metric).only(places))
     row = mean_and_interval("kept", kept, (0.0, np.inf))
@@ -139,23 +178,57 @@ def _beside_teacher(p: Predictions, group: Group, teacher: Group, metric: str) -
 
 
 def gains(p: Predictions, *, metric: str = "accuracy") -> pd.DataFrame:
-    """What each way to teach adds to fine-tuning alone at the same depth, on the same test
-    documents; the intervals hold over the whole table. Bold where it is significant."""
+    """What the teacher's layers add to pretrained ones, and what each way to teach adds to the
+    same layers on labels alone, on the same test documents; the intervals hold over the whole
+    table. Bold where it is significant."""
     pairs = []
     names = []
     for depth in depths(p):
         for pair in pairs_of(named(p, depth, references=False), by="student", metric=metric):
-            if pair.other.name == ALONE:
+            if CONTROL in pair.sides:
                 pairs.append(pair)
                 names.append(f"{depth_name(depth)}: {pair.name}")
+    return _compared(pairs, names, metric)
+
+
+def _compared(pairs: list, names: list[str], metric: str) -> pd.DataFrame:
     table = comparison_table(pairs, names)
     mark_significant(table, metric)
     return table
 
 
+def across(p: Predictions, *, metric: str = "accuracy") -> pd.DataFrame:
+    """The scores of a student of another architecture, of its teacher, and of the same model on
+    labels alone."""
+    return by_group(_across(p), by="role", metrics=[metric])
+
+
+def across_gains(p: Predictions, *, metric: str = "accuracy") -> pd.DataFrame:
+    """Every pair of `across`, compared on the same test documents."""
+    pairs = list(pairs_of(_across(p), by="role", metric=metric))
+    return _compared(pairs, [pair.name for pair in pairs], metric)
+
+
+def _across(p: Predictions) -> Predictions:
+    roles = roles_across(p)
+    return p.only(
+        {
+            key: p.runs[key] | {"config": p.runs[key]["config"] | {"role": role}}
+            for key, role in roles.items()
+        }
+    )
+
+
 def by_student_run(p: Predictions, *, metrics: list[str]) -> pd.DataFrame:
-    """`lib.analysis.tables.by_run` of the teacher's and every student's runs."""
-    return by_run(named(p), by="student", metrics=metrics)
+    """`lib.analysis.tables.by_run` of the teachers' and every student's runs."""
+    names = roles_across(p) | {
+        key: run["config"]["student"] for key, run in named(p, references=False).runs.items()
+    }
+    runs = {
+        key: run | {"config": run["config"] | {"student": names[key]}}
+        for key, run in p.trained.items()
+    }
+    return by_run(p.only(runs), by="student", metrics=metrics)
 
 
 def with_methods(history: pd.DataFrame, runs) -> pd.DataFrame:

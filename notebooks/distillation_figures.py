@@ -1,52 +1,80 @@
 """Figures of the study of distillation: what of a teacher survives in smaller students."""
 
+from textwrap import wrap
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import ScalarFormatter
 
-from lib.analysis.display import axis_label, count
-from lib.runs.baselines import NAMES
-from plots.intervals import dots, grouped_dots
-from plots.style import GREY, add_legend, add_title, colours, epoch_axis, panel_title, styled
+from lib.analysis.display import axis_label, count, score
+from plots.intervals import dots
+from plots.style import (
+    GREY,
+    add_legend,
+    add_title,
+    colours,
+    epoch_axis,
+    metric_axis,
+    panel_title,
+    styled,
+)
+
+NAME_WIDTH = 20  # characters of a line
 
 
-def _parts(table: pd.DataFrame) -> tuple[pd.DataFrame, dict, list[dict]]:
-    """The students of `notebooks.distillation.survival`'s table, the teacher's row, and the
-    references' but the majority's."""
+def _parts(table: pd.DataFrame) -> tuple[pd.DataFrame, dict, dict]:
+    """The students of `notebooks.distillation.survival`'s table, the teacher's row, and the best
+    reference's."""
     is_reference = table["layers"] == "–"
     is_teacher = table["layers"] == "all"
-    references = table[is_reference & (table["student"] != NAMES["majority"])]
+    best = table[table["student"] == table.attrs["reference"]].iloc[0].to_dict()
     teacher = table[is_teacher].iloc[0].to_dict()
-    return table[~is_reference & ~is_teacher], teacher, references.to_dict("records")
-
-
-def _reference_lines(ax, references: list[dict], metric: str) -> None:
-    for row, style in zip(references, ("--", ":"), strict=False):
-        ax.axhline(row[metric], color=GREY, linestyle=style, linewidth=1.2, label=row["student"])
+    return table[~is_reference & ~is_teacher], teacher, best
 
 
 @styled
 def depth_scores(table: pd.DataFrame, *, metric: str) -> Figure:
-    """A score by number of layers, the ways to teach side by side, and the teacher's and the
-    references' lines; `table` from `notebooks.distillation.survival`."""
-    figure = Figure(figsize=(7.2, 4.2))
-    ax = figure.subplots()
-    students, teacher, references = _parts(table)
-    students = students.sort_values("layers", kind="stable")
-    low = teacher[f"{metric}_low"]
-    high = teacher[f"{metric}_high"]
-    name = f"teacher, all layers (n = {teacher['seeds']})"
-    ax.axhspan(low, high, color="black", alpha=0.12, linewidth=0)
-    ax.axhline(teacher[metric], color="black", linestyle="-", linewidth=1.2, label=name)
-    _reference_lines(ax, references, metric)
-    values = grouped_dots(ax, students, metric, by="student", within="layers")
-    ax.set_xticks(range(len(values)), values)
-    ax.set_xlabel("layers of the student")
-    ax.set_ylabel(axis_label(metric))
-    add_legend(figure, ax)
-    add_title(figure, "Test accuracy by depth and way to teach")
+    """A score of the ways to teach, a panel a depth from the deepest, best first, and the lines
+    of the teacher and of the best reference; `table` from `notebooks.distillation.survival`."""
+    students, teacher, reference = _parts(table)
+    panels = [rows for _, rows in students.groupby("layers")][::-1]
+    figure = Figure(figsize=(5.2, 1.2 + 0.4 * len(students) + 0.3 * len(panels)))
+    heights = [len(rows) for rows in panels]
+    axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
+    palette = colours(students["student"])
+    for ax, rows in zip(axes, panels, strict=True):
+        rows = rows.sort_values(metric, ascending=False, kind="stable")
+        low = teacher[f"{metric}_low"]
+        high = teacher[f"{metric}_high"]
+        ax.axvspan(low, high, color="black", alpha=0.12, linewidth=0)
+        name = f"teacher, {score(teacher[metric], metric)}"
+        ax.axvline(teacher[metric], color="black", linestyle="-", linewidth=1.2, label=name)
+        name = f"{reference['student']}, {score(reference[metric], metric)}"
+        ax.axvline(reference[metric], color=GREY, linestyle="--", linewidth=1.2, label=name)
+        _named_dots(ax, rows, metric, palette)
+        panel_title(ax, count(int(rows["layers"].iloc[0]), "layer"))
+        metric_axis(ax.xaxis, metric)
+    axes[-1].set_xlabel(axis_label(metric))
+    add_legend(figure, axes[0])
+    add_title(figure, "Students by depth and way to teach")
     return figure
+
+
+def _named_dots(ax, rows: pd.DataFrame, metric: str, palette: dict[str, str]) -> None:
+    """Dots with intervals and values, a row a student from above."""
+    places = np.arange(len(rows))[::-1]
+    for place, row in zip(places, rows.to_dict("records"), strict=True):
+        colour = palette[row["student"]]
+        ends = [row[f"{metric}_low"], row[f"{metric}_high"]]
+        ax.plot(ends, [place, place], color=colour, linewidth=3, alpha=0.45)
+        ax.plot(row[metric], place, "o", color=colour)
+        where = {"textcoords": "offset points", "ha": "center", "fontsize": 9}
+        ax.annotate(score(row[metric], metric), (row[metric], place), (0, 5), color=colour, **where)
+    names = ["\n".join(wrap(name, NAME_WIDTH)) for name in rows["student"]]
+    ax.set_yticks(places, names)
+    ax.set_ylim(-0.5, len(rows) - 0.2)
+    ax.grid(axis="y", visible=False)
 
 
 @styled
@@ -56,10 +84,11 @@ def frontier(table: pd.DataFrame, speed: dict[int, float], *, metric: str) -> Fi
 
     `speed` is in texts per second, by number of layers, 0 being the teacher's.
     """
-    figure = Figure(figsize=(7.2, 4.2))
+    figure = Figure(figsize=(5.2, 4.6))
     ax = figure.subplots()
-    students, teacher, references = _parts(table)
-    _reference_lines(ax, references, metric)
+    students, teacher, reference = _parts(table)
+    line = {"color": GREY, "linestyle": "--", "linewidth": 1.2}
+    ax.axhline(reference[metric], label=reference["student"], **line)
     palette = colours(students["student"])
     for i, (name, colour) in enumerate(palette.items()):
         of_method = students[students["student"] == name]
@@ -110,10 +139,13 @@ def loss_terms(history: pd.DataFrame, *, by: str, title: str) -> Figure:
         "dev_attentions": "attentions",
     }
     terms = {column: text for column, text in names.items() if column in history}
-    figure = Figure(figsize=(2.6 * len(terms), 3.4))
-    axes = figure.subplots(1, len(terms), squeeze=False)[0]
+    rows = (len(terms) + 1) // 2
+    figure = Figure(figsize=(5.2, 0.8 + 2.2 * rows))
+    axes = figure.subplots(rows, 2).flat
     palette = colours(history[by])
-    for ax, (column, text) in zip(axes, terms.items(), strict=True):
+    for ax in axes[len(terms) :]:
+        ax.set_visible(False)
+    for ax, (column, text) in zip(axes, terms.items(), strict=False):
         for name, colour in palette.items():
             weighed = history[(history[by] == name) & history[column].notna()]
             for _, run in weighed.groupby("seed"):

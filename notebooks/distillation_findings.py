@@ -3,69 +3,108 @@
 import numpy as np
 import pandas as pd
 
-from lib.analysis.comparisons import SIGNIFICANT, TOO_FEW
-from lib.analysis.display import count, difference, percent, score, title
-from lib.analysis.findings import beyond_baseline
-from lib.analysis.pairs import MINUS
+from lib.analysis.comparisons import SIGNIFICANT, TOO_FEW, differences
+from lib.analysis.display import (
+    count,
+    difference,
+    difference_interval,
+    percent,
+    score,
+    title,
+)
+from lib.analysis.findings import difference_of
+from lib.analysis.names import MINUS
 from lib.analysis.predictions import Predictions, group_of
+from lib.analysis.references import best_reference
+from lib.analysis.scores import display_name
 from lib.analysis.tables import by_group
-from notebooks.distillation import ALONE, TEACHER, depth_name, gains, named, speed_of, survival
+from notebooks.distillation import (
+    ALONE,
+    CONTROL,
+    TEACHER,
+    across_gains,
+    depth_name,
+    gains,
+    named,
+    speed_of,
+    survival,
+)
 
 
 def best_method(p: Predictions, layers: int, metric: str = "accuracy") -> str:
-    """The way to teach a student of so many layers that has the highest mean score on dev."""
+    """The way to teach a student of so many layers, by more than labels, that has the highest mean
+    score on dev."""
     runs = named(p, layers, references=False)
     table = by_group(runs, by="student", metrics=[metric], split="dev")
+    table = table[~table["student"].isin([ALONE, CONTROL])]
     return table.loc[table[metric].idxmax(), "student"]
 
 
-def _interval(row, column: str) -> str:
-    if np.isnan(row[f"{column}_low"]):
-        return "too few seeds for an interval"
-    return f"95 % interval {percent(row[f'{column}_low'])} to {percent(row[f'{column}_high'])}"
+def _students(p: Predictions, layers: int, metric: str) -> dict[str, dict]:
+    """The rows of `survival` for the teacher, the students of so many layers and the reference
+    that dev chooses."""
+    table = survival(p, metric=metric, layers=layers)
+    return table.set_index("student").to_dict("index")
+
+
+def answer(p: Predictions, *, layers: int, metric: str = "accuracy") -> str:
+    """What a student scores, taught in the way that dev chooses, beside its teacher, the same
+    layers on labels alone, and the best reference."""
+    rows = _students(p, layers, metric)
+    reference = display_name(best_reference(p, metric=metric))
+    names = (best_method(p, layers, metric), TEACHER, CONTROL, reference)
+    student, teacher, control, without = (score(rows[name][metric], metric) for name in names)
+    return (
+        f"A {layers}-layer student keeps {student.removesuffix(' %')} of {teacher}; its layers on "
+        f"labels alone reach {control}, {reference} {without}."
+    )
 
 
 def survives(p: Predictions, *, layers: int, metric: str = "accuracy") -> str:
-    """How much of the teacher's score a student of so many layers keeps, taught in the way that
-    dev chooses."""
-    table = survival(p, metric=metric)
+    """The share of its teacher's score that the student keeps; where there is no interval, the
+    difference in points."""
+    rows = _students(p, layers, metric)
     method = best_method(p, layers, metric)
-    students = table[table["layers"] == str(layers)].set_index("student").to_dict("index")
-    student = students[method]
-    teacher = table[table["student"] == TEACHER].iloc[0]
-    text = (
-        f"A student of {depth_name(layers)}, taught in the way that dev prefers ({method}), keeps "
-        f"**{percent(student['kept'])}** of its teacher's test {title(metric)} "
-        f"({_interval(student, 'kept')}; "
-        f"{score(student[metric], metric)} of {score(teacher[metric], metric)}, "
-        f"{count(student['seeds'], 'seed')}, {count(student['documents'], 'document')})"
+    student = rows[method]
+    text = f"The way to teach that dev chooses at {depth_name(layers)} is {method}: the student "
+    if np.isnan(student["kept_low"]):
+        lost = difference(student[metric] - rows[TEACHER][metric], metric)
+        return f"{text}is {lost} from its teacher, too few seeds for an interval."
+    low = percent(student["kept_low"])
+    high = percent(student["kept_high"])
+    return (
+        f"{text}keeps {percent(student['kept'])} of its teacher's test {title(metric)} (95 % "
+        f"interval {low} to {high}; {count(student['seeds'], 'seed')}, "
+        f"{count(student['documents'], 'document')})."
     )
-    if method != ALONE and ALONE in students:
-        text += f"; {ALONE} keeps {percent(students[ALONE]['kept'])}"
-    return text + "."
 
 
 def gained(p: Predictions, *, metric: str = "accuracy") -> str:
-    """Which ways to teach beat fine-tuning alone at the same depth."""
+    """Which ways to teach beat the same layers on labels alone."""
     table = gains(p, metric=metric)
+    table = table[table["compared"].str.endswith(f"{MINUS}{CONTROL}")]
+    if (table["verdict"] == TOO_FEW).all():
+        return f"Whether a teacher's outputs help is not tested, with {TOO_FEW}."
     significant = table[table["verdict"] == SIGNIFICANT].to_dict("records")
     better = [row for row in significant if row[metric] > 0]
-    worse = len(significant) - len(better)
     text = (
-        f"Of {count(len(table), 'comparison')} with {ALONE} at the same depth, {len(better)} "
-        f"{'is' if len(better) == 1 else 'are'} significantly in favour of a teacher"
+        f"Beside the teacher's layers on labels alone, a teacher's outputs help significantly in "
+        f"{len(better)} of {count(len(table), 'comparison')}"
     )
     if better:
         texts = [
-            f"{row['compared'].removesuffix(f'{MINUS}{ALONE}')} ({difference(row[metric], metric)})"
+            f"{row['compared'].removesuffix(f'{MINUS}{CONTROL}')} {difference(row[metric], metric)}"
             for row in better
         ]
-        text += f": {'; '.join(texts)}"
+        text += f" ({'; '.join(texts)})"
+    worse = len(significant) - len(better)
     if worse:
-        text += f"; {worse} against it"
-    untested = int((table["verdict"] == TOO_FEW).sum())
-    if untested:
-        text += f"; {untested} {'is' if untested == 1 else 'are'} not tested, with {TOO_FEW}"
+        text += f", and harm in {worse}"
+    largest = table.loc[table[metric].idxmax()]
+    if not better:
+        interval = difference_interval(largest[f"{metric}_low"], largest[f"{metric}_high"], metric)
+        name = largest["compared"].removesuffix(f"{MINUS}{CONTROL}")
+        text += f"; the largest gain is {difference(largest[metric], metric)} ({name}, {interval})"
     return text + "."
 
 
@@ -76,8 +115,7 @@ def agrees(p: Predictions, *, layers: int) -> str:
     nearest = students.loc[students["agreement"].idxmax()]
     text = (
         f"At {depth_name(layers)}, the student nearest to its teacher ({nearest['student']}) "
-        f"gives its label to {percent(nearest['agreement'])} of the test documents "
-        f"({_interval(nearest, 'agreement')})"
+        f"gives its label to {percent(nearest['agreement'])} of the test documents"
     )
     predicted = group_of(named(p), "student", TEACHER).predicted
     agreements = [
@@ -89,12 +127,38 @@ def agrees(p: Predictions, *, layers: int) -> str:
 
 
 def beyond(p: Predictions, *, layers: int, metric: str = "accuracy") -> str:
-    """What the student that dev chooses adds to the linear baseline."""
-    text = beyond_baseline(named(p, layers), by="student", metric=metric)
-    return text.replace(
-        "fine-tuning with the student that dev chooses",
-        f"the student of {depth_name(layers)} that dev chooses",
+    """How the student that dev chooses compares with the best reference."""
+    runs = named(p, layers)
+    reference = display_name(best_reference(p, metric=metric))
+    student = best_method(p, layers, metric)
+    rows = differences(runs, by="student", metric=metric).to_dict("records")
+    gain = difference_of(rows, student, reference, metric)
+    return (
+        f"The student of {depth_name(layers)} ({student}) is {_better(gain, metric)} than "
+        f"{reference}{_sure(gain, metric)}."
     )
+
+
+def across_gained(p: Predictions, *, metric: str = "accuracy") -> str:
+    """What the soft labels of a teacher of another architecture add to labels alone."""
+    rows = across_gains(p, metric=metric).to_dict("records")
+    sides = {side for row in rows for side in row["compared"].split(MINUS)}
+    student = next(side for side in sides if "soft labels of" in side)
+    control = next(side for side in sides if side.endswith("labels alone"))
+    gain = difference_of(rows, student, control, metric)
+    return f"{student} is {_better(gain, metric)} than {control}{_sure(gain, metric)}."
+
+
+def _better(gain: dict, metric: str) -> str:
+    """`2.3 points better`, or `worse`."""
+    size = difference(abs(gain["value"]), metric).removeprefix("+")
+    return f"{size} {'better' if gain['value'] >= 0 else 'worse'}"
+
+
+def _sure(gain: dict, metric: str) -> str:
+    """The interval and the verdict of a difference, in brackets."""
+    interval = difference_interval(gain["low"], gain["high"], metric)
+    return f" ({interval})" if gain["verdict"] == TOO_FEW else f" ({interval}: {gain['verdict']})"
 
 
 def faster(measured: pd.DataFrame, layers: int) -> str:

@@ -15,7 +15,7 @@ from lib.runs.published import located
 from lib.runs.store import Run, store
 from lib.use.export import export
 from lib.use.timing import benchmark
-from notebooks.distillation import ALONE, METHODS, TEACHER, depth_name, method_of
+from notebooks.distillation import CONTROL, METHODS, TEACHER, depth_name, method_of
 
 
 def losses_of(weights: dict[str, float]) -> dict[str, dict[str, float]]:
@@ -36,8 +36,9 @@ def student_configs(
     weights: dict[str, float],
     temperature: float,
 ) -> list[RunConfig]:
-    """A student for each list of the teacher's layers, each method and each teacher, of whose seed
-    it is. Raises InputError where the backbone is not at hand."""
+    """For each list of the teacher's layers, each way to teach and each teacher a student, of its
+    seed; on labels alone always, from the teacher's layers and from as many pretrained ones.
+    Raises InputError where the backbone is not at hand."""
     depth = depth_of(learner)
     losses = losses_of(weights)
     configs = []
@@ -46,14 +47,26 @@ def student_configs(
         attentions = [[layer - 1, taught_by - 1] for layer, taught_by in states[1:]]
         distil = {"student_layers": of_teacher, "temperature": temperature}
         distil |= {"hidden_map": states, "attention_map": attentions}
-        for method in methods:
+        for teacher in teachers:
+            configs.append(learner.with_(seed=teacher.config.seed, layers=len(of_teacher)))
+        for method in [CONTROL, *methods]:
             for teacher in teachers:
-                student = learner.with_(seed=teacher.config.seed)
-                if method == ALONE:
-                    configs.append(student.with_(layers=len(of_teacher)))
-                    continue
                 taught = distil | {"teacher": teacher.key[:16], "weights": losses[method]}
-                configs.append(student.with_(distil=taught))
+                configs.append(learner.with_(seed=teacher.config.seed, distil=taught))
+    return configs
+
+
+def across_configs(
+    learner: RunConfig, teachers: list[Run], *, weights: dict[str, float], temperature: float
+) -> list[RunConfig]:
+    """Students by soft labels of teachers whose architecture is another, and the same models on
+    labels alone."""
+    losses = losses_of(weights)["soft labels"]
+    configs = []
+    for teacher in teachers:
+        student = learner.with_(seed=teacher.config.seed)
+        taught = {"teacher": teacher.key[:16], "temperature": temperature, "weights": losses}
+        configs += [student.with_(layers=depth_of(learner)), student.with_(distil=taught)]
     return configs
 
 
@@ -66,7 +79,8 @@ def measurements(
     runs: list[Run], *, method: str, exported: int, texts: int
 ) -> tuple[Callable[[], pd.DataFrame], Callable[[], pd.DataFrame]]:
     """What measures speed (`lib.use.timing.benchmark`, on so many test texts), and what exports
-    the teacher and the student of `exported` layers: of the first seed, taught by `method`. The
+    the teacher and the student of `exported` layers: of the first seed, taught by `method`. `runs`
+    are the teachers and their students. The
     exports are made once, and before speed is measured, which takes them in."""
 
     @cache
@@ -92,7 +106,7 @@ def _models(runs: list[Run], method: str) -> dict[str, Path]:
     models = {}
     for run in runs:
         name, layers = method_of(run.config.model_dump())
-        if run.config.is_reference or run.config.seed != runs[0].config.seed:
+        if run.config.seed != runs[0].config.seed:
             continue
         if name == TEACHER:
             models[TEACHER] = run.folder / "model"

@@ -1,64 +1,130 @@
-"""Sentences of the study of optimizers: whether what its original claims holds here."""
+"""Sentences of the study of optimizers: the answer, and whether what its original claims holds."""
 
 import numpy as np
 
 from lib.analysis.comparisons import SIGNIFICANT, TOO_FEW, differences
-from lib.analysis.display import difference_interval, listed, points, title
-from lib.analysis.findings import difference_of
+from lib.analysis.display import count, difference_interval, listed, percent, points, spelled, title
+from lib.analysis.findings import best_group, difference_of
 from lib.analysis.predictions import Predictions
+from lib.analysis.references import best_reference
+from lib.analysis.tables import by_group, without_rows
+from lib.runs.baselines import NAMES
 from lib.runs.outcomes import LEARNED, ONE_POINT
-from notebooks.eurlex_optimizers import best
+from notebooks.eurlex_optimizers import tuned
+from notebooks.eurlex_optimizers_runs import STEP, published_scores, rates_of
 
 VARIANTS = ("adam", "amsgrad", "adamw")
 OTHERS = ("adagrad", "adadelta")
+ONE_LABEL = 0.95  # of the documents with the same first label: the prediction is constant
 
 
-def _by_outcome(p: Predictions, *optimizers: str) -> dict[str, list[dict]]:
-    """The trained runs of some optimizers by how they ended."""
-    runs: dict[str, list[dict]] = {}
-    for run in p.trained.values():
-        if run["config"]["optimizer"] in optimizers:
-            runs.setdefault(run["outcome"], []).append(run)
-    return runs
+def answer(p: Predictions, *, by: str = "optimizer", metric: str = "P@1") -> str:
+    """What the best reference and every optimizer score, the highest first; optimizers that are
+    not significantly behind the best one stand together."""
+    reference = spelled(best_reference(p, metric=metric))
+    scores = by_group(p, by=by, metrics=[metric]).set_index(by)[metric]
+    trained = scores.drop(list(NAMES.values()), errors="ignore").sort_values(ascending=False)
+    rows = differences(p, by=by, metric=metric).to_dict("records")
+    top = trained.index[0]
+    level = [top]
+    for name in trained.index[1:]:
+        verdict = difference_of(rows, top, name, metric)["verdict"]
+        if verdict not in (SIGNIFICANT, TOO_FEW):
+            level.append(name)
+    clauses = [(scores[top], f"{listed(map(spelled, level))} {_range(trained[level])}")]
+    clauses += [
+        (value, f"{spelled(name)} {_whole(value)}") for name, value in trained.drop(level).items()
+    ]
+    clauses.append((scores[reference], f"{reference} {_whole(scores[reference])}"))
+    ordered = sorted(clauses, key=lambda clause: clause[0], reverse=True)
+    return f"{title(metric)}: {'; '.join(text for _, text in ordered)}."
+
+
+def _whole(share: float) -> str:
+    return f"{100 * share:.0f} %"
+
+
+def _range(shares) -> str:
+    """Several shares in whole percent, as `52–53 %`."""
+    low = f"{100 * shares.min():.0f}"
+    high = f"{100 * shares.max():.0f}"
+    return f"{high} %" if low == high else f"{low}–{high} %"
+
+
+def near_duplicates(
+    p: Predictions, *, rows: list[int], by: str = "optimizer", metric: str = "P@1"
+) -> str:
+    """What is left of the scores of the group that dev chooses and of the best reference without
+    the test documents that leaked."""
+    table = without_rows(p, by=by, metrics=[metric], rows=rows).set_index(by)
+    names = [best_group(p, by=by, metric=metric), spelled(best_reference(p, metric=metric))]
+    every = table[metric]
+    rest = table[f"{metric}, without"]
+    falls = [
+        f"{spelled(name)} from {percent(every[name])} to {percent(rest[name])}" for name in names
+    ]
+    return (
+        f"**Near-duplicates flatter every model.** Without the {count(len(rows), 'test document')} "
+        f"that nearly repeat one of train or dev, {title(metric)} falls: {listed(falls)}."
+    )
+
+
+def edges(p: Predictions, *, factors: list[float]) -> str:
+    """How the grid was extended, and whether the best learning rate of each optimizer lies
+    inside."""
+    extended = []
+    outside = []
+    for optimizer, run in tuned(p).items():
+        rates = rates_of(p, optimizer)
+        best = run["config"]["learning_rate"]
+        if len(rates) > len(factors):
+            extended.append(
+                f"{spelled(optimizer)} ({len(rates)} rates, {rates[0]:g} to {rates[-1]:g})"
+            )
+        if best in (rates[0], rates[-1]):
+            outside.append(f"{spelled(optimizer)} ({best:g})")
+    text = f"Each optimizer was tuned on dev at {len(factors)} learning rates"
+    if extended:
+        text += f", and further by factors of {STEP:g} where its best was an edge: "
+        text += listed(extended)
+    if outside:
+        return f"{text}. The best of {listed(outside)} **still lies at the edge** of its grid."
+    return f"{text}. Each best one lies inside its grid."
 
 
 def _holds(holds: bool) -> str:
     return "**holds**" if holds else "**does not hold**"
 
 
-def _counted(runs_by_outcome: dict[str, list[dict]]) -> str:
-    return listed(f"{len(runs)} {outcome}" for outcome, runs in runs_by_outcome.items())
-
-
 def sweet_spot(p: Predictions, *, metric: str = "P@1", near: float = 1e-4) -> str:
     """The original's first claim: Adam and its variants do best near `near`."""
-    rates = {}
-    for run in best(p, metric=metric).trained.values():
-        if run["config"]["optimizer"] in VARIANTS:
-            rates[run["config"]["optimizer"]] = run["config"]["learning_rate"]
+    chosen = tuned(p, metric=metric)
+    rates = {name: chosen[name]["config"]["learning_rate"] for name in VARIANTS if name in chosen}
     holds = all(near / 3 <= rate <= near * 3 for rate in rates.values())
-    chosen = listed(f"{rate:g} for {name}" for name, rate in rates.items())
+    texts = listed(f"{rate:g} for {spelled(name)}" for name, rate in rates.items())
     return (
         f"Claim: Adam and its variants train best near {near:g}. Here it {_holds(holds)}: of the "
-        f"learning rates tried, dev chooses {chosen}."
+        f"learning rates tried, dev chooses {texts}."
     )
 
 
 def failing(p: Predictions) -> str:
-    """The original's second claim: Adagrad and Adadelta fail at every learning rate."""
-    ends = _by_outcome(p, *OTHERS)
-    tried = sum(len(runs) for runs in ends.values())
-    learned = [
-        f"{run['config']['optimizer']} at {run['config']['learning_rate']:g}"
-        for run in ends.get(LEARNED, [])
-    ]
-    text = (
-        "Claim: Adagrad and Adadelta fail to train. "
-        f"Here it {_holds(not learned)}: {len(learned) or 'none'} of their {tried} runs learned"
+    """The original's second claim: Adagrad and Adadelta fail at every learning rate; from the runs
+    of each optimizer's best cell."""
+    texts = []
+    any_learned = False
+    for name in OTHERS:
+        runs = list(p.where(optimizer=name).trained.values())
+        if not runs:
+            continue
+        learned = sum(run["outcome"] == LEARNED for run in runs)
+        any_learned |= learned > 0
+        rate = runs[0]["config"]["learning_rate"]
+        texts.append(f"{spelled(name)} at {rate:g} in {learned} of {count(len(runs), 'run')}")
+    return (
+        f"Claim: Adagrad and Adadelta fail to train. Here it {_holds(not any_learned)}: at the "
+        f"rate that dev chooses, they learn: {listed(texts)}."
     )
-    if learned:
-        return f"{text} ({listed(dict.fromkeys(learned))})."
-    return f"{text} ({_counted(ends)})."
 
 
 def decoupled(p: Predictions, *, metric: str = "P@1") -> str:
@@ -84,18 +150,34 @@ def decoupled(p: Predictions, *, metric: str = "P@1") -> str:
 
 def collapse(p: Predictions) -> str:
     """The original's explanation: a failed run puts all documents on one point."""
-    ends = _by_outcome(p, *VARIANTS, *OTHERS)
-    ends.pop(LEARNED, None)
-    failed = [run for runs in ends.values() for run in runs]
+    failed = [run for run in p.trained.values() if run["outcome"] != LEARNED]
     on_one_point = sum(
         run["health"]["embedding_cosine"] > ONE_POINT for run in failed if "health" in run
     )
     holds = on_one_point == len(failed)
+    outcomes = [run["outcome"] for run in failed]
+    ends = listed(f"{outcomes.count(end)} {end}" for end in dict.fromkeys(outcomes) or ["none"])
     return (
         "Claim: a run fails because all documents fall on one point. "
         f"Here it {_holds(holds)} {'for' if holds else 'as a rule: it is so in'} {on_one_point} of "
         f"the {len(failed)} runs that did not learn (mean cosine above {ONE_POINT}). They ended "
-        f"so: {_counted(ends)}."
+        f"so: {ends}."
+    )
+
+
+def fingerprint(p: Predictions) -> str:
+    """What a constant prediction leaves: the same P@1 in run after run, also the original's."""
+    failed = [run for run in p.trained.values() if run["outcome"] != LEARNED]
+    constant = sum(
+        run["health"]["top_label_share"] >= ONE_LABEL for run in failed if "health" in run
+    )
+    scores = published_scores()["P@1"]
+    most_frequent = scores.mode().iloc[0]
+    return (
+        f"**A failed run predicts a constant.** {constant} of the {len(failed)} runs that did not "
+        "learn give the same first label to nearly all documents. "
+        f"{(scores == most_frequent).sum()} of the original's {len(scores)} runs end at the very "
+        f"same P@1 of {100 * most_frequent:.2f} %, the mark of such a constant."
     )
 
 
@@ -110,8 +192,8 @@ def start(p: Predictions) -> str:
     pairs = {cell: ends for cell, ends in outcomes.items() if len(ends) == 2}
     changed = sum(ends[True] != ends[False] for ends in pairs.values())
     texts = [
-        f"{name} at {rate:g} ended {ends[True]} from the label shares and {ends[False]} from even "
-        "guesses"
+        f"{spelled(name)} at {rate:g} ended {ends[True]} from the label shares and {ends[False]} "
+        "from even guesses"
         for (name, rate), ends in pairs.items()
     ]
     return (

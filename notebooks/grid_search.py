@@ -7,21 +7,9 @@ import numpy as np
 import pandas as pd
 
 from lib.analysis import captions
-from lib.analysis.cells import by_cell
-from lib.analysis.display import (
-    count,
-    difference,
-    percent,
-    score,
-    score_interval,
-    title,
-    with_metrics,
-    words,
-)
+from lib.analysis.display import count, difference, percent, score, title, with_metrics
 from lib.analysis.predictions import Predictions
 from lib.analysis.scores import dev_scores
-from lib.analysis.stats import LEVEL, adjusted, mcnemar
-from lib.analysis.tables import by_group
 from lib.metrics import classification_scores
 from lib.runs.store import Runs
 from lib.use.results import write_results
@@ -34,16 +22,17 @@ SEARCHES = {
 
 CAPTIONS = {  # of the tables and figures by their names
     "cells": "The best dev score of each cell, the highest first; one run each.",
-    "cells_figure": "The framed cell is the best. Its neighbours tell how much hangs on the exact "
-    "choice.",
-    "curves": "A panel a batch size, a line a learning rate.",
+    "cells_figure": "One run a cell, at its best epoch on dev; the framed cell is the best. The "
+    "highest of so many is too high by chance.",
+    "curves": "The dev scores of all cells after each epoch; grey: one class for every document.",
     "effects": "How much of the variance over the cells each field explains alone.",
     "expected_best": "The expected best dev score after n trials drawn at random from the cells "
     "(the unbiased estimator).",
     "halving": "What successive halving would have done with these cells.",
     "cost": "The grid trains what the right end of the line has trained.",
-    "test": f"The best cell on test. {captions.SCORES}. Each run is scored at its best epoch on "
-    "dev.",
+    "test": "Test scores of the cell that the search chose and of the default cell, with the same "
+    "seeds, which had no part in the search. Each run is scored at its best epoch on dev.",
+    "test_figure": f"{captions.DOTS} Grey: references.",
     "seeds": "The same, run by run.",
 }
 
@@ -127,55 +116,24 @@ def effects(p: Predictions, *, by: list[str], metric: str) -> pd.DataFrame:
     return with_metrics(table, {"share of variance": "share"})
 
 
-def constant(p: Predictions, *, metric: str) -> str:
-    """How many cells do no better on dev than the same class for every document."""
+def constant_score(p: Predictions, metric: str) -> float:
+    """The best dev score that the same class for every document has."""
     _, _, group = next(each for each in p.single("dev") if each[0] in p.trained)
-    classes = np.eye(len(p.label_names))
     of_class = [
         classification_scores(np.tile(one, (len(group.labels), 1)), group.labels)[metric]
-        for one in classes
+        for one in np.eye(len(p.label_names))
     ]
-    level = sum(value <= max(of_class) for value in best_scores(p, metric).values())
+    return float(max(of_class))
+
+
+def constant(p: Predictions, *, metric: str) -> str:
+    """How many cells do no better on dev than the same class for every document."""
+    constant = constant_score(p, metric)
+    level = sum(value <= constant for value in best_scores(p, metric).values())
     return (
         f"The same class for every document scores a dev {title(metric)} of "
-        f"{score(max(of_class), metric)}: **{level} of {len(p.trained)}** cells do no better, "
-        "whatever their table seems to say."
+        f"{score(constant, metric)}: **{level} of {len(p.trained)}** cells do no better."
     )
-
-
-def chosen(p: Predictions, *, by: list[str], metric: str) -> str:
-    """The cell that dev ranks first, how many it cannot be told from, and what it scores on test
-    over its seeds."""
-    first_seed = min(run["config"]["seed"] for run in p.trained.values())
-    first = p.where(seed=first_seed)
-    table = by_cell(first, by=by, metrics=[metric], epoch="chosen", split="dev", ranked=True)
-    top = table.iloc[0]
-    best = dev_scores(first, metric).groupby("run", sort=False)[metric].max().idxmax()
-    level = _as_good(first, best)
-    runs = p.where(**{name: p.runs[best]["config"][name] for name in by})
-    test = by_group(runs, by=by[0], metrics=[metric]).iloc[0]
-    cell = " and ".join(f"{words(name)} {top[name]}" for name in by)
-    return (
-        f"Of {len(table)} cells dev ranks **{cell}** first, with a dev {title(metric)} of "
-        f"{score(top[metric], metric)}; {count(level, 'other cell')} "
-        f"{'is' if level == 1 else 'are'} not significantly different in which dev documents they "
-        "get right (McNemar's exact test, adjusted). "
-        f"With {count(int(test['seeds']), 'seed')}, it reaches {score(test[metric], metric)} on "
-        f"test ({score_interval(test, metric)})."
-    )
-
-
-def _as_good(p: Predictions, best: str) -> int:
-    """How many other runs do not differ significantly from the best in which dev documents they
-    get right, each after its chosen epoch."""
-    right = {
-        key: group.right[0]
-        for key, epoch, group in p.single("dev")
-        if key in p.trained and epoch == p.runs[key]["chosen_epoch"]
-    }
-    others = [of_run for key, of_run in right.items() if key != best]
-    p_values = adjusted([mcnemar(right[best], of_run) for of_run in others])
-    return sum(p_value >= 1 - LEVEL for p_value in p_values)
 
 
 def cheaper(p: Predictions, *, metric: str, eta: int = 3, start: int = 1) -> str:

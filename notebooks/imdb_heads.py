@@ -1,70 +1,142 @@
-"""The study of pooling heads: accuracy by length, and what a weighted average weighs."""
+"""The study of pooling heads: learning rates that dev chooses, accuracy by length, and what long
+documents keep."""
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from lib.analysis import captions
+from lib.analysis.answers import gap
 from lib.analysis.comparisons import EQUAL, SIGNIFICANT, TOO_FEW, differences
 from lib.analysis.display import (
     axis_label,
     difference_interval,
     listed,
+    percent,
     signed,
+    spelled,
+    spelled_in,
     with_metrics,
 )
+from lib.analysis.findings import difference_of
 from lib.analysis.predictions import Predictions
-from lib.analysis.scores import display_name, shares_of
+from lib.analysis.scores import dev_scores, display_name, shares_of
 from lib.analysis.stats import mean_and_interval
+from lib.analysis.tables import by_group
+from lib.errors import InputError
 from lib.metrics import METRICS
-from lib.models import load_model
-from lib.runs.baselines import NO_MODEL
 from lib.runs.config import RunConfig
-from lib.runs.store import Run, model_folder
 from plots.intervals import grouped_dots
-from plots.style import COLOURS, GREY, add_legend, add_title, styled
+from plots.style import add_legend, add_title, styled
 
-ORIGINAL = {  # its test accuracy after each epoch, in percent
-    "cls": [93.41, 95.32, 95.60],
-    "weighted_average": [93.94, 95.33, 95.42],
-    "lstm": [93.74, 94.67, 95.52],
+ORIGINAL = {  # its test accuracy after its last epoch: RoBERTa-base, 25,000 reviews, 512 tokens
+    "cls": 0.9560,
+    "weighted_average": 0.9542,
+    "lstm": 0.9552,
+    "transformer": 0.9549,
 }
 CAPTIONS = {  # of the tables and figures by their names
-    "by_head": f"{captions.SCORES}. Each run is scored at its best epoch on dev.",
-    "test_accuracy": f"{captions.DOTS} Grey: references.",
-    "differences": captions.differences(),
-    "epochs": "Test accuracy after each epoch, and the original's: RoBERTa-base, 512 tokens, all "
-    "of IMDB, one run. Its 95 % sampling error at 25,000 documents is about a quarter of a point.",
+    "by_head": f"{captions.SCORES}, each run at its best epoch on dev. The original's: "
+    "RoBERTa-base, 512 tokens, 25,000 reviews to learn from, one run, without an interval.",
+    "test_accuracy": f"{captions.DOTS} Grey: references, which are not fine-tuned.",
+    "differences": f"{captions.differences()} Runs of one seed read the same batches; these "
+    "intervals take all runs as independent.",
+    "tuning": "Dev accuracy by learning rate, mean over the tuning seeds, which are not counted "
+    "again.",
     "learning_curves": captions.CURVES,
-    "by_length": "Test accuracy by length, in quarters of the test documents, with 95 % intervals.",
-    "accuracy_by_length": "Dots: mean over seeds. Bars: 95 % interval. The TF-IDF model reads "
-    "whole documents, the transformers what fits.",
-    "truncation": "head when long documents keep their head, their tail, or a quarter from the "
-    "head and the rest from the tail; n is the number of seeds.",
-    "position_weights": "One line a seed; 1 is the weight that a plain mean gives. All weights "
-    "start equal.",
+    "by_length": "Test accuracy by length, in quarters of the test documents.",
+    "accuracy_by_length": f"{captions.DOTS} TF-IDF, whole text, reads whole reviews, the others "
+    "what fits.",
+    "truncation": "What a long review keeps: its head, its tail, a quarter from the head and the "
+    "rest from the tail, or all of it, read in windows over which logits are averaged. The head's "
+    "learning rate is the same for all.",
+    "truncation_differences": captions.differences(),
     "cost": "Parameters, and documents trained per second.",
     "runs": captions.LAST_EPOCH,
 }
 
 
-def truncation_configs(
-    base: RunConfig, head: str, truncations: list[str], seeds: list[int]
+def tuning_configs(
+    base: RunConfig, heads: list[str], rates: list[float], tuning_seeds: list[int], seeds: list[int]
 ) -> list[RunConfig]:
-    """A head's runs on documents that keep another part than the first of `truncations`."""
+    """The runs that choose each head's learning rate, none where there is one rate alone. Raises
+    InputError where a seed that chooses would be counted again."""
+    again = sorted({*tuning_seeds} & {*seeds})
+    if again and len(rates) > 1:
+        raise InputError(
+            f"tuning_seeds and seeds both have {listed(map(str, again))}: runs that chose a "
+            "learning rate are not counted again; name other tuning_seeds"
+        )
+    if len(rates) == 1:
+        return []
     return [
-        base.with_(head=head, truncation=truncation, seed=seed)
-        for truncation in truncations[1:]
+        base.with_(head=head, learning_rate=rate, seed=seed)
+        for head in heads
+        for rate in rates
+        for seed in tuning_seeds
+    ]
+
+
+def _dev_scores(p: Predictions, by: str, metric: str) -> pd.DataFrame:
+    """The best dev score of each group (row) at each learning rate (column, ascending), mean over
+    seeds; a run without a score counts as 0."""
+    best = dev_scores(p, metric).groupby("run", observed=True)[metric].max()
+    configs = [run["config"] for run in p.trained.values()]
+    scores = pd.DataFrame(configs)[[by, "learning_rate"]]
+    scores[metric] = [best.get(key, 0.0) for key in p.trained]
+    table = scores.pivot_table(index=by, columns="learning_rate", values=metric)
+    return table.loc[list(dict.fromkeys(scores[by]))]
+
+
+def tuning(p: Predictions, *, by: str = "head", metric: str = "accuracy") -> pd.DataFrame:
+    """Dev scores of each group by learning rate, and the rate that they choose."""
+    scores = _dev_scores(p, by, metric)
+    table = scores.rename(columns="{:g}".format).reset_index().rename_axis(columns=None)
+    metrics = {column: metric for column in table if column != by}
+    table["chosen"] = [f"{rate:g}" for rate in scores.idxmax(axis=1)]
+    return with_metrics(table, metrics)
+
+
+def chosen_rates(p: Predictions, *, by: str = "head", metric: str = "accuracy") -> dict[str, float]:
+    """The learning rate of each group that its runs choose on dev; of equal ones, the lowest."""
+    return _dev_scores(p, by, metric).idxmax(axis=1).to_dict()
+
+
+def configs(
+    base: RunConfig, rates: dict[str, float], seeds: list[int], truncations: list[str], head: str
+) -> list[RunConfig]:
+    """Every head at its learning rate on the first of `truncations`, and one `head` on each.
+    Raises InputError."""
+    if head not in rates:
+        raise InputError(
+            f"truncation_head is {head}, whose learning rate nobody chose; take one of heads: "
+            f"{listed(rates)}"
+        )
+    cells = [(name, truncations[0]) for name in rates]
+    cells += [(head, truncation) for truncation in truncations[1:]]
+    return [
+        base.with_(head=name, truncation=truncation, learning_rate=rates[name], seed=seed)
+        for name, truncation in cells
         for seed in seeds
     ]
 
 
+def by_head(p: Predictions, *, by: str, metric: str = "accuracy") -> pd.DataFrame:
+    """`by_group` with the learning rate of each head, and what the original published."""
+    table = by_group(p, by=by, metrics=[metric], verdict=True)
+    rates = {run["config"][by]: f"{run['config']['learning_rate']:g}" for run in p.trained.values()}
+    table["learning rate"] = [rates.get(name, "") for name in table[by]]
+    table["original"] = [ORIGINAL.get(name, np.nan) for name in table[by]]
+    table.attrs["metrics"] |= {"original": metric}
+    return table
+
+
 def by_length(p: Predictions, *, by: str, bins: int = 4, max_length: int) -> pd.DataFrame:
     """Test accuracy by document length, in bins of equally many documents, with the share that
-    is truncated."""
+    is truncated; of the references, TF-IDF alone."""
     rows = []
     for group in p.groups(by):
-        if group.name in NO_MODEL:
+        if group.is_reference and not group.name.startswith("tfidf"):
             continue
         runs = group.counted_once
         edges = np.quantile(group.tokens, np.linspace(0, 1, bins + 1))
@@ -88,77 +160,78 @@ def by_length(p: Predictions, *, by: str, bins: int = 4, max_length: int) -> pd.
 
 
 def verdict(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
-    """Which differences between the trained groups are significant."""
-    rows = differences(p, by=by, metric=metric).to_dict("records")
-    rows = [row for row in rows if not row["compared"].startswith("TF-IDF")]
-    significant = [row for row in rows if row["verdict"] == SIGNIFICANT]
+    """Whether the original's finding holds, that heads do not differ: only where all are shown to
+    be within 1 point."""
+    rows = differences(p.only(p.trained), by=by, metric=metric).to_dict("records")
+    claim = f"The original's finding, that {by}s do not differ,"
     if all(row["verdict"] == TOO_FEW for row in rows):
-        return f"None of the {len(rows)} differences between the {by}s is tested: {TOO_FEW}."
+        return f"{claim} is not tested: {TOO_FEW}."
+    significant = [row for row in rows if row["verdict"] == SIGNIFICANT]
     if not significant:
-        return f"None of the {len(rows)} differences between the {by}s is significant{_rest(rows)}."
+        equal = [spelled_in("compared", row["compared"]) for row in rows if row["verdict"] == EQUAL]
+        none = f"none of {len(rows)} differences is significant"
+        if len(equal) == len(rows):
+            return f"{claim} **holds**: {none}, and all are within 1 point."
+        shown = f"only {listed(equal)} are" if equal else "none is"
+        return f"{claim} is not confirmed: {none}, but {shown} shown to be within 1 point."
     texts = []
     for row in significant:
         interval = difference_interval(row[f"{metric}_low"], row[f"{metric}_high"], metric)
-        texts.append(f"{row['compared']} ({signed(row[metric], metric)}, {interval})")
-    verb = "is" if len(significant) == 1 else "are"
+        name = spelled_in("compared", row["compared"])
+        texts.append(f"{name} ({signed(row[metric], metric)}, {interval})")
     return (
-        f"Of {len(rows)} differences between the {by}s, {len(significant)} {verb} significant: "
-        f"{'; '.join(texts)}."
+        f"{claim} **does not hold**: {len(significant)} of {len(rows)} differences "
+        f"{'is' if len(significant) == 1 else 'are'} significant: {'; '.join(texts)}."
     )
 
 
-def _rest(rows: list[dict]) -> str:
-    """Which of the pairs that do not differ are equal, and what is left open."""
-    equal = [row["compared"] for row in rows if row["verdict"] == EQUAL]
-    if len(equal) == len(rows):
-        return ", and all are within 1 point"
-    if equal:
-        return f"; within 1 point are {listed(equal)}, the others are left open"
-    return "; none is shown to be within 1 point either"
+def share_read(p: Predictions, *, by: str, max_length: int) -> str:
+    """How much of the test documents the transformer reads, and what TF-IDF scores on as much."""
+    tokens = p.groups(by)[0].tokens
+    share = (np.minimum(tokens, max_length) / tokens).mean()
+    text = (
+        f"The transformer reads at most {max_length} tokens, on average {share:.0%} of a review; "
+        f"{(tokens > max_length).mean():.0%} of the reviews are longer."
+    )
+    scores = by_group(p.only(p.references), by="reference", metrics=["accuracy"])
+    scores = scores.set_index("reference")["accuracy"]
+    whole = display_name("tfidf")
+    same = display_name("tfidf_same_text")
+    return (
+        f"{text} TF-IDF on the same text reaches {percent(scores[same])}, on the whole text "
+        f"{percent(scores[whole])}."
+    )
 
 
-def learned_weights(runs: list[Run]) -> pd.DataFrame:
-    """The weight that each run's weighted average gives to each position, a row a run and
-    position."""
-    tables = []
-    for run in runs:
-        model, _ = load_model(model_folder(run.folder))
-        weights = model.head.position[: run.config.max_length].detach().softmax(0).tolist()
-        table = pd.DataFrame({"position": range(1, len(weights) + 1), "weight": weights})
-        tables.append(table.assign(run=run.key[:16])[["run", "position", "weight"]])
-    return pd.concat(tables, ignore_index=True)
+def beside_first(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
+    """How each group of trained runs differs from the first one."""
+    runs = p.only(p.trained)
+    rows = differences(runs, by=by, metric=metric).to_dict("records")
+    first, *others = [group.name for group in runs.groups(by)]
+    texts = []
+    for name in others:
+        row = difference_of(rows, name, first, metric)
+        texts.append(f"{spelled(name)} is {gap(row, metric, spelled(first))}")
+    return f"Accuracy by what long reviews keep: {'; '.join(texts)}."
+
+
+def trained_differences(p: Predictions, *, by: str, metric: str = "accuracy") -> pd.DataFrame:
+    """The differences between the trained groups alone."""
+    return differences(p.only(p.trained), by=by, metric=metric, verdict=True)
 
 
 @styled
 def accuracy_by_length(table: pd.DataFrame, *, by: str) -> Figure:
     """Accuracy with 95 % intervals by bin of document length; `table` from
     `notebooks.imdb_heads.by_length`."""
-    figure = Figure(figsize=(7.2, 3.8))
+    figure = Figure(figsize=(5.4, 4.2))
     ax = figure.subplots()
     bins = grouped_dots(ax, table, "accuracy", by=by, within="tokens")
     truncated = table.drop_duplicates("tokens").set_index("tokens").loc[bins, "truncated"]
     names = [f"{bin_}\n{share} cut" for bin_, share in zip(bins, truncated, strict=True)]
     ax.set_xticks(range(len(bins)), names)
-    ax.set_xlabel("tokens in the document, and the share of documents that are truncated")
+    ax.set_xlabel("tokens in the review, and the share of reviews that are cut")
     ax.set_ylabel(axis_label("accuracy"))
     add_legend(figure, ax)
     add_title(figure, "Accuracy by document length")
-    return figure
-
-
-@styled
-def position_weights(table: pd.DataFrame) -> Figure:
-    """What a weighted average learned: the weight of each position relative to a plain mean, a
-    line a seed; `table` from `notebooks.imdb_heads.learned_weights`."""
-    figure = Figure(figsize=(7.2, 3.2))
-    ax = figure.subplots()
-    for i, (_, of_run) in enumerate(table.groupby("run", sort=False)):
-        relative = of_run["weight"] * len(of_run)
-        colour = COLOURS[i % len(COLOURS)]
-        ax.plot(of_run["position"], relative, color=colour, linewidth=1, label=f"seed {i + 1}")
-    ax.axhline(1, color=GREY, linewidth=1)
-    ax.set_xlabel("position (token)")
-    ax.set_ylabel("weight ÷ weight in a plain mean")
-    add_legend(figure, ax)
-    add_title(figure, "The learned weight of each position")
     return figure

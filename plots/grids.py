@@ -1,10 +1,13 @@
-"""Figures of cells: confusions, and the grid that a heat map is drawn from."""
+"""Figures of cells: confusions, and heat maps of a grid."""
+
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from plots.style import DARK, add_title, bare_grid, literal, styled
+from lib.analysis.numbers import number
+from plots.style import DARK, add_title, bare_grid, literal, metric_axis, styled
 
 
 @styled
@@ -34,10 +37,39 @@ def confusion_matrix(table: pd.DataFrame, *, title: str) -> Figure:
     return figure
 
 
-def cells_of(
-    table: pd.DataFrame, *, rows: str, columns: str, metric: str, down: list, across: list
-) -> tuple[dict, np.ndarray]:
-    """The rows of a table by their place in a grid, and the metric as an array (down, across)."""
-    cells = {(row[rows], row[columns]): row for row in table.to_dict("records")}
-    values = [[cells.get((i, j), {}).get(metric, np.nan) for j in across] for i in down]
-    return cells, np.array(values, dtype=float)
+def heat_map(
+    ax,
+    table: pd.DataFrame,
+    *,
+    rows: tuple[str, list],
+    columns: tuple[str, list],
+    metric: str,
+    write: Callable[[dict, str], str],
+    low: float,
+) -> dict:
+    """A metric over two fields, each with its values in order, and a colour bar from `low` up.
+
+    `write` gives a cell's text from its row of the table and its score's. Returns the rows of the
+    table by their place (row, column).
+    """
+    (down, down_values), (across, across_values) = rows, columns
+    cells = {
+        (down_values.index(row[down]), across_values.index(row[across])): row
+        for row in table.to_dict("records")
+    }
+    values = np.full((len(down_values), len(across_values)), np.nan)
+    for place, row in cells.items():
+        values[place] = row[metric]
+    high = np.nanmax(values)
+    image = ax.imshow(values, cmap="Blues", vmin=low, vmax=high, aspect="auto")
+    for (y, x), row in cells.items():
+        value = values[y, x]
+        colour = "white" if value > low + 0.55 * (high - low) else DARK
+        text = write(row, "–" if np.isnan(value) else number(value, metric))
+        ax.text(x, y, text, ha="center", va="center", fontsize=9, color=colour)
+    ax.set_xticks(range(len(across_values)), across_values)
+    ax.set_yticks(range(len(down_values)), down_values)
+    bare_grid(ax)
+    bar = ax.figure.colorbar(image, ax=ax, shrink=0.8, extend="min" if low else "neither")
+    metric_axis(bar.ax.yaxis, metric)
+    return cells

@@ -35,13 +35,14 @@ def save_tiny(folder, kind: str = "bert", hidden: int = 32, layers: int = 2):
     """A random transformer of `kind` with its tokenizer, as a folder that transformers loads."""
     from transformers import AutoConfig, AutoModel, PreTrainedTokenizerFast
 
-    special = SPECIAL["roberta" if kind == "roberta" else "bert"]
+    like = "roberta" if kind in ("roberta", "xlm-roberta", "camembert", "mpnet") else "bert"
+    special = SPECIAL[like]
     vocabulary = {word: i for i, word in enumerate([*special, *WORDS])}
     names = {
         "bert": ("[PAD]", "[UNK]", "[CLS]", "[SEP]"),
         "roberta": ("<pad>", "<unk>", "<s>", "</s>"),
     }
-    pad, unknown, start, end = names["roberta" if kind == "roberta" else "bert"]
+    pad, unknown, start, end = names[like]
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=unknown))
     tokenizer.normalizer = normalizers.Lowercase()
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
@@ -68,6 +69,8 @@ def save_tiny(folder, kind: str = "bert", hidden: int = 32, layers: int = 2):
     }
     if kind == "distilbert":
         sizes = {"dim": hidden, "n_layers": layers, "n_heads": 4, "hidden_dim": 64}
+    if kind == "modernbert":
+        sizes |= {"local_attention": 8, "layer_types": ["sliding_attention", "full_attention"]}
     config = AutoConfig.for_model(
         kind,
         vocab_size=len(vocabulary),

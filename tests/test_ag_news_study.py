@@ -1,4 +1,4 @@
-"""What the study of schedules says of its classes, its averages and its losses."""
+"""What the study of schedules says of its last epochs, its losses, its classes and its averages."""
 
 import dataclasses
 
@@ -7,11 +7,131 @@ import pandas as pd
 import pytest
 from sklearn import metrics as sk
 
-from lib.analysis.predictions import group_of
+from lib.analysis.findings import difference_of
+from lib.analysis.predictions import Predictions, collect, group_of
+from lib.runs.pool import run_all
 from notebooks import ag_news as study
+from notebooks import ag_news_claims as claims
 from notebooks import ag_news_figures as figures
-from tests.synthetic import classifiers
+from tests.synthetic import classifiers, frame_of, runs_of
 from tests.test_tables import say_what_their_columns_hold
+
+SCHEDULES = ("constant", "exponential", "multistep")
+
+
+def learners(last_of: dict[str, float], *, documents: int = 2000) -> Predictions:
+    """Schedules of three seeds each that dev stops after the first of two epochs, where all get
+    80 % right; `last_of` is the share that each gets right after the second."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(2, size=documents)
+    hard = rng.random(documents)
+    runs = runs_of(last_of)
+    frames = []
+    for key, run in runs.items():
+        name = run["config"].pop("head")
+        run["config"]["schedule"] = name
+        run["last_epoch"] = 2
+        for epoch, share in ((1, 0.8), (2, last_of[name])):
+            noise = 0.01 * np.random.default_rng(run["config"]["seed"]).normal(size=documents)
+            right = hard + noise < share
+            logits = np.where(right == (labels == 1), 1.0, -1.0)
+            for split in ("dev", "test"):
+                columns = {"label": labels, "logit_0": -logits, "logit_1": logits}
+                frames.append(frame_of(key, split, **columns).assign(epoch=epoch))
+    return Predictions(pd.concat(frames, ignore_index=True), runs, ("no", "yes"))
+
+
+def test_schedules_are_judged_at_the_last_epoch():
+    p = learners({"constant": 0.70, "exponential": 0.80, "multistep": 0.90})
+    last = study.trained_differences(p, by="schedule").to_dict("records")
+    gain = difference_of(last, "multistep", "constant", "accuracy")
+    assert gain["value"] == pytest.approx(0.2, abs=0.02) and gain["verdict"] == "significant"
+    chosen = study.trained_differences(p, by="schedule", epoch="chosen")
+    assert set(chosen["verdict"]) == {"the same model"}
+    table = study.by_schedule(p, by="schedule").set_index("schedule")
+    say_what_their_columns_hold(table)
+    assert table.loc["multistep", "accuracy"] == pytest.approx(0.9, abs=0.02)
+    column = table.loc["multistep", "accuracy, epoch chosen on dev"]
+    assert column == pytest.approx(0.8, abs=0.02)
+
+
+def test_runs_that_are_one_model_are_counted_once():
+    p = learners(dict.fromkeys(SCHEDULES, 0.8))
+    text = claims.same_models(p, by="schedule")
+    assert text.startswith("At the epoch that dev chooses, the 9 runs are 3 models: constant (seed")
+    assert "exponential (seed 1) and multistep (seed 1) are one" in text
+    last = study.at_last_epoch(p)
+    assert claims.same_models(classifiers(), by="head").endswith("the 9 runs are 9 models.")
+    assert {run["chosen_epoch"] for run in last.runs.values()} == {2}
+
+
+def test_training_on_is_compared_run_by_run():
+    p = learners({"constant": 0.76, "exponential": 0.80, "multistep": 0.90})
+    table = study.training_on(p, by="schedule", stop="score", metric="accuracy")
+    say_what_their_columns_hold(table)
+    last = {g.name: g.right.mean(1) for g in p.groups("schedule", epoch="last")}
+    chosen = {g.name: g.right.mean(1) for g in p.groups("schedule")}
+    for row in table.to_dict("records"):
+        by_hand = last[row["schedule"]] - chosen[row["schedule"]]
+        assert row["accuracy"] == pytest.approx(by_hand.mean())
+    assert table["verdict"].tolist() == ["significant", "the same model", "significant"]
+
+
+@pytest.mark.parametrize(
+    ("last_of", "peak", "cure"),
+    [
+        (
+            (0.8, 0.70, 0.90),
+            "**holds**: the last epoch's macro F1 is 9.0 points lower",
+            "**holds**: its macro",
+        ),
+        ((0.8, 0.90, 0.70), "**does not hold**: the last", "**does not hold**: its macro F1 ends "),
+        ((0.8, 0.80, 0.80), "**does not hold**", "**does not hold**: its macro F1 ends as high as"),
+    ],
+)
+def test_the_originals_claims(last_of, peak, cure):
+    p = learners(dict(zip(SCHEDULES, last_of, strict=True)))
+    assert f"with exponential {peak}" in claims.peak(p, by="schedule")
+    assert f"above exponential, {cure}" in claims.cure(p, by="schedule")
+    alone = p.where(schedule="constant")
+    assert claims.peak(alone, by="schedule").endswith("no run of it reached the last epoch.")
+    assert claims.cure(alone, by="schedule").endswith("one of them reached the last epoch.")
+
+
+def test_claims_are_not_tested_with_few_seeds():
+    p = learners({"constant": 0.8, "exponential": 0.7, "multistep": 0.9}).where(seed=[1, 2])
+    assert "is not tested" in claims.peak(p, by="schedule")
+    assert "is not tested" in claims.cure(p, by="schedule")
+
+
+def test_whether_a_rise_in_dev_loss_costs_accuracy():
+    p = learners({"constant": 0.75, "exponential": 0.80, "multistep": 0.90})
+    table = study.overshoot(p, by="schedule").set_index("schedule")
+    assert table.loc["constant", "lowest at epoch"] == 1
+    assert table.loc["constant", "seeds whose loss rose"] == "3 of 3"
+    text = claims.rise(p, by="schedule")
+    assert text.startswith("With constant dev loss rises by 0.09 after epoch 1, and accuracy ends")
+    assert "ends 4.4 points lower than at the lowest dev loss (95 % interval −" in text
+    assert text.endswith("; with multistep dev loss is lowest at the end.")
+
+
+def test_a_run_is_scored_at_its_lowest_dev_loss():
+    lowest = study.at_lowest_loss(learners({"constant": 0.75, "multistep": 0.9}))
+    epochs = {run["config"]["schedule"]: run["chosen_epoch"] for run in lowest.runs.values()}
+    assert epochs == {"constant": 1, "multistep": 2}
+
+
+def test_the_answer_of_real_runs(base):
+    args = {"exponential": {"gamma": 0.5}, "multistep": {"milestones": [2], "gamma": 0.1}}
+    configs = study.configs(base.with_(test_every_epoch=True), {"constant": {}} | args, [1, 2, 3])
+    p = collect(run_all(configs))
+    text = claims.answer(p, by="schedule", what="schedules", documents="news items")
+    assert " on 21 news items; " in text and len(text.split()) <= 24
+    assert text.endswith(" %.")
+    table = study.by_schedule(p, by="schedule")
+    assert table["schedule"].tolist()[:3] == list(SCHEDULES) and len(table) == 7
+    figure = figures.losses(run_all(configs).history, by="schedule")
+    assert [len(ax.get_title(loc="left")) > 0 for ax in figure.axes] == [True] * 3
 
 
 def test_an_imbalance_is_that_of_repeated_documents():
@@ -35,24 +155,10 @@ def test_a_class_has_scikit_learns_score():
     assert table.loc[names, "f1"].to_numpy() == pytest.approx(np.mean(by_hand, axis=0))
 
 
-def test_a_loss_that_rises_again_is_told_with_its_epoch():
-    p = classifiers()
-    dev = p.frame[p.frame["split"] == "dev"]
-    worse = dev.assign(epoch=2, logit_0=3 * dev["logit_1"], logit_1=3 * dev["logit_0"])
-    runs = {key: run | {"last_epoch": 2} for key, run in p.runs.items()}
-    p = dataclasses.replace(p, frame=pd.concat([p.frame, worse], ignore_index=True), runs=runs)
-    table = study.overshoot(p, by="head").set_index("head")
-    assert table.loc["far", "lowest at epoch"] == 1
-    assert table.loc["far", "seeds whose loss rose"] == "3 of 3"
-    assert table.loc["far", "last dev loss"] > table.loc["far", "lowest dev loss"]
-    assert "with far it is lowest after epoch 1 and" in study.overshooting(p, by="head")
-
-
-def test_its_tables_say_what_their_columns_hold_and_are_drawn():
+def test_its_tables_say_what_their_columns_hold():
     p = classifiers()
     skewed = study.imbalance(p, by="head", group="near")
     for table in (study.by_class(p, by="head"), study.overshoot(p, by="head"), skewed):
         say_what_their_columns_hold(table)
-    assert len(figures.averages(skewed).axes[0].get_xticks()) == 3
-    text = study.averaging(p, by="head")
+    text = claims.averaging(p, by="head")
     assert text.startswith("On balanced classes micro F1 is ") and "10 times as frequent" in text

@@ -58,7 +58,7 @@ def test_a_difference_is_bold_where_its_interval_leaves_out_zero():
         leaves_out_zero = row["accuracy_low"] > 0 or row["accuracy_high"] < 0
         assert leaves_out_zero == (row["p"] < 0.05) == (i in significant)
     assert table.attrs["bold"] == [(i, "accuracy") for i in significant]
-    assert "for the 3 comparisons of this table together" in table.attrs["note"]
+    assert "3 comparisons together" in table.attrs["note"]
 
 
 def test_intervals_widen_with_the_family():
@@ -137,7 +137,7 @@ def test_groups_that_are_the_same_model_are_said_to_be():
     row = table.set_index("compared").loc["b − a"]
     assert row["verdict"] == "the same model" and np.isnan(row["p"])
     assert (row["accuracy"], row["accuracy_low"], row["accuracy_high"]) == (0, 0, 0)
-    assert "for the 2 comparisons" in table.attrs["note"]  # the family is what is tested
+    assert "2 comparisons together" in table.attrs["note"]  # the family is what is tested
     assert "Runs that are the same model on both sides: b − a (3)." in table.attrs["note"]
 
 

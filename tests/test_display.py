@@ -134,10 +134,10 @@ def test_a_metric_is_shown_with_its_spread_and_interval():
     assert markdown(table).splitlines() == [
         "| head | F1 (%) |",
         "| --- | ---: |",
-        "| cls | **50.0 ± 10.0** |",
-        "| cls | 50.0 ± 10.0 |",
-        "| cls | 50.0 (41.0, 59.0) |",
-        "| cls | 50.0 |",
+        "| CLS | **50.0 ± 10.0** |",
+        "| CLS | 50.0 ± 10.0 |",
+        "| CLS | 50.0 (41.0, 59.0) |",
+        "| CLS | 50.0 |",
     ]
 
 

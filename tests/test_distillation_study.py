@@ -17,7 +17,10 @@ FILES = {
     "environment.json",
     "audit.csv",
     "survival.csv",
+    "at_half.csv",
     "gains.csv",
+    "across.csv",
+    "across_gains.csv",
     "speed.csv",
     "exports.csv",
     "runs.csv",
@@ -53,15 +56,12 @@ def test_distillation_makes_its_page_and_a_rerun_changes_nothing(
         "teacher_learning_rate": 3e-3,
     }
     small |= {"timed_texts": 8}
-    small |= {"methods": [distillation.ALONE, "soft labels", "+ attentions"]}
+    small |= {"methods": ["soft labels", "+ attentions"], "cross_teacher": tiny["roberta"]}
     page_folder = study.run_study("distillation", overrides=small, publish_as="tiny")
     assert {file.name for file in page_folder.iterdir()} == FILES
     text = (page_folder / "README.md").read_text()
-    assert (
-        text.index("## Findings")
-        < text.index("## What survives")
-        < text.index("## How it was made")
-    )
+    assert text.index("](accuracy_by_depth.png)") < text.index("## What survives")
+    assert text.index("## What survives") < text.index("## Another architecture")
     for name in FILES:
         assert not name.endswith(".png") or f"]({name})" in text
     check = verify(page_folder)
@@ -72,14 +72,18 @@ def test_distillation_makes_its_page_and_a_rerun_changes_nothing(
     before = {file.name: file.read_bytes() for file in page_folder.iterdir()}
     capsys.readouterr()
     study.run_study("distillation", overrides=small, publish_as="tiny")
-    assert "16 runs: 0 trained, 16 from the store" in capsys.readouterr().out
+    assert "28 runs: 0 trained, 28 from the store" in capsys.readouterr().out
     after = {file.name: file.read_bytes() for file in page_folder.iterdir()}
     assert {name for name in before if before[name] != after[name]} <= {"environment.json"}
 
     p = Predictions.read(page_folder / "predictions.parquet")
     table = distillation.survival(p)
-    assert table["layers"].tolist() == ["all"] + ["1"] * 3 + ["2"] * 3 + ["–"] * 2
-    assert set(table["student"]) >= {"teacher", *small["methods"], "TF-IDF, whole text"}
+    assert table["layers"].tolist() == ["all"] + ["1"] * 4 + ["2"] * 4 + ["–"] * 4
+    ways = [distillation.ALONE, distillation.CONTROL, *small["methods"]]
+    assert table["student"].tolist()[:9] == ["teacher", *ways, *ways]
+    assert set(table["student"]) >= {"TF-IDF, whole text", "majority class"}
+    at_half = distillation.survival(p, layers=2)
+    assert at_half["student"].tolist() == ["teacher", *ways, at_half.attrs["reference"]]
     groups = {group.name: group for group in distillation.named(p).groups("student")}
     own, teacher = groups["2 layers, soft labels"], groups["teacher"]
     row = table[(table["layers"] == "2") & (table["student"] == "soft labels")].iloc[0]
@@ -93,12 +97,16 @@ def test_distillation_makes_its_page_and_a_rerun_changes_nothing(
         and table["agreement"].nunique() > 2
     )
     gains = distillation.gains(p)
-    assert len(gains) == 4 and gains["compared"].str.endswith(f" − {distillation.ALONE}").all()
-    alone = groups[f"1 layer, {distillation.ALONE}"]
-    first = groups["1 layer, soft labels"].right.mean() - alone.right.mean()
-    assert gains.set_index("compared").loc[
-        f"1 layer: soft labels − {distillation.ALONE}", "accuracy"
-    ] == pytest.approx(first)
+    assert gains["compared"].tolist()[:3] == [
+        f"1 layer: {distillation.CONTROL} − {distillation.ALONE}",
+        f"1 layer: soft labels − {distillation.CONTROL}",
+        f"1 layer: + attentions − {distillation.CONTROL}",
+    ]
+    control = groups[f"1 layer, {distillation.CONTROL}"]
+    gained = groups["1 layer, soft labels"].right.mean() - control.right.mean()
+    assert len(gains) == 6 and gains["accuracy"].iloc[1] == pytest.approx(gained)
+    check_scores_by_one_rule(p)
+    check_another_architecture(p)
     history = pd.read_csv(page_folder / "history.csv")
     assert {"dev_soft", "dev_hidden", "dev_attentions"} <= set(history)
     speed = pd.read_csv(page_folder / "speed.csv")
@@ -106,3 +114,94 @@ def test_distillation_makes_its_page_and_a_rerun_changes_nothing(
     assert np.isfinite(speed["texts per second"]).all() and distillation_findings.faster(
         speed, 2
     ).startswith("It labels **")
+
+
+def check_scores_by_one_rule(p: Predictions) -> None:
+    """Teachers and students are scored at the epoch that dev chooses; a control starts like the
+    taught ones, and only its losses differ."""
+    configs = [run["config"] for run in p.trained.values()]
+    assert len({config["select_by"] for config in configs}) == 1
+    assert {config["precision"] for config in configs} == {"fp32"}
+    cut = [config for config in configs if config["distil"] and config["distil"]["student_layers"]]
+    controls = [config for config in cut if set(config["distil"]["weights"]) == {"hard"}]
+    starts = {(config["seed"], str(config["distil"]["student_layers"])) for config in cut}
+    assert len(controls) == len(starts) == 4
+
+
+def check_another_architecture(p: Predictions) -> None:
+    """A student of another architecture, its teacher and its control are compared alone."""
+    roles = list(dict.fromkeys(distillation.roles_across(p).values()))
+    table = distillation.across(p)
+    assert table["seeds"].tolist() == [2, 2, 2] and sorted(table["role"]) == sorted(roles)
+    kinds = sorted(role.rpartition(", ")[2].split(" of ")[0] for role in roles)
+    assert kinds == ["labels alone", "soft labels", "teacher"]
+    assert len(distillation.across_gains(p)) == 3
+    assert distillation.depths(p) == [1, 2]
+    runs = distillation.by_student_run(p, metrics=["accuracy"])
+    assert len(runs) == 24 and not runs["student"].isna().any()
+
+
+# ---- sentences, from predictions of many seeds
+
+LABELS = np.arange(400) % 2
+
+
+def run_of(right: int, seed: int, **config) -> tuple[dict, int]:
+    return {"seed": seed, "layers": None, "distil": None, "backbone": "tiny"} | config, right
+
+
+def predictions(seeds: int, soft: int) -> Predictions:
+    """A teacher, its two-layer students and a reference, right about so many of 400 documents."""
+    runs = []
+    for seed in range(1, seeds + 1):
+        teacher = f"{seed:016d}"
+        distil = {"teacher": teacher, "student_layers": [0, 1]}
+        runs.append(run_of(360 + seed, seed))
+        runs.append(run_of(330 + seed, seed, layers=2))
+        for weights, right in (({"hard": 1}, 340), ({"soft": 1}, soft)):
+            runs.append(run_of(right + seed, seed, distil=distil | {"weights": weights}))
+    runs.append(run_of(320, 1, reference="tfidf"))
+    runs.append(run_of(200, 1, reference="majority"))
+    facts = {}
+    frames = []
+    teachers = iter(f"{seed:016d}" for seed in range(1, seeds + 1))
+    for number, (config, right) in enumerate(runs):
+        is_teacher = config["distil"] is None and not config["layers"] and "reference" not in config
+        key = next(teachers) if is_teacher else f"{number:08d}" + "a" * 8
+        facts[key] = {"config": config, "status": "finished", "chosen_epoch": 1, "last_epoch": 1}
+        logits = np.where((np.arange(400) < right) == (LABELS == 1), 1.0, -1.0)
+        for split in ("dev", "test"):
+            rows = {"run": key, "split": split, "epoch": 1, "row": np.arange(400), "tokens": 9}
+            rows |= {"label": LABELS, "logit_0": -logits, "logit_1": logits}
+            frames.append(pd.DataFrame(rows))
+    return Predictions(pd.concat(frames, ignore_index=True), facts, ("no", "yes"))
+
+
+def test_sentences_say_what_the_control_and_the_baseline_reach():
+    p = predictions(3, soft=355)
+    assert distillation_findings.answer(p, layers=2) == (
+        "A 2-layer student keeps 89.2 of 90.5 %; its layers on labels alone reach 85.5 %, TF-IDF, "
+        "whole text 80.0 %."
+    )
+    assert "keeps **" not in distillation_findings.survives(p, layers=2)
+    assert "keeps 98.6 % of its teacher's test accuracy (95 % interval 9" in (
+        distillation_findings.survives(p, layers=2)
+    )
+    assert "help significantly in 1 of 1 comparison (2 layers: soft labels +3.8 points)" in (
+        distillation_findings.gained(p)
+    )
+    assert "is 9.2 points better than TF-IDF, whole text (95 % interval +" in (
+        distillation_findings.beyond(p, layers=2)
+    )
+
+
+def test_without_an_interval_no_share_is_claimed_to_be_kept():
+    p = predictions(2, soft=355)
+    told = distillation_findings.survives(p, layers=2)
+    assert "keeps" not in told and "is −1.2 points from its teacher, too few seeds" in told
+    assert distillation_findings.gained(p).endswith("is not tested, with fewer than 3 seeds.")
+
+
+def test_a_gain_that_is_not_significant_is_not_called_one():
+    told = distillation_findings.gained(predictions(3, soft=340))
+    assert "help significantly in 0 of 1 comparison; the largest gain is 0.0 points" in told

@@ -1,39 +1,32 @@
 """What the optimizer study is made of: grids, verdicts, claims, and rows that one adds to the
 tables of parts."""
 
-import dataclasses
 import textwrap
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
 from lib.analysis import cells as grid_cells
 from lib.analysis import display, tables
-from lib.analysis.predictions import collect, group_of
+from lib.analysis.predictions import Predictions, collect, group_of
 from lib.errors import InputError
 from lib.heads import HEADS
 from lib.losses import prior_logits
 from lib.models import build_model, load_model
 from lib.optim import OPTIMIZERS
+from lib.publish import study as publish
+from lib.publish.verify import verify
 from lib.runs.config import RunConfig
-from lib.runs.keys import tokens_of
 from lib.runs.pool import run, run_all
-from lib.runs.store import Runs
 from notebooks import eurlex_optimizers as study
 from notebooks import eurlex_optimizers_claims as claims
 from notebooks import eurlex_optimizers_figures as figures
-from notebooks.eurlex_optimizers_runs import (
-    attention_maps,
-    first_document_attention,
-    healthy_and_failed,
-)
+from notebooks import eurlex_optimizers_runs as design
 from tests.synthetic import taggers
 from tests.test_multilabel import many  # noqa: F401
 from tests.test_readme import code
-from tests.test_tables import grid
 
 
 @pytest.fixture
@@ -55,8 +48,8 @@ def base(many, tiny):  # noqa: F811
     )
 
 
-def test_a_grid_of_cells_its_best_ones_and_the_claims(base):
-    good, same = 3e-3, {"epochs": 25, "dropout": 0.0, "layers": 1}
+def test_dev_chooses_a_cell_of_each_optimizer_and_fresh_seeds_count(base):
+    good, same = 1e-2, {"epochs": 6, "dropout": 0.0, "layers": 1}
     cells = [
         ("adam", 1e-4, 0.0),
         ("adam", good, 0.0),
@@ -64,81 +57,158 @@ def test_a_grid_of_cells_its_best_ones_and_the_claims(base):
         ("adamw", 10.0, 0.0),
         ("adagrad", 1e3, 0.0),
     ]
-    configs = [
-        base.with_(optimizer=o, learning_rate=lr, weight_decay=decay, **same)
-        for o, lr, decay in cells
-    ]
-    runs = run_all(
-        [
-            *configs,
-            configs[1].with_(weight_decay=0.1),
-            configs[1].with_(seed=2),
-            base.baseline("majority"),
-        ]
-    )
+    base = base.with_(**same)
+    configs = design.configs(base, cells, [1])
+    fresh = design.configs(base, [cells[1]], [2, 3])
+    runs = run_all([*configs, *fresh, base.baseline("majority")])
     p = collect(runs)
     slow, fast = (run.history["dev_P@1"].iloc[-1] for run in runs[:2])
     assert fast > slow
-    best = study.best(p)
-    kept = {
-        grid_cells.cell_of(run) for run in best.runs.values() if run["config"]["reference"] is None
-    }
-    assert ("adam", 1e-4, 0.0) not in kept and ("adamw", good, 0.1) in kept and len(kept) == 3
-    assert sum(run["config"]["reference"] == "majority" for run in best.runs.values()) == 1
-    metrics = ["P@1", "micro_f1", "macro_f1"]
-    undecayed = study.best(p.where(weight_decay=0.0))
-    table = tables.by_group(undecayed, by="optimizer", metrics=metrics)
-    assert table.set_index("optimizer")["seeds"].to_dict() == {
-        "adam": 2,
-        "adamw": 1,
-        "adagrad": 1,
-        "majority class": 1,
-    }
-    for metric in metrics:  # of fewer than three seeds, the values
-        alone = table[f"{metric}_values"].dropna().str.split().map(len)
-        assert alone.tolist() == [2, 1, 1] and table[f"{metric}_low"].notna().sum() == 1
-    cells = study.by_cell(p, by=["optimizer", "learning_rate", "weight_decay"], metrics=["P@1"])
-    assert cells["optimizer"].tolist() == ["adam"] * 3 + ["adamw"] * 2 + ["adagrad"]
-    assert cells["seeds"].tolist() == [1, 2, 1, 1, 1, 1] and cells["weight_decay"].tolist()[
-        1:3
-    ] == ["0", "0.1"]
-    cells = cells.set_index(["optimizer", "learning_rate", "weight_decay"])
-    assert cells.loc[("adamw", "10", "0"), "outcome"] == "diverged"
-    assert cells.loc[("adam", "0.003", "0"), "outcome"] == "learned (2)"
-    assert cells.loc[("adagrad", "1000", "0"), "outcome"] == "diverged"
-    text = claims.sweet_spot(p)
-    assert "**does not hold**" in text and "0.003 for adam and 0.003 for adamw" in text
-    assert "**holds**: none of their 1 runs learned (1 diverged)" in claims.failing(p)
-    assert "**does not hold**: 1 of their 1 runs learned (adagrad at 1)" in claims.failing(
-        _learned(p, "adagrad", 1.0)
+    tuned = p.where(seed=1)
+    chosen = {name: grid_cells.cell_of(run) for name, run in study.tuned(tuned).items()}
+    assert chosen == {"adam": cells[1], "adamw": cells[2], "adagrad": cells[4]}
+    assert [
+        run.config.seed for run in runs if run.key[:16] in study.best(p, tuning_seed=1).trained
+    ] == [2, 3]
+    assert design.rates_of(tuned, "adam") == [1e-4, good]
+    assert design.beyond_edges(tuned) == [
+        ("adam", 0.1, 0.0),
+        ("adamw", 0.001, 0.1),
+        ("adagrad", 100.0, 0.0),
+        ("adagrad", 1e4, 0.0),
+    ]
+    text = claims.edges(tuned, factors=[1.0])
+    assert "Adam (2 rates, 0.0001 to 0.01)" in text and "**still lies at the edge**" in text
+    table = study.by_cell(tuned, by=[*study.CELL], metrics=["P@1"], split="dev")
+    assert table["optimizer"].tolist() == ["adam"] * 2 + ["adamw"] * 2 + ["adagrad"]
+    by_name = table.set_index([*study.CELL])
+    assert by_name.loc[("adamw", "10", "0"), "outcome"] == "diverged"
+    assert by_name.loc[("adam", "0.01", "0"), "P@1"] == pytest.approx(fast)
+    text = claims.sweet_spot(tuned)
+    assert "**does not hold**" in text and "0.01 for Adam and 0.01 for AdamW" in text
+    assert "**holds**: at the rate that dev chooses, they learn: Adagrad at 1000 in 0 of 1 run" in (
+        claims.failing(tuned)
     )
-    failed = [run for run in p.runs.values() if run.get("outcome", "learned") != "learned"]
-    assert f"of the {len(failed)} runs that did not learn" in claims.collapse(p)
-    text = claims.decoupled(p.where(learning_rate=good))
-    assert "Here it is **not tested**, with fewer than 3 seeds." in text
-    gap = tables.differences(
-        p.where(learning_rate=good, weight_decay=0.1), by="optimizer", metric="P@1"
-    ).iloc[0]
-    assert (
-        gap["compared"] == "adam − adamw"
-        and f"with 0.1 it is {display.points(-gap['P@1'])} points" in text
-    )
+    failed = [run for run in tuned.trained.values() if run["outcome"] != "learned"]
+    assert f"of the {len(failed)} runs that did not learn" in claims.collapse(tuned)
     reason = runs[3].verdict["reason"]
-    assert (
-        runs[3].status["status"] == "finished"
-        and "where even guesses have 0.693" in reason
-        and "at step" in reason
-    )
+    assert runs[3].status["status"] == "finished"
+    assert "where even guesses have 0.693" in reason and "at step" in reason
 
 
-def _learned(p, optimizer, rate):
-    """The same predictions, but for what is said of the runs of one optimizer."""
-    runs = {
-        key: dict(run) for key, run in p.runs.items() if run["config"]["optimizer"] == optimizer
+def test_a_run_that_learned_is_better_than_one_that_did_not():
+    def ended(outcome: str, loss: float):
+        return {"outcome": outcome, "health": {"dev_loss": loss}}
+
+    runs = [
+        (ended("learned", 0.3), 0.2),
+        (ended("learned", 0.1), 0.1),
+        (ended("still at the prior", 0.4), 0.9),  # its score is a constant's
+        (ended("collapsed", 0.5), 0.9),
+        (ended("diverged", np.nan), 0.9),
+    ]
+    standings = [study._standing(run, score) for run, score in runs]
+    assert standings == sorted(standings, reverse=True)
+    assert study._standing({"outcome": "diverged"}, 0.9) == (False, -np.inf)
+
+
+def test_a_grid_grows_until_its_best_lies_inside(base, monkeypatch):
+    inside = {1.0: 0.2, 10.0: 0.3, 100.0: 0.6, 1000.0: 0.5}  # the score at each learning rate
+    asked = []
+
+    def run_all(configs, **how):
+        asked.append([config.learning_rate for config in configs])
+        return [SimpleNamespace(config=config) for config in configs]
+
+    def tuned(runs):
+        best = max(runs, key=lambda run: inside[run.config.learning_rate])
+        return {"adam": {"config": best.config.model_dump()}}
+
+    monkeypatch.setattr(design, "run_all", run_all)
+    monkeypatch.setattr(design, "collect", lambda runs: runs)
+    monkeypatch.setattr(design, "tuned", tuned)
+    rates = lambda runs, _: sorted(run.config.learning_rate for run in runs)  # noqa: E731
+    monkeypatch.setattr(design, "rates_of", rates)
+    cells = [("adam", 1.0, 0.0), ("adam", 10.0, 0.0)]
+    assert len(design.tune(base, cells, steps=5)) == 4
+    assert asked == [[1.0, 10.0], [100.0], [1000.0]]
+    asked.clear()
+    assert len(design.tune(base, cells, steps=1)) == 3
+
+
+def test_the_final_cells_are_the_best_and_those_with_weight_decay(monkeypatch):
+    def chosen(optimizer: str, rate: float, decay: float):
+        return {"config": {"optimizer": optimizer, "learning_rate": rate, "weight_decay": decay}}
+
+    runs = {"adagrad": chosen("adagrad", 0.1, 0.0), "adamw": chosen("adamw", 0.3, 0.01)}
+    monkeypatch.setattr(design, "collect", lambda runs: runs)
+    monkeypatch.setattr(design, "tuned", lambda runs: runs)
+    assert design.final_cells(runs, [0.01, 0.1]) == [
+        ("adagrad", 0.1, 0.0),
+        ("adamw", 0.3, 0.01),
+        ("adam", 0.3, 0.01),
+        ("adam", 0.3, 0.1),
+        ("adamw", 0.3, 0.1),
+    ]
+    del runs["adamw"]
+    assert design.final_cells(runs, [0.01]) == [("adagrad", 0.1, 0.0)]
+
+
+def test_the_page_answers_first(many, tiny, no_kernel, monkeypatch, tmp_path):  # noqa: F811
+    monkeypatch.setattr(publish, "RESULTS", tmp_path / "results")
+    small = {
+        "dataset": str(many),
+        "train_rows": 0,
+        "dev_rows": 20,
+        "test_rows": 0,
+        "layers": 0,
+        "backbone": tiny["bert"],
+        "max_length": 16,
+        "epochs": 3,
+        "tuning_epochs": 2,
+        "batch_size": 8,
+        "dropout": 0.0,
+        "default_rates": {"adam": 3e-3, "adamw": 3e-3},
+        "factors": [1.0],
+        "edge_steps": 0,
+        "start_rates": [3e-3],
+        "decays": [0.1],
     }
-    for about in runs.values():
-        about |= {"outcome": "learned", "config": about["config"] | {"learning_rate": rate}}
-    return dataclasses.replace(p, runs=runs)
+    page = publish.run_study("eurlex_optimizers", overrides=small, publish_as="tiny")
+    text = (page / "README.md").read_text()
+    answer = next(line for line in text.splitlines() if line.startswith("**P@1: "))
+    assert "TF-IDF" in answer and "Adam" in answer and len(answer.split()) <= 20
+    assert "**still lies at the edge**" in text and "**A failed run predicts a constant.**" in text
+    check = verify(page)
+    assert check.compared > 20 and not check.wrong and not check.unchecked
+
+
+def test_the_answer_puts_together_what_does_not_differ(monkeypatch):
+    names = ["adam", "adamw", "adagrad", "TF-IDF"]
+    table = pd.DataFrame({"optimizer": names, "P@1": [0.527, 0.516, 0.105, 0.776]})
+    verdicts = {"adamw": "not significant", "adagrad": "significant"}
+    monkeypatch.setattr(claims, "by_group", lambda *_, **__: table)
+    monkeypatch.setattr(claims, "NAMES", {"tfidf": "TF-IDF"})
+    monkeypatch.setattr(claims, "best_reference", lambda *_, **__: "TF-IDF")
+    monkeypatch.setattr(claims, "differences", lambda *_, **__: pd.DataFrame())
+    monkeypatch.setattr(claims, "difference_of", lambda *a: {"verdict": verdicts[a[2]]})
+    assert claims.answer(None) == "P@1: TF-IDF 78 %; Adam and AdamW 52–53 %; Adagrad 10 %."
+
+
+def test_what_near_duplicates_are_worth(monkeypatch):
+    p = taggers()
+    monkeypatch.setattr(claims, "best_group", lambda *_, **__: "tags")
+    monkeypatch.setattr(claims, "best_reference", lambda *_, **__: "tags")
+    rows = sorted(p.frame.loc[p.frame["split"] == "test", "row"].unique().tolist())[:5]
+    text = claims.near_duplicates(p, rows=rows, by="head")
+    rest = tables.without_rows(p, by="head", metrics=["P@1"], rows=rows).set_index("head")
+    fall = [display.percent(rest.loc["tags", column]) for column in ("P@1", "P@1, without")]
+    assert f"tags from {fall[0]} to {fall[1]}" in text and "the 5 test documents" in text
+
+
+def test_a_constant_leaves_its_mark():
+    text = claims.fingerprint(Predictions(pd.DataFrame(), {}, ()))
+    assert "11 of the original's 29 runs end at the very same P@1 of 5.92 %" in text
 
 
 def test_a_start_at_the_label_shares_is_the_prior(base):
@@ -168,43 +238,6 @@ def test_the_last_epoch_is_kept_where_none_is_chosen(base):
     assert done.status["chosen_epoch"] == 3 and set(
         done.predictions.query("split == 'test'")["epoch"]
     ) == {3}
-
-
-def test_attention_maps_are_those_of_each_layer(base):
-    model, _ = load_model(run(base).folder / "model")
-    ids = torch.tensor([2, 5, 6, 7, 3])
-    maps = attention_maps(model, ids)
-    assert maps.shape == (2, 5, 5) and torch.allclose(maps.sum(-1), torch.ones(2, 5), atol=1e-5)
-    assert model.backbone.config._attn_implementation == "fast"
-
-
-def test_a_table_of_attention_is_drawn_as_it_was_measured(base):
-    runs = [run(base), run(base.with_(learning_rate=1e-9))]
-    table = first_document_attention(runs, most=4)
-    assert list(table) == ["run", "what", "layer", "row", "column", "weight"]
-    assert len(table) == 2 * 2 * 4 * 4
-    ids, mask = (tensor[0] for tensor in tokens_of(base).dev.tensors[:2])
-    maps = attention_maps(runs[0].model[0], ids[mask.bool()][:4])
-    place = (table["run"] == runs[0].key[:16]) & (table["layer"] == 2) & (table["row"] == 3)
-    assert table[place]["weight"].to_numpy() == pytest.approx(maps[1, 2].numpy(), abs=1e-6)
-    drawn = [ax.images[0].get_array() for ax in figures.attention_grid(table).axes[:4]]
-    assert np.asarray(drawn[1]) == pytest.approx(maps[1].numpy(), abs=1e-6)
-
-
-def test_the_pair_beside_each_other_is_the_best_that_learned_and_one_that_failed():
-    def ended(outcome: str, score: float, prior_bias: bool = True):
-        config = SimpleNamespace(prior_bias=prior_bias)
-        history = pd.DataFrame({"dev_P@1": [0.0, score]})
-        return SimpleNamespace(verdict={"outcome": outcome}, config=config, history=history)
-
-    learned = [ended("learned", 0.8), ended("learned", 0.9), ended("learned", 1.0, False)]
-    slow, diverged = ended("still at the prior", 0.3), ended("diverged", 0.4)
-    pair = healthy_and_failed(Runs([*learned, slow, diverged]), prior_bias=True)
-    assert pair == [learned[1], diverged]
-    collapsed = ended("collapsed", 0.1)
-    pair = healthy_and_failed(Runs([*learned, slow, diverged, collapsed]), prior_bias=True)
-    assert pair == [learned[1], collapsed]
-    assert healthy_and_failed(Runs([diverged]), prior_bias=True) == [diverged]
 
 
 def test_label_frequencies_have_both_scores(base):
@@ -248,6 +281,21 @@ def test_labels_of_like_frequency():
     assert none["R@5"].isna().tolist() == [False, True]  # too few documents for a score
 
 
-def test_the_best_cell_of_each_group():
-    best = study.best(grid(), metric="accuracy")
-    assert [run["config"]["learning_rate"] for run in best.runs.values()] == [0.1, 0.1]
+def test_figures_draw_every_cell_and_outcome():
+    cells = [("adam", "0.001", 0.5, "learned"), ("adam", "0.1", 0.1, "diverged")]
+    cells += [("adagrad", "0.01", np.nan, "diverged")]
+    table = pd.DataFrame(cells, columns=["optimizer", "learning_rate", "P@1", "outcome"])
+    table = figures.with_factor(table, {"adam": 1e-3, "adagrad": 1e-2})
+    assert table["factor"].tolist() == [1.0, 100.0, 1.0]
+    drawn = figures.outcome_grid(table, metric="P@1").axes[0]
+    texts = sorted(text.get_text() for text in drawn.texts)
+    assert texts == ["10.0\ndiverged\n0.1", "50.0\nlearned\n0.001", "–\ndiverged\n0.01"]
+    published = design.published_scores({"adamw": 0.01})
+    above, below = figures.by_learning_rate(table, published, metric="P@1", baseline=0.8).axes
+    assert len(above.collections) == 0 and len(below.lines) >= 2
+    hollow = [line.get_markerfacecolor() for line in above.lines if line.get_marker() == "o"]
+    assert hollow.count("white") == 2 and len(hollow) == 3
+    runs = pd.DataFrame({"run": [*"aabb"], "epoch": [1, 2, 1, 2], "outcome": "learned"})
+    runs = runs.assign(embedding_rank=[1, 2, 3, 6], embedding_cosine=0.5)
+    rank, _ = figures.health_curves(runs).axes
+    assert rank.lines[0].get_ydata().tolist() == [2, 4]

@@ -8,14 +8,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib.analysis import stats, tables
+from lib.analysis import display, stats, tables
 from lib.analysis.predictions import collect
-from lib.publish.page import compute
+from lib.publish import study as publish
+from lib.publish.verify import verify
+from lib.runs.baselines import references
 from lib.runs.config import RunConfig
 from lib.runs.pool import run_all
 from lib.use.results import write_results
 from notebooks import grid_search as search
 from notebooks import grid_search_figures as figures
+from notebooks import grid_search_worth as worth
 
 CURVES = {
     "a": [0.2, 0.5],
@@ -82,11 +85,21 @@ def test_the_frame_is_around_the_first_of_equal_cells():
         outcome="finished"
     )
     figure = figures.search_grid(
-        table, rows="batch_size", columns="learning_rate", metric="accuracy"
+        table, rows="learning_rate", columns="batch_size", metric="accuracy"
     )
     assert [patch.get_xy() for patch in figure.axes[0].patches] == [
-        (-0.5, -0.5)
-    ]  # 8 and 0.01: the upper left
+        (-0.5, 0.5)
+    ]  # 8 and 0.01: the lower left
+
+
+def test_curves_are_quantiles_over_the_cells():
+    rows = [(f"run{i}", epoch, i * epoch / 10) for i in range(5) for epoch in (1, 2)]
+    history = pd.DataFrame(rows, columns=["run", "epoch", "dev_accuracy"])
+    ax = figures.cell_curves(history, score="accuracy", constant=0.25).axes[0]
+    drawn = {line.get_label(): line.get_ydata() for line in ax.lines}
+    assert drawn["best"].tolist() == pytest.approx([0.4, 0.8])
+    assert drawn["median"].tolist() == pytest.approx([0.2, 0.4])
+    assert len(drawn) == 5
 
 
 def test_effects_are_shares_of_the_variance(made_up):
@@ -98,7 +111,9 @@ def test_effects_are_shares_of_the_variance(made_up):
     assert table["share of variance"].tolist() == pytest.approx([*wanted, 1 - sum(wanted)])
 
 
-def test_the_sentence_on_the_chosen_cell(folder, tiny):
+@pytest.fixture
+def searched(folder, tiny):
+    """Two cells of a search by one seed, and both again with three fresh seeds."""
     base = RunConfig(
         dataset=str(folder),
         backbone=tiny["bert"],
@@ -106,27 +121,80 @@ def test_the_sentence_on_the_chosen_cell(folder, tiny):
         dev_rows=12,
         precision="fp32",
         epochs=2,
+        batch_size=8,
     )
-    rates = [1e-2, 1e-6]
-    runs = run_all([base.with_(learning_rate=rate, batch_size=8) for rate in rates])
-    best = max(runs, key=lambda r: r.history["dev_macro_f1"].max())
-    runs = type(runs)(runs + run_all([best.config.with_(seed=2), base.baseline("tfidf")]))
-    p = collect(runs)
-    arguments = {"by": ["batch_size", "learning_rate"], "metric": "macro_f1"}
-    text = compute(search.chosen, p, arguments)
-    cell = f"batch size 8 and learning rate {best.config.learning_rate:g}"
-    assert f"Of 2 cells dev ranks **{cell}** first" in text
-    test = tables.by_group(
-        p.where(learning_rate=best.config.learning_rate), by="batch_size", metrics=["macro_f1"]
+    cells = [base.with_(learning_rate=rate) for rate in (1e-2, 1e-6)]
+    fresh = [cell.with_(seed=seed) for cell in cells for seed in (2, 3, 4)]
+    return collect(run_all(cells + fresh + references(base)))
+
+
+TUNED = {"batch_size": 8, "learning_rate": 1e-2}
+DEFAULT = {"batch_size": 8, "learning_rate": 1e-6}
+
+
+def test_the_best_of_many_is_told_with_what_fresh_seeds_reach(searched):
+    arguments = {"tuned": TUNED, "metric": "macro_f1", "search_seed": 1}
+    text = worth.optimism(searched, **arguments)
+    scores = search.dev_scores(searched, "macro_f1")
+    best = scores[scores["run"] == next(iter(searched.trained))]["macro_f1"].max()
+    again = tables.by_group(
+        searched.where(learning_rate=1e-2, seed=[2, 3, 4]),
+        by="batch_size",
+        metrics=["macro_f1"],
+        split="dev",
     )
-    assert f"With 2 seeds, it reaches {test['macro_f1'][0]:.1%}".replace("%", " %") in text
-    one, other = [collect([each]).groups("head", split="dev")[0].right[0] for each in runs[:2]]
-    level = int(stats.mcnemar(one, other) >= 0.05)
-    assert f"; {level} other cell" in text and "McNemar's exact test" in text
-    scores = search.dev_scores(p, "macro_f1")
-    own = [r.history["dev_macro_f1"].tolist() for r in runs[:2]]
-    told = [scores[scores["run"] == r.key[:16]]["macro_f1"].tolist() for r in runs[:2]]
-    assert np.allclose(told, own)
+    assert "The best of 2 cells, batch size 8, learning rate 0.01, has" in text
+    assert f"of {display.score(best, 'macro_f1')}; 3 fresh seeds of it reach" in text
+    assert f"reach {display.score(again['macro_f1'][0], 'macro_f1')}." in text
+    first = searched.where(seed=1)
+    one, other = [group.right[0] for _, epoch, group in first.single("dev") if epoch == 2][:2]
+    assert ("0 other cells are" in text) == (stats.mcnemar(one, other) < 0.05)
+
+
+def test_only_fresh_seeds_of_both_cells_are_compared(searched):
+    p = searched.where(seed=[2, 3, 4])
+    cells = {"tuned": TUNED, "default": DEFAULT}
+    table = worth.test_scores(p, **cells, metrics=["accuracy"]).set_index("cell")
+    by_rate = tables.by_group(p, by="learning_rate", metrics=["accuracy"])
+    by_rate = by_rate.set_index("learning_rate")
+    for name, rate in (("tuned", "0.01"), ("default", "1e-06")):
+        assert table.loc[name, "accuracy"] == by_rate.loc[rate, "accuracy"]
+        assert table.loc[name, "seeds"] == 3
+    assert len(worth.test_runs(p, **cells, metrics=["accuracy"])) == 6
+    gap = tables.differences(p, by="learning_rate", metric="accuracy").iloc[0]
+    size = display.difference(abs(gap["accuracy"]), "accuracy").lstrip("+")
+    text = worth.gains(p, **cells, metric="accuracy")
+    assert f"is {size} better than default (batch size 8, learning rate 1e-06)" in text
+    answer = worth.answer(p, **cells, metric="accuracy")
+    assert answer.startswith("Yes." if gap["verdict"] == "significant" else "Not shown.")
+    assert "After the search accuracy is" in answer and len(answer.split()) <= 20
+    same = worth.answer(p, tuned=TUNED, default=TUNED, metric="accuracy")
+    assert same.startswith("No. The search chooses the default cell: its accuracy is")
+
+
+def test_the_page_answers_first(folder, tiny, no_kernel, monkeypatch, tmp_path):
+    monkeypatch.setattr(publish, "RESULTS", tmp_path / "results")
+    small = {
+        "dataset": str(folder),
+        "train_rows": 0,
+        "dev_rows": 12,
+        "test_rows": 0,
+        "layers": 0,
+        "backbone": tiny["bert"],
+        "max_length": 16,
+        "epochs": 2,
+        "workers": 1,
+        "tracker": "none",
+        "batch_sizes": [8],
+        "learning_rates": [1e-2, 1e-3, 1e-6],
+        "seeds": [2, 3, 4],
+    }
+    page = publish.run_study("grid_search", overrides=small, publish_as="tiny")
+    text = (page / "README.md").read_text()
+    answer = next(line for line in text.splitlines() if "After the search" in line)
+    assert answer.startswith("**") and len(answer.split()) <= 20
+    check = verify(page)
+    assert check.compared > 15 and not check.wrong and not check.unchecked
 
 
 def test_what_transformers_scripts_leave(trained):

@@ -1,18 +1,91 @@
-"""What the study of heads says of long documents, positions and differences."""
+"""What the study of heads says of learning rates, long documents and differences."""
 
 import dataclasses
 
 import numpy as np
-import pandas as pd
 import pytest
 
-from lib.analysis.predictions import group_of
-from lib.models import load_model
-from lib.runs.config import RunConfig
-from lib.runs.pool import run
+from lib.analysis.predictions import collect, group_of
+from lib.errors import InputError
+from lib.runs.pool import run_all
 from notebooks import imdb_heads as study
 from tests.synthetic import classifiers
+from tests.test_answers import heads
 from tests.test_tables import say_what_their_columns_hold
+
+RATES = [1e-5, 3e-3]
+
+
+def test_dev_chooses_each_heads_learning_rate_with_seeds_of_its_own(base):
+    tuning = study.tuning_configs(base, ["cls", "mean"], RATES, [11], [1, 2, 3])
+    assert [(c.head, c.learning_rate, c.seed) for c in tuning] == [
+        *(("cls", rate, 11) for rate in RATES),
+        *(("mean", rate, 11) for rate in RATES),
+    ]
+    p = collect(run_all(tuning))
+    table = study.tuning(p).set_index("head")
+    say_what_their_columns_hold(table)
+    rates = study.chosen_rates(p)
+    for run in p.trained.values():
+        [group] = p.only({run_key(p, run): run}).groups("head", split="dev")
+        column = f"{run['config']['learning_rate']:g}"
+        assert table.loc[run["config"]["head"], column] == pytest.approx(group.right.mean())
+    for head, rate in rates.items():
+        assert rate in RATES and table.loc[head, "chosen"] == f"{rate:g}"
+        assert table.loc[head, f"{rate:g}"] == table.loc[head, [f"{r:g}" for r in RATES]].max()
+
+
+def run_key(p, wanted: dict) -> str:
+    return next(key for key, run in p.runs.items() if run is wanted)
+
+
+def test_of_equal_rates_the_lowest_and_a_diverged_one_never(base):
+    configs = study.tuning_configs(
+        base.with_(optimizer="sgd", epochs=1), ["cls"], [1e-9, 2e-9, 1e30], [11], [1]
+    )
+    runs = run_all(configs)
+    assert runs[2].status["status"] == "diverged"
+    assert study.chosen_rates(collect(runs)) == {"cls": 1e-9}
+
+
+def test_a_seed_that_chose_is_not_counted_again(base):
+    with pytest.raises(InputError, match="tuning_seeds and seeds both have 2: .* name other"):
+        study.tuning_configs(base, ["cls"], RATES, [2], [1, 2])
+    assert study.tuning_configs(base, ["cls"], RATES[:1], [2], [1, 2]) == []
+
+
+def test_each_head_is_trained_at_its_rate_and_one_on_each_truncation(base):
+    rates = {"cls": 1e-4, "mean": 1e-3}
+    configs = study.configs(base, rates, [1, 2], ["head", "windows"], "mean")
+    cells = [(c.head, c.truncation, c.learning_rate, c.seed) for c in configs]
+    assert cells == [
+        *(("cls", "head", 1e-4, seed) for seed in (1, 2)),
+        *(("mean", "head", 1e-3, seed) for seed in (1, 2)),
+        *(("mean", "windows", 1e-3, seed) for seed in (1, 2)),
+    ]
+    with pytest.raises(InputError, match="truncation_head is lstm, .* take one of heads: cls and"):
+        study.configs(base, rates, [1], ["head"], "lstm")
+
+
+def test_windows_are_compared_with_heads(base):
+    configs = study.configs(
+        base.with_(max_length=6, epochs=1), {"cls": 1e-3}, [1, 2, 3], ["head", "windows"], "cls"
+    )
+    p = collect(run_all(configs))
+    text = study.beside_first(p, by="truncation")
+    assert text.startswith("Accuracy by what long reviews keep: windows is ")
+    assert " than head (" in text or "as high as head" in text
+
+
+def test_the_table_has_the_originals_scores():
+    p = heads({"cls": 0.8, "mean": 0.82})
+    for run in p.trained.values():
+        run["config"]["learning_rate"] = 3e-4
+    table = study.by_head(p, by="head").set_index("head")
+    assert table.loc["cls", "original"] == 0.956 and np.isnan(table.loc["mean", "original"])
+    assert table.loc["mean", "learning rate"] == "0.0003"
+    assert table.loc["TF-IDF, whole text", "learning rate"] == ""
+    say_what_their_columns_hold(table)
 
 
 def test_accuracy_by_length_is_that_of_the_documents_of_a_bin():
@@ -33,37 +106,33 @@ def test_accuracy_by_length_is_that_of_the_documents_of_a_bin():
     assert figure.axes[0].get_xticklabels()[0].get_text().endswith(" cut")
 
 
-def test_which_differences_are_significant():
-    assert study.verdict(classifiers(), by="head").startswith(
-        "Of 3 differences between the heads, 2 are significant: near − far (−"
-    )
-    few = classifiers().where(seed=[1, 2])
-    text = study.verdict(few, by="head")
-    assert text == "None of the 3 differences between the heads is tested: fewer than 3 seeds."
-    level = classifiers().keep(lambda run: run["config"]["head"] != "far")
-    text = study.verdict(level, by="head")
-    assert text == (
-        "None of the 1 differences between the heads is significant; none is shown to be within 1 "
-        "point either."
+def test_the_share_that_is_read():
+    p = heads({"cls": 0.8})
+    same = {"tfidf_same".ljust(16, "0"): next(iter(p.references.values()))}
+    key, run = next(iter(same.items()))
+    run = run | {"config": run["config"] | {"reference": "tfidf_same_text"}}
+    whole = p.frame[p.frame["run"] == next(iter(p.references))].assign(run=key)
+    frame = np.where(p.frame["row"] % 2, 10, 40)
+    frame = p.frame.assign(tokens=frame)
+    import pandas as pd
+
+    p = dataclasses.replace(p, frame=pd.concat([frame, whole]), runs=p.runs | {key: run})
+    text = study.share_read(p, by="head", max_length=20)
+    assert text.startswith(
+        "The transformer reads at most 20 tokens, on average 75% of a review; 50% of the reviews "
+        "are longer. TF-IDF on the same text reaches 8"
     )
 
 
-def test_the_weights_of_positions_are_the_models(folder, tiny):
-    config = RunConfig(
-        dataset=str(folder),
-        backbone=tiny["bert"],
-        head="weighted_average",
-        max_length=16,
-        dev_rows=12,
-        epochs=1,
-        precision="fp32",
-    )
-    done = run(config)
-    table = study.learned_weights([done])
-    assert table["run"].unique().tolist() == [done.key[:16]]
-    assert table["position"].tolist() == list(range(1, 17))
-    position = load_model(done.folder / "model")[0].head.position[:16].detach()
-    assert table["weight"].to_numpy() == pytest.approx(position.softmax(0).numpy())
-    two = pd.concat([table, table.assign(run="another", weight=1 / 16)])
-    lines = study.position_weights(two).axes[0].lines
-    assert lines[1].get_ydata() == pytest.approx(np.ones(16)) and len(lines) == 3
+@pytest.mark.parametrize(
+    ("shares", "options", "text"),
+    [
+        ({"cls": 0.8, "lstm": 0.801}, {}, "**holds**: none of 1 differences is significant, and"),
+        ({"cls": 0.8, "lstm": 0.82}, {"spread": 0.04}, "is not confirmed: none of 1 differences"),
+        ({"cls": 0.8, "lstm": 0.9}, {}, "**does not hold**: 1 of 1 differences is significant: "),
+        ({"cls": 0.8, "lstm": 0.9}, {"seeds": 2}, "is not tested: fewer than 3 seeds."),
+    ],
+)
+def test_whether_the_originals_finding_holds(shares, options, text):
+    claim = "The original's finding, that heads do not differ, "
+    assert study.verdict(heads(shares, **options), by="head").startswith(claim + text)

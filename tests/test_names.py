@@ -102,6 +102,8 @@ def test_a_page_of_odd_names(tiny, tmp_path, monkeypatch, no_kernel):
     assert not soup.find(["script", "b", "s"])
     assert {link.get("href") for link in soup.find_all("a")} == {
         "../../../notebooks/your_data.ipynb",
+        "../../../docs/statistics.md",
+        *("calibration.csv", "runs.csv"),
         *("predictions.parquet", "history.csv", "page.json", "environment.json"),
     }
     assert path.name in soup.get_text() and "label = 'right|$x$'" in soup.get_text()

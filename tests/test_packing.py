@@ -1,6 +1,9 @@
 """Packed computing: the same outputs and gradients as with padding, and no more tokens than
 there are."""
 
+import json
+import re
+
 import pytest
 import torch
 from torch.nn import functional as F
@@ -8,19 +11,39 @@ from torch.nn import functional as F
 from lib import RunConfig, evaluate, fit, load_corpus, make_loader, run, tokenize
 from lib.attention import layers_of
 from lib.errors import InputError
-from lib.fast import layout, packing
-from lib.fast.layout import Packing, similar_lengths
+from lib.fast import layout, self_attention
+from lib.fast.families import FAMILIES
+from lib.fast.layout import Packing, rounded, similar_lengths
 from lib.fast.packing import compile_layers, pack
 from lib.heads import HEADS
 from lib.models import Classifier, build_model
-from tests.conftest import save_learnable
+from tests.conftest import save_learnable, save_tiny
 from tests.test_models import batch
 
-KINDS = ["bert", "roberta", "distilbert"]
+KINDS = list(FAMILIES)
 COMBINATIONS = [("bert", head) for head in ("native", *HEADS)]
 COMBINATIONS += [(kind, head) for kind in KINDS[1:] for head in ("native", "cls", "mean")]
+COMBINATIONS += [("sliding", "cls"), ("averaging", "native")]
+VARIANTS = {  # of ModernBERT: its last layer reads a window; its native head reads all tokens
+    "sliding": {"layer_types": ["full_attention", "sliding_attention"]},
+    "averaging": {"classifier_pooling": "mean"},
+}
+STRUCTURES = ("bert", "distilbert", "modernbert", "mpnet")  # whose code is not the same
 LENGTHS = [[7, 1, 20, 2, 9], [5, 5, 5], [1], [13]]
 FIRST_TOKEN = ("native", "cls", "first_token")  # heads that read nothing else
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """Folders of tiny backbones of every family, and of variants of ModernBERT."""
+    root = tmp_path_factory.mktemp("backbones")
+    folders = {kind: str(save_tiny(root / kind, kind)) for kind in KINDS}
+    for name, settings in VARIANTS.items():
+        folder = save_tiny(root / name, "modernbert")
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps(config | settings))
+        folders[name] = str(folder)
+    return folders
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +56,19 @@ def set_dropout(model: Classifier, rate: float) -> None:
     for module in model.modules():
         if hasattr(module, "p"):
             module.p = rate
+
+
+def two_models(folder: str, head: str) -> tuple[Classifier, Classifier]:
+    """A plain and a packed model with equal weights; a bias of attention is large enough to
+    show."""
+    models = []
+    for _ in range(2):
+        model = build_model(folder, head=head, num_labels=3, seed=1)
+        for name, weight in model.named_parameters():
+            if "relative_attention_bias" in name:
+                weight.data.normal_(0, 2)
+        models.append(model)
+    return models[0], pack(models[1])
 
 
 def gradients(model: Classifier, ids, mask) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
@@ -60,8 +96,7 @@ def assert_same(model: Classifier, other: Classifier, ids, mask) -> None:
 @pytest.mark.parametrize("kind, head", COMBINATIONS)
 def test_packed_is_padded(tiny, kind, head):
     """In evaluation, and in the branches of training at a dropout rate that drops nothing."""
-    plain = build_model(tiny[kind], head=head, num_labels=3, seed=1)
-    packed = pack(build_model(tiny[kind], head=head, num_labels=3, seed=1))
+    plain, packed = two_models(tiny[kind], head)
     assert [*plain.state_dict()] == [*packed.state_dict()]
     pad = plain.backbone.config.pad_token_id
     for training in (False, True):
@@ -101,9 +136,25 @@ def test_no_layer_sees_padding(tiny, kind, head):
                 lambda _, given, name=name: tokens.update({name: given[0][..., 0].numel()})
             )
     model(*batch([3, 10, 5], pad=model.backbone.config.pad_token_id))
-    assert {tokens[name] for name in tokens if "layer.0." in name} == {18}
-    in_last_layer = {tokens[name] for name in tokens if "layer.1." in name}
-    assert in_last_layer == ({3} if head in FIRST_TOKEN else {18})  # projections are no calls here
+    first_layer, last_layer = (
+        {name for name in tokens if re.search(rf"layers?\.{number}\.", name)} for number in (0, 1)
+    )
+    assert {tokens[name] for name in first_layer} == {18}
+    keys = {name for name in last_layer if "Wqkv" in name}  # other projections are no calls here
+    assert {tokens[name] for name in keys} <= {18}
+    first_only = head in FIRST_TOKEN and kind != "averaging"
+    assert {tokens[name] for name in last_layer - keys} == ({3} if first_only else {18})
+
+
+def test_rows_have_few_sizes():
+    sizes = [rounded(tokens) for tokens in range(1, 5000)]
+    assert sizes == sorted(sizes)
+    assert all(0 <= size - tokens <= tokens / 16 for tokens, size in enumerate(sizes, 1))
+    assert len({size for size in sizes if 1024 < size <= 2048}) == 16
+    _, mask = batch([40, 1])
+    packing = Packing(mask, torch.device("cpu"))
+    assert (packing.tokens, packing.surplus) == (41, 1)
+    assert packing.pad(packing.pack(mask)).equal(mask)
 
 
 def test_blocks_are_of_similar_lengths():
@@ -121,10 +172,10 @@ def test_blocks_are_of_similar_lengths():
 
 def test_another_backbone_is_refused(tiny):
     model = build_model(tiny["bert"], num_labels=2)
-    model.backbone.config.model_type = "mpnet"
+    model.backbone.config.model_type = "deberta-v2"
     with pytest.raises(
         InputError,
-        match="The backbone is a mpnet; packed batching is for bert, distilbert, roberta: take",
+        match="is a deberta-v2; packed batching is for bert, .*roberta: take grouped$",
     ):
         pack(model)
 
@@ -195,14 +246,19 @@ def test_a_word_that_was_left_out_is_not_read_as_another(tiny):
         model(torch.tensor([[2, 10, 3]]), torch.ones(1, 3))
 
 
-def reference_varlen(query, key, value, starts, key_starts, longest, key_longest):
+def reference_varlen(
+    query, key, value, starts, key_starts, longest, key_longest, *, window_size=(-1, -1)
+):
     """What torch's kernel for documents of any lengths computes: (tokens, heads, size) each."""
     assert starts.dtype == torch.int32
     assert longest == int(starts.diff().max())
     attended = []
     for first, end in zip(starts.tolist(), starts.tolist()[1:], strict=False):
         document = [states[first:end].transpose(0, 1) for states in (query, key, value)]
-        attended.append(F.scaled_dot_product_attention(*document).transpose(0, 1))
+        places = torch.arange(end - first)
+        near = (places[:, None] - places).abs() <= window_size[0]
+        near = near if window_size[0] >= 0 else None
+        attended.append(F.scaled_dot_product_attention(*document, near).transpose(0, 1))
     return torch.cat(attended)
 
 
@@ -210,25 +266,32 @@ def reference_varlen(query, key, value, starts, key_starts, longest, key_longest
 @pytest.mark.parametrize("head", ["native", "mean"])
 def test_one_kernel_for_all_lengths_gives_the_same(tiny, kind, head, monkeypatch):
     model = pack(build_model(tiny[kind], head=head, num_labels=3)).eval()
-    ids, mask = batch([7, 1, 20, 2, 9], pad=model.backbone.config.pad_token_id)
+    ids, mask = batch([7, 1, 20, 2, 20], pad=model.backbone.config.pad_token_id)
     wanted, wanted_grads = gradients(model, ids, mask)
     calls = []
+
+    def varlen(*arguments, **options):
+        calls.append(options)
+        return reference_varlen(*arguments, **options)
+
     monkeypatch.setattr(layout, "any_length", lambda device: True)
-    monkeypatch.setattr(packing, "HALVES", (torch.float32,))
-    monkeypatch.setattr(
-        packing, "varlen_attn", lambda *args: calls.append(1) or reference_varlen(*args)
-    )
+    monkeypatch.setattr(self_attention, "HALVES", (torch.float32,))
+    monkeypatch.setattr(self_attention, "varlen_attn", varlen)
+    monkeypatch.setattr(self_attention, "kernel_has_windows", lambda: True)
     logits, grads = gradients(model, ids, mask)
-    assert calls
+    assert bool(calls) == (kind != "mpnet")  # the kernel adds no bias
+    windows = [{"window_size": (4, 4)}] if kind == "modernbert" else [{}]
+    assert all(options in ({}, *windows) for options in calls)
     assert (logits - wanted).abs().max() <= 1e-5
     assert all((grads[name] - wanted_grads[name]).abs().max() <= 1e-5 for name in wanted_grads)
     calls.clear()
+    set_dropout(model, 0.1)
     assert model.train()(ids, mask).shape == (5, 3)
-    assert not calls  # the kernel has no dropout
+    assert bool(calls) == (kind == "modernbert")  # the kernel has no dropout
 
 
 @pytest.mark.filterwarnings("ignore:.*\\.grad attribute")  # dynamo looks
-@pytest.mark.parametrize("kind, packed", [("bert", False), *((kind, True) for kind in KINDS)])
+@pytest.mark.parametrize("kind, packed", [("bert", False), *((kind, True) for kind in STRUCTURES)])
 def test_compiled_layers_give_the_same_for_all_lengths(tiny, kind, packed):
     model = build_model(tiny[kind], head="mean", num_labels=3)
     model = (pack(model) if packed else model).eval()

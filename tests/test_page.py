@@ -82,8 +82,9 @@ def test_what_is_significant_is_bold(shown):
     text = "\n\n".join(bundle["text/markdown"] for bundle in shown)
     assert "**" in row(text, "far |") and "**" not in row(text, "near |") + row(text, "level |")
     assert "**" in row(text, "near − far") and "**" not in row(text, "level − near")
-    assert "p are for the 3 comparisons of this table together" in text
-    assert re.search(r"A true difference of \d.\d points would be found with 80 % power", text)
+    assert text.count("significantly better than every other model") == 1
+    assert text.count("3 comparisons together (Šidák).") == 1
+    assert re.search(r"A true difference of \d.\d points is found with 80 % power", text)
     assert text.split("Left open, neither different nor equal: ")[1].startswith("level − near.")
 
 
@@ -91,7 +92,7 @@ def test_where_two_are_level_none_is_bold(shown):
     p = classifiers().keep(lambda run: run["config"]["head"] != "far")
     page.show_table("scores", p, tables.by_group, by="head", metrics=["accuracy"], verdict=True)
     text = shown[0]["text/markdown"]
-    assert "**" not in text and "would be found with 80 % power" in text
+    assert "**" not in text and "Bold" not in text
 
 
 def test_a_finding_is_a_block(shown):

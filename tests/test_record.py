@@ -46,7 +46,7 @@ def trained(tiny, tmp_path_factory):
 def save_page(folder, runs: dict, blocks: list[dict]) -> None:
     folder.mkdir(parents=True)
     page = {"study": "a", "folder": "b", "profile": "b", "title": "?", "command": "make a"}
-    page |= {"summary": "", "parameters": {}, "blocks": blocks, "runs": runs}
+    page |= {"short": "", "summary": "", "parameters": {}, "blocks": blocks, "runs": runs}
     (folder / "page.json").write_text(json.dumps(page))
 
 

@@ -4,7 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from lib.publish.render import DEMO, block_markdown, page_markdown, summary
+from lib.analysis.captions import FOOTNOTE
+from lib.publish.render import DEMO, block_markdown, page_markdown, short_line, summary
 from lib.runs.config import RunConfig
 
 TABLE = {
@@ -22,10 +23,12 @@ FIGURE = {
     "caption": "Dots.",
     "section": "details",
 }
+ANSWER = {"kind": "finding", "section": "answer"}
 PAGE = {
     "study": "heads",
     "folder": "tiny",
     "title": "Which head?",
+    "short": "reviews, 48 training texts",
     "summary": "Profile `demo`.",
     "command": "make heads",
     "parameters": {"dataset": "reviews", "epochs": 3, "heads": ["cls"]},
@@ -33,8 +36,18 @@ PAGE = {
         {"kind": "text", "section": "", "text": "Heads pool."},
         TABLE,
         {"kind": "data", "name": "numbers", "section": ""},
+        {"kind": "text", "section": "", "text": "### Aside\n\nNot needed."},
+        {"kind": "finding", "section": "", "text": "A thing aside."},
+        {"kind": "text", "section": "", "text": "## Seeds"},
+        {"kind": "finding", "section": "", "text": "Seeds differ."},
+        {"kind": "text", "section": "details", "text": "### Every `run` & epoch"},
         FIGURE,
-        {"kind": "finding", "section": "answer", "text": "The mean wins."},
+        {"kind": "text", "section": "answer", "text": "## Findings"},
+        TABLE | {"name": "behind", "caption": "Behind it.", "section": "answer"},
+        FIGURE | {"name": "shows", "caption": "It shows.", "section": "answer"},
+        ANSWER | {"text": "The **mean** wins."},
+        ANSWER | {"text": "Also this.\n\nOn two lines."},
+        ANSWER | {"text": "And that."},
     ],
 }
 
@@ -55,13 +68,20 @@ def test_blocks():
     assert block_markdown({"kind": "text", "text": " a\n\n"}) == "a"
 
 
-def test_a_page_has_the_answer_first_and_details_last():
+def test_a_page_has_the_answer_first_and_what_is_folded_last():
     text = page_markdown(PAGE)
-    assert text.startswith("# Which head?\n\nProfile `demo`.\n\nThe mean wins.\n\nHeads pool.\n\n")
-    assert text.endswith("*Dots.*\n\n</details>\n")
-    order = ["The mean wins.", "Heads pool.", "n: 3.", "## How it was made", "<details>", "![test"]
+    assert text.startswith(
+        "# Which head?\n\n**The mean wins.**\n\nreviews, 48 training texts\n\n"
+        "- Also this.\n  \n  On two lines.\n- And that.\n\n![test scores](shows.png)"
+    )
+    order = ["*It shows.*", "Behind it.", "Heads pool.", "All heads.", "## Seeds", "Seeds differ."]
+    order += ["<summary>Aside</summary>", "Not needed.", "A thing aside.\n\n</details>"]
+    order += ["<summary>Every run &amp; epoch</summary>", "*Dots.*\n\n</details>"]
+    order += ["<summary>How it was made</summary>", "Profile `demo`.", "`make heads` executes"]
     assert sorted(order, key=text.index) == order
-    assert "numbers" not in text and DEMO not in text
+    assert text.endswith("\n\n</details>\n")
+    for hidden in ("numbers", "Findings", "### ", DEMO, FOOTNOTE):
+        assert hidden not in text
     assert (
         "`make heads` executes [the notebook](../../../notebooks/heads.ipynb) with these "
         "parameters: `dataset = 'reviews'`, `epochs = 3`, `heads = ['cls']`."
@@ -69,17 +89,31 @@ def test_a_page_has_the_answer_first_and_details_last():
     assert "`python -m lib verify results/heads/tiny` computes all of it again" in text
 
 
-def test_a_page_of_a_demo_says_so_before_anything_else():
+def test_a_page_of_a_demo_says_so_below_the_answer():
     text = page_markdown(PAGE | {"parameters": {"dataset": "demo_news"}})
-    assert text.startswith(f"# Which head?\n\nProfile `demo`.\n\n{DEMO}\n\nThe mean wins.")
-    assert "<details>" not in page_markdown(PAGE | {"blocks": [TABLE]})
+    assert text.index("The mean wins.") < text.index(DEMO) < text.index("Also this.")
+
+
+def test_tests_are_explained_once_where_a_table_has_intervals():
+    columns = [["head", "---", "cls"], ["accuracy (%)", "---:", "90.0 ± 1.0"]]
+    blocks = [*PAGE["blocks"], TABLE | {"columns": columns}, TABLE | {"columns": columns}]
+    text = page_markdown(PAGE | {"blocks": blocks})
+    assert text.count(FOOTNOTE) == 1
+    assert text.index("Behind it.") < text.index(FOOTNOTE) < text.index("Heads pool.")
+
+
+@pytest.mark.parametrize(("rows", "is_folded"), [(12, False), (13, True)])
+def test_a_long_table_is_folded_where_it_stands(rows, is_folded):
+    columns = [["head", "---", *["cls"] * rows]]
+    text = page_markdown(PAGE | {"blocks": [TABLE | {"columns": columns}]})
+    assert ("<summary>By head: a table of 13 rows</summary>" in text) == is_folded
 
 
 def run_of(head: str, device: str, threads: int = 1, **fields) -> SimpleNamespace:
     rows = {"train": 25_000, "dev": 100, "test": 3}
     data = {"source": "the file a.csv", "fingerprint": "f" * 64, "rows": rows}
     return SimpleNamespace(
-        config=RunConfig(dataset="a.csv", backbone="tiny", head=head, **fields),
+        config=RunConfig(**{"dataset": "a.csv", "backbone": "tiny", "head": head} | fields),
         status={"data": data},
         environment={"device": device, "threads": threads, "torch": "2"},
         history=[1] if head != "native" else [],
@@ -90,9 +124,22 @@ def run_of(head: str, device: str, threads: int = 1, **fields) -> SimpleNamespac
 def test_a_summary_names_data_model_and_machines(layers):
     runs = [run_of(head, "CPU", layers=layers) for head in ("cls", "mean", "cls")]
     runs.append(run_of("cls", "GPU", 2, layers=layers))
-    told = "first 3 layers, " if layers else ""
+    shown = "first 3 layers, " if layers else ""
     assert summary([run_of("native", "other"), *runs], "small") == (
         "Profile `small` · data: the file a.csv; 25,000 train, 100 dev and 3 test rows, "
-        f"fingerprint `ffffffffffff` · model: tiny ({told}cls, mean heads) · "
+        f"fingerprint `ffffffffffff` · model: tiny ({shown}CLS, mean heads) · "
         "3 trained runs on CPU, 1 thread, torch 2; 1 trained run on GPU, 2 threads, torch 2."
+    )
+
+
+def test_the_short_line_names_data_and_models_as_people_do():
+    runs = [run_of("cls", "CPU", seed=seed) for seed in (1, 2)]
+    assert (
+        short_line(runs, "small") == "a.csv, 25,000 training texts · tiny · 2 seeds · profile small"
+    )
+    named = {"backbone": "all-MiniLM-L6-v2", "dataset": "imdb"}
+    runs = [run_of("cls", "CPU", layers=layers, **named) for layers in (1, 3)]
+    assert short_line([run_of("native", "none"), *runs], "full") == (
+        "IMDB, 25,000 training texts · MiniLM-L6, 1 layer and MiniLM-L6, 3 layers · 1 seed · "
+        "profile full"
     )

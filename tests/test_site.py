@@ -66,6 +66,7 @@ def a_page(name: str = "small", dataset: str = "reviews.csv") -> dict:
     ]
     page = {"study": "a_study", "folder": name, "profile": name, "title": "Is **it** so?"}
     page |= {"command": f"make a_study ARGS='x={HOSTILE[0]}'", "summary": HOSTILE[1]}
+    page["short"] = "reviews, tiny"
     parameters = {"dataset": dataset, "label": HOSTILE[0]}
     return page | {"parameters": parameters, "blocks": blocks, "runs": runs}
 
@@ -368,7 +369,7 @@ def test_a_new_site_replaces_the_old_one_whole(tmp_path):
     (out / "stale.html").write_text("stale")
     build(out, tmp_path / "root")
     assert not (out / "stale.html").exists() and (out / "index.html").is_file()
-    assert "made up by a generator" in (out / "results/a_study/demo/index.html").read_text("utf-8")
+    assert "its texts are made up" in (out / "results/a_study/demo/index.html").read_text("utf-8")
 
 
 def test_a_folder_that_is_no_site_is_left_alone(root, tmp_path):

@@ -8,7 +8,7 @@ import pytest
 from sklearn import metrics as sk
 
 from lib.analysis import cells, classes, comparisons, tables
-from lib.analysis.display import ENDS
+from lib.analysis.columns import ENDS
 from lib.analysis.predictions import Predictions, group_of
 from lib.metrics import METRICS
 from tests.synthetic import classifiers, frame_of, regressors

@@ -46,7 +46,9 @@ def audit(corpus: Corpus, tokens: Tokens) -> pd.DataFrame:
             }
         )
     table = pd.DataFrame(rows)
-    return table.fillna({name: 0 for name in table if table[name].isna().any()})
+    table = table.fillna({name: 0 for name in table if table[name].isna().any()})
+    table.attrs["across"] = True
+    return table
 
 
 def _duplicates(split: Split, train: dict) -> tuple[dict[str, int], dict]:
@@ -182,7 +184,9 @@ def leaks(corpus: Corpus, tokens: Tokens, most: int = 5) -> pd.DataFrame:
                 "first": ", ".join(examples),
             }
         )
-    return pd.DataFrame(table)
+    shown = pd.DataFrame(table)
+    shown.attrs["across"] = True
+    return shown
 
 
 AUDITS = {function.__name__: function for function in (audit, balance, suspicious, leaks)}

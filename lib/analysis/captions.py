@@ -1,18 +1,18 @@
 """What several studies say below their tables and figures: how the numbers come about."""
 
-SCORES = (
-    "Mean over seeds ± half of the 95 % interval, over other seeds and other test documents; of "
-    "fewer than three seeds, the score of each"
+FOOTNOTE = (  # once a page
+    "± is half of the 95 % interval of a mean over seeds, for other seeds and other test "
+    "documents; of fewer than three seeds, each score is shown instead. The intervals of a table "
+    "of differences hold together. A difference is significant where its interval leaves out "
+    "zero, which is where p is below 0.05. [How this is computed](../../../docs/statistics.md)."
 )
-DOTS = "Dots: mean over seeds. Bars: 95 % interval over test documents and seeds."
+SCORES = "Test scores, mean over seeds"
+DOTS = "Dots: mean over seeds; bars: 95 % interval."
 CURVES = "Bold: mean over seeds; faint: each seed."
 LAST_EPOCH = "Test accuracy of each run at its chosen and at its last epoch."
 
 
 def differences(family: str = "this table") -> str:
     """Of a table of differences in percentage points whose intervals hold over a family."""
-    return (
-        "Differences in percentage points on the same test documents ± half of the 95 % interval, "
-        f"over other seeds and documents and over all of {family}. A difference is significant "
-        "where the interval leaves out zero; p is below 0.05 just there."
-    )
+    together = "" if family == "this table" else f"; the intervals hold for {family} together"
+    return f"Differences in percentage points on the same test documents{together}."

@@ -118,15 +118,12 @@ def _note(pairs: list[Pair], table: pd.DataFrame) -> str:
     tested = [pair for pair in pairs if pair.is_tested]
     sentences = []
     if len(tested) > 1 and any(pair.has_interval for pair in tested):
-        sentences.append(
-            f"95 % intervals and p are for the {len(tested)} comparisons of this table together "
-            "(Šidák)."
-        )
+        sentences.append(f"{len(tested)} comparisons together (Šidák).")
     least = table.attrs["detectable"]
     if np.isfinite(least):
         size = difference(least, pairs[0].metric).removeprefix("+")
         power = f"{100 * POWER:.0f} % power"
-        sentences.append(f"A true difference of {size} would be found with {power}.")
+        sentences.append(f"A true difference of {size} is found with {power}.")
     if any(not pair.has_interval for pair in tested):
         sentences.append("One run against one run: McNemar's exact test, of these two models.")
     if EQUAL in set(table["verdict"]):

@@ -10,12 +10,14 @@ from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
+from lib.analysis.columns import SAID_BELOW, chosen_columns, own_columns, shared_numbers, turned
+from lib.analysis.names import spelled as spelled
+from lib.analysis.names import spelled_in
 from lib.analysis.numbers import kind_of, number, with_half
 from lib.errors import lookup
 from lib.metrics import METRICS
 from lib.runs.markup import escape as escape
 
-ENDS = ("_sd", "_low", "_high", "_values")  # of the columns that are shown beside the mean
 MISSING = "–"
 
 
@@ -150,10 +152,10 @@ def share_tick(share: float, _position=None) -> str:
 # Tables
 
 
-def cell(value, metric: str | None = None, decimals: int = 0) -> str:
+def cell(value, metric: str | None = None, decimals: int = 0, column: str = "") -> str:
     """A word or number of a table; one that is no metric's has `decimals`."""
     if isinstance(value, str):
-        return escape(value)
+        return escape(spelled_in(column, value))
     if pd.isna(value):
         return MISSING
     return number(value, metric, decimals).replace("-", "−")
@@ -165,7 +167,8 @@ def _column(table: pd.DataFrame, column: str) -> list[str]:
     values = table[column]
     metric = metric_of(table, column)
     whole_numbers = not pd.api.types.is_numeric_dtype(values) or bool((values % 1 == 0).all())
-    cells = [cell(value, metric, 0 if whole_numbers else 1) for value in values.tolist()]
+    decimals = 0 if whole_numbers else 1
+    cells = [cell(value, metric, decimals, column) for value in values.tolist()]
     if metric is None:
         return cells
     rows = table.to_dict("records")
@@ -188,30 +191,37 @@ def _beside(mean: str, row: Mapping, column: str, metric: str) -> str:
     return f"{mean} ± {cell(deviation, metric)}"
 
 
-def _shown(table: pd.DataFrame) -> list[str]:
-    """The columns that are shown as columns of their own."""
-    literal = table.attrs.get("literal", ())
-    beside = {f"{name}{end}" for name in table.attrs.get("metrics", {}) for end in ENDS}
-    return [column for column in table if column in literal or column not in beside]
-
-
 def shown_columns(table: pd.DataFrame) -> list[list[str]]:
     """A table as it is shown: of each column its header, `---` or `---:`, and its cells.
 
     `x`, `x_low`, `x_high` of a metric are one column `x ± half`. An index that has a name is the
-    first column. Cells (row, column) in `attrs["bold"]` are bold.
+    first column. Cells (row, column) in `attrs["bold"]` are bold. With `attrs["across"]`, rows are
+    shown as columns.
     """
     columns: list[list[str]] = []
     if table.index.name is not None:
         columns.append([words(table.index.name), "---", *map(escape, table.index)])
-    for name in _shown(table):
+    for name in chosen_columns(table):
         cells = _column(table, name)
         for row, column in table.attrs.get("bold", ()):
             if column == name:
                 cells[row] = f"**{cells[row]}**"
         is_text = len(table) and isinstance(table[name].iloc[0], str)
         columns.append([header(table, name), "---" if is_text else "---:", *cells])
-    return columns or [["", ""]]
+    return turned(columns) if table.attrs.get("across") else columns or [["", ""]]
+
+
+def note_of(table: pd.DataFrame, file: str = "") -> str:
+    """What is said below a table: the numbers that all rows share, its own note, and which CSV
+    `file` has more columns."""
+    shared = shared_numbers(table)
+    parts = [count(number, SAID_BELOW[column]) for column, number in shared.items()]
+    sentences = [f"{', '.join(parts)}."] if parts else []
+    sentences.append(table.attrs.get("note", ""))
+    hidden = {*own_columns(table)} - {*chosen_columns(table)} - {*shared}
+    if file and hidden:
+        sentences.append(f"All columns: [{file}]({file}).")
+    return " ".join(filter(None, sentences))
 
 
 def markdown(table: pd.DataFrame) -> str:

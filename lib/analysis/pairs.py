@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from lib.analysis.groups import Group
+from lib.analysis.names import MINUS
 from lib.analysis.predictions import Predictions
 from lib.analysis.scores import display_name, sample_of
 from lib.analysis.stats import (
@@ -18,7 +19,6 @@ from lib.analysis.stats import (
 from lib.errors import InputError
 from lib.runs.baselines import NO_MODEL
 
-MINUS = " − "  # between the two names of a comparison
 RIGHT_OR_WRONG = ("accuracy", "micro_precision", "micro_recall", "micro_f1")
 
 
@@ -82,8 +82,14 @@ def pairs_of(p: Predictions, *, by: str, metric: str, paired: bool = False) -> I
                 continue
             one, other = _with_common_seeds(groups[i], groups[j])
             if one.runs:
-                change = paired_difference(sample_of(p, one, metric), sample_of(p, other, metric))
-                yield _pair(p, one, other, metric, mean_of(change))
+                yield run_by_run(p, one, other, metric)
+
+
+def run_by_run(p: Predictions, one: Group, other: Group, metric: str) -> Pair:
+    """Two groups whose runs belong together in their order, as two choices among the epochs of one
+    training do."""
+    change = paired_difference(sample_of(p, one, metric), sample_of(p, other, metric))
+    return _pair(p, one, other, metric, mean_of(change))
 
 
 def _check_documents(groups: list[Group]) -> None:

@@ -217,13 +217,10 @@ def _collect(folders: tuple[Path, ...]) -> Predictions:
     frame.insert(0, "run", frame.pop("run").astype(pd.CategoricalDtype(list(facts))))
     names = tuple(runs[-1].status["label_names"])
     frame["tokens"] = np.int32(0)
-    trained = {}
-    for run in runs:
-        if not run.config.is_reference:
-            trained.setdefault(run.config.fold, run)
+    trained = [run for run in runs if not run.config.is_reference]
     if not trained:
         return Predictions(frame, facts, names)
-    for fold, run in trained.items():
+    for fold, run in {run.config.fold: run for run in reversed(trained)}.items():
         of_fold = [key for key, said in facts.items() if said["config"]["fold"] == fold]
         corpus = _add_lengths(frame, frame["run"].isin(of_fold), run)
     counts = label_counts(corpus.train.labels, corpus.num_labels) if corpus.multilabel else None
@@ -244,7 +241,8 @@ def _add_lengths(frame: pd.DataFrame, places: pd.Series, run: Run) -> Corpus:
         lengths = pd.Series(tokens.lengths[split], index=getattr(corpus, split).rows)
         of_split = places & (frame["split"] == split)
         rows = frame.loc[of_split, "row"]
-        frame.loc[of_split, "tokens"] = lengths.loc[rows].to_numpy().astype(np.int32)
+        # 0 where another run's dev has other rows
+        frame.loc[of_split, "tokens"] = lengths.reindex(rows, fill_value=0).to_numpy(np.int32)
     return corpus
 
 

@@ -1,5 +1,6 @@
 """Which of a study's references its answer is measured by."""
 
+from lib.analysis.groups import Group
 from lib.analysis.predictions import Predictions
 from lib.analysis.scores import run_scores
 from lib.errors import InputError
@@ -14,13 +15,15 @@ def best_reference(p: Predictions, *, metric: str) -> str:
     `lib.analysis.scores.display_name` shows it as pages do; its test score is in any table of `p`
     by group. Raises InputError where there is no such reference.
     """
-    references = p.only(p.references).groups("reference", split="dev")
-    scores = {
-        group.name: float(run_scores(p, group)[metric].iloc[0])
-        for group in references
-        if group.name not in NO_MODEL
-    }
+    groups = learning_references(p)
+    scores = {group.name: float(run_scores(p, group)[metric].iloc[0]) for group in groups}
     if not scores:
         raise InputError("These runs have no reference that learns: add references(config)")
     choose = max if METRICS[metric].higher_is_better else min
     return choose(scores, key=scores.get)
+
+
+def learning_references(p: Predictions) -> list[Group]:
+    """The references that learn, scored on dev."""
+    groups = p.only(p.references).groups("reference", split="dev")
+    return [group for group in groups if group.name not in NO_MODEL]

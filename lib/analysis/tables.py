@@ -68,11 +68,8 @@ def _mark_best(p: Predictions, table: pd.DataFrame, by: str, metrics: list[str])
         row = best_significant(table, pairs, by=by, metric=metric)
         if row is not None:
             table.attrs["bold"].append((row, metric))
-    note = compared[0].attrs.get("note", "").replace("of this table", "of a column")
-    note = note.replace("95 % intervals and p are", "The differences' intervals and p are")
-    if note:
-        bold = "Bold: the best, where its difference from every other model is significant."
-        table.attrs["note"] = f"{bold} {note}"
+    if table.attrs["bold"]:
+        table.attrs["note"] = "Bold: significantly better than every other model."
 
 
 def by_run(p: Predictions, *, by: str, metrics: list[str]) -> pd.DataFrame:
@@ -93,7 +90,9 @@ def by_run(p: Predictions, *, by: str, metrics: list[str]) -> pd.DataFrame:
             row |= {f"{metric}, last epoch": last[key][metric] for metric in metrics}
         rows.append(row)
     at_last = {f"{metric}, last epoch": metric for metric in metrics}
-    return with_metrics(pd.DataFrame(rows), {metric: metric for metric in metrics} | at_last)
+    table = with_metrics(pd.DataFrame(rows), {metric: metric for metric in metrics} | at_last)
+    table.attrs["shown"] = ["run", by, "seed", metrics[0], f"{metrics[0]}, last epoch"]
+    return table
 
 
 def _scores_by_run(p: Predictions, epoch: str) -> dict[str, dict]:

@@ -1,6 +1,7 @@
-"""Where the real tokens of a batch are when they are computed as one row, without padding."""
+"""Where the real tokens of a batch are when they are computed as one row, without padding, and
+which of them read each other."""
 
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from importlib.util import find_spec
 
 import torch
@@ -36,14 +37,39 @@ class Layout:
             rows = padded.index_copy(0, self.index, rows)
         return rows.unflatten(0, self.mask.shape)
 
-    def attention_mask(self) -> torch.Tensor | None:
-        """(documents, 1, 1, longest), true for real tokens; None where all are."""
-        return None if self.full else self.mask[:, None, None]
+    def attention_mask(
+        self,
+        *,
+        window: int | None = None,
+        bias: torch.Tensor | None = None,
+        queries: int | None = None,
+    ) -> torch.Tensor | None:
+        """Which keys the first `queries` of each document may read, all queries by default: true
+        or false, (documents or 1, 1, queries or 1, longest), or None where they read all.
+
+        With a `bias` (1, heads, longest, longest), it is what is added to their scores instead:
+        (documents or 1, heads, queries, longest). `window` is the farthest key that is read.
+        """
+        longest = self.mask.shape[1]
+        mask = None if self.full else self.mask[:, None, None]
+        if window is not None and longest > window + 1:
+            places = torch.arange(longest, device=self.mask.device)
+            near = (places[:queries, None] - places).abs() <= window
+            mask = near[None, None] if mask is None else mask & near
+        if bias is None:
+            return mask
+        bias = bias[:, :, :longest, :longest][:, :, :queries]
+        if mask is None:
+            return bias
+        return torch.where(mask, bias, torch.finfo(bias.dtype).min)
 
 
 class Packing(Layout):
     """The layout of a batch, shortest document first, and its blocks: documents of similar length,
-    which attend together. All is reckoned on the CPU, so that nothing waits for a GPU."""
+    which attend together. All is reckoned on the CPU, so that nothing waits for a GPU.
+
+    On a CPU the one row ends with a few tokens that nobody reads: see `rounded`.
+    """
 
     def __init__(self, mask: torch.Tensor, device: torch.device):
         mask = mask.bool().cpu()
@@ -53,6 +79,8 @@ class Packing(Layout):
         lengths = lengths[order]
         ends = lengths.cumsum(0)
         starts = ends - lengths
+        self.tokens = len(self.index)
+        self.surplus = rounded(self.tokens) - self.tokens if device.type == "cpu" else 0
         self.first_tokens = starts[order.argsort()].to(device)  # of each document, in the one row
         self.longest = int(lengths[-1])
         self.boundaries = None  # between documents in the one row, for torch's kernel
@@ -64,6 +92,53 @@ class Packing(Layout):
             block_mask = mask[order[block], : int(lengths[block.stop - 1])]
             layout = Layout(block_mask, torch.arange(len(block_mask)), device)
             self.blocks.append((tokens, layout))
+        self._masks: dict[int | None, Masks] = {}
+
+    def pack(self, x: torch.Tensor) -> torch.Tensor:
+        """(documents, longest, …) to (1, real tokens and surplus, …)."""
+        packed = super().pack(x)
+        surplus = packed[:, :1].expand(1, self.surplus, *packed.shape[2:])
+        return torch.cat([packed, surplus], 1)
+
+    def pad(self, x: torch.Tensor) -> torch.Tensor:
+        """(1, real tokens and surplus, …) to (documents, longest, …), zeros elsewhere."""
+        return super().pad(x[:, : self.tokens])
+
+    def masks(self, window: int | None = None) -> "Masks":
+        """What is read within a window, computed once."""
+        if window not in self._masks:
+            self._masks[window] = Masks(self, window=window)
+        return self._masks[window]
+
+
+class Masks:
+    """The attention masks of a packing (see `Layout.attention_mask`), computed once and read by
+    many layers."""
+
+    def __init__(
+        self, packing: Packing, *, window: int | None = None, bias: torch.Tensor | None = None
+    ):
+        self.packing = packing
+        self.window = window
+        self.bias = bias
+
+    @cached_property
+    def blocks(self) -> list[torch.Tensor | None]:
+        """That of each block."""
+        options = {"window": self.window, "bias": self.bias}
+        return [layout.attention_mask(**options) for _, layout in self.packing.blocks]
+
+    @cached_property
+    def first(self) -> torch.Tensor | None:
+        """That of each document's first token."""
+        return self.packing.attention_mask(window=self.window, bias=self.bias, queries=1)
+
+
+def rounded(tokens: int) -> int:
+    """So many tokens or up to a sixteenth more, one of sixteen sizes between two powers of two:
+    oneDNN prepares its products anew for each size that it has not seen."""
+    step = max(1, 2 ** (tokens.bit_length() - 5))
+    return -(-tokens // step) * step
 
 
 def similar_lengths(lengths: list[int], device: torch.device) -> list[slice]:
@@ -90,9 +165,10 @@ def any_length(device: torch.device) -> bool:
     return torch.cuda.get_device_capability(device) >= (8, 0)
 
 
-def positions(ids: torch.Tensor, config) -> torch.Tensor:
-    """The position (batch, longest) of each token, counted as the backbone does."""
-    if config.model_type == "roberta":  # from the padding token's id, leaving that token out
-        real = ids != config.pad_token_id
-        return real.cumsum(1) * real + config.pad_token_id
-    return torch.arange(ids.shape[1], device=ids.device).expand(ids.shape)
+def positions(ids: torch.Tensor, padding: int | None) -> torch.Tensor:
+    """The position (batch, longest) of each token: from 0, or from after the id of the `padding`
+    token, leaving that token out, where a backbone counts so."""
+    if padding is None:
+        return torch.arange(ids.shape[1], device=ids.device).expand(ids.shape)
+    real = ids != padding
+    return real.cumsum(1) * real + padding

@@ -41,13 +41,14 @@ def with_evidence(predictions: Predictions, runs: Iterable, history: str) -> Pre
     """
     machines: list[dict] = []
     facts = {}
-    data = {}
+    data: dict = {}  # of the page: the first run's
     for run in runs:
         name = run.key[:16]
         machine = run.environment
         if machine not in machines:
             machines.append(machine)
-        data = run.status["data"]
+        of_run = run.status["data"]
+        data = data or of_run
         facts[name] = predictions.runs[name] | {
             "key": run.key,
             "content": content_of(run.config),
@@ -55,6 +56,8 @@ def with_evidence(predictions: Predictions, runs: Iterable, history: str) -> Pre
             "predictions": predictions_digest(predictions, name),
             "history": history_digest(history, name),
         }
+        if of_run != data:  # other rows of the same source
+            facts[name]["data"] = of_run
     return dataclasses.replace(predictions, runs=facts, data=data)
 
 
@@ -118,15 +121,24 @@ def check_columns(history: str) -> list[str]:
 
 def check_data(predictions: Predictions, runs: list[PublishedRun]) -> list[str]:
     """The data is what it is said to be, where it is at hand."""
+    for run in runs:
+        fingerprint = run.data["fingerprint"]
+        if run.facts.get("content", {}).get("data", fingerprint) != fingerprint:
+            return ["the fingerprint of the data is not that of the runs' records"]
     trained = [run for run in runs if not run.config.is_reference]
-    if not trained:
-        return []
-    data = trained[0].data
+    first_of = {run.data["fingerprint"]: run for run in reversed(trained)}
+    wrong = []
+    for run in first_of.values():
+        wrong += check_rows_at_hand(predictions, run)
+    return list(dict.fromkeys(wrong))
+
+
+def check_rows_at_hand(predictions: Predictions, run: PublishedRun) -> list[str]:
+    """The rows that a run was trained on are what they are said to be, where they are at hand."""
+    data = run.data
     fingerprint = data["fingerprint"]
-    if any(run.facts.get("content", {}).get("data", fingerprint) != fingerprint for run in runs):
-        return ["the fingerprint of the data is not that of the runs' records"]
     try:
-        corpus = corpus_of(trained[0].config)
+        corpus = corpus_of(run.config)
     except InputError:  # which the page's audit meets too, and tells
         return []
     wrong = []

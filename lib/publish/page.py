@@ -11,13 +11,15 @@ from collections.abc import Callable
 import pandas as pd
 
 from lib.analysis.audit import AUDITS
-from lib.analysis.display import shown_columns, to_csv, words
+from lib.analysis.display import note_of, shown_columns, to_csv, words
 from lib.analysis.duplicates import leaked
+from lib.analysis.findings import best_beside_reference
 from lib.analysis.predictions import Predictions, collect
 from lib.analysis.tables import without_rows
 from lib.errors import InputError
 from lib.publish.blocks import published_block, published_table
 from lib.publish.render import block_markdown
+from lib.publish.shown import shown_once
 from lib.runs.folds import by_fold
 from lib.runs.keys import corpus_of, tokens_of
 
@@ -25,17 +27,6 @@ BLOCK_MIME = "application/vnd.study.block+json"
 AUDITED = ("dataset", "train_rows", "dev_rows", "test_rows", "split_seed", "backbone", "max_length")
 OF_FILES = {"text", "label", "reading"}  # fields that a user's file sets
 DPI = 150
-
-
-class ShownTable(pd.DataFrame):
-    """A table that has been shown: Jupyter does not show it again as a cell's last value."""
-
-    @property
-    def _constructor(self):
-        return pd.DataFrame
-
-    def _ipython_display_(self) -> None:
-        pass
 
 
 def _display(block: dict, **more) -> None:
@@ -108,7 +99,7 @@ def _show_table(
         "arguments": arguments or {},
         "runs": table.attrs.get("runs", []),
         "caption": caption,
-        "note": table.attrs.get("note", ""),
+        "note": note_of(table, f"{name}.csv"),
         "columns": shown_columns(table),
         "csv": to_csv(table),
     }
@@ -119,13 +110,7 @@ def show_table(name: str, runs, function: Callable, caption: str = "", **argumen
     """Show and return `compute(function, …)`; published as `name`.csv."""
     table = compute(function, collect(runs), arguments)
     _show_table("table", name, table, caption, function=name_of(function), arguments=arguments)
-    return _shown(table)
-
-
-def _shown(table: pd.DataFrame) -> pd.DataFrame:
-    shown = ShownTable(table)
-    shown.attrs = table.attrs
-    return shown
+    return shown_once(table)
 
 
 def measured(name: str, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
@@ -151,7 +136,7 @@ def show_measured(name: str, make: Callable[[], pd.DataFrame], caption: str = ""
     """Show and return what `make` measures on this machine (times, sizes); see `measured`."""
     table = _measure(name, make)
     _show_table("measured", name, table, caption)
-    return _shown(table)
+    return shown_once(table)
 
 
 def show_measured_figure(
@@ -182,8 +167,9 @@ def show_audit(config, caption: str = "", name: str = "audit") -> None:
     _show_table("audit", name, table, caption, function=function, arguments=arguments)
 
 
-def show_leaks(runs, config, *, by: str, metrics: list[str], **narrowed) -> None:
-    """Show which documents have near-duplicates in their split or another.
+def show_leaks(runs, config, *, by: str, metrics: list[str], **narrowed) -> list[int]:
+    """Show which documents have near-duplicates in their split or another; the rows of test that
+    leaked from train or dev.
 
     If some of test leaked from train or dev, also what the runs score without them.
     """
@@ -203,21 +189,34 @@ def show_leaks(runs, config, *, by: str, metrics: list[str], **narrowed) -> None
         )
         arguments = {"by": by, "metrics": metrics, "rows": rows} | narrowed
         show_table("without_leaks", runs, without_rows, caption, **arguments)
+    return rows
 
 
 def show_finding(runs, function: Callable, **arguments) -> None:
     """Show the sentence that a function computes."""
     predictions = collect(runs)
     text = compute(function, predictions, arguments)
-    block = {
-        "kind": "finding",
+    _display(_computed("finding", function, predictions, arguments) | {"text": text})
+
+
+def show_best(runs, **arguments) -> None:
+    """Give a page's best model and best reference to the figure of all pages, which the README has
+    (see `best_beside_reference` for the arguments). The page itself does not show them."""
+    predictions = collect(runs)
+    facts = compute(best_beside_reference, predictions, arguments)
+    block = _computed("best", best_beside_reference, predictions, arguments) | {"facts": facts}
+    _display(block, **{"text/plain": "the best model and the best reference"})
+
+
+def _computed(kind: str, function: Callable, predictions: Predictions, arguments: dict) -> dict:
+    """What a block says of how it was computed."""
+    return {
+        "kind": kind,
         "name": function.__name__,
         "function": name_of(function),
         "arguments": arguments,
         "runs": list(predictions.where(**arguments.get("where", {})).runs),
-        "text": text,
     }
-    _display(block)
 
 
 def show_figure(figure, name: str, caption: str, runs=None) -> None:

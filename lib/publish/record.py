@@ -20,7 +20,10 @@ from lib.runs.config import RunConfig
 BARS = "▁▂▃▄▅▆▇█"
 LACKING = "a label that train lacks"
 FACTS = ("status", "outcome", "reason", "choice")
-NEEDED = {"title": str, "summary": str, "parameters": dict, "runs": dict}  # in page.json
+NEEDED = {  # in page.json
+    **dict.fromkeys(("title", "short", "summary"), str),
+    **dict.fromkeys(("parameters", "runs"), dict),
+}
 QUOTED = 8  # test documents on a run's page
 
 

@@ -1,12 +1,15 @@
 """Blocks as Markdown: in an open notebook, and as a page."""
 
-from lib.analysis.display import count, escape, pipe_table
-from lib.runs.markup import code_span
+import html
+from pathlib import Path
 
-DEMO = (
-    "> **A demo.** The texts are made up by a generator in `lib/demo`. The numbers show that the "
-    "study works and how its pages read; they say nothing about real texts."
-)
+from lib.analysis.captions import FOOTNOTE
+from lib.analysis.display import count, escape, listed, pipe_table, spelled
+from lib.publish.layout import findings_of, layout
+from lib.runs.markup import code_span
+from lib.sources import DATASETS
+
+DEMO = "> **A demo:** its texts are made up, so its numbers say nothing about real ones."
 
 
 def is_demo(page: dict) -> bool:
@@ -23,41 +26,69 @@ def block_markdown(block: dict) -> str:
         return "\n".join([table, *(f"{text}\n" for text in texts)]).strip()
     if kind == "figure":
         return f"![{block['alt']}]({block['name']}.png)\n\n*{block['caption']}*"
+    if kind == "fold":
+        return fold_markdown(block["title"], map(block_markdown, block["blocks"]))
     return block["text"].strip()
 
 
+def fold_markdown(title: str, texts) -> str:
+    """Markdown texts behind a title that opens them; the title is plain text."""
+    summary = f"<details>\n<summary>{html.escape(title.replace('`', ''))}</summary>"
+    return "\n\n".join([summary, *texts, "</details>"])
+
+
 def page_markdown(page: dict) -> str:
-    """A whole page: title and provenance, the answer, the study, how it was made, details."""
-    blocks = page["blocks"]
-    sections: dict[str, list[str]] = {"answer": [], "": [], "details": []}
-    for block in blocks:
-        if block["kind"] not in ("data", "runs"):
-            sections[block["section"]].append(block_markdown(block))
-    texts = [f"# {page['title']}", page["summary"]]
+    """A whole page: its title, the answer, the study, and folded the rest."""
+    answer, study, folds = layout(page["blocks"])
+    findings, shown = findings_of(answer)
+    sentences = [block_markdown(block) for block in findings]
+    texts = [f"# {page['title']}"]
+    texts += [bold(sentence) for sentence in sentences[:1]]
+    texts.append(page["short"])
     if is_demo(page):
         texts.append(DEMO)
-    texts += sections["answer"] + sections[""]
-    texts.append(how_made(page))
-    if sections["details"]:
-        texts += ["<details>\n<summary>Details</summary>", *sections["details"], "</details>"]
+    if sentences[1:]:
+        texts.append("\n".join(map(bullet, sentences[1:])))
+    texts += map(block_markdown, shown)
+    if has_intervals(page["blocks"]):
+        texts.append(f"*{FOOTNOTE}*")
+    texts += map(block_markdown, study)
+    texts += map(block_markdown, folds)
+    texts.append(fold_markdown("How it was made", how_made(page)))
     return "\n\n".join(texts) + "\n"
 
 
-def how_made(page: dict) -> str:
-    """The section that says how to make a page, and how to check it."""
+def bold(sentence: str) -> str:
+    """A sentence in bold from its beginning to its end."""
+    return f"**{sentence.replace('**', '')}**"
+
+
+def bullet(sentence: str) -> str:
+    return "- " + sentence.replace("\n", "\n  ")
+
+
+def has_intervals(blocks: list[dict]) -> bool:
+    """Whether a table shows a number with what is half of its interval."""
+    columns = [column for block in blocks for column in block.get("columns", ())]
+    return any(" ± " in cell for column in columns for cell in column)
+
+
+def how_made(page: dict) -> list[str]:
+    """Paragraphs that say what a page was made from, how to make it again, and how to check it."""
     study = page["study"]
     parameters = ", ".join(
         code_span(f"{name} = {value!r}") for name, value in page["parameters"].items()
     )
-    return (
-        f"## How it was made\n\n{code_span(page['command'])} executes "
-        f"[the notebook](../../../notebooks/{study}.ipynb) with these parameters: {parameters}.\n\n"
+    return [
+        page["summary"],
+        f"{code_span(page['command'])} executes "
+        f"[the notebook](../../../notebooks/{study}.ipynb) with these parameters: {parameters}.",
         "Every table and finding is computed from [predictions.parquet](predictions.parquet) "
         "(16-bit logits) and [history.csv](history.csv) (a row for each run and epoch), by the "
         "functions that [page.json](page.json) names; "
         f"`python -m lib verify results/{study}/{page['folder']}` computes all of it again. "
-        "Timings and versions are in [environment.json](environment.json)."
-    )
+        "Timings and versions are in [environment.json](environment.json).",
+    ]
 
 
 def escape_source(source: str) -> str:
@@ -65,21 +96,53 @@ def escape_source(source: str) -> str:
     return escape(source).replace(r"\$DATA_DIR", "$DATA_DIR")
 
 
+def trained_of(runs: list) -> list:
+    """The runs that were trained; all where none was."""
+    return [run for run in runs if len(run.history)] or runs
+
+
+def short_line(runs: list, profile: str) -> str:
+    """What a page's runs learned from, in one line: data, model, seeds and profile."""
+    runs = trained_of(runs)
+    first = runs[0]
+    rows = first.status["data"]["rows"]
+    models = dict.fromkeys(model_name(run.config) for run in runs)
+    shown = listed(models) if len(models) <= 3 else f"{len(models)} sizes of model"
+    seeds = len({run.config.seed for run in runs})
+    return (
+        f"{escape(data_name(first.config.dataset))}, {rows['train']:,} training texts · "
+        f"{shown} · {count(seeds, 'seed')} · profile {profile}"
+    )
+
+
+def data_name(dataset: str) -> str:
+    """A data set as people name it; a file or folder by its name."""
+    entry = DATASETS.get(dataset)
+    return (entry.title if entry else "") or Path(dataset).name
+
+
+def model_name(config) -> str:
+    """A pretrained model as people name it, with its layers where only some are used."""
+    name = escape(spelled(config.backbone))
+    return f"{name}, {count(config.layers, 'layer')}" if config.layers else name
+
+
 def summary(runs: list, profile: str) -> str:
-    """A page's first paragraph: what data and model, and where the runs were trained."""
-    trained = [run for run in runs if len(run.history)]
-    first = (trained or runs)[0]
+    """What data and model a page's runs are of, and where they were trained."""
+    trained = trained_of(runs)
+    first = trained[0]
     config = first.config
     data = first.status["data"]
     rows = data["rows"]
-    heads = list(dict.fromkeys(run.config.head for run in trained or runs))
+    heads = [spelled(head) for head in dict.fromkeys(run.config.head for run in trained)]
     head_or_heads = f"head{'s' * (len(heads) > 1)}"
     layers = f"first {config.layers} layers, " if config.layers else ""
     number_by_machine: dict[str, int] = {}
     for run in trained:
-        made = run.environment
-        machine = f"{made['device']}, {count(made['threads'], 'thread')}, torch {made['torch']}"
-        number_by_machine[machine] = number_by_machine.get(machine, 0) + 1
+        if len(run.history):
+            made = run.environment
+            machine = f"{made['device']}, {count(made['threads'], 'thread')}, torch {made['torch']}"
+            number_by_machine[machine] = number_by_machine.get(machine, 0) + 1
     places = [f"{count(n, 'trained run')} on {place}" for place, n in number_by_machine.items()]
     return (
         f"Profile `{profile}` · data: {escape_source(data['source'])}; {rows['train']:,} train, "

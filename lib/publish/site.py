@@ -10,32 +10,29 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from lib.analysis.captions import FOOTNOTE
 from lib.analysis.display import escape, words
 from lib.analysis.predictions import Predictions
 from lib.errors import InputError
-from lib.publish.record import (
-    citations,
-    code,
-    histories,
-    literal,
-    page_of,
-    run_blocks,
-    run_names,
-    table,
-    text,
+from lib.publish.layout import HIDDEN, findings_of, layout
+from lib.publish.record import citations, code, histories, page_of, run_blocks, run_names, text
+from lib.publish.render import DEMO, has_intervals, is_demo
+from lib.publish.site_blocks import (
+    BESIDE,
+    SUFFIXES,
+    card,
+    fold,
+    how_made,
+    list_of_runs,
+    with_origin,
 )
-from lib.publish.render import DEMO, is_demo
 from lib.publish.swap import new_folder, read_unchanged
 from lib.runs.files import read_json
 from lib.runs.store import ROOT
 
 PAGES = "results/*/[!.]*/page.json"
 SHOWN = ("results", "notebooks", "docs")  # folders that the site may have files of
-BESIDE = ("predictions.parquet", "history.csv", "environment.json", "page.json")  # a page
-SUFFIXES = {"table": "csv", "audit": "csv", "measured": "csv", "data": "csv", "figure": "png"}
-HIDDEN = ("data", "runs")  # kinds of blocks that a page does not show
 COPIED = (".png", ".csv", ".json")  # files that docs and other texts may link to
-FIRST_ROWS = 6  # of a table on the first page
 
 
 @dataclasses.dataclass
@@ -133,54 +130,17 @@ def add_page(site: Site, name: str, page: dict) -> None:
         site.add_file(f"{name}/{file}")
     names = run_names(page["runs"])
     add_runs(site, name, page, names)
-    shown: dict[str, list] = {"answer": [], "": [], "details": []}
-    for block in page["blocks"]:
-        if block["kind"] not in HIDDEN:
-            shown[block["section"]].append(with_origin(block, names))
-    blocks = [text(f"# {page['title']} #\n\n{page['summary']} [{len(names)} runs](#runs).")]
-    blocks += [text(DEMO)] * is_demo(page) + shown["answer"] + shown[""] + how_made(name, page)
-    if shown["details"]:
-        blocks += [text("## Details"), *shown["details"]]
-    runs = []
-    for key, run in page["runs"].items():
-        outcome = run.get("outcome") or run["status"]
-        runs.append([f"[{key}](runs/{key}.html)", escape(names[key]), escape(outcome)])
-    blocks += [text("## Runs"), table(["run", "what", "outcome"], runs)]
+    shown = [with_origin(b, names) for b in page["blocks"] if b["kind"] not in HIDDEN]
+    answer, study, folds = layout(shown)
+    findings, evidence = findings_of(answer)
+    blocks = [text(f"# {page['title']} #"), *[block | {"lead": True} for block in findings[:1]]]
+    blocks.append(text(f"{page['short']} · [{len(names)} runs](#runs)"))
+    blocks += [text(DEMO)] * is_demo(page) + findings[1:] + evidence
+    blocks += [{"kind": "said", "text": FOOTNOTE}] * has_intervals(page["blocks"]) + study + folds
+    blocks += [fold("How it was made", how_made(name, page)), list_of_runs(page, names)]
     nav = "Studies on demo corpora" if is_demo(page) else "Studies"
     title = f"{words(page['study'])}, {page['folder']}"
     site.add_document(f"{name}/index", blocks, f"{name}/README.md", nav, title)
-
-
-def how_made(name: str, page: dict) -> list[dict]:
-    """How a page is made again."""
-    notebook = f"[The notebook](../../../notebooks/{page['study']}.ipynb)"
-    verify = f"python -m lib verify {name}"
-    rows = literal([[parameter, value] for parameter, value in page["parameters"].items()])
-    links = ", ".join(f"[{file}]({file})" for file in BESIDE)
-    return [
-        text("## How it was made"),
-        code(f"{page['command']}\n{verify}  # compares what is published: see below", "sh"),
-        text(f"{notebook} is executed with these parameters. It leaves {links}."),
-        table(["parameter", "value"], rows),
-    ]
-
-
-def with_origin(block: dict, names: dict[str, str], up: str = "") -> dict:
-    """A block with links to its runs and files; `up` leads to the folder of its page."""
-    if block["kind"] == "text":
-        return block
-
-    def link(cell: str) -> str:
-        return f"[{cell}]({up}runs/{cell}.html)" if cell in names else cell
-
-    runs = [(names[key], f"{up}runs/{key}.html") for key in block.get("runs", ())]
-    files = [("Predictions", f"{up}predictions.parquet")] if runs else []
-    file = f"{up}{block['name']}.{SUFFIXES.get(block['kind'], '')}"
-    if file.endswith(".csv"):
-        files.insert(0, ("CSV", file))
-    columns = [[link(cell) for cell in column] for column in block.get("columns", ())]
-    origin = {"runs": runs, "files": files}
-    return block | {"file": file, "columns": columns, "origin": origin}
 
 
 def add_runs(site: Site, name: str, page: dict, names: dict[str, str]) -> None:
@@ -216,20 +176,6 @@ def front(site: Site, pages: dict[str, dict]) -> list[dict]:
     for caption, entries in site.nav.items():
         blocks.append({"kind": "nav", "caption": caption, "entries": entries})
     return blocks
-
-
-def card(name: str, page: dict) -> list[dict]:
-    """A page on the first page."""
-    order = ("answer", "", "details")
-    ordered = sorted(page["blocks"], key=lambda block: order.index(block["section"]))
-    blocks = [text(f"### [{page['title']}]({name}/index.html) #")]
-    first = {block["kind"]: block for block in reversed(ordered)}
-    for block in (first.get("finding"), first.get("figure") or first.get("table")):
-        if block:
-            shown = with_origin(block, run_names(page["runs"]), up=f"{name}/")
-            columns = [column[: 2 + FIRST_ROWS] for column in shown["columns"]]
-            blocks.append(shown | {"anchor": "", "note": "", "columns": columns})
-    return [*blocks, code(page["command"], "sh")]
 
 
 def build(out: Path, root: Path = ROOT) -> int:

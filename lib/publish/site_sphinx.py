@@ -24,6 +24,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import docutils_namespace, patch_docutils
 
 from lib.analysis.display import pipe_table
+from lib.publish.site_style import CSS
 
 ELSEWHERE = re.compile(r"(https?|mailto):")
 SPREAD = re.compile(r"(.*?\d)( ± \S+| \([−\d., ]+\))")  # a score, and what follows it
@@ -31,37 +32,15 @@ UNIT = re.compile(r"(?<=\d) (?=%)")  # a number stays with its percent sign at a
 LANGUAGES = ("bash", "json", "make", "python", "sh", "yaml")
 SCALE = 0.6  # of a figure, in pixels of the screen: sharp on a dense one
 
-CSS = """
-.content { overflow-wrap: break-word; }
-@media (max-width: 40em) { h1 { font-size: 1.9em; } }
-article div.finding.container { border-left: 3px solid var(--color-brand-primary);
-  margin: 1.25rem 0; padding-left: .9rem; }
-.table-wrapper { margin: 1rem 0 .25rem; }
-table.docutils { font-size: .875rem; font-variant-numeric: tabular-nums; margin-left: 0; }
-table.docutils p { margin: 0; text-align: inherit; }
-table.docutils th { text-align: left; vertical-align: bottom; }
-table.docutils td:not(.text-right) { min-width: 6rem; }
-table.docutils .text-right { text-align: right; }
-table.docutils td.text-right { white-space: nowrap; }
-.spread { color: var(--color-foreground-secondary); font-size: .85em; font-weight: normal; }
-.said { font-size: .875rem; color: var(--color-foreground-secondary); margin: .5rem 0; }
-.figure img { max-width: 100%; height: auto; background: white; border-radius: .25rem;
-  padding: .4rem; box-sizing: border-box; }
-.from { display: flex; flex-wrap: wrap; align-items: baseline; gap: .25rem 1.25rem;
-  font-size: .8125rem; margin: .25rem 0 1.5rem; }
-.finding .from { margin-bottom: 0; }
-.from summary { cursor: pointer; color: var(--color-foreground-secondary); }
-.from details[open] { flex-basis: 100%; }
-.from ul { columns: 15rem; margin: .5rem 0; padding-left: 1.25rem; }
-"""
-
 
 class BlockRenderer(SphinxRenderer):
     """Adds blocks, and the CommonMark in them, to a document."""
 
     def render_block(self, token) -> None:
-        """A block of page.json, or one of `code` or `nav`."""
-        block = token.meta
+        self._add_block(token.meta)
+
+    def _add_block(self, block: dict) -> None:
+        """A block of page.json, or one of `code`, `nav`, `said` or `fold`."""
         kind = block["kind"]
         if kind == "text":
             self.nested_render_text(block["text"], 0)
@@ -69,11 +48,24 @@ class BlockRenderer(SphinxRenderer):
             self._add_code(block["text"], block["language"])
         elif kind == "nav":
             self._add_nav(block["caption"], block["entries"])
+        elif kind == "said":
+            self._add_paragraphs(block["text"], "said")
         else:
-            container = nodes.container(classes=[kind])
+            container = nodes.container(classes=[kind] + ["lead"] * ("lead" in block))
             container["ids"] = [block["anchor"]] if block.get("anchor") else []
             with self.current_node_context(container, append=True):
-                self._add_content(kind, block)
+                if kind == "fold":
+                    self._add_fold(block["title"], block["blocks"])
+                else:
+                    self._add_content(kind, block)
+
+    def _add_fold(self, title: str, blocks: list[dict]) -> None:
+        """Blocks behind a title that opens them."""
+        summary = f"<details><summary>{html.escape(title.replace('`', ''))}</summary>"
+        self.current_node.append(nodes.raw("", summary, format="html"))
+        for block in blocks:
+            self._add_block(block)
+        self.current_node.append(nodes.raw("", "</details>", format="html"))
 
     def _add_content(self, kind: str, block: dict) -> None:
         if kind == "finding":

@@ -24,6 +24,7 @@ DATA_FIELDS = (
     "split_seed",
     "folds",
     "fold",
+    "subset_seed",
     "reading",
 )
 READ_TEXT = (
@@ -137,6 +138,9 @@ class RunConfig(Settings):
     split_seed: int = Field(0, ge=0, le=MOST_SEED)
     folds: int | None = Field(None, ge=2, le=MOST)  # None: one split; else see lib.runs.folds
     fold: int | None = Field(None, ge=1, le=MOST)  # that test is
+    # draws train and dev together, fewer rows being among those of more
+    # (lib.carving.draw_labelled); None: split_seed draws dev, then train
+    subset_seed: int | None = Field(None, ge=0, le=MOST_SEED)
     reading: Reading = PLAIN  # how files are read, and what their columns mean
     # a row of lib.runs.baselines.BASELINES, or a file of predictions; None: the run trains a model
     reference: str | None = None

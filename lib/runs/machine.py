@@ -10,7 +10,7 @@ import torch
 def environment(processes: int = 1) -> dict:
     """Hardware and versions, and how many processes compute, where there are several."""
     packages = ("torch", "transformers", "tokenizers", "numpy", "scikit-learn", "pandas", "pyarrow")
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else _processor()
+    device = _gpu() if torch.cuda.is_available() else _processor()
     machine = {
         "device": device,
         "threads": torch.get_num_threads(),
@@ -20,6 +20,12 @@ def environment(processes: int = 1) -> dict:
     if processes > 1:
         machine["processes"] = processes
     return machine
+
+
+def _gpu() -> str:
+    """The GPU's name, and whether its products of float32 matrices are less exact than that."""
+    rounded = torch.get_float32_matmul_precision() != "highest"
+    return torch.cuda.get_device_name() + " (fp32 products in TF32)" * rounded
 
 
 def _processor() -> str:

@@ -68,12 +68,17 @@ class PublishedRun:
     page: Path
     name: str  # the beginning of its key
     facts: dict  # what predictions.parquet says of it
-    data: dict  # source, fingerprint and rows of what it was trained on
+    page_data: dict  # source, fingerprint and rows of what the page's first run was trained on
     label_names: list[str]
 
     @property
     def key(self) -> str:
         return self.facts.get("key", self.name)
+
+    @property
+    def data(self) -> dict:
+        """Source, fingerprint and rows of what it was trained on."""
+        return self.facts.get("data", self.page_data)
 
     @property
     def fields(self) -> dict:

@@ -1,0 +1,75 @@
+"""The first sentence of a page that compares groups of runs: whether they differ, how high they
+score, and the best reference beside them; and how two groups differ, as a part of a sentence."""
+
+import pandas as pd
+
+from lib.analysis.comparisons import EQUAL, SAME, SIGNIFICANT, TOO_FEW, differences
+from lib.analysis.display import difference, difference_interval, percent, spelled
+from lib.analysis.predictions import Predictions
+from lib.analysis.references import best_reference
+from lib.analysis.scores import display_name
+from lib.analysis.tables import by_group
+
+
+def compared(
+    p: Predictions, *, by: str, what: str, documents: str, metric: str = "accuracy"
+) -> str:
+    """Whether the trained groups differ in a share, in at most about 20 words.
+
+    `what` names the groups and `documents` the test documents, as several: `heads`, `reviews`. The
+    differences between trained groups are one family (see `differences`); that they are equal is
+    said only where all are shown to be within 1 point.
+    """
+    trained = p.only(p.trained)
+    table = by_group(trained, by=by, metrics=[metric])
+    number = f"{table['documents'].iloc[0]:,} {documents}"
+    if len(table) == 1:
+        start = f"{spelled(table[by].iloc[0])} reaches {_range(table[metric])} on {number}"
+    else:
+        start = _difference(differences(trained, by=by, metric=metric), table, by, what, number)
+    reference = display_name(best_reference(p, metric=metric))
+    scores = by_group(p.only(p.references), by="reference", metrics=[metric])
+    score = scores.set_index("reference")[metric][reference]
+    return f"{start[0].upper()}{start[1:]}; {reference} reaches {percent(score)}."
+
+
+def _difference(pairs: pd.DataFrame, table: pd.DataFrame, by: str, what: str, number: str) -> str:
+    """The verdict on the pairs of several groups, and their scores."""
+    [metric] = [name for name in pairs.attrs["metrics"] if name != "p"]
+    level = _range(table[metric])
+    verdicts = set(pairs["verdict"])
+    if verdicts <= {EQUAL, SAME}:
+        return f"no: {len(table)} {what} are within 1 point, {level} on {number}"
+    if verdicts == {TOO_FEW}:
+        return f"not tested, for too few seeds: {len(table)} {what} reach {level} on {number}"
+    if SIGNIFICANT not in verdicts:
+        return f"no significant difference: {len(table)} {what} reach {level} on {number}"
+    significant = pairs[pairs["verdict"] == SIGNIFICANT]
+    widest = significant.loc[significant[metric].abs().idxmax()]
+    one, other = pairs.attrs["sides"][widest.name]
+    worse, better = (one, other) if widest[metric] < 0 else (other, one)
+    scores = table.set_index(by)[metric]
+    gap = difference(abs(widest[metric]), metric).removeprefix("+")
+    return (
+        f"yes: {spelled(worse)} ({percent(scores[worse])}) is {gap} worse than {spelled(better)} "
+        f"({percent(scores[better])}) on {number}"
+    )
+
+
+def _range(scores: pd.Series) -> str:
+    """The lowest to the highest of some shares."""
+    low = percent(scores.min())
+    high = percent(scores.max())
+    return high if low == high else f"{low.removesuffix('%').strip()}–{high}"
+
+
+def gap(row: dict, metric: str, than: str) -> str:
+    """How much higher or lower a score is than another one, with the interval and the verdict;
+    `row` as `lib.analysis.findings.difference_of` gives it."""
+    if row["verdict"] == SAME:
+        return f"as high as {than} (the same models)"
+    side = "higher" if row["value"] > 0 else "lower"
+    text = f"{difference(abs(row['value']), metric).removeprefix('+')} {side} than {than}"
+    if row["verdict"] == TOO_FEW:
+        return f"{text} (not tested, with {TOO_FEW})"
+    return f"{text} ({difference_interval(row['low'], row['high'], metric)}; {row['verdict']})"

@@ -1,0 +1,44 @@
+"""Names of this project's own choices, as a person writes them. A name that is not here, such as a
+user's, is shown as it is."""
+
+from lib.runs.baselines import NAMES
+
+MINUS = " − "  # between the two names of a comparison
+SPELLED = {
+    # heads
+    "cls": "CLS",
+    "first_token": "first token",
+    "lstm": "LSTM",
+    "mean_linear": "mean, linear",
+    "weighted_average": "weighted average",
+    # optimizers
+    "adadelta": "Adadelta",
+    "adagrad": "Adagrad",
+    "adam": "Adam",
+    "adamw": "AdamW",
+    "amsgrad": "AMSGrad",
+    "sgd": "SGD",
+    # what is kept of a long text, and how texts come into batches
+    "head_tail": "head and tail",
+    "grouped_packed": "grouped, packed",
+    # pretrained models
+    "all-MiniLM-L6-v2": "MiniLM-L6",
+    "sentence-transformers/all-MiniLM-L6-v2": "MiniLM-L6",
+    "sentence-transformers/all-mpnet-base-v2": "MPNet-base",
+    "roberta-base": "RoBERTa-base",
+    "FacebookAI/roberta-base": "RoBERTa-base",
+    "distilbert-base-uncased": "DistilBERT",
+}
+COLUMNS = ("head", "optimizer", "schedule", "truncation", "batching", "backbone", "compared")
+
+
+def spelled(name: str) -> str:
+    """A head, optimizer, reference or other choice as a person writes it."""
+    return NAMES.get(name) or SPELLED.get(name, name)
+
+
+def spelled_in(column: str, cell: str) -> str:
+    """A cell of a table as a person writes it, where its column holds names of ours."""
+    if column not in COLUMNS:
+        return cell
+    return MINUS.join(map(spelled, cell.split(MINUS)))

@@ -1,0 +1,72 @@
+"""The order of a page's blocks: the answer, the study, and what is folded at the end.
+
+Markdown and the site show the same order. A fold is a block too:
+`{"kind": "fold", "title", "blocks"}`.
+"""
+
+import re
+
+from lib.analysis.display import words
+
+HIDDEN = ("data", "runs", "best")  # kinds of blocks that a page does not show
+LONG = 12  # rows of a table that is not folded
+FIRST = ("finding", "text", "figure")  # of the answer: in this order, then the rest
+HEADING = re.compile(r"(#+) +(.+?) *#*(?:\n+|$)")
+
+
+def layout(blocks: list[dict]) -> tuple[list[dict], list[dict], list[dict]]:
+    """The blocks of the answer, of the study, and the folds.
+
+    The answer's headings are left out. Folded are cells tagged `details`, and of the study the
+    sections below a heading of the third level.
+    """
+    answer: list[dict] = []
+    study: list[dict] = []
+    folds: dict[str, list[dict]] = {"": [], "details": []}
+    is_folded = {"": False, "details": True}
+    for block in blocks:
+        if block["kind"] in HIDDEN:
+            continue
+        section = block["section"]
+        heading, rest = split_heading(block)
+        if section == "answer":
+            answer += rest
+            continue
+        if section == "" and heading:
+            is_folded[""] = heading[0] == "###"
+        if not is_folded[section]:
+            study.append(folded_if_long(block))
+            continue
+        if heading or not folds[section]:
+            title = heading[1] if heading else "Details"
+            folds[section].append({"kind": "fold", "title": title, "blocks": []})
+        folds[section][-1]["blocks"] += rest
+    answer.sort(key=lambda block: (*FIRST, block["kind"]).index(block["kind"]))
+    answer = [folded_if_long(block) for block in answer]
+    return answer, study, folds[""] + folds["details"]
+
+
+def split_heading(block: dict) -> tuple[tuple[str, str] | None, list[dict]]:
+    """The heading that a block begins with, as its signs and its title, and what is left of the
+    block: one or none."""
+    match = HEADING.match(block["text"]) if block["kind"] == "text" else None
+    if match is None:
+        return None, [block]
+    rest = block["text"][match.end() :].strip()
+    return (match[1], match[2]), [block | {"text": rest}] if rest else []
+
+
+def folded_if_long(block: dict) -> dict:
+    """A table of many rows as a fold."""
+    rows = len(block["columns"][0]) - 2 if block.get("columns") else 0
+    if rows <= LONG:
+        return block
+    name = words(block["name"])
+    title = f"{name[0].upper()}{name[1:]}: a table of {rows} rows"
+    return {"kind": "fold", "title": title, "blocks": [block]}
+
+
+def findings_of(answer: list[dict]) -> tuple[list[dict], list[dict]]:
+    """The findings of an answer, the first being the answer itself, and its other blocks."""
+    findings = [block for block in answer if block["kind"] == "finding"]
+    return findings, [block for block in answer if block["kind"] != "finding"]

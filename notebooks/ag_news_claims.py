@@ -1,0 +1,140 @@
+"""Sentences of the study of learning-rate schedules: whether they differ, and what its original
+claims."""
+
+from lib.analysis.answers import compared, gap
+from lib.analysis.comparisons import OPEN, SIGNIFICANT, TOO_FEW
+from lib.analysis.display import (
+    escape,
+    listed,
+    percent,
+    points,
+    title,
+)
+from lib.analysis.findings import best_group, difference_of, outlook
+from lib.analysis.predictions import Predictions
+from lib.analysis.tables import by_group
+from notebooks.ag_news import at_last_epoch, imbalance, overshoot, trained_differences, training_on
+
+PUBLISHED = {  # test accuracies of models that learned from 120,000 items, in percent
+    "the original's RoBERTa-base, its epoch chosen on test": 95.86,
+    "BERT-base": 94.5,
+}
+
+
+def answer(p: Predictions, *, by: str, what: str, documents: str) -> str:
+    """`lib.analysis.answers.compared` at the last epoch."""
+    return compared(at_last_epoch(p), by=by, what=what, documents=documents)
+
+
+def open_pairs(p: Predictions, *, by: str) -> str:
+    """`lib.analysis.findings.outlook` of the schedules at the last epoch."""
+    return outlook(at_last_epoch(p.only(p.trained)), by=by)
+
+
+def same_models(p: Predictions, *, by: str) -> str:
+    """Which runs are the same model at the epoch that dev chooses."""
+    runs_of: dict[str, list[str]] = {}
+    count_of_runs = 0
+    for group in p.only(p.trained).groups(by):
+        for seed, model in zip(group.seeds, group.models, strict=True):
+            runs_of.setdefault(model, []).append(f"{group.name} (seed {seed})")
+            count_of_runs += 1
+    alike = [f"{listed(names)} are one" for names in runs_of.values() if len(names) > 1]
+    text = f"At the epoch that dev chooses, the {count_of_runs} runs are {len(runs_of)} models"
+    return f"{text}: {'; '.join(alike)}." if alike else f"{text}."
+
+
+def _holds(row: dict, sign: int) -> str:
+    """Whether a claimed difference holds."""
+    if row["verdict"] == TOO_FEW:
+        return "is not tested"
+    if row["verdict"] == OPEN:
+        return "is not confirmed"
+    holds = row["verdict"] == SIGNIFICANT and sign * row["value"] > 0
+    return "**holds**" if holds else "**does not hold**"
+
+
+def peak(p: Predictions, *, by: str, group: str = "exponential", metric: str = "macro_f1") -> str:
+    """The original's first claim: scores peak before the last epoch."""
+    claim = f"The original's peak before the last epoch with {group}"
+    table = training_on(p, by=by, stop="score", metric=metric)
+    rows = table[table[by] == group].to_dict("records")
+    if not rows:
+        return f"{claim} is not tested: no run of it reached the last epoch."
+    row = _of_row(rows[0], metric)
+    than = "at the epoch that dev chooses"
+    return (
+        f"{claim} {_holds(row, -1)}: the last epoch's {title(metric)} is {gap(row, metric, than)}."
+    )
+
+
+def cure(
+    p: Predictions,
+    *,
+    by: str,
+    group: str = "multistep",
+    other: str = "exponential",
+    metric: str = "macro_f1",
+) -> str:
+    """The original's second claim: the multistep schedule ends higher."""
+    claim = f"Its cure, that {group} ends above {other},"
+    rows = trained_differences(p, by=by, metric=metric).to_dict("records")
+    try:
+        row = difference_of(rows, group, other, metric)
+    except LookupError:
+        return f"{claim} is not tested: no run of one of them reached the last epoch."
+    return f"{claim} {_holds(row, 1)}: its {title(metric)} ends {gap(row, metric, other)}."
+
+
+def _of_row(row: dict, metric: str) -> dict:
+    low = row[f"{metric}_low"]
+    high = row[f"{metric}_high"]
+    return {"value": row[metric], "low": low, "high": high, "verdict": row["verdict"]}
+
+
+def rise(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
+    """Whether test scores fall where dev loss rises again before the last epoch."""
+    table = training_on(p, by=by, stop="loss", metric=metric).to_dict("records")
+    change = {row[by]: _of_row(row, metric) for row in table}
+    texts = []
+    for row in overshoot(p, by=by).to_dict("records"):
+        rises = row["last dev loss"] - row["lowest dev loss"]
+        if not rises:
+            texts.append(f"with {row[by]} dev loss is lowest at the end")
+            continue
+        text = f"with {row[by]} dev loss rises by {rises:.2f} after epoch {row['lowest at epoch']}"
+        if row[by] in change:
+            ends = gap(change[row[by]], metric, "at the lowest dev loss")
+            text += f", and {title(metric)} ends {ends}"
+        texts.append(text)
+    text = "; ".join(texts)
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def published(p: Predictions, *, by: str) -> str:
+    """Published accuracies (percent) of other models on other data, beside ours."""
+    last = at_last_epoch(p.only(p.trained))
+    best = by_group(last, by=by, metrics=["accuracy"])["accuracy"].max()
+    others = listed(f"{value:g} % ({name})" for name, value in PUBLISHED.items())
+    return (
+        f"Published, and **not comparable**, as they learned from 120,000 items: {others}. Here "
+        f"the highest is {percent(best)}."
+    )
+
+
+def averaging(p: Predictions, *, by: str, ratio: int = 10) -> str:
+    """How far micro and macro F1 part when one class dominates."""
+    table = imbalance(p, by=by, group=best_group(p, by=by), ratio=ratio)
+    skewed = table.iloc[1:]
+    micro = skewed["micro_f1"]
+    macro = skewed["macro_f1"]
+    widest = skewed.loc[(micro - macro).abs().idxmax()]
+    return (
+        f"On balanced classes micro F1 is {percent(table['micro_f1'][0])} and macro F1 "
+        f"{percent(table['macro_f1'][0])}. With one class {ratio} times as frequent as each other, "
+        f"the same predictions score between {percent(micro.min())} and {percent(micro.max())} "
+        f"micro but {percent(macro.min())} to {percent(macro.max())} macro, depending on the "
+        f"class; the two part most where {escape(widest['majority class'])} dominates, by "
+        f"{points(widest['micro_f1'] - widest['macro_f1'])} points: there the micro average tells "
+        "mostly how well that one class is recognised."
+    )

@@ -1,0 +1,146 @@
+"""Whether the search was worth it: the cell that dev chose, and the default cell, with fresh seeds
+on test."""
+
+from typing import Any
+
+import pandas as pd
+
+from lib.analysis.comparisons import EQUAL, OPEN, TOO_FEW, differences
+from lib.analysis.display import (
+    count,
+    difference,
+    difference_interval,
+    kind_of,
+    listed,
+    score,
+    spelled,
+    title,
+    words,
+)
+from lib.analysis.findings import difference_of
+from lib.analysis.predictions import Predictions
+from lib.analysis.references import best_reference
+from lib.analysis.scores import dev_scores
+from lib.analysis.stats import LEVEL, adjusted, mcnemar
+from lib.analysis.tables import by_group, by_run
+
+TUNED = "tuned"  # what the cell is called that dev chooses
+DEFAULT = "default"
+WORTH = {  # what the answer begins with, by the verdict on tuned − default
+    EQUAL: "No.",
+    OPEN: "Not shown.",
+    TOO_FEW: "Not tested.",
+}
+
+
+def tuned_and_default(
+    p: Predictions, *, tuned: dict[str, Any], default: dict[str, Any]
+) -> Predictions:
+    """The runs of two cells, `cell` in their configuration saying which, and the references.
+
+    A cell that is both is the tuned one.
+    """
+    cells = {}
+    for key, run in p.runs.items():
+        if key not in p.trained:
+            cells[key] = ""
+        for name, cell in ((DEFAULT, default), (TUNED, tuned)):
+            if key in p.trained and cell.items() <= run["config"].items():
+                cells[key] = name
+    runs = {}
+    for key, name in cells.items():
+        runs[key] = p.runs[key] | {"config": p.runs[key]["config"] | {"cell": name}}
+    return p.only(runs)
+
+
+def test_scores(
+    p: Predictions, *, tuned: dict[str, Any], default: dict[str, Any], metrics: list[str]
+) -> pd.DataFrame:
+    """`by_group` of the tuned cell, the default cell and the references."""
+    runs = tuned_and_default(p, tuned=tuned, default=default)
+    return by_group(runs, by="cell", metrics=metrics, verdict=True)
+
+
+def test_runs(
+    p: Predictions, *, tuned: dict[str, Any], default: dict[str, Any], metrics: list[str]
+) -> pd.DataFrame:
+    """`by_run` of the tuned and the default cell."""
+    runs = tuned_and_default(p, tuned=tuned, default=default)
+    return by_run(runs, by="cell", metrics=metrics)
+
+
+def answer(p: Predictions, *, tuned: dict[str, Any], default: dict[str, Any], metric: str) -> str:
+    """Whether the search was worth it: the test scores of the tuned cell, the default cell and the
+    best reference, in at most 20 words."""
+    runs = tuned_and_default(p, tuned=tuned, default=default)
+    scores = by_group(runs, by="cell", metrics=[metric]).set_index("cell")[metric]
+    reference = spelled(best_reference(p, metric=metric))
+    against = f"{reference} {_whole(scores[reference], metric)}"
+    text = f"{title(metric)} is {_whole(scores[TUNED], metric)}"
+    if DEFAULT not in scores:
+        return f"No. The search chooses the default cell: its {text}; {against}."
+    gain = _gain(runs, TUNED, DEFAULT, metric)
+    worth = WORTH.get(gain["verdict"], "Yes." if gain["value"] > 0 else "No.")
+    text += f", at the defaults {_whole(scores[DEFAULT], metric)}"
+    return f"{worth} After the search {text}; {against}."
+
+
+def _whole(value: float, metric: str) -> str:
+    """A share in whole percent, another number as it is."""
+    return f"{100 * value:.0f} %" if kind_of(metric) == "share" else score(value, metric)
+
+
+def _gain(p: Predictions, one: str, other: str, metric: str) -> dict:
+    rows = differences(p, by="cell", metric=metric).to_dict("records")
+    return difference_of(rows, one, other, metric)
+
+
+def gains(p: Predictions, *, tuned: dict[str, Any], default: dict[str, Any], metric: str) -> str:
+    """How much better the tuned cell is than the default cell and than the best reference."""
+    runs = tuned_and_default(p, tuned=tuned, default=default)
+    others = {spelled(best_reference(p, metric=metric)): ""}
+    if tuned != default:
+        others = {DEFAULT: f" ({_cell(default)})"} | others
+    texts = []
+    for name, cell in others.items():
+        gain = _gain(runs, TUNED, name, metric)
+        size = difference(abs(gain["value"]), metric).lstrip("+")
+        better = "better" if gain["value"] > 0 else "worse"
+        interval = difference_interval(gain["low"], gain["high"], metric)
+        verdict = "" if gain["verdict"] == TOO_FEW else f", {gain['verdict']}"
+        texts.append(f"{size} {better} than {name}{cell} ({interval}{verdict})")
+    return f"The tuned cell ({_cell(tuned)}) is {listed(texts)}."
+
+
+def _cell(cell: dict[str, Any]) -> str:
+    return ", ".join(f"{words(name)} {value:g}" for name, value in cell.items())
+
+
+def optimism(p: Predictions, *, tuned: dict[str, Any], metric: str, search_seed: int) -> str:
+    """What dev ranks first, how many cells it cannot be told from, and what fresh seeds of the
+    same cell score on dev."""
+    first = p.where(seed=search_seed)
+    best = dev_scores(first, metric).groupby("run", sort=False)[metric].max()
+    level = _as_good(first, best.idxmax())
+    fresh = p.where(**tuned).keep(lambda run: run["config"]["seed"] != search_seed)
+    again = by_group(fresh, by=next(iter(tuned)), metrics=[metric], split="dev").iloc[0]
+    return (
+        f"The best of {len(first.trained)} cells, {_cell(tuned)}, has a dev {title(metric)} of "
+        f"{score(best.max(), metric)}; {count(int(again['seeds']), 'fresh seed')} of it reach "
+        f"{score(again[metric], metric)}. {count(level, 'other cell')} "
+        f"{'is' if level == 1 else 'are'} not significantly different in which dev documents they "
+        "get right (McNemar's exact test, adjusted)."
+    )
+
+
+def _as_good(p: Predictions, best: str) -> int:
+    """How many other runs do not differ significantly from the best in which dev documents they
+    get right, each after its chosen epoch."""
+    right = {
+        key: group.right[0]
+        for key, epoch, group in p.single("dev")
+        if key in p.trained and epoch == p.runs[key]["chosen_epoch"]
+    }
+    others = [of_run for key, of_run in right.items() if key != best]
+    p_values = adjusted([mcnemar(right[best], of_run) for of_run in others])
+    return sum(p_value >= 1 - LEVEL for p_value in p_values)

@@ -1,0 +1,187 @@
+"""The study of label budgets: what each number of labelled texts is worth, and from which on
+fine-tuning pays."""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+
+from lib.analysis import captions
+from lib.analysis.comparisons import SIGNIFICANT, TOO_FEW, comparison_table, mark_significant
+from lib.analysis.display import difference, listed, with_metrics
+from lib.analysis.pairs import Pair, pairs_of
+from lib.analysis.predictions import Predictions, collect
+from lib.analysis.scores import run_scores, sample_of
+from lib.analysis.stats import mean_and_interval
+from lib.metrics import METRICS
+from lib.runs.baselines import reference_name
+
+NAMES = {"tfidf": "TF-IDF", "embedding_linear": "embeddings", "embedding_ridge": "embeddings"}
+FIRST = "fine-tuned"
+LARGER = "fine-tuned, larger model"
+SIZE = "labelled texts"  # column
+
+CAPTIONS = {  # of the tables and figures by their names
+    "scores": "Mean over samples of labelled texts, with the 95 % interval over other samples and "
+    "other test documents.",
+    "by_size": "Mean over samples ± half of the 95 % interval, over other samples and other test "
+    "documents. A fifth of the labelled texts is dev, which chooses for every method.",
+    "minutes": "Computing time of a run to learn, choose and label the test set (whose embeddings "
+    "are computed once): the median over samples, on the machine that made this page. Numbers: "
+    "labelled texts.",
+    "doubling": "Curves a − b·n^−c through all sizes and samples. Right: a curve that has not seen "
+    "the largest size, beside what was measured there. ± half of the 95 % interval, over refits "
+    "without one sample.",
+    "leads": captions.differences(),
+}
+
+
+def at_size(p: Predictions, size: int) -> Predictions:
+    """The runs of so many labelled texts; the seed of each is its sample's."""
+    runs = {}
+    for key, run in p.runs.items():
+        config = run["config"]
+        if config["train_rows"] + config["dev_rows"] == size:
+            runs[key] = run | {"config": config | {"seed": config["subset_seed"]}}
+    return p.only(runs)
+
+
+def sizes_of(p: Predictions) -> list[int]:
+    configs_of_runs = [run["config"] for run in p.runs.values()]
+    return sorted({config["train_rows"] + config["dev_rows"] for config in configs_of_runs})
+
+
+def method_names(p: Predictions) -> dict[str, str]:
+    """What each group is called, by the backbone or the reference that it is; the model that the
+    largest size has is the first."""
+    backbones = {}
+    for size in sizes_of(p)[::-1]:
+        backbones |= {run["config"]["backbone"]: None for run in at_size(p, size).trained.values()}
+    names = dict(zip(backbones, (FIRST, LARGER), strict=False))
+    references = [reference_name(run["config"]) for run in p.references.values()]
+    return names | {name: NAMES[name] for name in references}
+
+
+def scores(p: Predictions, *, metric: str) -> pd.DataFrame:
+    """A row for each method and size: its mean test score over samples, with the 95 % interval."""
+    names = method_names(p)
+    rows = []
+    for size in sizes_of(p):
+        of_size = at_size(p, size)
+        for group in of_size.groups("backbone"):
+            runs = group.counted_once
+            row = {"method": names[group.name], SIZE: size, "samples": len(runs.seeds)}
+            sample = sample_of(of_size, runs, metric)
+            rows.append(row | mean_and_interval(metric, sample, METRICS[metric].limits))
+    rows.sort(key=lambda row: list(names.values()).index(row["method"]))
+    return with_metrics(pd.DataFrame(rows), {metric: metric})
+
+
+def by_size(p: Predictions, *, metric: str) -> pd.DataFrame:
+    """The same, a row a size and a column a method."""
+    long = scores(p, metric=metric)
+    table = pd.DataFrame({SIZE: sizes_of(p)})
+    methods = list(dict.fromkeys(long["method"]))
+    for method in methods:
+        of_method = long[long["method"] == method].set_index(SIZE)
+        for end in ("", "_low", "_high", "_values"):
+            if f"{metric}{end}" in of_method:
+                table[f"{method}{end}"] = table[SIZE].map(of_method[f"{metric}{end}"])
+    return with_metrics(table, dict.fromkeys(methods, metric))
+
+
+def minutes(runs, *, metric: str) -> pd.DataFrame:
+    """Computing time of a run for each method and size, the median over samples in minutes, and
+    the mean test score; `runs` are those of the store."""
+    p = collect(runs)
+    seconds = {run.key[:16]: run.status["seconds"] for run in runs}
+    names = method_names(p)
+    rows = []
+    for size in sizes_of(p):
+        of_size = at_size(p, size)
+        for group in of_size.groups("backbone"):
+            taken = float(np.median([seconds[key] for key in group.runs])) / 60
+            score = run_scores(of_size, group)[metric].mean()
+            row = {"method": names[group.name], SIZE: size, "minutes": taken, metric: score}
+            rows.append(row)
+    rows.sort(key=lambda row: list(names.values()).index(row["method"]))
+    return with_metrics(pd.DataFrame(rows), {metric: metric})
+
+
+def leads(p: Predictions, *, metric: str) -> pd.DataFrame:
+    """How far fine-tuning is ahead of each other method at each size; the differences are one
+    family."""
+    pairs = []
+    rows = []
+    names = method_names(p)
+    for size in sizes_of(p):
+        for pair in pairs_of(at_size(p, size), by="backbone", metric=metric):
+            ahead = _of_the_first(pair, names)
+            if ahead:
+                pairs.append(ahead)
+                rows.append({SIZE: size, "compared with": names[ahead.other.name]})
+    table = comparison_table(pairs, [f"{FIRST} − {row['compared with']}" for row in rows])
+    for place, column in enumerate((SIZE, "compared with")):
+        table.insert(place, column, [row[column] for row in rows])
+    mark_significant(table, metric)
+    return table.drop(columns=["compared", "documents", "seeds"])
+
+
+def _of_the_first(pair: Pair, names: dict[str, str]) -> Pair | None:
+    """A pair as the first model less another; None where it is of others."""
+    if names[pair.one.name] == FIRST:
+        return pair
+    if names[pair.other.name] != FIRST:
+        return None
+    turned = dataclasses.replace(pair.estimate, value=-pair.estimate.value)
+    return dataclasses.replace(pair, one=pair.other, other=pair.one, estimate=turned)
+
+
+def ahead_from(table: pd.DataFrame, method: str, metric: str) -> int | None:
+    """The smallest size from which on fine-tuning is significantly ahead of a method at every
+    size, from the rows of `leads`; None where it is not so at the largest."""
+    smallest = None
+    of_method = table[table["compared with"] == method]
+    for row in of_method.sort_values(SIZE, ascending=False).to_dict("records"):
+        if row["verdict"] != SIGNIFICANT or row[metric] < 0:
+            break
+        smallest = row[SIZE]
+    return smallest
+
+
+def best_reference(p: Predictions, *, metric: str) -> str:
+    """The reference with the best mean score on dev at the largest size, as it is called here."""
+    largest = at_size(p, sizes_of(p)[-1])
+    of_name: dict[str, list[float]] = {}
+    for key, _, group in largest.only(largest.references).single("dev"):
+        name = NAMES[largest.runs[key]["config"]["reference"]]
+        of_name.setdefault(name, []).append(run_scores(largest, group)[metric][0])
+    return max(of_name, key=lambda name: np.mean(of_name[name]))
+
+
+def answer(p: Predictions, *, metric: str) -> str:
+    """From how many labelled texts on fine-tuning beats each reference, and by how much the best
+    one at the largest size."""
+    table = leads(p, metric=metric)
+    largest = sizes_of(p)[-1]
+    best = best_reference(p, metric=metric)
+    last = table[(table[SIZE] == largest) & (table["compared with"] == best)].iloc[0]
+    size = difference(abs(last[metric]), metric).lstrip("+")
+    leads_or_trails = "leads" if last[metric] >= 0 else "trails"
+    if TOO_FEW in table["verdict"].tolist():
+        tested = f"With {TOO_FEW}, nothing is tested"
+        return f"{tested}: at {largest:,} fine-tuning {leads_or_trails} {best} by {size}."
+    end = f"at {largest:,} it {leads_or_trails} {best} by {size}"
+    references = [name for name in method_names(p).values() if name not in (FIRST, LARGER)]
+    from_size = {name: ahead_from(table, name, metric) for name in references}
+    beaten = sorted(filter(from_size.get, references), key=from_size.get)
+    others = [name for name in references if not from_size[name]]
+    if not beaten:
+        beats = "beats neither" if len(others) > 1 else "does not beat"
+        return f"No: fine-tuning {beats} {' nor '.join(others)}; {end}."
+    first, *rest = beaten
+    sentence = f"Fine-tuning beats {first} from {from_size[first]:,} {SIZE} on"
+    sentence += "".join(f", {name} from {from_size[name]:,}" for name in rest)
+    if others:
+        sentence += f", {listed(others)} nowhere"
+    return f"{sentence}; {end}."

@@ -1,0 +1,83 @@
+"""Figures of the study of label budgets: scores against labelled texts, and against minutes."""
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from lib.analysis.display import axis_label, title
+from notebooks.label_budget import FIRST, LARGER, SIZE
+from plots.style import COLOURS, GREY, add_legend, add_title, metric_axis, styled
+
+MARKS = ("o", "s", "^", "D")
+STAGGER = 0.03  # of a size, so that intervals do not hide each other
+
+
+def looks(methods) -> dict[str, tuple[str, str]]:
+    """A colour and a mark for each method: references are dark and light grey."""
+    names = list(dict.fromkeys(methods))
+    references = [name for name in names if name not in (FIRST, LARGER)]
+    shades = dict(zip(references, ("#444444", GREY, "#b5b5b5"), strict=False))
+    shades |= {FIRST: COLOURS[0], LARGER: COLOURS[1]}
+    return {name: (shades[name], MARKS[i % len(MARKS)]) for i, name in enumerate(names)}
+
+
+@styled
+def by_texts(table: pd.DataFrame, *, metric: str) -> Figure:
+    """Test scores with their intervals by number of labelled texts, a line a method."""
+    figure = Figure(figsize=(5.0, 4.4))
+    ax = figure.subplots()
+    methods = looks(table["method"])
+    for i, (name, (colour, mark)) in enumerate(methods.items()):
+        of_method = table[table["method"] == name]
+        places = of_method[SIZE] * (1 + STAGGER * (i - (len(methods) - 1) / 2))
+        low = of_method[f"{metric}_low"]
+        high = of_method[f"{metric}_high"]
+        ax.vlines(places, low, high, color=colour, linewidth=2.5, alpha=0.4)
+        ax.plot(places, of_method[metric], color=colour, marker=mark, markersize=5, label=name)
+    sizes = sorted(table[SIZE].unique())
+    _logarithmic(ax, sizes)
+    ax.set_xlabel("labelled texts (logarithmic)")
+    _finish(figure, ax, metric)
+    add_title(figure, f"Test {title(metric)} by number of labels")
+    return figure
+
+
+@styled
+def by_minutes(table: pd.DataFrame, *, metric: str) -> Figure:
+    """Mean test scores by the minutes that a run takes, a line a method; the smallest and the
+    largest number of labelled texts stand at its ends."""
+    figure = Figure(figsize=(5.0, 4.4))
+    ax = figure.subplots()
+    for name, (colour, mark) in looks(table["method"]).items():
+        of_method = table[table["method"] == name]
+        minutes = of_method["minutes"]
+        ax.plot(minutes, of_method[metric], color=colour, marker=mark, markersize=5, label=name)
+        for row in of_method.iloc[[0, -1]].to_dict("records"):
+            ax.annotate(
+                f"{row[SIZE]:,}",
+                (row["minutes"], row[metric]),
+                (0, 6),
+                textcoords="offset points",
+                ha="center",
+                fontsize=9,
+                color=colour,
+            )
+    ax.set_xscale("log")
+    ax.xaxis.set_major_formatter(lambda value, _place: f"{value:g}")
+    ax.margins(x=0.1, y=0.1)
+    ax.set_xlabel("minutes a run (logarithmic)")
+    _finish(figure, ax, metric)
+    add_title(figure, f"Test {title(metric)} by computing time")
+    return figure
+
+
+def _logarithmic(ax, sizes: list[int]) -> None:
+    """A logarithmic axis with the sizes themselves at its ticks."""
+    ax.set_xscale("log")
+    ax.set_xticks(sizes, [f"{size:,}" for size in sizes], rotation=35 if len(sizes) > 6 else 0)
+    ax.set_xticks([], minor=True)
+
+
+def _finish(figure: Figure, ax, metric: str) -> None:
+    metric_axis(ax.yaxis, metric)
+    ax.set_ylabel(axis_label(metric))
+    add_legend(figure, ax)

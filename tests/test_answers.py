@@ -1,0 +1,54 @@
+"""The first sentence of a page that compares groups."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lib.analysis.answers import compared
+from lib.analysis.predictions import Predictions
+from tests.synthetic import frame_of, runs_of
+
+DOCUMENTS = 5000
+
+
+def heads(shares: dict[str, float], *, spread: float = 0.0, seeds: int = 3) -> Predictions:
+    """Heads that get these shares of the same documents right, seeds so much apart; and TF-IDF,
+    which gets 85 % right."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(2, size=DOCUMENTS)
+    hard = rng.random(DOCUMENTS)
+    runs = {key: run for key, run in runs_of(shares).items() if run["config"]["seed"] <= seeds}
+    for run in runs.values():
+        run["config"]["reference"] = None
+    config = {"backbone": "tiny", "head": "native", "seed": 1, "reference": "tfidf"}
+    finished = {"status": "finished", "chosen_epoch": 1, "last_epoch": 1}
+    runs["tfidf".ljust(16, "0")] = finished | {"config": config}
+    frames = []
+    for key, run in runs.items():
+        config = run["config"]
+        share = 0.85 if config["reference"] else shares[config["head"]]
+        own = np.random.default_rng(config["seed"]).normal(size=DOCUMENTS)
+        right = hard + 0.02 * own < share + spread * (config["seed"] - 2)
+        logits = np.where(right == (labels == 1), 1.0, -1.0)
+        for split in ("dev", "test"):
+            frames.append(frame_of(key, split, label=labels, logit_0=-logits, logit_1=logits))
+    return Predictions(pd.concat(frames, ignore_index=True), runs, ("no", "yes"))
+
+
+@pytest.mark.parametrize(
+    ("shares", "options", "start"),
+    [
+        ({"cls": 0.8, "lstm": 0.801}, {}, "No: 2 heads are within 1 point, 80."),
+        ({"cls": 0.8, "lstm": 0.82}, {"spread": 0.04}, "No significant difference: 2 heads reach "),
+        ({"cls": 0.8, "weighted_average": 0.9}, {}, "Yes: CLS (80."),
+        ({"cls": 0.8, "lstm": 0.9}, {"seeds": 2}, "Not tested, for too few seeds: 2 heads reach "),
+        ({"weighted_average": 0.8}, {}, "Weighted average reaches 80."),
+    ],
+)
+def test_the_answer(shares, options, start):
+    text = compared(heads(shares, **options), by="head", what="heads", documents="reviews")
+    assert text.startswith(start) and " on 5,000 reviews; TF-IDF, whole text reaches 8" in text
+    words = [word for word in text.split() if any(char.isalnum() for char in word)]
+    assert len(words) <= 20
+    if start.startswith("Yes"):
+        assert "points worse than weighted average (9" in text

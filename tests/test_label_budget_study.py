@@ -1,0 +1,163 @@
+"""What the study of label budgets draws, fits and says."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lib.analysis.predictions import Predictions
+from lib.errors import InputError
+from lib.runs.config import RunConfig
+from lib.runs.keys import corpus_of
+from notebooks import label_budget as study
+from notebooks import label_budget_curves as curves
+from notebooks import label_budget_figures as figures
+from notebooks import label_budget_runs as samples
+from tests.synthetic import frame_of
+from tests.test_tables import say_what_their_columns_hold
+
+SIZES = (50, 100, 200, 400, 800)
+DOCUMENTS = 1500
+
+
+def budgets(accuracies: dict[str, list[float]], seeds=(1, 2, 3)) -> Predictions:
+    """Methods by their backbone, with the accuracy of each at each size; every sample is a little
+    better or worse."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(2, size=DOCUMENTS)
+    hard = rng.permutation(DOCUMENTS) / DOCUMENTS
+    runs = {}
+    frames = []
+    for backbone, of_sizes in accuracies.items():
+        for size, accuracy in zip(SIZES, of_sizes, strict=False):
+            sign = (-1) ** SIZES.index(size)
+            for seed in seeds:
+                sample = {"train_rows": size - size // 5, "dev_rows": size // 5}
+                reference = backbone if backbone == REFERENCE else None
+                config = {"backbone": backbone, "reference": reference, "subset_seed": seed}
+                config |= {"seed": 1} | sample
+                key = f"{backbone}-{size}-{seed}"
+                facts = {"status": "finished", "chosen_epoch": 1, "last_epoch": 1}
+                runs[key] = {"config": config} | facts
+                right = hard < accuracy + 0.004 * sign * (seed - 2)
+                logits = np.where(right == (labels == 1), 1.0, -1.0)
+                for split in ("dev", "test"):
+                    columns = {"label": labels, "logit_0": -logits, "logit_1": logits}
+                    frames.append(frame_of(key, split, **columns))
+    return Predictions(pd.concat(frames, ignore_index=True), runs, ("no", "yes"))
+
+
+REFERENCE = "tfidf"
+RISING = [0.60, 0.75, 0.85, 0.90, 0.92]
+FLAT = [0.70, 0.748, 0.78, 0.80, 0.81]
+
+
+def test_the_answer_says_from_where_on_fine_tuning_is_ahead():
+    p = budgets({"tiny": RISING, REFERENCE: FLAT})
+    text = study.answer(p, metric="accuracy")
+    assert text.startswith("Fine-tuning beats TF-IDF from 200 labelled texts on")
+    assert text.endswith("at 800 it leads TF-IDF by 11.0 points.")
+    assert len(text.split()) <= 20
+    table = study.leads(p, metric="accuracy")
+    assert table["labelled texts"].tolist() == list(SIZES)
+    assert table["accuracy"].to_numpy() == pytest.approx(np.subtract(RISING, FLAT), abs=1e-3)
+    assert table["verdict"].tolist() == ["significant", "not significant", *["significant"] * 3]
+    say_what_their_columns_hold(table)
+
+
+def test_the_answer_where_it_never_pays_and_where_nothing_is_tested():
+    p = budgets({"tiny": FLAT, REFERENCE: RISING})
+    assert study.answer(p, metric="accuracy") == (
+        "No: fine-tuning does not beat TF-IDF; at 800 it trails TF-IDF by 11.0 points."
+    )
+    p = budgets({"tiny": RISING, REFERENCE: FLAT}, seeds=(1, 2))
+    text = study.answer(p, metric="accuracy")
+    assert text.startswith("With fewer than 3 seeds, nothing is tested: at 800 fine-tuning leads")
+
+
+def test_scores_are_the_means_of_the_samples_of_a_size():
+    p = budgets({"tiny": RISING, REFERENCE: FLAT, "big": [0.65, 0.78]})
+    long = study.scores(p, metric="accuracy")
+    assert long["method"].tolist()[0] == study.FIRST and study.LARGER in set(long["method"])
+    of_first = long[long["method"] == study.FIRST]
+    assert of_first["accuracy"].to_numpy() == pytest.approx(RISING, abs=1e-3)
+    wide = study.by_size(p, metric="accuracy")
+    assert wide[study.FIRST].tolist() == of_first["accuracy"].tolist()
+    assert wide[study.LARGER].isna().tolist() == [False, False, True, True, True]
+    assert (wide[f"{study.FIRST}_low"] < wide[study.FIRST]).all()
+    for table in (long, wide):
+        say_what_their_columns_hold(table)
+    assert len(figures.by_texts(long, metric="accuracy").axes[0].lines) == 3
+    text = curves.larger_model(p, metric="accuracy")
+    assert text.endswith(": +5.0 points with 50 and +3.0 points with 100.")
+
+
+def test_all_texts_are_taken_where_more_are_asked_for(folder, tiny):
+    base = RunConfig(dataset=str(folder), backbone=tiny["bert"])
+    rows = len(corpus_of(base).train) + len(corpus_of(base).dev)
+    planned = samples.plan_of(base, [20, 10, 10_000])
+    assert planned.sizes == [10, 20, rows] and planned.metric == "accuracy"
+    assert planned.base.reading.labels == ("no", "yes")
+    assert samples.plan_of(base, [10]).sizes == [10] and samples.plan_of(base, [0]).sizes == [rows]
+    with pytest.raises(InputError, match="metric = 'loss': this study wants one of which more"):
+        samples.plan_of(base, [20], "loss")
+    with pytest.raises(InputError, match="each wants 10 labelled texts or more"):
+        samples.plan_of(base, [5, 20])
+
+
+def test_small_samples_are_trained_for_as_many_steps_and_lie_in_larger_ones(folder, tiny):
+    base = RunConfig(dataset=str(folder), backbone=tiny["bert"], batch_size=8, epochs=2)
+    plan = samples.plan_of(base, [20, 40])
+    larger = plan.base.with_(learning_rate=1e-5)
+    configs = samples.configs(plan, [1, 2], least_steps=6, larger=larger, larger_up_to=20)
+    trained = [config for config in configs if not config.is_reference]
+    assert {config.select_by for config in configs if config.is_reference} == {"accuracy"}
+    assert [config.epochs for config in trained] == [2, 2, 3, 3, 3, 3]
+    rows = {}
+    for config in trained:
+        corpus = corpus_of(config)
+        rows[len(rows)] = {*corpus.train.rows.tolist(), *corpus.dev.rows.tolist()}
+    assert rows[2] < rows[0] and rows[4] < rows[1] and rows[0] != rows[1]
+
+
+def power_law(samples: int, noise: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    """Sizes and scores (samples, sizes) of 0.95 − 0.1 (n / 800)^−0.5."""
+    sizes = np.array(SIZES, float)
+    rng = np.random.default_rng(0)
+    spread = noise * rng.normal(size=(samples, len(sizes))) * (sizes / 800) ** -0.5
+    return sizes, 0.95 - 0.1 * (sizes / 800) ** -0.5 + spread
+
+
+def test_a_curve_without_noise_is_found_again():
+    sizes, scores = power_law(3)
+    assert curves.fit(sizes, scores, 1.0) == pytest.approx((0.95, 0.1, 0.5), abs=1e-4)
+    gain, half = curves.without_one(curves.gain_of_doubling, sizes, scores, 1.0)
+    assert gain == pytest.approx(0.1 * (1 - 2**-0.5), abs=1e-4) and half < 1e-4
+    error, _ = curves.without_one(curves.error_at_largest, sizes, scores, 1.0)
+    assert error == pytest.approx(0, abs=1e-4)
+    assert np.isnan(curves.without_one(curves.gain_of_doubling, sizes, scores[:2], 1.0)[1])
+
+
+def test_a_curve_that_levels_off_is_caught_at_the_hidden_size():
+    sizes, scores = power_law(3, noise=0.001)
+    error, half = curves.without_one(curves.error_at_largest, sizes, scores, 1.0)
+    assert abs(error) <= half
+    scores[:, -1] -= 0.1
+    error, half = curves.without_one(curves.error_at_largest, sizes, scores, 1.0)
+    assert error == pytest.approx(-0.1, abs=0.02) and half < 0.1
+
+
+def test_what_twice_the_labels_would_bring():
+    _, scores = power_law(1)
+    p = budgets({"tiny": scores[0].tolist(), REFERENCE: FLAT})
+    table = curves.doubling(p, metric="accuracy").set_index("method")
+    row = table.loc[study.FIRST]
+    assert row["twice as many"] == pytest.approx(0.1 * (1 - 2**-0.5), abs=0.01)
+    assert row["error_low"] <= 0 <= row["error_high"]
+    assert row["foretold"] + row["error"] == pytest.approx(row["measured"])
+    say_what_their_columns_hold(table.reset_index())
+    text = curves.foretold(p, metric="accuracy")
+    assert text.startswith("Twice 800 labelled texts would bring fine-tuning about +")
+    assert "through the smaller sizes was right about 800: foretold 85." in text
+    few = budgets({"tiny": RISING[:4], REFERENCE: FLAT[:4]})
+    assert "a curve wants 5 sizes" in curves.foretold(few, metric="accuracy")
+    assert "more than 4 sizes" in curves.doubling(few, metric="accuracy").attrs["note"]

@@ -1,6 +1,5 @@
 """Rows that are carved from a split: stratified, seeded, with equal texts on one side."""
 
-import warnings
 from collections import Counter
 
 import numpy as np
@@ -18,20 +17,12 @@ def carve_splits(
     dev_rows: int | None,
     test_rows: int | None,
     seed: int,
-    folds: int | None = None,
-    fold: int | None = None,
     subset_seed: int | None = None,
 ) -> dict[str, Split]:
     """Train, dev and test of at most so many rows; test and dev are carved from train where the
-    source has none. With `folds`, test is one of them; with a `subset_seed` dev comes from train in
-    any case (`draw_labelled`). Raises InputError."""
+    source has none. With a `subset_seed` dev comes from train in any case (`draw_labelled`)."""
     train = splits["train"]
-    if folds:
-        _check_folds(splits, test_rows, folds, fold)
-        fold_of_row = folds_of(train, folds, seed)
-        test = train.take(np.flatnonzero(fold_of_row == fold))
-        train = train.take(np.flatnonzero(fold_of_row != fold))
-    elif "test" in splits:
+    if "test" in splits:
         test = at_most(splits["test"], test_rows, seed)
     else:
         rows = test_rows or len(train) // 5
@@ -47,45 +38,6 @@ def carve_splits(
         rows = dev_rows or min(MOST_DEV_ROWS, tenth)
         train, dev = carve(train, rows, seed, one_of_each=not dev_rows)
     return {"train": at_most(train, train_rows, seed), "dev": dev, "test": test}
-
-
-def _check_folds(
-    splits: dict[str, Split], test_rows: int | None, folds: int, fold: int | None
-) -> None:
-    if fold is None or fold > folds:
-        raise InputError(f"fold is {fold}; folds = {folds} has folds 1 to {folds}")
-    others = [name for name in splits if name != "train"]
-    if others:
-        raise InputError(
-            f"folds = {folds} scores every row of one table, but there is a split for "
-            f"{' and '.join(others)}, too; leave out one of the two"
-        )
-    if test_rows:
-        raise InputError(f"folds = {folds} scores every row once; leave out test_rows")
-
-
-def folds_of(split: Split, folds: int, seed: int) -> np.ndarray:
-    """The fold of each row (rows,), from 1: a function of the rows and the seed alone, stratified
-    by label, equal texts and the rows of one group together. Raises InputError where there are
-    fewer of these than folds."""
-    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
-
-    unit_of_row = units_of(split)
-    units = len(np.unique(unit_of_row))
-    if units < folds:
-        noun = "texts" if split.groups is None else "groups"
-        raise InputError(f"folds is {folds}, but there are {units} different {noun}; take fewer")
-    strata = strata_of(split)
-    if strata is None or np.bincount(strata).max() < folds:
-        strata = np.zeros(len(split), np.int64)
-    kind = StratifiedKFold if units == len(split) else StratifiedGroupKFold
-    cutter = kind(folds, shuffle=True, random_state=seed)
-    fold_of_row = np.zeros(len(split), np.int64)
-    with warnings.catch_warnings():  # of classes with fewer documents than folds
-        warnings.simplefilter("ignore", UserWarning)
-        for fold, (_, rows) in enumerate(cutter.split(strata, strata, unit_of_row), 1):
-            fold_of_row[rows] = fold
-    return fold_of_row
 
 
 def at_most(split: Split, rows: int | None, seed: int) -> Split:

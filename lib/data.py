@@ -14,6 +14,7 @@ import numpy as np
 
 from lib.bad_rows import counts_bad_rows
 from lib.carving import carve_splits
+from lib.folds import take_fold
 from lib.label_cells import LabelColumn, read_label_column
 from lib.labels import Encoded, encode_labels, task_of
 from lib.readers import PLAIN, BadRow, Reading, check_texts
@@ -121,9 +122,10 @@ def load_corpus(
         is_open = reading.task == "auto" and not reading.labels
         named = {"dataset": dataset, "column": source.label, "is_open": is_open}
         check_classes(splits["train"].labels, encoded.names, **named)
+    if folds:
+        splits = take_fold(splits, folds, fold, test_rows=test_rows, seed=split_seed)
     options = {"train_rows": train_rows, "dev_rows": dev_rows, "test_rows": test_rows}
-    options |= {"seed": split_seed, "folds": folds, "fold": fold, "subset_seed": subset_seed}
-    splits = carve_splits(splits, **options)
+    splits = carve_splits(splits, **options, seed=split_seed, subset_seed=subset_seed)
     options = {"source": source, "dataset": dataset, "fixed": bool(reading.labels or folds)}
     splits, names = with_trains_names(splits, encoded.names, task, **options)
     labels = {name: split.labels for name, split in splits.items()}

@@ -7,11 +7,10 @@ import pytest
 
 from lib.analysis import label_errors, tables
 from lib.analysis.predictions import collect
-from lib.carving import folds_of
 from lib.data import load_corpus
 from lib.errors import InputError
+from lib.folds import folds_of
 from lib.readers import Reading
-from lib.runs.baselines import references
 from lib.runs.folds import by_fold
 from lib.runs.keys import prepare
 from lib.runs.pool import run_all
@@ -96,8 +95,11 @@ def in_folds(tiny, tmp_path_factory):
     base = tiny_run(tiny, path, folds=3, dev_rows=8, epochs=2)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RUNS_DIR", str(root / "runs"))
-        configs = by_fold([base, base.with_(seed=2), *references(base)])
-        return run_all(configs, "none"), collect(run_all(configs, "none")), base, root / "runs"
+        configs = by_fold(
+            [base, base.with_(seed=2), base.baseline("tfidf"), base.baseline("majority")]
+        )
+        runs = run_all(configs, "none")
+        return runs, collect(runs), base, root / "runs"
 
 
 def test_runs_of_all_folds_are_one_on_every_row(in_folds, monkeypatch):

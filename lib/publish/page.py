@@ -19,6 +19,7 @@ from lib.errors import InputError
 from lib.publish.blocks import published_block, published_table
 from lib.publish.render import block_markdown
 from lib.publish.shown import DPI, png_of, shown_once
+from lib.runs.folds import by_fold
 from lib.runs.keys import corpus_of, tokens_of
 
 BLOCK_MIME = "application/vnd.study.block+json"
@@ -176,7 +177,7 @@ def show_leaks(runs, config, *, by: str, metrics: list[str], **narrowed) -> list
         "leaks",
     )
     try:
-        rows = leaked(corpus_of(config))
+        rows = [row for each in by_fold([config]) for row in leaked(corpus_of(each))]
     except InputError:  # the audit above has said why, or raised it
         block = published_block("table", "without_leaks")
         rows = block["arguments"]["rows"] if block else []

@@ -69,6 +69,7 @@ bench: $(READY)
 ## Count how often intervals and tests err; kill runs, workers and drivers, damage files and pages, and count what was lost
 stress: $(READY)
 	@OMP_NUM_THREADS=1 $(PY) -m tests.calibration
+	@OMP_NUM_THREADS=1 $(PY) -m tests.calibration_folds
 	@$(PY) -m tests.stress_kills
 	@$(PY) -m tests.stress
 	@$(PY) -m tests.fuzz

@@ -14,6 +14,7 @@ from lib.readers import Reading
 from lib.runs.folds import by_fold
 from lib.runs.keys import prepare
 from lib.runs.pool import run_all
+from tests import calibration_folds
 from tests.conftest import WORDS, learnable, tiny_run
 
 
@@ -137,3 +138,11 @@ def test_a_seed_without_one_of_the_folds_is_left_out(in_folds):
     assert p.groups("head")[0].seeds == [1]
     alone = p.only({of_second[0]: p.runs[of_second[0]]})
     assert len(alone.groups("head")[0].rows) == 20
+
+
+def test_intervals_over_folds_hold_the_truth_as_those_of_a_split_do(monkeypatch):
+    monkeypatch.setattr(calibration_folds, "STUDIES", 150)
+    split = calibration_folds.coverage(200, [0])
+    folds = calibration_folds.coverage(200, [0, 1, 2, 3, 4])
+    assert min(split["models"], folds["models"], folds["method"]) > 0.9
+    assert folds["half"] < 0.5 * split["half"]

@@ -218,7 +218,7 @@ def corpus_of(values: dict):
     from lib.readers import Reading
 
     fields = {
-        name: values[name] for name in Reading.model_fields if values.get(name) not in ("", [])
+        name: values[name] for name in Reading.model_fields if values.get(name, "") not in ("", [])
     }
     names = {"text": values["text"], "label": values["label"]}
     return load_corpus(values["dataset"], **names, reading=Reading(**fields))

@@ -1,4 +1,5 @@
-"""The command line: python -m lib study, train, sweep, predict, export, verify, site, show."""
+"""The command line: python -m lib study, train, sweep, predict, export, verify, compare,
+site, show."""
 
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Annotated
 import typer
 
 from lib.errors import InputError, StoppedError, reason_of, system_error
+from lib.publish.commands import compare, pages, show, site, study, verify
 from lib.publish.settings import assignments, read_yaml
 from lib.runs.secrets import without_passwords
 
@@ -14,6 +16,8 @@ from lib.runs.secrets import without_passwords
 HOW_TO_TRAIN = ("tracker", "checkpoint_every", "backend", "processes")
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+for about_pages in (study, pages, verify, compare, site, show):
+    app.command()(about_pages)
 
 
 def set_value(values: dict, name: str, value) -> None:
@@ -25,53 +29,6 @@ def set_value(values: dict, name: str, value) -> None:
     if not isinstance(values.get(section, {}), dict):
         raise InputError(f"Unknown parameter {name!r}: {section} is {values[section]!r}")
     values[section] = values.get(section, {}) | {inner: value}
-
-
-@app.command()
-def study(
-    name: str,
-    words: Annotated[
-        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="override parameters")
-    ] = None,
-    config: Annotated[
-        Path | None, typer.Option(help="a YAML file that overrides parameters")
-    ] = None,
-    profile: Annotated[str, typer.Option(help="demo, small, full or paper")] = "demo",
-    as_: Annotated[str | None, typer.Option("--as", help="the name of the page's folder")] = None,
-    from_results: Annotated[
-        bool, typer.Option("--from-results", help="make the page anew of what it publishes")
-    ] = False,
-):
-    """Execute a study's notebook and publish its page in results/."""
-    from lib.publish.study import publish_from_results, run_study
-
-    if not from_results:
-        folder = run_study(name, profile, assignments(words or []), as_, config=config)
-        return print_page(folder)
-    if words or config or as_:
-        raise InputError(
-            "--from-results takes a page as it is: leave parameters, --config, --as out"
-        )
-    folder, reasons = publish_from_results(name, profile)
-    for reason in reasons:
-        print(f"Kept as it was: {reason}")
-    print_page(folder)
-
-
-def print_page(folder: Path) -> None:
-    shown = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
-    print(f"The page: {shown / 'README.md'}")
-
-
-@app.command()
-def pages(folders: list[Path]):
-    """Make pages anew of what they publish: nothing is trained."""
-    from lib.publish.study import publish_from_results
-
-    for folder in folders:
-        name, profile = folder.resolve().parts[-2:]
-        _, reasons = publish_from_results(name, profile)
-        print(f"{folder}: made anew" + "".join(f"\n  kept as it was: {line}" for line in reasons))
 
 
 @app.command()
@@ -195,43 +152,6 @@ def export(
         difference = f"{result[quantize]['largest_difference']:.2g}"
         print(f"{quantize}: {agreement}, logits within {difference}")
     print(out)
-
-
-@app.command()
-def verify(folders: list[Path]):
-    """Make published pages again of what they publish, and compare every byte."""
-    from lib.publish.verify import MEANING, describe
-    from lib.publish.verify import verify as verify_page
-
-    failed = False
-    for folder in folders:
-        try:
-            check = verify_page(folder)
-        except InputError as error:
-            print(f"{folder}: {error}")
-            failed = True
-            continue
-        print("\n".join(describe(folder, check)), flush=True)
-        failed = failed or bool(check.wrong)
-    print(MEANING)
-    raise typer.Exit(code=int(failed))
-
-
-@app.command()
-def site(out: Annotated[Path, typer.Argument(help="the folder to build it in")] = Path("site")):
-    """Build the published pages as a static site."""
-    from lib.publish.site import build
-
-    print(f"{build(out)} pages: {out / 'index.html'}")
-
-
-@app.command()
-def show(key: Annotated[str, typer.Argument(help="a run's key, or its beginning")]):
-    """Say what a run is: how it ended, its configuration against the defaults, its curves, the
-    pages that show it."""
-    from lib.publish.describe import describe
-
-    print(describe(key))
 
 
 def main() -> None:

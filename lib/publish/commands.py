@@ -74,7 +74,7 @@ def verify(folders: list[Path]):
 
 
 def compare(
-    page: Annotated[Path, typer.Argument(help="a published page, as results/ag_news/demo")],
+    page: Annotated[Path, typer.Argument(help="the folder of a published page")],
     other: Annotated[Path, typer.Argument(help="a page of the same study, made elsewhere")],
 ):
     """Say whether a page was reproduced: which scores of another lie within its intervals, and

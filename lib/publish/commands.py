@@ -91,9 +91,17 @@ def site(out: Annotated[Path, typer.Argument(help="the folder to build it in")] 
     print(f"{build(out)} pages: {out / 'index.html'}")
 
 
-def show(key: Annotated[str, typer.Argument(help="a run's key, or its beginning")]):
+def show(
+    key: Annotated[str, typer.Argument(help="a run's key, or its beginning")],
+    other: Annotated[str | None, typer.Argument(help="another run, to see both beside")] = None,
+):
     """Say what a run is: how it ended, its configuration against the defaults, its curves, the
-    pages that show it."""
-    from lib.publish.describe import describe
+    pages that show it. Of two runs: what differs, in settings, scores and labels."""
+    if other is None:
+        from lib.publish.describe import describe
 
-    print(describe(key))
+        print(describe(key))
+        return
+    from lib.publish.side_by_side import compare_runs
+
+    print(compare_runs([key, other]))

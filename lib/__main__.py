@@ -76,10 +76,14 @@ def sweep(
 
 @app.command()
 def predict(
-    run: str,
-    file: Annotated[
-        str, typer.Argument(help="a table, or a file with a text a line; -: input")
-    ] = "-",
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RUN... [FILE]",
+            help="runs, of several the mean of their logits; then a table, or a file with a text "
+            "a line (-: input)",
+        ),
+    ],
     out: Annotated[Path | None, typer.Option(help="a file; a stopped command goes on")] = None,
     text: Annotated[str | None, typer.Option(help="a table's column; else the run's own")] = None,
     text_pair: Annotated[str | None, typer.Option(help="the second text's column")] = None,
@@ -89,30 +93,27 @@ def predict(
     escape: Annotated[str | None, typer.Option(help="one character, or backslash")] = None,
     sheet: Annotated[str | None, typer.Option(help="of an Excel workbook")] = None,
     header: Annotated[bool | None, typer.Option(help="whether line 1 names columns")] = None,
-    keep: Annotated[
-        list[str] | None, typer.Option(help="columns to write, too, such as id,date")
+    keep: Annotated[list[str] | None, typer.Option(help="columns to write, too: id,date")] = None,
+    every: Annotated[bool, typer.Option("--all", help="every label's probability, too")] = False,
+    top: Annotated[int | None, typer.Option(min=1, help="the best labels, so many")] = None,
+    unsure: Annotated[
+        int | None, typer.Option(min=1, help="only the least sure rows, so many: to label next")
     ] = None,
+    as_trained: Annotated[
+        bool, typer.Option("--as-trained", help="without dev's thresholds and temperature")
+    ] = False,
     safe_csv: Annotated[
         bool, typer.Option(help="an apostrophe before a leading = + - @ tab CR, for spreadsheets")
     ] = False,
 ):
     """Label texts with a run's model: CSV with text, label, probability. A file is read as the
     run's own data was, unless options say otherwise."""
-    from lib.runs.store import load_run
-    from lib.use.inputs import describe_reading, is_table, reading_of
-    from lib.use.predict import is_standard_output, predict_file
+    from lib.use.command import label
 
-    if file != "-" and not Path(file).is_file():
-        raise InputError(f"There is no file {file}")
-    trained = load_run(run)
-    options = {"delimiter": delimiter, "encoding": encoding, "quotes": quotes, "header": header}
-    options |= {"text_pair": text_pair, "escape": escape, "sheet": sheet}
-    reading = reading_of(trained.config, **options)
-    column = text or (trained.config.text if is_table(file) else None)
-    print(describe_reading(file, column, reading), file=sys.stderr)
-    count = predict_file(trained, file, out, column, reading, keep=keep or (), safe_csv=safe_csv)
-    if out and not is_standard_output(out):
-        print(f"{count:,} texts: {out}")
+    reading = {"delimiter": delimiter, "encoding": encoding, "quotes": quotes, "escape": escape}
+    reading |= {"text_pair": text_pair, "sheet": sheet, "header": header}
+    written = {"keep": keep or (), "every": every, "top": top, "safe_csv": safe_csv}
+    label(words, out, text, reading=reading, as_trained=as_trained, unsure=unsure, **written)
 
 
 @app.command()

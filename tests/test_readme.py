@@ -42,7 +42,8 @@ BLOCKS = {
     "awk": "test_lines_with_a_label_become_a_table",
     "# tweets.yaml": "test_the_settings_file",
     "load_run(": "test_a_run_is_used",
-    'lib predict "runs': "test_a_run_is_used",
+    "--out labelled.csv": "test_a_run_is_used",
+    "--unsure 100": "test_every_option_of_predict",
     "make grid_search   #": "test_make_commands_are_accepted",
     "# sweep.yaml": "test_the_sweep",
     "lib sweep sweep.yaml --workers 2": "test_the_sweep",
@@ -63,6 +64,7 @@ BLOCKS = {
     "make site-check   #": "test_make_commands_are_accepted",
     "--as three_epochs": "test_make_commands_are_accepted",
     "make verify  ": "tests/test_verify.py",
+    "lib compare": "tests/test_reproduced.py",
     'DATASETS["tickets"]': "test_a_dataset_is_a_row",
     "class MaxHead": "tests/test_optimizer_study.py",
     "inverse_sqrt(": "test_a_schedule_and_a_metric_are_a_row_each",
@@ -316,10 +318,21 @@ def test_a_run_is_used(trained, tmp_path, monkeypatch, capsys):
     write_reviews(tmp_path / "reviews.csv")
     monkeypatch.setenv("RUNS_DIR", str(trained.folder.parent))
     exec(code("python", "load_run(").replace(RUN, str(trained.folder)), {})
-    assert cli(monkeypatch, *command('lib predict "runs', **{RUN: str(trained.folder)})) == 0
+    assert cli(monkeypatch, *command("--out labelled.csv", **{RUN: str(trained.folder)})) == 0
     assert len(pd.read_csv(tmp_path / "labelled.csv")) == 120
     assert cli(monkeypatch, *command("lib show", **{"<key>": trained.key[:8]})) == 0
     assert "learning_rate" in capsys.readouterr().out
+
+
+def test_every_option_of_predict(trained, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    pd.DataFrame({"id": [1, 2], "date": "today", "text": ["kana", "lona"]}).to_csv("reviews.csv")
+    folders = {RUN: str(trained.folder), "runs/<another>": str(trained.folder)}
+    lines = code("sh", "--unsure 100").splitlines()
+    for line in lines:
+        assert cli(monkeypatch, *command(line.partition("predict ")[2], **folders)) == 0
+        assert len(capsys.readouterr().out.splitlines()) == 3
+    assert len(lines) == 7
 
 
 def test_the_export(trained, tmp_path, monkeypatch, capsys):

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ from lib.errors import InputError
 from lib.readers import Reading
 from lib.runs.config import RunConfig
 from lib.runs.pool import run_all
-from lib.runs.store import Run
+from lib.runs.store import Run, load_run
 from lib.use.decisions import (
     AS_TRAINED,
     Decisions,
@@ -24,6 +25,7 @@ from lib.use.decisions import (
 )
 from lib.use.labeller import Labeller
 from lib.use.predict import predict_file
+from lib.use.results import write_results
 from tests.conftest import learnable, save_learnable
 from tests.test_cli import cli
 
@@ -117,6 +119,17 @@ def test_labels_are_given_above_the_thresholds_of_dev(tagging, monkeypatch, caps
     assert each == pytest.approx(wanted.tolist(), abs=1e-6)
     margin = labeller.margins(np.array([[99.0, 5.0, 5.0], [0.0, -99.5, 9.0]]))
     assert margin.tolist() == [1.0, 0.5]
+
+
+def test_what_dev_decided_stands_beside_the_model(tagging):
+    write_results(tagging)
+    decisions = decisions_of([tagging])
+    written = json.loads((tagging.folder / "model" / "decisions.json").read_text())
+    assert written["temperature"] == decisions.temperature
+    chances = torch.sigmoid(torch.from_numpy(decisions.thresholds) / decisions.temperature)
+    assert list(written["thresholds"]) == tagging.status["label_names"]
+    assert list(written["thresholds"].values()) == pytest.approx(chances.tolist(), abs=1e-6)
+    load_run(tagging.folder).predict(["kana"])  # the seal holds
 
 
 def test_several_runs_label_by_the_mean_of_their_logits(two_seeds, monkeypatch, capsys, tmp_path):

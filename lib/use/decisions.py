@@ -17,6 +17,8 @@ from lib.runs.decided import (
 )
 from lib.runs.store import Run
 
+DECISIONS = "decisions.json"  # beside a model
+
 
 @dataclasses.dataclass(frozen=True)
 class Decisions:
@@ -25,6 +27,13 @@ class Decisions:
 
     temperature: float = 1.0
     thresholds: np.ndarray | None = None
+
+    def probabilities(self, names: Iterable[str]) -> dict[str, float]:
+        """The probability above which each label is given; of one label a document, none."""
+        if self.thresholds is None:
+            return {}
+        chances = expit(self.thresholds / self.temperature)
+        return {name: round(float(chance), 6) for name, chance in zip(names, chances, strict=True)}
 
 
 AS_TRAINED = Decisions()
@@ -111,8 +120,8 @@ def describe_decisions(decisions: Decisions, names: Iterable[str]) -> str:
         return "Probabilities are as trained: dev does not say how to scale them"
     text = f"Probabilities are scaled by the temperature {decisions.temperature:.2f}"
     if decisions.thresholds is not None:
-        chances = expit(decisions.thresholds / decisions.temperature)
-        pairs = [f"{name} {chance:.2f}" for name, chance in zip(names, chances, strict=True)]
+        chances = decisions.probabilities(names)
+        pairs = [f"{name} {chance:.2f}" for name, chance in chances.items()]
         more = ", …" if len(pairs) > 5 else ""
         text += f", labels given above the probabilities {', '.join(pairs[:5])}{more}"
     return f"{text}, which dev chose (--as-trained: neither)"

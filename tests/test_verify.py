@@ -108,6 +108,17 @@ def command_line(page, monkeypatch, capsys) -> tuple[int, list[str]]:
     return end.value.code, output.out.splitlines()
 
 
+def test_several_pages_are_verified_at_once_and_told_in_order(page, monkeypatch, tmp_path):
+    folders = [tmp_path / name for name in ("none", "no_page", "nothing")]
+    results = list(verify.verify_all(folders))
+    told = [f"{folder}: {folder} has no page.json" for folder in folders]
+    assert [lines[0].split(";")[0] for lines, _ in results] == told
+    assert not any(is_well for _, is_well in results)
+    monkeypatch.setattr(verify, "AT_ONCE", 1)
+    (lines, is_well), (other, _) = verify.verify_all([page, folders[0]])
+    assert is_well and lines[0].endswith(" 0 differ") and other == results[0][0]
+
+
 # ---- what is shown
 
 TEXTS = {  # the file, what is replaced by what, and what verify says

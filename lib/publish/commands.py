@@ -56,21 +56,14 @@ def pages(folders: list[Path]):
 
 def verify(folders: list[Path]):
     """Make published pages again of what they publish, and compare every byte."""
-    from lib.publish.verify import MEANING, describe
-    from lib.publish.verify import verify as verify_page
+    from lib.publish.verify import MEANING, verify_all
 
-    failed = False
-    for folder in folders:
-        try:
-            check = verify_page(folder)
-        except InputError as error:
-            print(f"{folder}: {error}")
-            failed = True
-            continue
-        print("\n".join(describe(folder, check)), flush=True)
-        failed = failed or bool(check.wrong)
+    all_well = True
+    for lines, is_well in verify_all(folders):
+        print("\n".join(lines), flush=True)
+        all_well = all_well and is_well
     print(MEANING)
-    raise typer.Exit(code=int(failed))
+    raise typer.Exit(code=int(not all_well))
 
 
 def compare(

@@ -1,7 +1,11 @@
 """Whether a page says what its runs say: the study is executed again, and every byte compared."""
 
+import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 from lib.analysis.predictions import Predictions
@@ -12,6 +16,7 @@ from lib.publish.evidence import check_columns, check_evidence
 from lib.publish.folder import write_page
 from lib.runs.published import HISTORY, PREDICTIONS, page_runs, runs_of_page
 
+AT_ONCE = 4  # pages, where there are as many processors
 MEANING = (
     "This shows that a page agrees with the predictions and histories that it publishes, not that "
     "they came from training."
@@ -47,6 +52,25 @@ def verify(folder: Path) -> Check:
         except Exception as error:
             check.wrong.append(f"its files cannot be compared: {one_line(error)}")
     return check
+
+
+def verify_all(folders: list[Path]) -> Iterator[tuple[list[str], bool]]:
+    """Of each page, in order, what `verified` gives; several at once, each in a new process."""
+    workers = min(AT_ONCE, os.cpu_count() or 1, len(folders))
+    if workers < 2:
+        yield from map(verified, folders)
+        return
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        yield from pool.map(verified, folders)
+
+
+def verified(folder: Path) -> tuple[list[str], bool]:
+    """What `verify` finds of a page, in lines, and whether the page is what its runs give."""
+    try:
+        check = verify(folder)
+    except InputError as error:
+        return [f"{folder}: {error}"], False
+    return describe(folder, check), not check.wrong
 
 
 def copy_files(folder: Path, copy: Path) -> None:

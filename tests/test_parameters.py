@@ -225,7 +225,7 @@ def test_parameters_are_checked_before_a_kernel_starts(monkeypatch, overrides, m
 
 def test_a_file_of_settings_comes_before_the_command_line(monkeypatch, tmp_path):
     calls = []
-    monkeypatch.setattr(notebook, "execute", lambda notebook, values, output: calls.append(values))
+    monkeypatch.setattr(notebook, "execute", lambda *words: calls.append(words[1]))
     monkeypatch.setattr(notebook, "blocks_of", lambda executed: [])
     monkeypatch.setattr("lib.publish.folder.publish_runs", lambda *_: None)
     monkeypatch.setattr(study, "RESULTS", tmp_path)

@@ -235,7 +235,7 @@ def started(monkeypatch):
     """Parameters of the notebooks that a command starts, which are not executed."""
     parameters_of = []
 
-    def execute(notebook, values, output):
+    def execute(notebook, values, output, beside):
         parameters_of.append(parameters.defaults(notebook) | values)
         raise StudyStartedError
 

@@ -3,14 +3,14 @@
 import os
 import signal
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread
 
 import psutil
 
 from lib.errors import InputError, StoppedError, reason_of
-from lib.publish.page import BLOCK_MIME
 
 SECTIONS = ("answer", "details")  # tags of cells; the others are the study itself
 QUIET = {
@@ -31,6 +31,8 @@ def blocks_of(executed) -> list[dict]:
 
 def blocks_of_cell(cell, outputs: Iterable[dict]) -> list[dict]:
     """The blocks of a cell: of Markdown itself, of code those that it has shown."""
+    from lib.publish.page import BLOCK_MIME  # which imports torch: a kernel starts without
+
     tags = [tag for tag in cell.metadata.get("tags", []) if tag in SECTIONS]
     section = tags[0] if tags else ""
     if cell.cell_type == "markdown":
@@ -63,8 +65,19 @@ def signals_to_kernel() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def execute(notebook: Path, parameters: dict, output: Path):
-    """The notebook, executed by papermill in a kernel of its own.
+@contextmanager
+def meanwhile(action: Callable | None) -> Iterator[None]:
+    """Do something in a thread of its own, which has ended at the end."""
+    thread = Thread(target=action)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
+
+
+def execute(notebook: Path, parameters: dict, output: Path, beside: Callable | None = None):
+    """The notebook, executed by papermill in a kernel of its own; `beside` is done meanwhile.
 
     Raises InputError or StoppedError with the notebook's own sentence where it ended by one.
     """
@@ -75,7 +88,7 @@ def execute(notebook: Path, parameters: dict, output: Path):
     os.environ.update(QUIET)
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        with signals_to_kernel():
+        with signals_to_kernel(), meanwhile(beside):
             return papermill.execute_notebook(
                 notebook,
                 output,

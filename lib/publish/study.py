@@ -40,22 +40,20 @@ def run_study(
     notebook = notebook_of(name)
     allowed = defaults(notebook)
     parameters = read_profile(name, profile, allowed)
-    sources = [(read_yaml(config), config.name)] if config else []
-    sources.append((overrides or {}, "command line"))
-    changed: dict = {}
-    for values, where in sources:
-        changed |= checked(to_parameters(values, allowed, where), allowed, where)
+    changed = _changes(allowed, config, overrides or {})
     parameters |= changed
     shown = without_engine(changed)
     _check_columns(changed, parameters)
     _check_folder_name(publish_as, name, profile, shown)
     folder = RESULTS / name / (publish_as or folder_of(profile, shown))
     check_study(name, allowed | parameters, changed)
-    from lib.publish.folder import command_of, publish_runs  # and with these torch: mistakes are
-    from lib.publish.notebook import blocks_of, execute  # told before it is loaded
+    from lib.publish.notebook import blocks_of, execute  # mistakes are told before
 
     start = time.perf_counter()
-    executed = execute(notebook, parameters, store() / "notebooks" / f"{name}-{folder.name}.ipynb")
+    output = store() / "notebooks" / f"{name}-{folder.name}.ipynb"
+    executed = execute(notebook, parameters, output, import_publisher)
+    from lib.publish.folder import command_of, publish_runs
+
     blocks = blocks_of(executed)
     words = as_words(published(shown, places_of(allowed | parameters)))
     words = f"{words} --as {publish_as}".strip() if publish_as else words
@@ -68,6 +66,20 @@ def run_study(
     }
     publish_runs(blocks, folder, header, time.perf_counter() - start)
     return folder
+
+
+def _changes(allowed: dict, config: Path | None, overrides: dict) -> dict:
+    """The parameters that a file of settings and then the command line change, checked."""
+    sources = [(read_yaml(config), config.name)] if config else []
+    changed: dict = {}
+    for values, where in [*sources, (overrides, "command line")]:
+        changed |= checked(to_parameters(values, allowed, where), allowed, where)
+    return changed
+
+
+def import_publisher() -> None:
+    """Import what publishes a page, and with it torch, which takes seconds."""
+    import lib.publish.folder  # noqa: F401
 
 
 def publish_from_results(name: str, profile: str = "demo") -> tuple[Path, list[str]]:

@@ -117,10 +117,10 @@ def test_replaced_labels_are_found(tiny, tmp_path):
     p = collect(run_all([config], "none"))
     found = label_errors.label_errors(p, by="head", group="native")
     assert set(found["row"][:3]) == {3, 40, 77}
-    assert "learned nothing" not in your_data.result(p, by="head")
+    assert "learned nothing" not in your_data.caution(p, by="head", group="native")
     alike = dataclasses.replace(p, frame=p.frame.assign(logit_0=0.1, logit_1=0.1))
     told = "**1 of 1 seed learned nothing**: every document is given the same class"
-    assert told in your_data.result(alike, by="head")
+    assert told in your_data.caution(alike, by="head", group="native")
     third = dataclasses.replace(
         alike, frame=alike.frame.assign(logit_2=0.15), label_names=("no", "yes", "so")
     )

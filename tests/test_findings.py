@@ -98,7 +98,7 @@ def test_the_facts_of_a_page_are_what_dev_chooses_scored_on_test():
     table = tables.by_group(p, by="head", metrics=["accuracy"]).set_index("head")
     assert facts["best"]["name"] == "far" and facts["metric"] == "accuracy"
     assert facts["reference"]["name"] == "TF-IDF, whole text"
-    for role, row in (("best", "far"), ("reference", "TF-IDF + linear SVM")):
+    for role, row in (("best", "far"), ("reference", "TF-IDF, whole text")):
         for fact, column in (("score", "accuracy"), ("low", "accuracy_low")):
             assert facts[role][fact] == pytest.approx(table.loc[row, column], abs=1e-6)
     assert "reference" not in findings.best_beside_reference(classifiers(), by="head")

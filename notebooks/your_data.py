@@ -85,7 +85,7 @@ def result(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
         f"{count(model['seeds'], 'seed')}, {count(model['documents'], 'document')})"
     )
     for reference in references:
-        sentence += f"; {reference[by]} {score(reference[metric], metric)}"
+        sentence += f"; {escape(reference[by])} {score(reference[metric], metric)}"
         compared = f"{reference[by]}{MINUS}{model[by]}"
         if compared in verdicts:
             sentence += f" ({VERDICTS[verdicts[compared]]})"

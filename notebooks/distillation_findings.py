@@ -12,23 +12,14 @@ from lib.analysis.display import (
     score,
     title,
 )
-from lib.analysis.findings import difference_of
+from lib.analysis.findings import best_beside_reference, difference_of, short_name
 from lib.analysis.names import MINUS
 from lib.analysis.predictions import Predictions, group_of
 from lib.analysis.references import best_reference
 from lib.analysis.scores import display_name
 from lib.analysis.tables import by_group
-from notebooks.distillation import (
-    ALONE,
-    CONTROL,
-    TEACHER,
-    across_gains,
-    depth_name,
-    gains,
-    named,
-    speed_of,
-    survival,
-)
+from notebooks.distillation import across_gains, gains, speed_of, survival
+from notebooks.distillation_arms import ALONE, CONTROL, TEACHER, depth_name, named
 
 
 def best_method(p: Predictions, layers: int, metric: str = "accuracy") -> str:
@@ -56,8 +47,15 @@ def answer(p: Predictions, *, layers: int, metric: str = "accuracy") -> str:
     student, teacher, control, without = (score(rows[name][metric], metric) for name in names)
     return (
         f"A {layers}-layer student keeps {student.removesuffix(' %')} of {teacher}; its layers on "
-        f"labels alone reach {control}, {reference} {without}."
+        f"labels alone reach {control}, {short_name(reference)} {without}."
     )
+
+
+def best(p: Predictions, *, layers: int, metric: str = "accuracy") -> dict:
+    """The student of so many layers that dev chooses, beside the best reference."""
+    start = f"{depth_name(layers)}, "
+    students = named(p).keep(lambda run: run["config"]["student"].startswith(start))
+    return best_beside_reference(students, by="student", metric=metric)
 
 
 def survives(p: Predictions, *, layers: int, metric: str = "accuracy") -> str:
@@ -68,8 +66,10 @@ def survives(p: Predictions, *, layers: int, metric: str = "accuracy") -> str:
     student = rows[method]
     text = f"The way to teach that dev chooses at {depth_name(layers)} is {method}: the student "
     if np.isnan(student["kept_low"]):
-        lost = difference(student[metric] - rows[TEACHER][metric], metric)
-        return f"{text}is {lost} from its teacher, too few seeds for an interval."
+        gain = student[metric] - rows[TEACHER][metric]
+        size = difference(abs(gain), metric).removeprefix("+")
+        place = "above" if gain > 0 else "below"
+        return f"{text}is {size} {place} its teacher, too few seeds for an interval."
     low = percent(student["kept_low"])
     high = percent(student["kept_high"])
     return (

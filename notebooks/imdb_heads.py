@@ -18,7 +18,7 @@ from lib.analysis.display import (
     spelled_in,
     with_metrics,
 )
-from lib.analysis.findings import difference_of
+from lib.analysis.findings import difference_of, outlook
 from lib.analysis.predictions import Predictions
 from lib.analysis.scores import dev_scores, display_name, shares_of
 from lib.analysis.stats import mean_and_interval
@@ -201,6 +201,11 @@ def share_read(p: Predictions, *, by: str, max_length: int) -> str:
         f"{text} TF-IDF on the same text reaches {percent(scores[same])}, on the whole text "
         f"{percent(scores[whole])}."
     )
+
+
+def open_pairs(p: Predictions, *, by: str) -> str:
+    """`lib.analysis.findings.outlook` of the trained groups alone."""
+    return outlook(p.only(p.trained), by=by)
 
 
 def beside_first(p: Predictions, *, by: str, metric: str = "accuracy") -> str:

@@ -38,6 +38,7 @@ BLOCKS = {
     "tables.by_group": "test_the_script_with_the_store",
     "cat > my_run.yaml": "test_the_shell_example",
     "make your_data DATA=reviews.csv TEXT=review LABEL=stars\n": "test_make_commands_are_accepted",
+    "make label_budget DATA": "test_make_commands_are_accepted",
     "awk": "test_lines_with_a_label_become_a_table",
     "# tweets.yaml": "test_the_settings_file",
     "load_run(": "test_a_run_is_used",
@@ -217,7 +218,7 @@ def corpus_of(values: dict):
     from lib.readers import Reading
 
     fields = {
-        name: values[name] for name in Reading.model_fields if values.get(name) not in ("", [])
+        name: values[name] for name in Reading.model_fields if values.get(name, "") not in ("", [])
     }
     names = {"text": values["text"], "label": values["label"]}
     return load_corpus(values["dataset"], **names, reading=Reading(**fields))

@@ -68,7 +68,7 @@ class Packing(Layout):
     """The layout of a batch, shortest document first, and its blocks: documents of similar length,
     which attend together. All is reckoned on the CPU, so that nothing waits for a GPU.
 
-    On a CPU the one row ends with a few tokens that nobody reads: see `rounded`.
+    In 16 bits on a CPU the one row ends with a few tokens that nobody reads: see `rounded`.
     """
 
     def __init__(self, mask: torch.Tensor, device: torch.device):
@@ -80,7 +80,7 @@ class Packing(Layout):
         ends = lengths.cumsum(0)
         starts = ends - lengths
         self.tokens = len(self.index)
-        self.surplus = rounded(self.tokens) - self.tokens if device.type == "cpu" else 0
+        self.surplus = rounded(self.tokens) - self.tokens if prepares_sizes(device) else 0
         self.first_tokens = starts[order.argsort()].to(device)  # of each document, in the one row
         self.longest = int(lengths[-1])
         self.boundaries = None  # between documents in the one row, for torch's kernel
@@ -97,6 +97,8 @@ class Packing(Layout):
     def pack(self, x: torch.Tensor) -> torch.Tensor:
         """(documents, longest, …) to (1, real tokens and surplus, …)."""
         packed = super().pack(x)
+        if not self.surplus:
+            return packed
         surplus = packed[:, :1].expand(1, self.surplus, *packed.shape[2:])
         return torch.cat([packed, surplus], 1)
 
@@ -134,9 +136,15 @@ class Masks:
         return self.packing.attention_mask(window=self.window, bias=self.bias, queries=1)
 
 
+def prepares_sizes(device: torch.device) -> bool:
+    """Whether products of new sizes take longer there: oneDNN's, which computes in 16 bits."""
+    return device.type == "cpu" and torch.is_autocast_enabled("cpu")
+
+
 def rounded(tokens: int) -> int:
     """So many tokens or up to a sixteenth more, one of sixteen sizes between two powers of two:
-    oneDNN prepares its products anew for each size that it has not seen."""
+    oneDNN prepares its products anew for each size that it has not seen, for a quarter of their
+    time."""
     step = max(1, 2 ** (tokens.bit_length() - 5))
     return -(-tokens // step) * step
 

@@ -145,8 +145,8 @@ def beyond_baseline(
     rows = differences(p, by=by, metric=metric).to_dict("records")
     gain = difference_of(rows, group, reference, metric)
     return (
-        f"Against {reference}, fine-tuning with the {words(by)} that dev chooses ({group}) changes "
-        f"test {title(metric)} by {difference(gain['value'], metric)} "
+        f"Against {escape(reference)}, fine-tuning with the {words(by)} that dev chooses ({group}) "
+        f"changes test {title(metric)} by {difference(gain['value'], metric)} "
         f"({_interval(gain, metric)}){_told(gain)}."
     )
 

@@ -33,6 +33,7 @@ SECTIONS = {
         "split",
         "group",
         "on_bad_rows",
+        "reference_files",
         "train_rows",
         "dev_rows",
         "test_rows",

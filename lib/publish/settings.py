@@ -32,6 +32,8 @@ SECTIONS = {
         "sheet",
         "split",
         "group",
+        "min_rows_per_class",
+        "rare_classes",
         "on_bad_rows",
         "reference_files",
         "train_rows",

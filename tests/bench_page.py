@@ -332,8 +332,8 @@ asked for every 16 steps only. Tests hold each against the plain computation.
 
 Tried on two CPU cores, and not kept: `torch.compile`, which made a step slower; larger \
 thresholds of glibc's malloc, so that memory is not given back, which made no difference after \
-the first steps. Kept since: rows without padding have few sizes in bf16, because oneDNN prepares its \
-products for each anew, for a quarter of their time; see docs/speed.md.
+the first steps. Kept since: rows without padding have few sizes in bf16, because oneDNN prepares \
+its products for each anew, for a quarter of their time; see docs/speed.md.
 """
 
 

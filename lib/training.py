@@ -24,10 +24,10 @@ from lib.evaluation import Evaluation, evaluate
 from lib.loaders import resident, trim
 from lib.losses import Objective, plain_loss
 from lib.metrics import METRICS
-from lib.optim import make_optimizer, plan_steps
+from lib.optim import make_optimizer, plan_steps, set_step
 from lib.progress import Progress, progress_bar
 
-VERSION = 1  # part of a run's key: raise it when a change alters what training computes
+VERSION = 2  # part of a run's key: raise it when a change alters what training computes
 PLAIN = Objective(plain_loss)
 CHECK_EVERY = 16  # steps between checks of the losses, where looking waits for the device
 
@@ -98,7 +98,7 @@ def train_epochs(
             step = progress.step
             epoch_ends = (step + 1) % steps_per_epoch == 0
             # this step's learning rate, and what else the schedule moves
-            optimizer.param_groups[0].update(settings_by_step[step])
+            set_step(optimizer, settings_by_step[step])
             # forward and backward, in pieces where memory is too small for a whole batch
             loss = backward_within_memory(module, batch, progress, how)
             # clip all gradients together
@@ -230,6 +230,7 @@ def fit(
     learning_rate: float,
     optimizer: str = "adamw",
     weight_decay: float = 0.0,
+    layer_decay: float = 1.0,
     schedule: str = "constant",
     schedule_args: dict | None = None,
     **options,
@@ -247,7 +248,11 @@ def fit(
         **(schedule_args or {}),
     )
     stepper = make_optimizer(
-        optimizer, model, learning_rate=learning_rate, weight_decay=weight_decay
+        optimizer,
+        model,
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
+        layer_decay=layer_decay,
     )
     epochs = train_epochs(model, stepper, settings_by_step, train, dev, **options)
     return pd.DataFrame([row for row, _ in epochs])

@@ -107,6 +107,11 @@ def _reference_of(p: Predictions, metric: str) -> str | None:
     return display_name(best_reference(p, metric=metric))
 
 
+def short_name(reference: str) -> str:
+    """A reference's display name as a sentence has room for it: without what its model is."""
+    return escape(reference.removesuffix(" + linear SVM").removesuffix(", whole text"))
+
+
 def best_beside_reference(
     p: Predictions, *, by: str, metric: str = "accuracy", epoch: str = "chosen"
 ) -> dict:
@@ -140,8 +145,8 @@ def beyond_baseline(
     rows = differences(p, by=by, metric=metric).to_dict("records")
     gain = difference_of(rows, group, reference, metric)
     return (
-        f"Against {reference}, fine-tuning with the {words(by)} that dev chooses ({group}) changes "
-        f"test {title(metric)} by {difference(gain['value'], metric)} "
+        f"Against {escape(reference)}, fine-tuning with the {words(by)} that dev chooses ({group}) "
+        f"changes test {title(metric)} by {difference(gain['value'], metric)} "
         f"({_interval(gain, metric)}){_told(gain)}."
     )
 

@@ -83,14 +83,16 @@ def _mark_best(p: Predictions, table: pd.DataFrame, by: str, metrics: list[str])
 
 def by_run(p: Predictions, *, by: str, metrics: list[str]) -> pd.DataFrame:
     """One row a trained run: its key, chosen and last epoch, and test scores at both."""
-    chosen = _scores_by_run(p, by, "chosen")
-    last = _scores_by_run(p, by, "last")
+    chosen = _scores_by_run(p, "chosen")
+    last = _scores_by_run(p, "last")
     rows = []
     for key, run in p.trained.items():
         if key not in chosen:
             continue
         config = run["config"]
         row = {"run": key, by: str(config[by]), "seed": config["seed"]}
+        if config.get("fold"):
+            row["fold"] = config["fold"]
         row["chosen epoch"] = run["chosen_epoch"]
         row |= {metric: chosen[key][metric] for metric in metrics}
         if key in last:
@@ -102,13 +104,13 @@ def by_run(p: Predictions, *, by: str, metrics: list[str]) -> pd.DataFrame:
     return table
 
 
-def _scores_by_run(p: Predictions, by: str, epoch: str) -> dict[str, dict]:
-    """Test scores of each run after an epoch, by its key."""
-    scores = {}
-    for group in p.groups(by, epoch=epoch):
-        rows = run_scores(p, group).to_dict("records")
-        scores |= dict(zip(group.runs, rows, strict=True))
-    return scores
+def _scores_by_run(p: Predictions, epoch: str) -> dict[str, dict]:
+    """Test scores of each run after its chosen or last epoch, by its key."""
+    return {
+        key: run_scores(p, group).iloc[0].to_dict()
+        for key, number, group in p.single("test")
+        if number == p.runs[key][f"{epoch}_epoch"]
+    }
 
 
 def by_epoch(

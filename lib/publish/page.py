@@ -19,6 +19,7 @@ from lib.errors import InputError
 from lib.publish.blocks import published_block, published_table
 from lib.publish.render import block_markdown
 from lib.publish.shown import DPI, png_of, shown_once
+from lib.runs.folds import by_fold
 from lib.runs.keys import corpus_of, tokens_of
 
 BLOCK_MIME = "application/vnd.study.block+json"
@@ -166,10 +167,9 @@ def show_audit(config, caption: str = "", name: str = "audit") -> None:
 
 
 def show_leaks(runs, config, *, by: str, metrics: list[str], **narrowed) -> list[int]:
-    """Show which documents have near-duplicates in their split or another; the rows of test that
-    leaked from train or dev.
+    """Show which documents have near-duplicates in their split or another.
 
-    If some of test leaked from train or dev, also what the runs score without them.
+    If some of test leaked from train or dev, also what the runs score without them; their rows.
     """
     show_audit(
         config,
@@ -177,7 +177,7 @@ def show_leaks(runs, config, *, by: str, metrics: list[str], **narrowed) -> list
         "leaks",
     )
     try:
-        rows = leaked(corpus_of(config))
+        rows = [row for each in by_fold([config]) for row in leaked(corpus_of(each))]
     except InputError:  # the audit above has said why, or raised it
         block = published_block("table", "without_leaks")
         rows = block["arguments"]["rows"] if block else []
@@ -197,12 +197,12 @@ def show_finding(runs, function: Callable, **arguments) -> None:
     _display(_computed("finding", function, predictions, arguments) | {"text": text})
 
 
-def show_best(runs, **arguments) -> None:
-    """Give a page's best model and best reference to the figure of all pages, which the README has
-    (see `best_beside_reference` for the arguments). The page itself does not show them."""
+def show_best(runs, function: Callable = best_beside_reference, **arguments) -> None:
+    """Give a page's best model and best reference, as a function like `best_beside_reference` tells
+    them, to the figure of all pages, which the README has. The page itself does not show them."""
     predictions = collect(runs)
-    facts = compute(best_beside_reference, predictions, arguments)
-    block = _computed("best", best_beside_reference, predictions, arguments) | {"facts": facts}
+    facts = compute(function, predictions, arguments)
+    block = _computed("best", function, predictions, arguments) | {"facts": facts}
     _display(block, **{"text/plain": "the best model and the best reference"})
 
 

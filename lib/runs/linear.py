@@ -97,14 +97,12 @@ def embedding_linear(config: RunConfig, corpus: Corpus) -> Learned:
         reads_pairs(model, config.backbone)
     model.window = window_of(config.model_dump())
     options = {"precision": config.precision, "cache": store() / "features"}
-    vectors = document_vectors(model, tokens, config.backbone, **options)
-    means = {}
-    for name, of_windows in vectors.items():
-        mask = getattr(tokens, name).tensors[1]
-        windows = mask[:, :: model.window or mask.shape[1]].sum(1, keepdim=True)
-        means[name] = (of_windows.sum(1) / windows).numpy()
-    scaler = StandardScaler().fit(means["train"])
-    features = {name: scaler.transform(part) for name, part in means.items()}
+    vectors = {}
+    for name, part in document_vectors(model, tokens, config.backbone, **options).items():
+        of_windows, used = part
+        vectors[name] = of_windows.sum(1) / used.sum(1, keepdim=True)
+    scaler = StandardScaler().fit(vectors["train"].numpy())
+    features = {name: scaler.transform(part.numpy()) for name, part in vectors.items()}
     candidates = with_settings(OVER_EMBEDDINGS[corpus.task], features, corpus)
     return choose(candidates, config, corpus)
 

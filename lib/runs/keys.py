@@ -113,7 +113,9 @@ def fields_read(config: RunConfig) -> set[str]:
     fields = {*RunConfig.model_fields} - {*DATA_FIELDS}
     if config.is_reference:
         fields = {"reference", *READ_BY_REFERENCE.get(config.reference, ())}
-    return fields if config.truncation == "windows" else fields - {"stride", "windows"}
+    if config.truncation != "windows":
+        fields -= {"stride", "windows"}
+    return fields if config.adapter else fields - {"lora_rank", "lora_alpha"}
 
 
 def hash_inputs(inputs: dict) -> str:

@@ -3,9 +3,13 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
+from lib.analysis.display import spelled
 from lib.analysis.display import title as metric_title
 from lib.metrics import METRICS
 from plots.style import (
+    COLOURS,
+    MOST_LINES,
+    WIDTH,
     add_legend,
     add_title,
     colours,
@@ -17,31 +21,53 @@ from plots.style import (
 
 
 def seed_lines(ax, history: pd.DataFrame, column: str, by: str) -> None:
-    """Every seed faint, the mean of each group on top."""
-    for name, colour in colours(history[by]).items():
+    """The mean of each group, its seeds pale behind it: each of them, or where all runs are more
+    than `MOST_LINES` their range. Of more groups than that, quantiles of all runs."""
+    groups = history[by].unique()
+    if len(groups) > MOST_LINES:
+        quantile_bands(ax, history, column)
+        return
+    runs = len(history[[by, "seed"]].drop_duplicates())
+    for name, colour in colours(groups).items():
         of_group = history[history[by] == name]
+        by_epoch = of_group.groupby("epoch")[column]
         seeds = of_group["seed"].nunique()
-        if seeds > 1:
+        if seeds > 1 and runs > MOST_LINES:
+            low = by_epoch.min()
+            ax.fill_between(low.index, low, by_epoch.max(), color=colour, alpha=0.18, linewidth=0)
+        elif seeds > 1:
             for _, run in of_group.groupby("seed"):
-                ax.plot(run["epoch"], run[column], color=colour, alpha=0.25, linewidth=1)
-        mean = of_group.groupby("epoch")[column].mean()
-        ax.plot(mean.index, mean, color=colour, marker="o", label=f"{name} (n = {seeds})")
+                ax.plot(run["epoch"], run[column], color=colour, alpha=0.3, linewidth=1)
+        mean = by_epoch.mean()
+        label = f"{spelled(str(name))} (n = {seeds})"
+        ax.plot(mean.index, mean, color=colour, marker="o", label=label)
+
+
+def quantile_bands(ax, history: pd.DataFrame, column: str, colour: str = COLOURS[0]) -> None:
+    """The median of all runs after each epoch, the middle half of them and the middle 80 %."""
+    shares = [0.1, 0.25, 0.5, 0.75, 0.9]
+    quantiles = history.groupby("epoch")[column].quantile(shares).unstack()
+    epochs = quantiles.index
+    for low, high, alpha, label in ((0.1, 0.9, 0.15, "middle 80 %"), (0.25, 0.75, 0.3, "half")):
+        band = {"color": colour, "alpha": alpha, "linewidth": 0, "label": label}
+        ax.fill_between(epochs, quantiles[low], quantiles[high], **band)
+    ax.plot(epochs, quantiles[0.5], color=colour, marker="o", label="median of all runs")
 
 
 @styled
 def score_curves(history: pd.DataFrame, *, by: str, title: str, score: str = "accuracy") -> Figure:
-    """A score on dev by epoch, and train loss."""
+    """A score on dev by epoch, and below it train loss."""
     unit = " (of train's variance)" if "numbers" in METRICS[score].functions else " (nats)"
-    figure = Figure(figsize=(9.6, 3.6))
-    left, right = figure.subplots(1, 2)
+    figure = Figure(figsize=(WIDTH, 5.6))
+    upper, lower = figure.subplots(2, 1, sharex=True)
     for ax, column, text in (
-        (left, f"dev_{score}", f"dev {metric_title(score)}"),
-        (right, "train_loss", f"train loss{unit}"),
+        (upper, f"dev_{score}", f"dev {metric_title(score)}"),
+        (lower, "train_loss", f"train loss{unit}"),
     ):
         seed_lines(ax, history, column, by)
-        epoch_axis(ax)
         panel_title(ax, text)
-    metric_axis(left.yaxis, score)
-    add_legend(figure, left)
+    epoch_axis(lower)
+    metric_axis(upper.yaxis, score)
+    add_legend(figure, upper)
     add_title(figure, title)
     return figure

@@ -20,6 +20,20 @@ def give_fonts(texts: list[Text]) -> None:
             text.set_fontfamily([USUAL, *fonts])
 
 
+def drawable(text: str) -> str:
+    """A text with the numbers of those characters that no installed font has, such as U+4E2D: told
+    from each other, which boxes are not."""
+    missing = {char for char in set(text) - usual_characters() if char.isprintable()}
+    if not missing or BOXES not in fonts_with("".join(sorted(missing))):
+        return text
+    shown = (char if _has_font(char) else f"U+{ord(char):04X} " for char in text)
+    return "".join(shown).strip()
+
+
+def _has_font(char: str) -> bool:
+    return char in usual_characters() or BOXES not in _fonts_of(char)
+
+
 @lru_cache
 def usual_characters() -> frozenset[str]:
     return _characters(font_manager.findfont(USUAL))
@@ -36,7 +50,22 @@ def _characters(path: str) -> frozenset[str]:
 
 @lru_cache
 def fonts_with(missing: str) -> tuple[str, ...]:
-    """The names of installed fonts that have the characters, as few as the first ones allow."""
+    """The names of installed fonts that have the characters, as few as the first ones allow; said
+    where none has one."""
+    fonts = _fonts_of(missing)
+    if BOXES in fonts:
+        characters = "".join(char for char in missing if BOXES in _fonts_of(char))
+        print(
+            f"No installed font has {characters}: figures show their numbers, tables the "
+            "characters; install a font for them, such as Noto",
+            file=sys.stderr,
+        )
+    return fonts
+
+
+@lru_cache
+def _fonts_of(missing: str) -> tuple[str, ...]:
+    """The names of fonts that have the characters; `BOXES` for what none has."""
     wanted = set(missing)
     names = []
     fonts = sorted(font_manager.fontManager.ttflist, key=lambda font: (font.name, font.fname))
@@ -50,11 +79,5 @@ def fonts_with(missing: str) -> tuple[str, ...]:
             names.append(font.name)
             wanted -= covered
     if wanted:
-        characters = "".join(sorted(wanted))
-        print(
-            f"No installed font has {characters}: figures show boxes, tables the characters; "
-            "install a font for them, such as Noto",
-            file=sys.stderr,
-        )
         names.append(BOXES)
     return tuple(dict.fromkeys(names))

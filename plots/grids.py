@@ -7,26 +7,41 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from lib.analysis.numbers import number
-from plots.style import DARK, add_title, bare_grid, literal, metric_axis, styled
+from plots.style import (
+    DARK,
+    SMALLEST,
+    WIDTH,
+    add_title,
+    bare_grid,
+    literal,
+    metric_axis,
+    styled,
+)
+
+NAME_WIDTH = 18  # characters of a class's name
+FEW = 8  # classes whose every cell has room for a share
 
 
 @styled
 def confusion_matrix(table: pd.DataFrame, *, title: str) -> Figure:
     """Shares of each gold class (rows), the counts beside them; `table` from
     `lib.analysis.classes.confusion_table`, with the classes as index and columns."""
-    names = [literal(name) for name in table.columns]
-    side = max(1.0, 0.16 * len(names))
-    figure = Figure(figsize=(5.6 * side, 4.4 * side))
+    names = [literal(name, NAME_WIDTH) for name in table.columns]
+    side = max(1.0, 0.11 * len(names))
+    longest = max(map(len, names))
+    figure = Figure(figsize=(WIDTH * side, 4.0 * side + 0.03 * longest))
     ax = figure.subplots()
     counts = table.to_numpy(dtype=float)
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for (i, j), share in np.ndenumerate(shares):
-        text = f"{share:.1%}\n{counts[i, j]:,.1f}".replace(".0\n", "\n")
+        text = f"{counts[i, j]:,.0f}" if counts[i, j] or len(names) <= FEW else ""
+        if len(names) <= FEW:
+            text = f"{share:.0%}\n{text}"
         colour = "white" if share > 0.5 else DARK
-        ax.text(j, i, text, ha="center", va="center", fontsize=9, color=colour)
-    if sum(map(len, names)) > 48:  # characters, which would run into each other
-        ax.set_xticks(range(len(names)), names, rotation=30, ha="right")
+        ax.text(j, i, text, ha="center", va="center", fontsize=SMALLEST, color=colour)
+    if len(names) * longest > 40 * side:  # characters, which would run into each other
+        ax.set_xticks(range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor")
     else:
         ax.set_xticks(range(len(names)), names, rotation=0, ha="center")
     ax.set_yticks(range(len(names)), names)

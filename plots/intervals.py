@@ -1,13 +1,20 @@
 """Figures of scores with their 95 % intervals."""
 
+import textwrap
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from lib.analysis.comparisons import SIGNIFICANT
-from lib.analysis.display import axis_label, score
+from lib.analysis.display import axis_label, count, score, spelled
+from lib.metrics import METRICS
 from plots.style import (
     COLOURS,
+    GREY,
+    REFERENCES,
+    SMALLEST,
+    WIDTH,
     add_legend,
     add_title,
     colours,
@@ -15,6 +22,8 @@ from plots.style import (
     metric_axis,
     styled,
 )
+
+NAME_WIDTH = 22  # characters on a line of a name beside an axis
 
 
 def dots(ax, places, table: pd.DataFrame, metric: str, colour: str, name: str) -> None:
@@ -60,38 +69,62 @@ def interval_rows(ax, table: pd.DataFrame, by: str, metric: str, names: list[str
 
 @styled
 def score_intervals(table: pd.DataFrame, *, by: str, metric: str, title: str) -> Figure:
-    """Dots with 95 % intervals, a row a group; references are grey."""
-    figure = Figure(figsize=(7.2, 0.9 + 0.42 * len(table)))
+    """Dots with 95 % intervals, a row a group, the best above; references are grey, and a line
+    goes through the best of them."""
+    worst_last = METRICS[metric].higher_is_better
+    table = table.sort_values(metric, ascending=not worst_last, kind="stable", ignore_index=True)
+    figure = Figure(figsize=(WIDTH, 1.2 + 0.52 * len(table)))
     ax = figure.subplots()
-    names = [f"{row[by]} (n = {row['seeds']})" for row in table.to_dict("records")]
+    names = [textwrap.fill(literal(spelled(name)), NAME_WIDTH) for name in table[by]]
     for place, row, colour in interval_rows(ax, table, by, metric, names):
-        ax.annotate(
-            score(row[metric], metric),
-            (row[metric], place),
-            (0, 7),
-            textcoords="offset points",
-            ha="center",
-            fontsize=9,
-            color=colour,
-        )
+        label_dot(ax, score(row[metric], metric), row[metric], place, colour)
+    references = table[table[by].isin(REFERENCES)]
+    if len(references):
+        ax.axvline(references[metric].iloc[0], color=GREY, linestyle=":", linewidth=1.2, zorder=0)
     metric_axis(ax.xaxis, metric)
-    ax.set_xlabel(axis_label(metric))
+    seeds = table["seeds"].max()
+    ax.set_xlabel(f"{axis_label(metric)}; {count(seeds, 'seed')}")
     add_title(figure, title)
     return figure
+
+
+def label_dot(ax, text: str, value: float, place: float, colour: str) -> None:
+    """A value above its dot."""
+    ax.annotate(
+        text,
+        (value, place),
+        (0, 6),
+        textcoords="offset points",
+        ha="center",
+        fontsize=SMALLEST,
+        color=colour,
+    )
 
 
 @styled
 def class_intervals(
     table: pd.DataFrame, *, by: str, metric: str, title: str, within: str = "class", text: str = ""
 ) -> Figure:
-    """A score with its 95 % interval, the groups side by side within each class, or another
-    column's values."""
-    figure = Figure(figsize=(7.2, 3.6))
+    """A score with its 95 % interval, a row a group within each class, or another column's
+    values."""
+    names = list(dict.fromkeys(table[by]))
+    values = list(dict.fromkeys(table[within]))
+    step = 0.8 / max(len(names), 2)
+    figure = Figure(figsize=(WIDTH, 1.3 + 0.2 * len(values) * max(len(names), 2)))
     ax = figure.subplots()
-    values = grouped_dots(ax, table, metric, by=by, within=within)
-    ax.set_xticks(range(len(values)), map(literal, values))
-    ax.set_xlabel(text)
-    ax.set_ylabel(axis_label(metric))
+    for i, (name, colour) in enumerate(colours(names).items()):
+        of_group = table[table[by] == name].set_index(within).reindex(values)
+        places = np.arange(len(values)) + (i - (len(names) - 1) / 2) * step
+        bounds = [of_group[f"{metric}{end}"] for end in ("_low", "_high")]
+        ax.hlines(places, *bounds, color=colour, linewidth=3, alpha=0.45)
+        ax.plot(of_group[metric], places, "o", color=colour, label=name)
+    labels = [textwrap.fill(literal(str(value)), NAME_WIDTH) for value in values]
+    ax.set_yticks(range(len(values)), labels)
+    ax.set_ylim(len(values) - 0.5, -0.5)
+    ax.grid(axis="y", visible=False)
+    metric_axis(ax.xaxis, metric)
+    ax.set_ylabel(text)
+    ax.set_xlabel(axis_label(metric))
     add_legend(figure, ax)
     add_title(figure, title)
     return figure
@@ -101,7 +134,7 @@ def class_intervals(
 def speeds(table: pd.DataFrame, *, versus: str, title: str) -> Figure:
     """Documents a second with intervals, a bar a configuration; beside it the ratio (middle,
     low, high) in `versus`."""
-    figure = Figure(figsize=(7.2, 1.0 + 0.38 * len(table)))
+    figure = Figure(figsize=(WIDTH, 1.2 + 0.42 * len(table)))
     ax = figure.subplots()
     places = np.arange(len(table))[::-1]
     speed = table["samples_per_second"]
@@ -122,11 +155,12 @@ def speeds(table: pd.DataFrame, *, versus: str, title: str) -> Figure:
             (5, 0),
             textcoords="offset points",
             va="center",
-            fontsize=9,
+            fontsize=SMALLEST,
         )
-    ax.set_yticks(places, table["configuration"])
-    ax.set_xlim(0, 1.12 * high.max())
+    names = [textwrap.fill(name, NAME_WIDTH) for name in table["configuration"]]
+    ax.set_yticks(places, names)
+    ax.set_xlim(0, 1.2 * high.max())
     ax.grid(axis="y", visible=False)
-    ax.set_xlabel(f"documents a second, with 95 % interval; {versus} beside the bars")
+    ax.set_xlabel(f"documents a second, with 95 % interval\n{versus} beside the bars")
     add_title(figure, title)
     return figure

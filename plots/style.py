@@ -1,5 +1,6 @@
 """What every figure looks like: style, colours, titles, legends, axes."""
 
+import textwrap
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -12,19 +13,20 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 
-from lib.analysis.display import kind_of, share_tick
+from lib.analysis.display import kind_of, share_tick, spelled
 from lib.runs.baselines import NAMES
 from lib.runs.markup import visible
-from plots.fonts import give_fonts
+from plots.fonts import drawable, give_fonts
 
 STYLE = Path(__file__).with_name("style.mplstyle")
 # Okabe and Ito's palette, safe for colour-blind readers; a method keeps its place across a study
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-GREY = "#8a8a8a"
+GREY = "#767676"
+WIDTH = 4.8  # inches of a figure: its text is read on a phone, too
+SMALLEST = 10  # points of its text
+MOST_LINES = 6  # in a panel
 DARK = "#222222"  # text in a pale cell
 LONGEST = 40  # characters of a name in a figure
-LONG_START = 26  # of these, where its middle is left out
-LONG_END = 13
 REFERENCES = tuple(NAMES.values())  # grey: not trained here
 
 
@@ -36,6 +38,7 @@ def styled(make: Callable[..., Figure]) -> Callable[..., Figure]:
     def inside(*arguments, **options):
         with matplotlib.style.context(STYLE):
             figure = make(*arguments, **options)
+            figure.set_linewidth(1)  # a frame, which a white picture wants on a dark page
             draw_literally(figure)
         keys = []
         for value in (*arguments, *options.values()):
@@ -70,11 +73,12 @@ def scale(names) -> dict:
     return dict(zip(names, shades, strict=True))
 
 
-def literal(name: str) -> str:
+def literal(name: str, longest: int = LONGEST) -> str:
     """A name of the user's data as a figure has room for it: on one line, its middle left out
     where it is long."""
-    name = visible(name)
-    return name if len(name) <= LONGEST else f"{name[:LONG_START]}…{name[-LONG_END:]}"
+    name = drawable(visible(name))
+    start = 2 * longest // 3
+    return name if len(name) <= longest else f"{name[:start]}…{name[start + 1 - longest :]}"
 
 
 def draw_literally(figure: Figure) -> None:
@@ -94,7 +98,10 @@ def draw_literally(figure: Figure) -> None:
 
 
 def add_title(figure: Figure, text: str) -> None:
-    figure.suptitle(text, x=0.01, ha="left", fontsize=11, fontweight="bold")
+    """A title at the left, on as many lines as the figure's width asks for."""
+    most = int(11 * figure.get_figwidth())  # characters
+    title = textwrap.fill(text, most)
+    figure.suptitle(title, x=0.02, ha="left", fontsize=11, fontweight="bold")
 
 
 def panel_title(ax, text: str, size: int = 10) -> None:
@@ -105,9 +112,10 @@ def add_legend(figure: Figure, ax) -> None:
     """One legend below the figure, where it hides nothing; in as many rows as its width asks
     for."""
     handles, names = ax.get_legend_handles_labels()
-    width = sum(0.7 + 0.075 * len(name) for name in names)  # inches
-    rows = int(np.ceil(width / figure.get_figwidth()))
-    figure.legend(handles, names, loc="outside lower center", ncols=int(np.ceil(len(names) / rows)))
+    names = [spelled(name) for name in names]
+    longest = max(0.6 + 0.085 * len(name) for name in names)  # inches
+    columns = max(1, int(figure.get_figwidth() / longest))
+    figure.legend(handles, names, loc="outside lower center", ncols=min(columns, len(names)))
 
 
 def metric_axis(axis, metric: str = "share") -> None:

@@ -62,36 +62,6 @@ def test_what_it_takes_to_tell_a_single_group_apart_is_nothing():
     assert findings.outlook(alone, by="head") == "There are no two groups to compare."
 
 
-def test_the_answer_has_the_verdict_the_range_and_the_best_reference():
-    """Scores of synthetic heads are near 95, 70 and 71 %; intervals are some points wide."""
-    p = classifiers()
-    assert findings.answer(p, by="head", what="heads") == (
-        "Far is best, significantly: three heads reach 70–95 % test accuracy."
-    )
-    level = p.keep(lambda run: run["config"]["head"] != "far")
-    assert findings.answer(level, by="head", what="heads") == (
-        "No significant difference: two heads reach 70 % test accuracy."
-    )
-    text = findings.answer(with_baseline(p, "far"), by="head", what="heads")
-    assert text.endswith("two heads reach 70 % test accuracy; TF-IDF reaches 96 %.")
-    assert len(text.split()) <= 20
-    alone = with_baseline(p, "near").keep(lambda run: run["config"]["head"] != "level")
-    assert findings.answer(alone, by="head", what="heads") == (
-        "far reaches 95 % test accuracy; TF-IDF reaches 70 %."
-    )
-
-
-def test_the_answer_of_too_few_seeds_is_untested():
-    p = classifiers().keep(lambda run: run["config"]["seed"] < 3)
-    text = findings.answer(p, by="head", what="heads")
-    assert text.startswith("Untested, fewer than 3 seeds: three heads reach ")
-
-
-def test_numbers_in_the_answer_have_no_percent():
-    text = findings.answer(regressors(), by="head", metric="rmse", what="heads")
-    assert text.startswith("Exact is best, significantly: two heads reach 0.1") and "%" not in text
-
-
 def test_the_facts_of_a_page_are_what_dev_chooses_scored_on_test():
     p = with_baseline(classifiers(), "near")
     facts = findings.best_beside_reference(p, by="head")

@@ -14,10 +14,15 @@ import pandas as pd
 import pytest
 from distributed.cli import dask_scheduler, dask_worker
 
+import plots
 from lib.backbones import EMBEDDED
 from lib.publish import parameters, study
+from lib.publish.compare import Check, compare_figures
+from lib.publish.front import overview_table, profile_pages, with_answers
+from lib.publish.shown import png_of
 from lib.runs.pool import ThisProcess
 from lib.runs.store import ROOT
+from notebooks.front import TITLE
 from tests.conftest import learnable, save_tiny
 from tests.test_cli import cli
 
@@ -27,7 +32,6 @@ PROSE = {"README.md": README} | {
     f"docs/{path.name}": path.read_text(encoding="utf-8")
     for path in sorted((ROOT / "docs").glob("*.md"))
 }
-OLD_FINDING = re.compile(r"<!-- finding \w+ = \w+ \{.*\} -->\n\n((?:.+\n?)+)")
 BLOCK = re.compile(r"^```(\w+)\n(.*?)\n```", flags=re.S | re.M)
 RUN = "runs/<key>"  # how the prose names a finished run
 # A phrase of each block of code, and the test that executes it
@@ -37,7 +41,9 @@ BLOCKS = {
     'load_corpus("reviews.csv"': "test_the_script_on_a_file_of_ones_own",
     "tables.by_group": "test_the_script_with_the_store",
     "cat > my_run.yaml": "test_the_shell_example",
+    "stars   # a page about": "test_make_commands_are_accepted",
     "make your_data DATA=reviews.csv TEXT=review LABEL=stars\n": "test_make_commands_are_accepted",
+    "make label_budget DATA": "test_make_commands_are_accepted",
     "awk": "test_lines_with_a_label_become_a_table",
     "# tweets.yaml": "test_the_settings_file",
     "load_run(": "test_a_run_is_used",
@@ -217,7 +223,7 @@ def corpus_of(values: dict):
     from lib.readers import Reading
 
     fields = {
-        name: values[name] for name in Reading.model_fields if values.get(name) not in ("", [])
+        name: values[name] for name in Reading.model_fields if values.get(name, "") not in ("", [])
     }
     names = {"text": values["text"], "label": values["label"]}
     return load_corpus(values["dataset"], **names, reading=Reading(**fields))
@@ -509,30 +515,20 @@ def test_a_study_is_three_files(tiny, tmp_path, monkeypatch, no_kernel):
 
 # Findings, links, the tree
 
-PAGES = [
-    ROOT / "results" / study / profile
-    for study in STUDIES
-    for profile in ("demo", "small", "base", "full")
-]
+
+def test_the_answers_are_the_pages_own():
+    """`make front` writes them."""
+    assert with_answers(README, profile_pages(ROOT / "results")) == README
 
 
-def first_finding(page: Path) -> str:
-    """The sentence that a page opens with."""
-    if (page / "page.json").exists():
-        blocks = json.loads((page / "page.json").read_text(encoding="utf-8"))["blocks"]
-        findings = [block for block in blocks if block["kind"] == "finding"]
-        return next(b["text"].strip() for b in findings if b.get("section") == "answer")
-    return OLD_FINDING.search((page / "README.md").read_text(encoding="utf-8"))[1].strip()
-
-
-@pytest.mark.parametrize(
-    "page", [p for p in PAGES if p.exists()], ids=lambda p: "/".join(p.parts[-2:])
-)
-def test_findings_are_the_pages_own(page: Path):
-    [row] = [
-        line for line in README.splitlines() if f"]({page.relative_to(ROOT)}/README.md) |" in line
-    ]
-    assert first_finding(page) in row
+def test_the_figure_is_of_the_pages(tmp_path):
+    """`make front` draws it."""
+    table = overview_table(profile_pages(ROOT / "results"))
+    check = Check(moved=1)  # other versions of a font may move its edges
+    drawn = tmp_path / "overview.png"
+    drawn.write_bytes(png_of(plots.overview(table, title=TITLE)))
+    compare_figures("overview.png", ROOT / "results" / "overview.png", drawn, check)
+    assert not check.wrong
 
 
 @pytest.mark.parametrize("file", PROSE)
@@ -554,4 +550,5 @@ def test_the_tree_is_the_repository():
 
 
 def test_the_readme_is_short():
-    assert len(README.splitlines()) <= 220
+    assert len(README.splitlines()) <= 170
+    assert len(README.split()) <= 1300

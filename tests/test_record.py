@@ -17,10 +17,10 @@ from lib.publish.record import (
     literal,
     page_of,
     run_blocks,
-    run_names,
     sparkline,
     table,
 )
+from lib.publish.run_titles import run_names
 from lib.runs.config import RunConfig
 from lib.runs.pool import run_all
 from lib.runs.store import Runs
@@ -46,7 +46,7 @@ def trained(tiny, tmp_path_factory):
 def save_page(folder, runs: dict, blocks: list[dict]) -> None:
     folder.mkdir(parents=True)
     page = {"study": "a", "folder": "b", "profile": "b", "title": "?", "command": "make a"}
-    page |= {"short": "", "summary": "", "parameters": {}, "blocks": blocks, "runs": runs}
+    page |= {"short": [], "summary": "", "parameters": {}, "blocks": blocks, "runs": runs}
     (folder / "page.json").write_text(json.dumps(page))
 
 

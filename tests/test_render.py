@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from lib.analysis.captions import FOOTNOTE
-from lib.publish.render import DEMO, block_markdown, page_markdown, short_line, summary
+from lib.publish.render import DEMO, block_markdown, page_markdown, short_facts, summary
 from lib.runs.config import RunConfig
 
 TABLE = {
@@ -28,7 +28,7 @@ PAGE = {
     "study": "heads",
     "folder": "tiny",
     "title": "Which head?",
-    "short": "reviews, 48 training texts",
+    "short": ["reviews, 48 training texts", "1 seed"],
     "summary": "Profile `demo`.",
     "command": "make heads",
     "parameters": {"dataset": "reviews", "epochs": 3, "heads": ["cls"]},
@@ -71,7 +71,7 @@ def test_blocks():
 def test_a_page_has_the_answer_first_and_what_is_folded_last():
     text = page_markdown(PAGE)
     assert text.startswith(
-        "# Which head?\n\n**The mean wins.**\n\nreviews, 48 training texts\n\n"
+        "# Which head?\n\n**The mean wins.**\n\nreviews, 48 training texts · 1 seed\n\n"
         "- Also this.\n  \n  On two lines.\n- And that.\n\n![test scores](shows.png)"
     )
     order = ["*It shows.*", "Behind it.", "Heads pool.", "All heads.", "## Seeds", "Seeds differ."]
@@ -132,14 +132,11 @@ def test_a_summary_names_data_model_and_machines(layers):
     )
 
 
-def test_the_short_line_names_data_and_models_as_people_do():
+def test_the_short_facts_names_data_and_models_as_people_do():
     runs = [run_of("cls", "CPU", seed=seed) for seed in (1, 2)]
-    assert (
-        short_line(runs, "small") == "a.csv, 25,000 training texts · tiny · 2 seeds · profile small"
-    )
+    facts = ["a.csv, 25,000 training texts", "tiny", "2 seeds", "profile small"]
+    assert short_facts(runs, "small") == facts
     named = {"backbone": "all-MiniLM-L6-v2", "dataset": "imdb"}
     runs = [run_of("cls", "CPU", layers=layers, **named) for layers in (1, 3)]
-    assert short_line([run_of("native", "none"), *runs], "full") == (
-        "IMDB, 25,000 training texts · MiniLM-L6, 1 layer and MiniLM-L6, 3 layers · 1 seed · "
-        "profile full"
-    )
+    facts = ["IMDB, 25,000 training texts", "MiniLM-L6, 1 layer and MiniLM-L6, 3 layers"]
+    assert short_facts([run_of("native", "none"), *runs], "full")[:2] == facts

@@ -66,7 +66,7 @@ def a_page(name: str = "small", dataset: str = "reviews.csv") -> dict:
     ]
     page = {"study": "a_study", "folder": name, "profile": name, "title": "Is **it** so?"}
     page |= {"command": f"make a_study ARGS='x={HOSTILE[0]}'", "summary": HOSTILE[1]}
-    page["short"] = "reviews, tiny"
+    page["short"] = ["reviews", "tiny"]
     parameters = {"dataset": dataset, "label": HOSTILE[0]}
     return page | {"parameters": parameters, "blocks": blocks, "runs": runs}
 

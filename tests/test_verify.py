@@ -111,12 +111,12 @@ def command_line(page, monkeypatch, capsys) -> tuple[int, list[str]]:
 # ---- what is shown
 
 TEXTS = {  # the file, what is replaced by what, and what verify says
-    "a digit in a table": ("README.md", r"\d\d\.\d \(", other_digit, "the page says '| cls | 2"),
+    "a digit in a table": ("README.md", r"\d\d\.\d \(", other_digit, "the page says '| CLS | "),
     "a digit in a CSV": ("by_head.csv", r"\d{6},", other_digit, "by_head.csv, line 2"),
     "a word of a finding": ("README.md", "has the highest", "has by far the highest", "by far"),
     "a caption": ("README.md", "All heads", "Most heads", "the page says 'Most heads.'"),
-    "a deleted finding": ("README.md", r"Against TF-IDF.*\n\n", "", "its runs say 'Against TF-IDF"),
-    "an added sentence": ("README.md", "## How", "All is well.\n\n## How", "says 'All is well.'"),
+    "a deleted finding": ("README.md", r"- Against TF.*\n\n", "", "its runs say '- Against TF"),
+    "an added sentence": ("README.md", "<details>", "All is well.\n\n<details>", "All is well."),
     "rows of train": ("README.md", "48 train", "25,000 train", "25,000 train"),
     "a parameter": ("README.md", "`epochs = 3`", "`epochs = 4`", "README.md, line"),
     "an empty page": ("README.md", r"(?s).*", "", "README.md, line 1: the page says ''"),
@@ -136,7 +136,7 @@ def test_a_demo_without_its_warning(page):
     demo = page.with_name("made_up")
     edit(demo / "README.md", r"> \*\*A demo.*\n\n", "")
     [difference] = wrong(demo)
-    assert "its runs say '> **A demo.**" in difference
+    assert "its runs say '> **A demo:**" in difference
 
 
 def test_bytes_that_are_no_text(page):
@@ -237,9 +237,9 @@ def test_a_last_digit_may_move_and_is_counted(page, monkeypatch, capsys):
 
 
 def test_a_count_may_not_move(page):
-    move(page, r'(?<="documents",\n          "---:",\n          ")21')
+    move(page, r'(?<="note": "2 seeds, )21')
     [difference] = wrong(page)
-    assert difference.startswith("page.json, table by_head, columns, line")
+    assert difference.startswith("page.json, table by_head, note, line")
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,6 @@ from lib.analysis.display import (
     words,
 )
 from lib.analysis.names import MINUS
-from lib.analysis.numbers import as_precise
 from lib.analysis.pairs import pairs_of
 from lib.analysis.predictions import Predictions
 from lib.analysis.references import best_reference, learning_references
@@ -27,7 +26,6 @@ from lib.analysis.scores import display_name
 from lib.analysis.stats import POWER
 from lib.analysis.tables import by_group
 from lib.metrics import METRICS
-from lib.runs.baselines import NAMES
 
 
 def best_group(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
@@ -102,56 +100,6 @@ def _interval(compared: dict, metric: str) -> str:
     return difference_interval(compared["low"], compared["high"], metric)
 
 
-NUMBERS = ("No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine", "Ten")
-
-
-def answer(p: Predictions, *, by: str, metric: str = "accuracy", what: str) -> str:
-    """What a study of groups says first: whether their differences are significant, the range of
-    their test scores, and what the best reference scores. `what` are the groups, in the plural."""
-    table = by_group(p, by=by, metrics=[metric]).set_index(by)
-    ours = table[~table.index.isin(NAMES.values())]
-    number = len(ours)
-    named = NUMBERS[number] if number < len(NUMBERS) else str(number)
-    unit = " %" if METRICS[metric].kind == "share" else ""
-    scores = f"{_range(ours, metric)}{unit} test {title(metric)}"
-    reference = _reference_of(p, metric)
-    beside = ""
-    if reference:
-        score_of_it = _range(table.loc[[reference]], metric)
-        beside = f"; {short_name(reference)} reaches {score_of_it}{unit}"
-    if number == 1:
-        return f"{escape(spelled(ours.index[0]))} reaches {scores}{beside}."
-    verdict = _verdict_of(p, list(ours.index), by=by, metric=metric)
-    sentence = f"{verdict}: {named.lower()} {what} reach {scores}{beside}."
-    return sentence[0].upper() + sentence[1:]
-
-
-def _range(table: pd.DataFrame, metric: str) -> str:
-    """From the lowest to the highest score of a table, without digits that intervals leave open."""
-    half = (table[f"{metric}_high"] - table[f"{metric}_low"]).max() / 2
-    ends = [as_precise(end, half, metric) for end in (table[metric].min(), table[metric].max())]
-    return "–".join(dict.fromkeys(ends))
-
-
-def _verdict_of(p: Predictions, names: list[str], *, by: str, metric: str) -> str:
-    """What the differences of groups come to, in few words."""
-    compared = differences(p, by=by, metric=metric)
-    sides = compared.attrs["sides"]
-    among = [row for row, pair in enumerate(sides) if set(pair) <= set(names)]
-    verdicts = set(compared["verdict"].iloc[among])
-    best = best_of(p, by=by, metric=metric, split="test")
-    with_best = [row for row in among if best in sides[row]]
-    if set(compared["verdict"].iloc[with_best]) == {SIGNIFICANT}:
-        return f"{escape(spelled(best))} is best, significantly"
-    if SIGNIFICANT in verdicts:
-        return "Some differences are significant"
-    if verdicts <= {EQUAL, SAME}:
-        return "No difference above 1 point"
-    if verdicts <= {TOO_FEW, SAME}:
-        return f"Untested, {TOO_FEW}"
-    return "No significant difference"
-
-
 def _reference_of(p: Predictions, metric: str) -> str | None:
     """The display name of the best reference on dev; None where none learns."""
     if not learning_references(p):
@@ -164,11 +112,13 @@ def short_name(reference: str) -> str:
     return escape(reference.removesuffix(" + linear SVM").removesuffix(", whole text"))
 
 
-def best_beside_reference(p: Predictions, *, by: str, metric: str = "accuracy") -> dict:
+def best_beside_reference(
+    p: Predictions, *, by: str, metric: str = "accuracy", epoch: str = "chosen"
+) -> dict:
     """The test scores of the group that dev chooses and of the best reference, as facts of a page:
     `metric`, and `best` and `reference` with name, score, low and high (None without an
     interval)."""
-    table = by_group(p, by=by, metrics=[metric]).set_index(by)
+    table = by_group(p, by=by, metrics=[metric], epoch=epoch).set_index(by)
     facts = {"metric": metric}
     names = {
         "best": best_group(p, by=by, metric=metric),
@@ -195,8 +145,8 @@ def beyond_baseline(
     rows = differences(p, by=by, metric=metric).to_dict("records")
     gain = difference_of(rows, group, reference, metric)
     return (
-        f"Against {reference}, fine-tuning with the {words(by)} that dev chooses ({group}) changes "
-        f"test {title(metric)} by {difference(gain['value'], metric)} "
+        f"Against {escape(reference)}, fine-tuning with the {words(by)} that dev chooses ({group}) "
+        f"changes test {title(metric)} by {difference(gain['value'], metric)} "
         f"({_interval(gain, metric)}){_told(gain)}."
     )
 

@@ -44,6 +44,7 @@ class Group:
     tokens: np.ndarray | None = None  # (rows,) lengths before truncation
     rows: np.ndarray | None = None  # (rows,) of the source that the documents are
     is_reference: bool = False
+    averaged: int = 0  # models of which the only run is the ensemble
 
     @classmethod
     def of(cls, name: str, runs: list[str], seeds: list[int], frames: list[pd.DataFrame]):
@@ -86,8 +87,9 @@ class Group:
 
     @property
     def has_seeds(self) -> bool:
-        """Whether another run could give other predictions; a reference is computed once."""
-        return not self.is_reference or len(self.runs) > 1
+        """Whether another run could give other predictions; a reference is computed once,
+        and so is an ensemble of all seeds."""
+        return len(self.runs) > 1 or not (self.is_reference or self.averaged)
 
     def only(self, places: list[int]) -> "Group":
         """The group with the runs at these places alone."""

@@ -34,14 +34,6 @@ def _p_value(value: float) -> str:
     return f"{value:.3f}"
 
 
-def as_precise(value: float, half: float, metric: str) -> str:
-    """A metric's value without the digits that half of its interval leaves open, and without a
-    unit; shares in percent."""
-    if kind_of(metric) != "share":
-        return f"{value:.3g}".replace("-", "−")
-    return f"{100 * value:.{0 if half >= 0.01 else 1}f}"
-
-
 def with_half(value: float, half: float, metric: str) -> str:
     """A value ± half of its interval, with a decimal more where one hides which is larger."""
     texts = [number(value, metric), number(half, metric)]

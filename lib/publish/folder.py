@@ -16,7 +16,7 @@ from lib.publish.evidence import with_evidence
 from lib.publish.notebook import execute_here
 from lib.publish.parameters import checked, defaults, notebook_of
 from lib.publish.places import note_places, places_of, published, without_places
-from lib.publish.render import page_markdown, short_line, summary
+from lib.publish.render import page_markdown, short_facts, summary
 from lib.publish.swap import new_folder
 from lib.runs.files import read_json, write_json, write_text
 from lib.runs.published import HISTORY, PREDICTIONS, page_runs, runs_of_page
@@ -82,7 +82,7 @@ def write_page(folder: Path) -> list[str]:
         title, *blocks = execute_here(notebook, parameters)
         runs = list(page_runs(folder).values())
         header["title"] = title["text"].removeprefix("#").strip()
-        header["short"] = short_line(runs, header["profile"])
+        header["short"] = short_facts(runs, header["profile"])
         header["summary"] = summary(runs, header["profile"])
     reasons = [f"{b['name']}: {b['reason']}" for b in blocks if b["kind"] == "kept"]
     shown = [block for block in blocks if block["kind"] not in DIVERTED]

@@ -11,18 +11,18 @@ import pandas as pd
 
 from lib.analysis.display import cell, escape, kind_of, title
 from lib.analysis.predictions import Predictions
-from lib.analysis.scores import display_name, run_scores
+from lib.analysis.scores import run_scores
 from lib.errors import InputError
 from lib.publish.blocks import PAGE_FILE, read_page
-from lib.runs.baselines import reference_name
 from lib.runs.config import RunConfig
 
 BARS = "▁▂▃▄▅▆▇█"
 LACKING = "a label that train lacks"
 FACTS = ("status", "outcome", "reason", "choice")
 NEEDED = {  # in page.json
-    **dict.fromkeys(("title", "short", "summary"), str),
+    **dict.fromkeys(("title", "summary"), str),
     **dict.fromkeys(("parameters", "runs"), dict),
+    "short": list,
 }
 QUOTED = 8  # test documents on a run's page
 
@@ -74,27 +74,6 @@ def histories(file: Path) -> dict[str, pd.DataFrame]:
 
 
 # What is said of a run
-
-
-def run_names(runs: dict[str, dict]) -> dict[str, str]:
-    """Each run by the fields that tell it from the others; references by their names."""
-    configs = {key: run["config"] for key, run in runs.items()}
-    trained = [config for config in configs.values() if not config.get("reference")]
-    fields = []
-    for field in RunConfig.model_fields:
-        differs = len({str(config.get(field)) for config in trained}) > 1
-        if differs and field not in ("schedule_args", "reading", "seed"):
-            fields.append(field)
-    fields.append("seed")
-    names = {}
-    for key, config in configs.items():
-        words = []
-        for field in fields:
-            value = config.get(field)
-            words.append(value if isinstance(value, str) else f"{field.replace('_', ' ')} {value}")
-        reference = reference_name(config)
-        names[key] = display_name(reference) if reference else ", ".join(words)
-    return names
 
 
 def describe_config(config: dict) -> tuple[list[list], list[str]]:

@@ -44,7 +44,7 @@ def page_markdown(page: dict) -> str:
     sentences = [block_markdown(block) for block in findings]
     texts = [f"# {page['title']}"]
     texts += [bold(sentence) for sentence in sentences[:1]]
-    texts.append(page["short"])
+    texts.append(" · ".join(page["short"]))
     if is_demo(page):
         texts.append(DEMO)
     if sentences[1:]:
@@ -101,18 +101,20 @@ def trained_of(runs: list) -> list:
     return [run for run in runs if len(run.history)] or runs
 
 
-def short_line(runs: list, profile: str) -> str:
-    """What a page's runs learned from, in one line: data, model, seeds and profile."""
+def short_facts(runs: list, profile: str) -> list[str]:
+    """What a page's runs learned from: data, model, seeds and profile, as Markdown."""
     runs = trained_of(runs)
     first = runs[0]
     rows = first.status["data"]["rows"]
     models = dict.fromkeys(model_name(run.config) for run in runs)
     shown = listed(models) if len(models) <= 3 else f"{len(models)} sizes of model"
     seeds = len({run.config.seed for run in runs})
-    return (
-        f"{escape(data_name(first.config.dataset))}, {rows['train']:,} training texts · "
-        f"{shown} · {count(seeds, 'seed')} · profile {profile}"
-    )
+    return [
+        f"{escape(data_name(first.config.dataset))}, {rows['train']:,} training texts",
+        shown,
+        count(seeds, "seed"),
+        f"profile {profile}",
+    ]
 
 
 def data_name(dataset: str) -> str:

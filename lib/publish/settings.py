@@ -35,6 +35,7 @@ SECTIONS = {
         "min_rows_per_class",
         "rare_classes",
         "on_bad_rows",
+        "reference_files",
         "train_rows",
         "dev_rows",
         "test_rows",

@@ -1,6 +1,10 @@
-"""Tables that have been shown in a notebook."""
+"""Tables and figures as a notebook shows them."""
+
+import io
 
 import pandas as pd
+
+DPI = 150
 
 
 class ShownTable(pd.DataFrame):
@@ -18,3 +22,10 @@ def shown_once(table: pd.DataFrame) -> pd.DataFrame:
     shown = ShownTable(table)
     shown.attrs = table.attrs
     return shown
+
+
+def png_of(figure) -> bytes:
+    """A figure as a PNG file, equal data giving equal bytes."""
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=DPI, metadata={"Software": None})
+    return file.getvalue()

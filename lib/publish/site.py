@@ -15,8 +15,9 @@ from lib.analysis.display import escape, words
 from lib.analysis.predictions import Predictions
 from lib.errors import InputError
 from lib.publish.layout import HIDDEN, findings_of, layout
-from lib.publish.record import citations, code, histories, page_of, run_blocks, run_names, text
+from lib.publish.record import citations, code, histories, page_of, run_blocks, text
 from lib.publish.render import DEMO, has_intervals, is_demo
+from lib.publish.run_titles import run_names
 from lib.publish.site_blocks import (
     BESIDE,
     SUFFIXES,
@@ -134,7 +135,7 @@ def add_page(site: Site, name: str, page: dict) -> None:
     answer, study, folds = layout(shown)
     findings, evidence = findings_of(answer)
     blocks = [text(f"# {page['title']} #"), *[block | {"lead": True} for block in findings[:1]]]
-    blocks.append(text(f"{page['short']} · [{len(names)} runs](#runs)"))
+    blocks.append(text(" · ".join([*page["short"], f"[{len(names)} runs](#runs)"])))
     blocks += [text(DEMO)] * is_demo(page) + findings[1:] + evidence
     blocks += [{"kind": "said", "text": FOOTNOTE}] * has_intervals(page["blocks"]) + study + folds
     blocks += [fold("How it was made", how_made(name, page)), list_of_runs(page, names)]

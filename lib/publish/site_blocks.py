@@ -2,7 +2,8 @@
 
 from lib.analysis.display import escape
 from lib.publish.layout import layout
-from lib.publish.record import code, literal, run_names, table, text
+from lib.publish.record import code, literal, table, text
+from lib.publish.run_titles import run_names
 
 BESIDE = ("predictions.parquet", "history.csv", "environment.json", "page.json")  # a page
 SUFFIXES = {"table": "csv", "audit": "csv", "measured": "csv", "data": "csv", "figure": "png"}

@@ -27,13 +27,7 @@ DATA_FIELDS = (
     "subset_seed",
     "reading",
 )
-READ_TEXT = (
-    "backbone",
-    "max_length",
-    "truncation",
-    "stride",
-    "windows",
-)  # what a document's text is cut by
+READ_TEXT = ("backbone", "max_length", "truncation", "stride", "windows")  # by a transformer
 READ_BY_REFERENCE = {  # the fields, beside the data's, that a reference's result depends on
     "majority": (),
     "train_mean": (),

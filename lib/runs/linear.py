@@ -32,7 +32,7 @@ from lib.tokenization import reading_of
 from lib.windows import window_of
 
 NGRAMS = {"words": (1, 1), "words and pairs of words": (1, 2)}
-STRENGTHS = (0.1, 0.3, 1.0, 3.0)  # C of a support vector machine, the inverse of its penalty
+STRENGTHS = (0.1, 0.3, 1.0, 3.0, 10.0)  # C of a support vector machine, the inverse of its penalty
 MANY = 200  # labels, from which on the usual setting alone is tried
 
 
@@ -78,10 +78,10 @@ def tfidf(config: RunConfig, corpus: Corpus) -> Learned:
 
 def tfidf_same_text(config: RunConfig, corpus: Corpus) -> Learned:
     """The same over the text that the transformer reads of each document."""
-    cut = reading_of(config.model_dump())
+    reading = reading_of(config.model_dump())
     texts = {}
     for name in SPLITS:
-        texts[name] = read_text(getattr(corpus, name).documents, config.backbone, **cut)
+        texts[name] = read_text(getattr(corpus, name).documents, config.backbone, **reading)
     return choose(_over_tfidf(texts, corpus), config, corpus)
 
 
@@ -93,9 +93,9 @@ def embedding_linear(config: RunConfig, corpus: Corpus) -> Learned:
     tokens = tokens_of(config, corpus)
     options = {"num_labels": corpus.num_labels, "layers": config.layers}
     model = build_model(config.backbone, head="mean_linear", **options)
-    model.window = window_of(config.model_dump())
     if corpus.train.pairs is not None:
         reads_pairs(model, config.backbone)
+    model.window = window_of(config.model_dump())
     options = {"precision": config.precision, "cache": store() / "features"}
     vectors = {}
     for name, part in document_vectors(model, tokens, config.backbone, **options).items():

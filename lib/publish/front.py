@@ -1,0 +1,89 @@
+"""What the README shows of all published pages, read from their page.json."""
+
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from lib.analysis.display import words
+from lib.publish.layout import findings_of, layout
+from lib.publish.record import page_of
+from lib.publish.render import is_demo
+from lib.runs.files import write_text
+
+LARGEST_FIRST = ("paper", "full", "base", "small")  # profiles; then others
+HEADER = ("| question | answer |", "| --- | --- |")
+TABLE = re.compile(r"(<!-- answers: (real|demo) -->\n\n)(?:\|.*\n)*")
+
+
+def profile_pages(results: Path) -> dict[str, dict]:
+    """The pages of profiles without overrides, by `study/profile`, the largest profiles of a
+    study first."""
+    pages = {}
+    for file in results.glob("*/[!.]*/page.json"):
+        page = page_of(file.parent)
+        if page["folder"] == page["profile"]:
+            pages[f"{page['study']}/{page['folder']}"] = page
+
+    def order(name: str) -> tuple[str, int, str]:
+        study, _, profile = name.partition("/")
+        size = (*LARGEST_FIRST, profile).index(profile)
+        return study, size, profile
+
+    return {name: pages[name] for name in sorted(pages, key=order)}
+
+
+def answer_rows(pages: dict[str, dict], *, demo: bool) -> list[str]:
+    """A Markdown table of each study's question and its answer: from the largest profile on real
+    data, or, with the study's name in the question's place, from the demo."""
+    rows = {}
+    for name, page in pages.items():
+        if is_demo(page) == demo:
+            findings, _ = findings_of(layout(page["blocks"])[0])
+            answer = findings[0]["text"].strip().replace("\n", " ") if findings else "–"
+            question = words(page["study"]) if demo else page["title"]
+            row = f"| [{question}](results/{name}/README.md) | {answer} |"
+            rows.setdefault(page["study"], row)
+    return [*HEADER, *rows.values()]
+
+
+def with_answers(readme: str, pages: dict[str, dict]) -> str:
+    """The README with the tables of answers below its remarks `answers: real` and `answers: demo`
+    made anew."""
+
+    def table(match: re.Match) -> str:
+        rows = answer_rows(pages, demo=match[2] == "demo")
+        return match[1] + "\n".join(rows) + "\n"
+
+    return TABLE.sub(table, readme)
+
+
+def overview_table(pages: dict[str, dict]) -> pd.DataFrame:
+    """Of each page on real data its best model and best reference (see `plots.overview`), those
+    first that gain most."""
+    rows = []
+    for page in pages.values():
+        block = next((block for block in page["blocks"] if block["kind"] == "best"), None)
+        if block is None or is_demo(page):
+            continue
+        facts = block["facts"]
+        row = {"data": page["short"][0], "model": page["short"][1], "metric": facts["metric"]}
+        for role in ("best", "reference"):
+            side = facts.get(role, {})
+            row[role] = side.get("name")
+            row |= {f"{role}_{name}": side.get(name) for name in ("score", "low", "high")}
+        rows.append(row)
+    table = pd.DataFrame(rows)
+    if len(table):
+        gain = table["best_score"] - table["reference_score"].astype(float)
+        table = table.loc[gain.sort_values(ascending=False, kind="stable").index]
+    return table.reset_index(drop=True)
+
+
+def refresh_readme(root: Path) -> pd.DataFrame:
+    """Make the README's answers anew from the pages of `results/`; returns the rows of the figure
+    of all pages."""
+    pages = profile_pages(root / "results")
+    readme = root / "README.md"
+    write_text(readme, with_answers(readme.read_text(encoding="utf-8"), pages))
+    return overview_table(pages)

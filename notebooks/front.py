@@ -1,0 +1,22 @@
+"""What the README shows of all pages, made anew: `python -m notebooks.front`."""
+
+import plots
+from lib.publish.front import refresh_readme
+from lib.publish.shown import png_of
+from lib.runs.places import ROOT
+
+TITLE = "Fine-tuned models (blue) beside the best reference (grey)"
+
+
+def main() -> None:
+    table = refresh_readme(ROOT)
+    if not len(table):
+        print("No page on real data names its best model (show_best): no figure is drawn")
+        return
+    picture = png_of(plots.overview(table, title=TITLE))
+    (ROOT / "results" / "overview.png").write_bytes(picture)
+    print(f"README.md and results/overview.png: {len(table)} pages")
+
+
+if __name__ == "__main__":
+    main()

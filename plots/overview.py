@@ -1,0 +1,67 @@
+"""The figure of all pages: each one's best model beside its best reference."""
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from lib.analysis.display import score
+from plots.style import (
+    COLOURS,
+    DARK,
+    GREY,
+    SMALLEST,
+    WIDTH,
+    add_title,
+    literal,
+    metric_axis,
+    styled,
+)
+
+PLACES = {"best": 0.36, "reference": 0.68}  # below the top of a page's row, whose height is 1
+COLOUR = {"best": COLOURS[0], "reference": GREY}
+
+
+@styled
+def overview(table: pd.DataFrame, *, title: str) -> Figure:
+    """A row a page, with the columns `data` and `model` (what stands above the row), `metric`, and
+    of `best` and `reference`: its name, `_score`, `_low` and `_high` (shares)."""
+    figure = Figure(figsize=(WIDTH, 1.1 + 0.82 * len(table)))
+    ax = figure.subplots()
+    scores = table[["best_score", "reference_score"]].astype(float)
+    low, high = scores.min().min(), scores.max().max()
+    room = max(high - low, 0.02)
+    ax.set_xlim(low - 0.35 * room, min(high + 0.35 * room, 1.01))
+    ax.set_ylim(len(table), 0)
+    for number, row in enumerate(table.to_dict("records")):
+        above = f"{row['data']} · {row['model']}"
+        at_left = {"transform": ax.get_yaxis_transform(), "va": "top", "color": DARK}
+        ax.text(0, number + 0.06, literal(above, 60), fontsize=SMALLEST, **at_left)
+        for role, place in PLACES.items():
+            if isinstance(row[role], str):
+                _draw(ax, row, role, number + place)
+        ax.axhline(number, color="#cccccc", linewidth=0.8)
+    ax.set_yticks([])
+    ax.spines["left"].set_visible(False)
+    metric_axis(ax.xaxis)
+    ax.set_xlabel("test score, with 95 % interval")
+    add_title(figure, title)
+    return figure
+
+
+def _draw(ax, row: dict, role: str, place: float) -> None:
+    """A dot with its interval, and beside it whose score it is."""
+    value = row[f"{role}_score"]
+    ends = [row[f"{role}_low"], row[f"{role}_high"]]
+    ax.plot(ends, [place, place], color=COLOUR[role], linewidth=3, alpha=0.45)
+    ax.plot(value, place, "o", color=COLOUR[role], markersize=7)
+    is_left = value < sum(ax.get_xlim()) / 2
+    reach = [value, *(end for end in ends if end == end and end is not None)]
+    ax.annotate(
+        f"{literal(row[role])} {score(value, row['metric'])}",
+        (max(reach) if is_left else min(reach), place),
+        (7 if is_left else -7, 0),
+        textcoords="offset points",
+        ha="left" if is_left else "right",
+        va="center",
+        fontsize=SMALLEST,
+        color=COLOUR[role],
+    )

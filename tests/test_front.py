@@ -1,0 +1,66 @@
+"""What the README shows of all pages is computed from their page.json."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from lib.publish.front import answer_rows, overview_table, profile_pages, refresh_readme
+from tests.test_site import a_page
+
+README = "# All\n\n<!-- answers: real -->\n\n| old |\n\nMore.\n\n<!-- answers: demo -->\n\n\nEnd.\n"
+
+
+def save(root: Path, study: str, profile: str, *, dataset: str = "imdb", answer: str, gain=None):
+    """A page with an answer and, if a gain is given, a best model that is so much better than the
+    reference's 0.5."""
+    page = a_page(profile, dataset) | {"study": study, "profile": profile.partition("--")[0]}
+    page |= {"title": f"Is {study} so?"}
+    page |= {"command": f"make {study}", "short": [dataset, "tiny", "1 seed"]}
+    finding = {"kind": "finding", "name": "answer", "section": "answer", "text": answer, "runs": []}
+    page["blocks"] = [finding]
+    if gain is not None:
+        best = {"name": "CLS", "score": 0.5 + gain, "low": 0.4 + gain, "high": 0.6 + gain}
+        reference = {"name": "TF-IDF", "score": 0.5, "low": None, "high": None}
+        facts = {"metric": "accuracy", "best": best, "reference": reference}
+        page["blocks"].append({"kind": "best", "name": "best", "section": "answer", "facts": facts})
+    folder = root / "results" / study / profile
+    folder.mkdir(parents=True)
+    (folder / "page.json").write_text(json.dumps(page))
+
+
+@pytest.fixture
+def root(tmp_path) -> Path:
+    save(tmp_path, "a_study", "small", answer="No. Small.", gain=-0.1)
+    save(tmp_path, "a_study", "base", answer="Yes. Base;\nTF-IDF 50 %.", gain=0.2)
+    save(tmp_path, "a_study", "demo", dataset="demo_news", answer="Made up.", gain=0.4)
+    save(tmp_path, "a_study", "small--seed=9", answer="Overridden.", gain=0.4)
+    save(tmp_path, "b_study", "small", answer="Perhaps.")
+    (tmp_path / "README.md").write_text(README)
+    return tmp_path
+
+
+def test_each_study_answers_from_its_largest_profile(root):
+    rows = answer_rows(profile_pages(root / "results"), demo=False)
+    assert rows[2:] == [
+        "| [Is a_study so?](results/a_study/base/README.md) | Yes. Base; TF-IDF 50 %. |",
+        "| [Is b_study so?](results/b_study/small/README.md) | Perhaps. |",
+    ]
+
+
+def test_the_readme_is_made_anew_and_the_rest_of_it_stays(root):
+    refresh_readme(root)
+    text = (root / "README.md").read_text()
+    assert "| old |" not in text and "| Yes. Base; TF-IDF 50 %. |" in text
+    assert (
+        text.index("Perhaps.") < text.index("More.") < text.index("Made up.") < text.index("End.")
+    )
+    refresh_readme(root)
+    assert (root / "README.md").read_text() == text
+
+
+def test_the_figure_has_real_pages_that_name_their_best_model(root):
+    table = overview_table(profile_pages(root / "results"))
+    assert table["best_score"].tolist() == [0.7, 0.4] and table["model"].tolist() == ["tiny"] * 2
+    assert table["reference"].tolist() == ["TF-IDF"] * 2 and table["best_high"][0] == 0.8
+    assert not len(overview_table({}))

@@ -1,0 +1,111 @@
+"""Shared figures: sorted, labelled, with their baseline, and readable on a phone."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import plots
+from lib.analysis import classes
+from plots.style import GREY, MOST_LINES, SMALLEST, WIDTH
+
+SCORES = pd.DataFrame(
+    {
+        "head": ["cls", "weighted_average", "TF-IDF, whole text"],
+        "seeds": [3, 3, 1],
+        "accuracy": [0.7, 0.8, 0.75],
+        "accuracy_low": [0.65, 0.78, 0.74],
+        "accuracy_high": [0.75, 0.82, 0.76],
+    }
+)
+
+
+def texts(figure) -> list[str]:
+    return [text.get_text() for text in figure.findobj(lambda a: hasattr(a, "get_parse_math"))]
+
+
+def test_scores_are_sorted_labelled_and_beside_the_best_reference():
+    figure = plots.score_intervals(SCORES, by="head", metric="accuracy", title="Heads")
+    [ax] = figure.axes
+    labels = [label.get_text() for label in ax.get_yticklabels()]  # from above
+    assert labels == ["weighted average", "TF-IDF, whole text", "CLS"]
+    assert {"80.0 %", "75.0 %", "70.0 %"} <= set(texts(figure))
+    [line] = [line for line in ax.lines if line.get_linestyle() == ":"]
+    assert line.get_color() == GREY and line.get_xdata()[0] == 0.75
+
+
+def test_of_errors_the_lowest_is_above():
+    table = SCORES.rename(columns=lambda name: name.replace("accuracy", "rmse"))
+    figure = plots.score_intervals(table, by="head", metric="rmse", title="Heads")
+    assert figure.axes[0].get_yticklabels()[0].get_text() == "CLS"
+
+
+def history(groups: int, seeds: int) -> pd.DataFrame:
+    rows = [
+        {"head": f"h{group}", "seed": seed, "epoch": epoch, "dev_accuracy": 0.1 * epoch + group}
+        for group in range(groups)
+        for seed in range(seeds)
+        for epoch in (1, 2, 3)
+    ]
+    return pd.DataFrame(rows).assign(train_loss=lambda table: 1 - table["dev_accuracy"])
+
+
+@pytest.mark.parametrize(
+    ("groups", "seeds", "lines", "bands"), [(2, 3, 8, 0), (3, 3, 3, 3), (36, 1, 1, 2)]
+)
+def test_no_panel_has_more_lines_than_can_be_told_apart(groups, seeds, lines, bands):
+    """A few seeds are lines, more of them a band, and many groups quantiles."""
+    figure = plots.score_curves(history(groups, seeds), by="head", title="Curves")
+    for ax in figure.axes:
+        assert len(ax.lines) == lines and len(ax.collections) == bands
+    assert groups * seeds <= MOST_LINES or lines <= MOST_LINES
+
+
+def test_quantiles_are_those_of_all_runs():
+    table = history(11, 1)
+    figure = plots.score_curves(table, by="head", title="Curves")
+    median = table.groupby("epoch")["dev_accuracy"].median()
+    assert np.allclose(figure.axes[0].lines[0].get_ydata(), median)
+
+
+OVERVIEW = pd.DataFrame(
+    [
+        {"data": "A, 10 training texts", "model": "tiny", "metric": "accuracy", "best": "CLS"}
+        | {"best_score": 0.8, "best_low": 0.7, "best_high": 0.9, "reference": "TF-IDF"}
+        | {"reference_score": 0.75, "reference_low": 0.74, "reference_high": 0.76},
+        {"data": "B, 20 training texts", "model": "tiny", "metric": "P@1", "best": "Adam"}
+        | {"best_score": 0.5, "best_low": None, "best_high": None, "reference": None}
+        | {"reference_score": None, "reference_low": None, "reference_high": None},
+    ]
+)
+
+
+def test_the_overview_has_each_pages_model_and_reference():
+    figure = plots.overview(OVERVIEW, title="All")
+    shown = texts(figure)
+    assert {"A, 10 training texts · tiny", "CLS 80.0 %", "TF-IDF 75.0 %"} <= set(shown)
+    assert {"B, 20 training texts · tiny", "Adam 50.0 %"} <= set(shown)
+
+
+@pytest.mark.parametrize(
+    "figure",
+    [
+        lambda: plots.overview(OVERVIEW, title="All"),
+        lambda: plots.score_intervals(SCORES, by="head", metric="accuracy", title="Heads"),
+        lambda: plots.score_curves(history(3, 3), by="head", title="Curves"),
+        lambda: plots.confusion_matrix(
+            pd.DataFrame(np.eye(3), index=list("abc"), columns=list("abc")), title="Confusion"
+        ),
+    ],
+)
+def test_figures_are_narrow_and_their_text_is_large_enough(figure):
+    """Drawn 390 pixels wide, of which a page takes some for its margins, 10 points stay 8."""
+    drawn = figure()
+    assert drawn.get_figwidth() <= WIDTH
+    sizes = {text.get_fontsize() for text in drawn.findobj(lambda a: hasattr(a, "get_parse_math"))}
+    assert min(sizes) >= SMALLEST and drawn.get_linewidth() == 1
+
+
+def test_whole_documents_keep_their_sum():
+    means = np.array([231.333333, 3.333333, 7.666667, 9.666667])
+    assert classes.whole_documents(means).tolist() == [231, 3, 8, 10]
+    assert classes.whole_documents(np.array([1 / 3, 1 / 3, 1 / 3])).sum() == 1

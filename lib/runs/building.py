@@ -15,6 +15,7 @@ from lib.losses import Objective, make_loss, prior_logits
 from lib.metrics import check_metric
 from lib.models import Classifier, build_model, reads_pairs
 from lib.optim import make_optimizer
+from lib.runs.adapters import add_adapter
 from lib.runs.frozen import freeze_backbone, freeze_layers
 from lib.runs.keys import Prepared, tokens_of
 from lib.runs.store import EVALUATION_BATCH, model_folder, store
@@ -44,9 +45,7 @@ def build(prepared: Prepared) -> Trainable:
     """
     config = prepared.config
     corpus = prepared.corpus
-    check_metric(config.select_by, corpus.task, corpus.num_labels)
-    if config.health and corpus.task == "regression":
-        raise InputError("health = True judges classifiers; the task is regression")
+    check_settings(prepared)
     objective = Objective(training_loss(prepared))
     tokens = tokens_of(config, corpus)
     model = new_classifier(prepared)
@@ -60,6 +59,8 @@ def build(prepared: Prepared) -> Trainable:
             tokens=tokens,
             cache=store() / "teachers",
         )
+    if config.adapter:
+        add_adapter(model, config)
     if config.freeze == "backbone":
         model, tokens = freeze_backbone(
             model, tokens, config.backbone, precision=config.precision, cache=store() / "features"
@@ -82,6 +83,14 @@ def build(prepared: Prepared) -> Trainable:
     dev = make_loader(tokens.dev, batch_size=EVALUATION_BATCH)
     test = make_loader(tokens.test, batch_size=EVALUATION_BATCH)
     return Trainable(model, optimizer, objective, train, dev, test)
+
+
+def check_settings(prepared: Prepared) -> None:
+    config = prepared.config
+    corpus = prepared.corpus
+    check_metric(config.select_by, corpus.task, corpus.num_labels)
+    if config.health and corpus.task == "regression":
+        raise InputError("health = True judges classifiers; the task is regression")
 
 
 def training_loss(prepared: Prepared):

@@ -76,7 +76,8 @@ def _last_layer_distilbert(self, hidden_states, attention_mask=None, *_, packing
 
 
 def _keep_packing_mpnet(backbone, arguments, options):
-    backbone.base_model.encoder.packing = options["packing"]
+    if "packing" in options:
+        backbone.base_model.encoder.packing = options["packing"]
 
 
 def _position_bias_mpnet(self, hidden_states, *_):
@@ -186,8 +187,9 @@ def pack_backbone(backbone: nn.Module, *, first_token_only: bool) -> None:
     if first_token_only:
         last = layers_of(backbone)[-1]
         last.forward = MethodType(family.last_layer, last)
-    if kind == "mpnet":
-        backbone.register_forward_pre_hook(_keep_packing_mpnet, with_kwargs=True)
+    if adds_bias(backbone):
+        for module in {backbone, backbone.base_model}:
+            module.register_forward_pre_hook(_keep_packing_mpnet, with_kwargs=True)
         encoder = backbone.base_model.encoder
         encoder.compute_position_bias = MethodType(_position_bias_mpnet, encoder)
     if kind == "modernbert":
@@ -207,6 +209,11 @@ def native_reads_all(backbone: nn.Module) -> bool:
     """Whether a backbone's native head reads all tokens, and not the first one alone."""
     is_native = backbone is not backbone.base_model
     return is_native and getattr(backbone.config, "classifier_pooling", "cls") == "mean"
+
+
+def adds_bias(backbone: nn.Module) -> bool:
+    """Whether a backbone adds a bias to the scores of attention, which torch's kernel cannot."""
+    return backbone.config.model_type == "mpnet"
 
 
 def padding_that_counts(backbone: nn.Module) -> int | None:

@@ -7,9 +7,14 @@ import torch
 from torch import nn
 
 from lib.attention import layers_of
-from lib.devices import to_device
-from lib.fast.families import native_reads_all, pack_backbone, padding_that_counts
-from lib.fast.layout import Packing, positions
+from lib.devices import default_device, resolve_precision, to_device
+from lib.fast.families import (
+    adds_bias,
+    native_reads_all,
+    pack_backbone,
+    padding_that_counts,
+)
+from lib.fast.layout import Packing, any_length, positions
 from lib.heads import first_token
 from lib.models import Classifier
 
@@ -95,6 +100,14 @@ def pack(model: Classifier) -> PackedClassifier:
     packed.unit = model.unit
     packed.window = model.window
     return packed
+
+
+def one_kernel(model: nn.Module, precision: str) -> bool:
+    """Whether torch's kernel computes all attention of a model on the default device."""
+    device = default_device()
+    halves = resolve_precision(precision, device) == "bf16"
+    is_packed = isinstance(model, PackedClassifier)
+    return is_packed and halves and any_length(device) and not adds_bias(model.backbone)
 
 
 def compile_layers(backbone: nn.Module, *, attention: bool = False, **options) -> None:

@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader
 
 from lib.devices import default_device
 from lib.errors import InputError
-from lib.fast.packing import PackedClassifier, compile_layers, pack
+from lib.fast.packing import PackedClassifier, compile_layers, one_kernel, pack
 from lib.loaders import make_loader
 from lib.losses import Objective, make_loss, prior_logits
 from lib.metrics import check_metric
@@ -154,5 +154,6 @@ def compile_where_it_pays(model: nn.Module, prepared: Prepared) -> None:
     on_gpu = default_device().type == "cuda"
     long = len(prepared.settings_by_step) >= COMPILE_FROM
     if on_gpu and long and not prepared.config.distil:
+        whole = one_kernel(model, prepared.config.precision)
         with suppress(InputError):  # of one layer that is computed several times
-            compile_layers(model.backbone)
+            compile_layers(model.backbone, attention=whole)

@@ -2,8 +2,8 @@
 them again."""
 
 import numpy as np
-import pandas as pd
 
+from lib.analysis.answers import gap
 from lib.analysis.comparisons import EQUAL, OPEN, SAME, SIGNIFICANT, TOO_FEW, differences
 from lib.analysis.display import (
     count,
@@ -31,18 +31,9 @@ from lib.metrics import METRICS
 def best_group(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
     """The name of the trained group with the best mean score on dev: chosen without a look at
     test."""
-    return best_of(p, by=by, metric=metric, split="dev")
-
-
-def best_of(p: Predictions, *, by: str, metric: str, split: str) -> str:
-    """The name of the trained group with the best mean score on a split."""
-    table = by_group(p.only(p.trained), by=by, metrics=[metric], split=split)
-    return _best_row(table, metric)[by]
-
-
-def _best_row(table: pd.DataFrame, metric: str) -> pd.Series:
+    table = by_group(p.only(p.trained), by=by, metrics=[metric], split="dev")
     scores = table[metric] if METRICS[metric].higher_is_better else -table[metric]
-    return table.loc[scores.idxmax()]
+    return table.loc[scores.idxmax(), by]
 
 
 def difference_of(rows: list[dict], one: str, other: str, metric: str) -> dict:
@@ -114,7 +105,7 @@ def best_beside_reference(
     `metric`, and `best` and `reference` with name, score, low and high (None without an
     interval)."""
     table = by_group(p, by=by, metrics=[metric], epoch=epoch).set_index(by)
-    facts = {"metric": metric}
+    facts: dict = {"metric": metric}
     names = {
         "best": best_group(p, by=by, metric=metric),
         "reference": _reference_of(p, metric),
@@ -140,14 +131,9 @@ def beyond_baseline(
     rows = differences(p, by=by, metric=metric).to_dict("records")
     gain = difference_of(rows, group, reference, metric)
     return (
-        f"Against {reference}, fine-tuning with the {words(by)} that dev chooses ({group}) changes "
-        f"test {title(metric)} by {difference(gain['value'], metric)} "
-        f"({_interval(gain, metric)}){_told(gain)}."
+        f"With the {words(by)} that dev chooses ({spelled(group)}), test {title(metric)} is "
+        f"{gap(gain, metric, reference)}."
     )
-
-
-def _told(compared: dict) -> str:
-    return "" if compared["verdict"] == TOO_FEW else f": {compared['verdict']}"
 
 
 def outlook(p: Predictions, *, by: str, metric: str = "accuracy") -> str:

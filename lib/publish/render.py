@@ -125,7 +125,7 @@ def data_name(dataset: str) -> str:
 
 def model_name(config) -> str:
     """A pretrained model as people name it, with its layers where only some are used."""
-    name = escape(spelled(config.backbone))
+    name = escape(Path(spelled(config.backbone)).name)
     return f"{name}, {count(config.layers, 'layer')}" if config.layers else name
 
 

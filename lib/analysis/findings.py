@@ -18,7 +18,7 @@ from lib.analysis.display import (
     title,
     words,
 )
-from lib.analysis.names import MINUS
+from lib.analysis.names import MINUS, spelled_in
 from lib.analysis.pairs import pairs_of
 from lib.analysis.predictions import Predictions
 from lib.analysis.references import best_reference, learning_references
@@ -153,7 +153,8 @@ def outlook(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
     size = difference(least, metric).removeprefix("+")
     power = f"{100 * POWER:.0f} % power"
     text = f"These seeds and documents find a true difference of {size} with {power}"
-    undecided = [pair.name for pair in pairs if verdicts[pair.name] in (OPEN, TOO_FEW)]
+    names = [pair.name for pair in pairs if verdicts[pair.name] in (OPEN, TOO_FEW)]
+    undecided = [escape(spelled_in("compared", name)) for name in names]
     if not undecided:
         return f"{text}; no pair is left open."
     return f"{text}. Left open, neither different nor equal: {'; '.join(undecided)}."
@@ -166,5 +167,5 @@ def headroom(p: Predictions, *, by: str) -> str:
     ceiling = table[display_name("noise_ceiling")]
     return (
         f"{percent(1 - ceiling)} of the test labels were replaced on purpose, so no model can be "
-        f"expected above {percent(ceiling)}; {chosen} reaches {percent(table[chosen])}."
+        f"expected above {percent(ceiling)}; {spelled(chosen)} reaches {percent(table[chosen])}."
     )

@@ -15,6 +15,7 @@ STUDIES := $(patsubst notebooks/%.ipynb,%,$(wildcard notebooks/*.ipynb))
 help:
 	@echo "Usage: make TARGET [PROFILE=demo|small|base|full|paper] [DATA_DIR=folder] [ARGS=\"learning_rate=5e-5\"]"
 	@echo "       make your_data DATA=file.csv TEXT=column LABEL=column [CONFIG=settings.yaml] [ARGS=\"data.encoding=latin-1\"]"
+	@echo "       make label_budget DATA=file.csv TEXT=column LABEL=column"
 	@echo
 	@awk '/^## /{text=substr($$0, 4); next} /^[a-z_-]+:/{if (text) printf "  %-18s %s\n", substr($$1, 1, length($$1)-1), text} {text=""}' Makefile
 	@for study in $(STUDIES); do printf "  %-18s %s\n" $$study "Run the study notebooks/$$study.ipynb and publish its page in results/"; done
@@ -68,6 +69,7 @@ bench: $(READY)
 ## Count how often intervals and tests err; kill runs, workers and drivers, damage files and pages, and count what was lost
 stress: $(READY)
 	@OMP_NUM_THREADS=1 $(PY) -m tests.calibration
+	@OMP_NUM_THREADS=1 $(PY) -m tests.calibration_folds
 	@$(PY) -m tests.stress_kills
 	@$(PY) -m tests.stress
 	@$(PY) -m tests.fuzz

@@ -7,6 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from lib.errors import InputError
+
 FAST = "fast"  # the name of `attention` in transformers
 RECORDED = "recorded"  # the name of `recorded_attention` in transformers
 
@@ -126,7 +128,22 @@ def record_attention(model: nn.Module) -> None:
 
 
 def layers_of(backbone: nn.Module) -> nn.ModuleList:
-    """The layers of a backbone, from the bottom."""
+    """The layers of a backbone, from the bottom. Raises InputError where it has none by name, as
+    one that computes a single layer several times."""
     depth = backbone.config.num_hidden_layers
-    lists = (module for module in backbone.modules() if isinstance(module, nn.ModuleList))
-    return next(layers for layers in lists if len(layers) == depth)
+    for module in backbone.modules():
+        if isinstance(module, nn.ModuleList) and len(module) == depth:
+            return module
+    raise InputError(
+        f"The backbone is a {backbone.config.model_type}, whose {depth} layers cannot be told "
+        "apart; leave out what differs by layer (layer_decay, freeze = a number, fsdp)"
+    )
+
+
+def parts_from_below(backbone: nn.Module) -> list[list[nn.Parameter]]:
+    """The parameters of a backbone's embeddings, which stand before its layers, and of each layer,
+    from the bottom. Raises InputError as `layers_of` does."""
+    layers = [list(layer.parameters()) for layer in layers_of(backbone)]
+    names = list(backbone.parameters())
+    first = next(place for place, parameter in enumerate(names) if parameter is layers[0][0])
+    return [names[:first], *layers]

@@ -14,8 +14,10 @@ import numpy as np
 
 from lib.bad_rows import counts_bad_rows
 from lib.carving import carve_splits
+from lib.folds import take_fold
 from lib.label_cells import LabelColumn, read_label_column
 from lib.labels import Encoded, encode_labels, task_of
+from lib.rare import gather_rare
 from lib.readers import PLAIN, BadRow, Reading, check_texts
 from lib.sources import Source, open_source
 from lib.splits import (
@@ -48,6 +50,7 @@ class Corpus:
     test: Split
     bad_rows: tuple[BadRow, ...] = ()  # left out
     labels: str = ""  # what was understood of them, in a line
+    notes: tuple[str, ...] = ()  # of this, what could be meant otherwise
 
     @property
     def num_labels(self) -> int:
@@ -99,44 +102,38 @@ def load_corpus(
     dev_rows: int | None = None,
     test_rows: int | None = None,
     split_seed: int = 0,
+    folds: int | None = None,
+    fold: int | None = None,
     subset_seed: int | None = None,
     reading: Reading = PLAIN,
 ) -> Corpus:
-    """Load a corpus by its name in `DATASETS`, or from a folder or file, whose columns `text` and
-    `label` are named (or numbered from 1, where there is no header). `label` may name several
-    columns, commas between them, which hold a zero or a one for each label.
+    """A corpus by its name in `DATASETS`, or from a folder or file, whose columns `text` and
+    `label` are named (or numbered from 1). `label` may name several columns, commas between them,
+    of zeros and ones.
 
     `data_dir` (default: the environment's DATA_DIR) is where the folders of named datasets are;
     without it they come from the Hub. Row limits take a stratified subset; `dev_rows` without a dev
-    file defaults to a tenth of train, at most 5,000. With a `subset_seed`, train and dev are drawn
-    together (see `lib.carving.draw_labelled`). Raises InputError.
+    file defaults to a tenth of train, at most 5,000. Of `folds`, test is the `fold`-th, from 1, and
+    labels are those of all. With a `subset_seed`, train and dev are drawn together (see
+    `lib.carving.draw_labelled`). Raises InputError.
     """
     source, task, splits, encoded = read_source(
         dataset, data_dir=data_dir, text=text, label=label, label_names=label_names, reading=reading
     )
-    is_open = reading.task == "auto" and not reading.labels
     if task != "regression":
-        of_train = splits["train"].labels
-        check_classes(
-            of_train, encoded.names, dataset=dataset, column=source.label, is_open=is_open
-        )
-    splits = carve_splits(
-        splits,
-        train_rows=train_rows,
-        dev_rows=dev_rows,
-        test_rows=test_rows,
-        seed=split_seed,
-        subset_seed=subset_seed,
-    )
-    splits, names = with_trains_names(
-        splits, encoded.names, task, source=source, dataset=dataset, fixed=bool(reading.labels)
-    )
-    understood = describe_labels(
-        {name: split.labels for name, split in splits.items()}, names, encoded.notes
-    )
-    return Corpus(
-        dataset, source.description, names, **splits, bad_rows=source.bad_rows, labels=understood
-    )
+        is_open = reading.task == "auto" and not reading.labels
+        named = {"dataset": dataset, "column": source.label, "is_open": is_open}
+        check_classes(splits["train"].labels, encoded.names, **named)
+    if folds:
+        splits = take_fold(splits, folds, fold, test_rows=test_rows, seed=split_seed)
+    options = {"train_rows": train_rows, "dev_rows": dev_rows, "test_rows": test_rows}
+    splits = carve_splits(splits, **options, seed=split_seed, subset_seed=subset_seed)
+    options = {"source": source, "dataset": dataset, "fixed": bool(reading.labels or folds)}
+    splits, names = with_trains_names(splits, encoded.names, task, **options)
+    labels = {name: split.labels for name, split in splits.items()}
+    understood = describe_labels(labels, names, encoded.notes)
+    said = {"bad_rows": source.bad_rows, "labels": understood, "notes": encoded.notes}
+    return Corpus(dataset, source.description, names, **splits, **said)
 
 
 @counts_bad_rows
@@ -148,7 +145,7 @@ def read_source(
     source = open_source(dataset, reading=reading, **options)
     column = read_label_column(source.tables, source.label, source.label_names)
     task = task_of(column, source.tables["train"].reading)
-    splits, encoded = to_splits(source, column, task)
+    splits, encoded = gather_rare(*to_splits(source, column, task), reading)
     return source, task, splits, encoded
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.optim import lr_scheduler
 
+from lib.attention import parts_from_below
 from lib.errors import InputError, lookup, shown
 
 # name -> optimizer class with its fixed arguments; called with (parameters, lr=, weight_decay=)
@@ -19,7 +20,7 @@ OPTIMIZERS = {
     "sgd": partial(torch.optim.SGD, fused=True),
 }
 
-
+SHARE = "share"  # of the learning rate that a group of parameters has
 MOST_STEPS = 10_000_000  # that a plan has
 
 
@@ -113,15 +114,48 @@ SCHEDULES = {
 }
 
 
-def make_optimizer(name: str, model: nn.Module, *, learning_rate: float, weight_decay: float = 0.0):
+def make_optimizer(
+    name: str,
+    model: nn.Module,
+    *,
+    learning_rate: float,
+    weight_decay: float = 0.0,
+    layer_decay: float = 1.0,
+):
     """An optimizer over all parameters that need a gradient, with weight decay on every one, as
-    torch has it."""
+    torch has it.
+
+    With `layer_decay` below 1 each layer of the backbone has so many times the learning rate of
+    the one above it, and the embeddings of the lowest; the head and the top layer have all of it.
+    Raises InputError.
+    """
     make = lookup(OPTIMIZERS, name, "optimizer")
-    return make(
-        [p for p in model.parameters() if p.requires_grad],
-        lr=learning_rate,
-        weight_decay=weight_decay,
-    )
+    by_depth: dict[int, list[nn.Parameter]] = {}
+    for parameter, depth in depths(model, layer_decay).items():
+        by_depth.setdefault(depth, []).append(parameter)
+    groups = []
+    for depth in sorted(by_depth):
+        share = layer_decay**depth
+        groups.append({"params": by_depth[depth], "lr": learning_rate * share, SHARE: share})
+    return make(groups, lr=learning_rate, weight_decay=weight_decay)
+
+
+def depths(model: nn.Module, layer_decay: float) -> dict[nn.Parameter, int]:
+    """Layers between each trained parameter and the top; 0 for all where they do not matter."""
+    trained = {parameter: 0 for parameter in model.parameters() if parameter.requires_grad}
+    if layer_decay == 1:
+        return trained
+    for depth, part in enumerate(reversed(parts_from_below(model.backbone))):
+        for parameter in part:
+            if parameter in trained:
+                trained[parameter] = depth
+    return trained
+
+
+def set_step(optimizer: torch.optim.Optimizer, settings: dict) -> None:
+    """Give an optimizer a step's settings (`plan_steps`), and each group its share of the rate."""
+    for group in optimizer.param_groups:
+        group.update(settings, lr=settings["lr"] * group.get(SHARE, 1.0))
 
 
 def plan_steps(

@@ -18,16 +18,17 @@ from lib.devices import (
     default_device,
     is_out_of_memory,
     seed_step,
+    to_device,
 )
 from lib.errors import InputError
 from lib.evaluation import Evaluation, evaluate
-from lib.loaders import resident, trim
+from lib.loaders import trim
 from lib.losses import Objective, plain_loss
 from lib.metrics import METRICS
-from lib.optim import make_optimizer, plan_steps
+from lib.optim import make_optimizer, plan_steps, set_step
 from lib.progress import Progress, progress_bar
 
-VERSION = 1  # part of a run's key: raise it when a change alters what training computes
+VERSION = 2  # part of a run's key: raise it when a change alters what training computes
 PLAIN = Objective(plain_loss)
 CHECK_EVERY = 16  # steps between checks of the losses, where looking waits for the device
 
@@ -78,7 +79,6 @@ def train_epochs(
     device = torch.device(device or default_device())
     how = Computation(objective, precision, seed, device, processes)
     model.to(device)
-    train = resident(train, device)
     steps_per_epoch = len(train)
     epochs = len(settings_by_step) // steps_per_epoch
     progress = progress or Progress.start(len(settings_by_step), accumulation)
@@ -98,7 +98,7 @@ def train_epochs(
             step = progress.step
             epoch_ends = (step + 1) % steps_per_epoch == 0
             # this step's learning rate, and what else the schedule moves
-            optimizer.param_groups[0].update(settings_by_step[step])
+            set_step(optimizer, settings_by_step[step])
             # forward and backward, in pieces where memory is too small for a whole batch
             loss = backward_within_memory(module, batch, progress, how)
             # clip all gradients together
@@ -157,9 +157,10 @@ def backward(
         exchanges = number == len(cut)  # processes exchange gradients once a step
         with nullcontext() if exchanges else how.processes.alone(module):
             with autocast(how.precision, how.device):
-                extra = [tensor.to(how.device) for tensor in extra]
-                inputs = (ids.to(how.device), mask, labels.to(how.device), *extra)
-                loss = how.objective(module, *inputs)
+                ids, labels, *extra = (
+                    to_device(each, how.device) for each in (ids, labels, *extra)
+                )
+                loss = how.objective(module, ids, mask, labels, *extra)
             loss = loss * (counts * weight(labels) / batch_weight)
             (loss * how.processes.size).backward()  # gradients of processes are averaged
         total = total + loss.detach()
@@ -230,6 +231,7 @@ def fit(
     learning_rate: float,
     optimizer: str = "adamw",
     weight_decay: float = 0.0,
+    layer_decay: float = 1.0,
     schedule: str = "constant",
     schedule_args: dict | None = None,
     **options,
@@ -247,7 +249,11 @@ def fit(
         **(schedule_args or {}),
     )
     stepper = make_optimizer(
-        optimizer, model, learning_rate=learning_rate, weight_decay=weight_decay
+        optimizer,
+        model,
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
+        layer_decay=layer_decay,
     )
     epochs = train_epochs(model, stepper, settings_by_step, train, dev, **options)
     return pd.DataFrame([row for row, _ in epochs])

@@ -197,6 +197,7 @@ def training_on(p: Predictions, *, by: str, stop: str, metric: str = "accuracy")
     table = comparison_table(pairs, names)
     table.insert(0, by, [pair.one.name for pair in pairs])
     mark_significant(table, metric)
+    table.attrs["shown"] = [by, metric, "p", "verdict"]
     return table
 
 

@@ -33,14 +33,17 @@ def open_pairs(p: Predictions, *, by: str) -> str:
 
 def same_models(p: Predictions, *, by: str) -> str:
     """Which runs are the same model at the epoch that dev chooses."""
-    runs_of: dict[str, list[str]] = {}
-    count_of_runs = 0
+    names_of: dict[tuple[str, int], list[str]] = {}  # by model and seed
     for group in p.only(p.trained).groups(by):
         for seed, model in zip(group.seeds, group.models, strict=True):
-            runs_of.setdefault(model, []).append(f"{group.name} (seed {seed})")
-            count_of_runs += 1
-    alike = [f"{listed(names)} are one" for names in runs_of.values() if len(names) > 1]
-    text = f"At the epoch that dev chooses, the {count_of_runs} runs are {len(runs_of)} models"
+            names_of.setdefault((model, seed), []).append(group.name)
+    seeds_of: dict[str, list[str]] = {}  # by the names of those that are one model
+    for (_, seed), names in names_of.items():
+        if len(names) > 1:
+            seeds_of.setdefault(listed(names), []).append(str(seed))
+    number = sum(map(len, names_of.values()))
+    text = f"At the epoch that dev chooses, the {number} runs are {len(names_of)} models"
+    alike = [f"{names} are one with seed {listed(seeds)}" for names, seeds in seeds_of.items()]
     return f"{text}: {'; '.join(alike)}." if alike else f"{text}."
 
 
@@ -94,21 +97,21 @@ def _of_row(row: dict, metric: str) -> dict:
 
 def rise(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
     """Whether test scores fall where dev loss rises again before the last epoch."""
-    table = training_on(p, by=by, stop="loss", metric=metric).to_dict("records")
-    change = {row[by]: _of_row(row, metric) for row in table}
-    texts = []
-    for row in overshoot(p, by=by).to_dict("records"):
-        rises = row["last dev loss"] - row["lowest dev loss"]
-        if not rises:
-            texts.append(f"with {row[by]} dev loss is lowest at the end")
-            continue
-        text = f"with {row[by]} dev loss rises by {rises:.2f} after epoch {row['lowest at epoch']}"
-        if row[by] in change:
-            ends = gap(change[row[by]], metric, "at the lowest dev loss")
-            text += f", and {title(metric)} ends {ends}"
-        texts.append(text)
-    text = "; ".join(texts)
-    return f"{text[0].upper()}{text[1:]}."
+    table = overshoot(p, by=by)
+    rises = (table["last dev loss"] - table["lowest dev loss"]).set_axis(table[by])
+    risen = rises[rises > 0]
+    if not len(risen):
+        return "Dev loss does not rise before the last epoch with any schedule."
+    ends = {
+        row[by]: _of_row(row, metric)
+        for row in training_on(p, by=by, stop="loss", metric=metric).to_dict("records")
+    }
+    text = f"Dev loss rises before the last epoch with {listed(risen.index)}"
+    most = risen.idxmax()
+    if most in ends:
+        above = gap(ends[most], metric, "at the lowest dev loss")
+        text += f"; most with {most}, by {risen[most]:.2f}, where {title(metric)} ends {above}"
+    return f"{text}."
 
 
 def published(p: Predictions, *, by: str) -> str:

@@ -199,6 +199,9 @@ def effects(
     table["smallest visible"] = visible
     table["changes"] = table["verdict"].replace(CHANGES)
     mark_significant(table, metric)
+    table.attrs["note"] = (
+        f"Bold: significant. The intervals of these {len(pairs)} rows hold together (Šidák)."
+    )
     table.attrs["metrics"] |= {"smallest visible": metric}
     table.attrs["shown"] = ["bug", "claim", metric, "smallest visible", "changes"]
     return table

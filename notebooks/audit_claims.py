@@ -1,10 +1,10 @@
 """Whether the original studies' bugs change what these claim: sentences, from predictions."""
 
-from lib.analysis.references import best_reference
-
-from lib.analysis.comparisons import SIGNIFICANT, TOO_FEW
+from lib.analysis.comparisons import EQUAL, SAME, SIGNIFICANT, TOO_FEW
 from lib.analysis.display import difference, difference_interval, score
+from lib.analysis.findings import short_name
 from lib.analysis.predictions import Predictions
+from lib.analysis.references import best_reference
 from lib.analysis.scores import display_name
 from lib.analysis.stats import POWER
 from lib.analysis.tables import by_group
@@ -16,10 +16,10 @@ def answer(p: Predictions, *, metric: str = "accuracy", factors: list[float] | N
     reference score without a bug."""
     table = effects(p, metric=metric, factors=factors)
     names = table["name"][table["verdict"] == SIGNIFICANT].unique()
-    if (table["verdict"] == TOO_FEW).all():
+    if set(table["verdict"]) <= {TOO_FEW, SAME}:
         text = f"Of {len(BUGS)} bugs none can be judged, with {TOO_FEW}"
     elif not len(names):
-        text = f"No: none of {len(BUGS)} bugs changes its claim significantly"
+        text = f"None of {len(BUGS)} bugs changes its claim significantly"
     elif len(names) == 1:
         text = f"1 of {len(BUGS)} bugs changes its claim ({names[0].lower()})"
     else:
@@ -34,21 +34,22 @@ def _scores(p: Predictions, metric: str) -> str:
     name = display_name(best_reference(p, metric=metric))
     references = by_group(p.only(p.references), by="reference", metrics=[metric])
     reference = references.set_index("reference")[metric][name]
-    return f"the model scores {score(model[metric], metric)}, {name} {score(reference, metric)}"
+    without = f"{short_name(name)} {score(reference, metric)}"
+    return f"the model scores {score(model[metric], metric)}, {without}"
 
 
-def largest(p: Predictions, *, metric: str = "accuracy", factors: list[float] | None = None) -> str:
-    """The significant effects; where there are none, the largest one."""
+def significant(
+    p: Predictions, *, metric: str = "accuracy", factors: list[float] | None = None
+) -> str:
+    """The effects that are significant, and how many are shown to be none."""
     table = effects(p, metric=metric, factors=factors)
-    size = table[metric].abs()
-    is_significant = table["verdict"] == SIGNIFICANT
-    chosen = table[is_significant] if is_significant.any() else table[size == size.max()].head(1)
     texts = []
-    for row in chosen.to_dict("records"):
+    for row in table[table["verdict"] == SIGNIFICANT].to_dict("records"):
         interval = difference_interval(row[f"{metric}_low"], row[f"{metric}_high"], metric)
         texts.append(f"{row['bug']}, {difference(row[metric], metric)} ({interval})")
-    known = "Significant" if is_significant.any() else "The largest effect, not significant"
-    return f"{known}: {'; '.join(texts)}."
+    text = f"Significant: {'; '.join(texts)}." if texts else "No effect is significant."
+    none = int(table["verdict"].isin([EQUAL, SAME]).sum())
+    return f"{text} {none} of {len(table)} are equal within 1 point, or the same model."
 
 
 def visible(p: Predictions, *, metric: str = "accuracy", factors: list[float] | None = None) -> str:

@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from lib.analysis.display import signed, title
-from plots.intervals import interval_rows
+from plots.intervals import interval_rows, label_dot
 from plots.style import GREY, add_title, styled
 
 WIDE = 3  # an interval that reaches so many times as far as the median one has another scale
@@ -20,22 +20,27 @@ def effect_intervals(table: pd.DataFrame, *, metric: str) -> Figure:
     `effects`; those that are not significant are hollow."""
     table = table.sort_values(metric, ascending=False, kind="stable")
     reach = table[[f"{metric}_low", f"{metric}_high", metric]].abs().max(axis=1)
-    is_wide = reach > WIDE * reach.median()
+    is_wide = reach > WIDE * reach[reach > 0].median()
     panels = [part for part in (table[~is_wide], table[is_wide]) if len(part)]
     figure = Figure(figsize=(5.2, 1.2 + 0.55 * len(panels) + 0.46 * len(table)))
     heights = [len(panel) + 0.6 for panel in panels]
     axes = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
     for ax, panel in zip(axes, panels, strict=True):
-        names = [wrap(text, NAME_WIDTH) for text in panel["bug"]]
-        for place, row, colour in interval_rows(ax, panel, "name", metric, map("\n".join, names)):
-            label = signed(row[metric], metric)
-            where = {"textcoords": "offset points", "ha": "center", "fontsize": 9}
-            ax.annotate(label, (row[metric], place), (0, 6), color=colour, **where)
+        names = ["\n".join(_lines(text)) for text in panel["bug"]]
+        alike = panel.assign(colour="one")
+        for place, row, colour in interval_rows(ax, alike, "colour", metric, names):
+            label_dot(ax, signed(row[metric], metric), row[metric], place, colour)
         ax.axvline(0, color=GREY, linewidth=1, zorder=1)
         ax.xaxis.set_major_formatter(_points_tick)
     axes[-1].set_xlabel("points, with 95 % interval" + "; two scales" * (len(panels) > 1))
     add_title(figure, f"Test {title(metric)} with a bug, less that without")
     return figure
+
+
+def _lines(bug: str) -> list[str]:
+    """A bug's name, and below it what it is shown on."""
+    name, what = bug.split(": ")
+    return wrap(f"{name}:", NAME_WIDTH) + wrap(what, NAME_WIDTH)
 
 
 def _points_tick(share: float, _position=None) -> str:

@@ -1,6 +1,5 @@
 """The study of distillation: what of a teacher survives in smaller students, in tables.
 
-A student is told by its configuration: how many layers it has, and by which losses it was trained.
 Students without a teacher of their own are compared with the teacher of their seed.
 """
 
@@ -9,7 +8,7 @@ import pandas as pd
 
 from lib.analysis import captions
 from lib.analysis.comparisons import comparison_table, mark_significant
-from lib.analysis.display import count, spelled, with_metrics
+from lib.analysis.display import with_metrics
 from lib.analysis.groups import Group
 from lib.analysis.pairs import pairs_of
 from lib.analysis.predictions import Predictions, group_of
@@ -19,16 +18,15 @@ from lib.analysis.stats import Sample, mean_and_interval, ratio_of, standard_dev
 from lib.analysis.tables import by_group, by_run
 from lib.metrics import METRICS
 from lib.runs.baselines import NO_MODEL
-
-TEACHER = "teacher"
-ALONE = "pretrained layers, labels alone"
-CONTROL = "teacher's layers, labels alone"
-METHODS = {  # by the losses that count, the labels aside
-    (): CONTROL,
-    ("soft",): "soft labels",
-    ("hidden", "soft"): "+ hidden states",
-    ("attentions", "hidden", "soft"): "+ attentions",
-}
+from notebooks.distillation_arms import (
+    CONTROL,
+    TEACHER,
+    depth_name,
+    depths,
+    method_of,
+    named,
+    roles_across,
+)
 
 CAPTIONS = {  # of the tables and figures by their names
     "survival": f"{captions.SCORES}; all models at their best epoch on dev. Kept: the share of its "
@@ -49,66 +47,6 @@ CAPTIONS = {  # of the tables and figures by their names
     "and for the labels.",
     "runs": captions.LAST_EPOCH,
 }
-
-
-def method_of(config: dict) -> tuple[str, int]:
-    """How a run's model was taught, and its number of layers; 0 for the teacher, which has all."""
-    distil = config.get("distil")
-    if distil is None:
-        return (ALONE, config["layers"]) if config.get("layers") else (TEACHER, 0)
-    losses = tuple(sorted({*distil["weights"]} - {"hard"}))
-    return METHODS.get(losses, " and ".join(losses)), len(distil["student_layers"] or ())
-
-
-def depth_name(layers: int) -> str:
-    return count(layers, "layer")
-
-
-def roles_across(p: Predictions) -> dict[str, str]:
-    """What each run was that is about a student of another architecture than its teacher's: the
-    teacher, the student, and the same model on labels alone."""
-    configs = {key: run["config"] for key, run in p.trained.items()}
-    cut = {method_of(config)[1] for config in configs.values() if config["distil"]}
-    roles = {}
-    for key, config in configs.items():
-        distil = config["distil"]
-        if distil and distil["student_layers"] is None:
-            teacher = next(name for name in configs if name == distil["teacher"][:16])
-            taught_by = spelled(configs[teacher]["backbone"])
-            roles[teacher] = f"{taught_by}, teacher"
-            roles[key] = f"{spelled(config['backbone'])}, soft labels of {taught_by}"
-    if roles:
-        for key, config in configs.items():
-            if method_of(config)[0] == ALONE and config["layers"] not in cut:
-                roles[key] = f"{spelled(config['backbone'])}, labels alone"
-    return roles
-
-
-def named(p: Predictions, layers: int | None = None, *, references: bool = True) -> Predictions:
-    """The runs with layers of their teacher, and it, with a field `student` (layers and method) to
-    group by; of one depth, the method alone, and no teacher."""
-    runs = {}
-    others = roles_across(p)
-    for key, run in p.runs.items():
-        name = ""
-        if key in others:
-            continue
-        if key in p.trained:
-            method, depth = method_of(run["config"])
-            if layers not in (None, depth):
-                continue
-            name = method if layers or method == TEACHER else f"{depth_name(depth)}, {method}"
-        elif not references:
-            continue
-        runs[key] = run | {"config": run["config"] | {"student": name}}
-    return p.only(runs)
-
-
-def depths(p: Predictions) -> list[int]:
-    """The numbers of layers that students have."""
-    others = roles_across(p)
-    trained = {key: run for key, run in p.trained.items() if key not in others}
-    return sorted({method_of(run["config"])[1] for run in trained.values()} - {0})
 
 
 def _taught_by(p: Predictions, group: Group, teacher: Group) -> list[int]:

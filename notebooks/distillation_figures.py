@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import ScalarFormatter
 
 from lib.analysis.display import axis_label, count, score
-from plots.intervals import dots
+from plots.intervals import dots, label_dot
 from plots.style import (
     GREY,
     add_legend,
@@ -69,8 +69,7 @@ def _named_dots(ax, rows: pd.DataFrame, metric: str, palette: dict[str, str]) ->
         ends = [row[f"{metric}_low"], row[f"{metric}_high"]]
         ax.plot(ends, [place, place], color=colour, linewidth=3, alpha=0.45)
         ax.plot(row[metric], place, "o", color=colour)
-        where = {"textcoords": "offset points", "ha": "center", "fontsize": 9}
-        ax.annotate(score(row[metric], metric), (row[metric], place), (0, 5), color=colour, **where)
+        label_dot(ax, score(row[metric], metric), row[metric], place, colour)
     names = ["\n".join(wrap(name, NAME_WIDTH)) for name in rows["student"]]
     ax.set_yticks(places, names)
     ax.set_ylim(-0.5, len(rows) - 0.2)
@@ -155,7 +154,7 @@ def loss_terms(history: pd.DataFrame, *, by: str, title: str) -> Figure:
         panel_title(ax, text)
         ax.set_ylim(bottom=0)
         epoch_axis(ax)
-    axes[0].set_ylabel("loss on dev, before its weight")
+    figure.supylabel("loss on dev, before its weight", fontsize=10)
     add_legend(figure, axes[0])
     add_title(figure, title)
     return figure

@@ -12,23 +12,14 @@ from lib.analysis.display import (
     score,
     title,
 )
-from lib.analysis.findings import difference_of
+from lib.analysis.findings import best_beside_reference, difference_of, short_name
 from lib.analysis.names import MINUS
 from lib.analysis.predictions import Predictions, group_of
 from lib.analysis.references import best_reference
 from lib.analysis.scores import display_name
 from lib.analysis.tables import by_group
-from notebooks.distillation import (
-    ALONE,
-    CONTROL,
-    TEACHER,
-    across_gains,
-    depth_name,
-    gains,
-    named,
-    speed_of,
-    survival,
-)
+from notebooks.distillation import across_gains, gains, speed_of, survival
+from notebooks.distillation_arms import ALONE, CONTROL, TEACHER, depth_name, named
 
 
 def best_method(p: Predictions, layers: int, metric: str = "accuracy") -> str:
@@ -54,10 +45,20 @@ def answer(p: Predictions, *, layers: int, metric: str = "accuracy") -> str:
     reference = display_name(best_reference(p, metric=metric))
     names = (best_method(p, layers, metric), TEACHER, CONTROL, reference)
     student, teacher, control, without = (score(rows[name][metric], metric) for name in names)
+    kept = f"keeps {student.removesuffix(' %')} of {teacher}"
+    if rows[names[0]][metric] > rows[TEACHER][metric]:
+        kept = f"reaches {student}, its teacher {teacher}"
     return (
-        f"A {layers}-layer student keeps {student.removesuffix(' %')} of {teacher}; its layers on "
-        f"labels alone reach {control}, {reference} {without}."
+        f"A {layers}-layer student {kept}; its layers on labels alone reach {control}, "
+        f"{short_name(reference)} {without}."
     )
+
+
+def best(p: Predictions, *, layers: int, metric: str = "accuracy") -> dict:
+    """The student of so many layers that dev chooses, beside the best reference."""
+    start = f"{depth_name(layers)}, "
+    students = named(p).keep(lambda run: run["config"]["student"].startswith(start))
+    return best_beside_reference(students, by="student", metric=metric)
 
 
 def survives(p: Predictions, *, layers: int, metric: str = "accuracy") -> str:
@@ -68,8 +69,10 @@ def survives(p: Predictions, *, layers: int, metric: str = "accuracy") -> str:
     student = rows[method]
     text = f"The way to teach that dev chooses at {depth_name(layers)} is {method}: the student "
     if np.isnan(student["kept_low"]):
-        lost = difference(student[metric] - rows[TEACHER][metric], metric)
-        return f"{text}is {lost} from its teacher, too few seeds for an interval."
+        gain = student[metric] - rows[TEACHER][metric]
+        size = difference(abs(gain), metric).removeprefix("+")
+        place = "above" if gain > 0 else "below"
+        return f"{text}is {size} {place} its teacher, too few seeds for an interval."
     low = percent(student["kept_low"])
     high = percent(student["kept_high"])
     return (
@@ -166,16 +169,8 @@ def faster(measured: pd.DataFrame, layers: int) -> str:
     name = depth_name(layers)
     speed = speed_of(measured)
     sizes = measured.drop_duplicates("model").set_index("model")["MB"]
-    text = (
-        f"It labels **{speed[name] / speed[TEACHER]:.2f}** times as many texts per second on this "
-        f"CPU ({speed[name]:.0f} instead of {speed[TEACHER]:.0f}, 32 at once, 32-bit PyTorch), and "
-        f"takes {sizes[name]:.0f} MB of disk instead of {sizes[TEACHER]:.0f}"
+    return (
+        f"It labels **{speed[name] / speed[TEACHER]:.1f}** times as many texts per second on this "
+        f"CPU ({speed[name]:.0f} instead of {speed[TEACHER]:.0f}, 32 at once), and takes "
+        f"{sizes[name]:.0f} MB instead of {sizes[TEACHER]:.0f}."
     )
-    if (measured["runtime"] == "ONNX Runtime").any():
-        one_text = measured[(measured["model"] == name) & (measured["texts at once"] == 1)]
-        times = [
-            f"{row['milliseconds']:.1f} ms in {row['runtime']}"
-            for row in one_text.to_dict("records")
-        ]
-        text += f"; for one text it takes {', '.join(times)}"
-    return text + "."

@@ -15,7 +15,7 @@ from lib.runs.published import located
 from lib.runs.store import Run, store
 from lib.use.export import export
 from lib.use.timing import benchmark
-from notebooks.distillation import CONTROL, METHODS, TEACHER, depth_name, method_of
+from notebooks.distillation_arms import CONTROL, METHODS, TEACHER, depth_name, method_of
 
 
 def losses_of(weights: dict[str, float]) -> dict[str, dict[str, float]]:

@@ -30,7 +30,8 @@ CAPTIONS = {  # of the tables and figures by their names
     "best": "Each optimizer at the learning rate that dev chose for it, with seeds that had no "
     "part in the choice. A gold label that train never had counts as a miss.",
     "best_p_at_1": f"{captions.DOTS} Grey: references.",
-    "differences": "Differences in points of P@1 on the same test documents.",
+    "differences": "Differences in points of P@1 on the same test documents, the best reference "
+    "among them.",
     "best_curves": captions.CURVES,
     "grid": "Every cell that was tuned, one run each: how it ended, dev P@1, and the health of the "
     "embeddings after the last epoch (mean pairwise cosine, effective rank, share of dev with the "

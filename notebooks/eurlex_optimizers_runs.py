@@ -21,12 +21,12 @@ def rounded(rate: float) -> float:
 
 
 def grid_cells(
-    rates: dict[str, float], factors: list[float], decays: dict[str, float]
+    optimizers: list[str], rates: dict[str, float], factors: list[float], decays: dict[str, float]
 ) -> list[Cell]:
     """Each optimizer at factors of its default learning rate, with its default weight decay."""
     return [
-        (name, rounded(rate * factor), decays.get(name, 0.0))
-        for name, rate in rates.items()
+        (name, rounded(rates[name] * factor), decays.get(name, 0.0))
+        for name in optimizers
         for factor in factors
     ]
 
@@ -77,7 +77,7 @@ def final_cells(runs: Runs, decays: list[float]) -> list[Cell]:
     learning rate that is AdamW's best."""
     chosen = {optimizer: cell_of(run) for optimizer, run in tuned(collect(runs)).items()}
     cells = list(chosen.values())
-    if "adamw" in chosen:
+    if {*DECAYED} <= {*chosen}:
         rate = chosen["adamw"][1]
         cells += [(name, rate, decay) for name in DECAYED for decay in decays]
     return list(dict.fromkeys(cells))

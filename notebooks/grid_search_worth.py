@@ -19,7 +19,7 @@ from lib.analysis.display import (
 )
 from lib.analysis.findings import difference_of
 from lib.analysis.predictions import Predictions
-from lib.analysis.references import best_reference
+from lib.analysis.references import beside_best_reference, best_reference
 from lib.analysis.scores import dev_scores
 from lib.analysis.stats import LEVEL, adjusted, mcnemar
 from lib.analysis.tables import by_group, by_run
@@ -91,24 +91,26 @@ def _whole(value: float, metric: str) -> str:
 
 
 def _gain(p: Predictions, one: str, other: str, metric: str) -> dict:
-    rows = differences(p, by="cell", metric=metric).to_dict("records")
+    compared = beside_best_reference(p, metric=metric)
+    rows = differences(compared, by="cell", metric=metric).to_dict("records")
     return difference_of(rows, one, other, metric)
 
 
 def gains(p: Predictions, *, tuned: dict[str, Any], default: dict[str, Any], metric: str) -> str:
     """How much better the tuned cell is than the default cell and than the best reference."""
     runs = tuned_and_default(p, tuned=tuned, default=default)
-    others = {spelled(best_reference(p, metric=metric)): ""}
+    reference = spelled(best_reference(p, metric=metric))
+    others = {reference: f"{reference} ("}
     if tuned != default:
-        others = {DEFAULT: f" ({_cell(default)})"} | others
+        others = {DEFAULT: f"the default cell ({_cell(default)}; "} | others
     texts = []
-    for name, cell in others.items():
+    for name, text in others.items():
         gain = _gain(runs, TUNED, name, metric)
         size = difference(abs(gain["value"]), metric).lstrip("+")
         better = "better" if gain["value"] > 0 else "worse"
         interval = difference_interval(gain["low"], gain["high"], metric)
         verdict = "" if gain["verdict"] == TOO_FEW else f", {gain['verdict']}"
-        texts.append(f"{size} {better} than {name}{cell} ({interval}{verdict})")
+        texts.append(f"{size} {better} than {text}{interval}{verdict})")
     return f"The tuned cell ({_cell(tuned)}) is {listed(texts)}."
 
 

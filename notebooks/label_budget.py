@@ -22,16 +22,13 @@ LARGER = "fine-tuned, larger model"
 SIZE = "labelled texts"  # column
 
 CAPTIONS = {  # of the tables and figures by their names
-    "scores": "Mean over samples of labelled texts, with the 95 % interval over other samples and "
-    "other test documents.",
-    "by_size": "Mean over samples ± half of the 95 % interval, over other samples and other test "
-    "documents. A fifth of the labelled texts is dev, which chooses for every method.",
-    "minutes": "Computing time of a run to learn, choose and label the test set (whose embeddings "
-    "are computed once): the median over samples, on the machine that made this page. Numbers: "
-    "labelled texts.",
-    "doubling": "Curves a − b·n^−c through all sizes and samples. Right: a curve that has not seen "
-    "the largest size, beside what was measured there. ± half of the 95 % interval, over refits "
-    "without one sample.",
+    "scores": "Mean over samples of labelled texts; bars: 95 % interval.",
+    "by_size": "Test scores by number of labelled texts, a fifth of which is dev.",
+    "minutes": "Time of a run to learn, choose and label the test set (whose embeddings are made "
+    "once), on the machine that made this page: median over samples. Numbers: labelled texts.",
+    "doubling": "Curves a − b·n^−c through all sizes and samples: what twice the largest number "
+    "would add, and what a curve without that number foretells for it, beside what was measured. "
+    "Here ± is over refits that leave out one sample.",
     "leads": captions.differences(),
 }
 

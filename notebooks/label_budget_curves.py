@@ -110,12 +110,12 @@ def doubling(p: Predictions, *, metric: str) -> pd.DataFrame:
         measured = float(scores[:, -1].mean())
         rows.append(
             {"method": method, SIZE: int(sizes[-1])}
-            | cells("twice as many", gain, gain_half)
+            | cells("gain of twice as many", gain, gain_half)
             | cells("foretold", measured - error, error_half)
             | {"measured": measured, "error": error, "error_low": error - error_half}
             | {"error_high": error + error_half}
         )
-    columns = ["method", SIZE, "twice as many", "foretold", "measured", "error"]
+    columns = ["method", SIZE, "gain of twice as many", "foretold", "measured", "error"]
     table = pd.DataFrame(rows, columns=None if rows else columns)
     if not rows:
         table.attrs["note"] = f"A curve wants more than {FEWEST_SIZES} sizes."
@@ -134,13 +134,13 @@ def foretold(p: Predictions, *, metric: str) -> str:
     if not len(table):
         return f"What more labels would bring is not said: a curve wants {FEWEST_SIZES + 1} sizes."
     row = table.iloc[0]
-    gain = difference(row["twice as many"], metric)
+    gain = difference(row["gain of twice as many"], metric)
     size = row[SIZE]
     sentence = f"Twice {size:,} labelled texts would bring fine-tuning about {gain}"
     if np.isnan(row["error_low"]):
         return f"{sentence} by a curve through all sizes; {TOO_FEW}, so no interval."
-    low = signed(row["twice as many_low"], metric)
-    high = signed(row["twice as many_high"], metric)
+    low = signed(row["gain of twice as many_low"], metric)
+    high = signed(row["gain of twice as many_high"], metric)
     was = "was right" if row["error_low"] <= 0 <= row["error_high"] else "was **wrong**"
     return (
         f"{sentence} (95 % interval {low} to {high}). A curve through the smaller sizes {was} "

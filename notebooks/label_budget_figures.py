@@ -36,6 +36,7 @@ def by_texts(table: pd.DataFrame, *, metric: str) -> Figure:
     sizes = sorted(table[SIZE].unique())
     _logarithmic(ax, sizes)
     ax.set_xlabel("labelled texts (logarithmic)")
+    ax.set_ylabel(axis_label(metric))
     _finish(figure, ax, metric)
     add_title(figure, f"Test {title(metric)} by number of labels")
     return figure
@@ -65,6 +66,7 @@ def by_minutes(table: pd.DataFrame, *, metric: str) -> Figure:
     ax.xaxis.set_major_formatter(lambda value, _place: f"{value:g}")
     ax.margins(x=0.1, y=0.1)
     ax.set_xlabel("minutes a run (logarithmic)")
+    ax.set_ylabel(f"test {title(metric)}")
     _finish(figure, ax, metric)
     add_title(figure, f"Test {title(metric)} by computing time")
     return figure
@@ -79,5 +81,4 @@ def _logarithmic(ax, sizes: list[int]) -> None:
 
 def _finish(figure: Figure, ax, metric: str) -> None:
     metric_axis(ax.yaxis, metric)
-    ax.set_ylabel(axis_label(metric))
     add_legend(figure, ax)

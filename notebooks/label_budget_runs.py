@@ -33,14 +33,19 @@ class Plan:
     references: tuple[str, ...]
 
 
-def plan_of(base: RunConfig, sizes: list[int], metric: str = "auto") -> Plan:
-    """The sizes that the corpus has, and all of it (0) where more is asked for; of a page, those of
-    its runs. Raises InputError."""
+def plan_of(
+    base: RunConfig, sizes: list[int], *, metric: str = "auto", most_test_rows: int = 0
+) -> Plan:
+    """The sizes that the corpus has, and all of it (0) where more is asked for; at most so many
+    test documents (0: all). Of a page, what its runs have. Raises InputError."""
     page = published_page()
     if page:
         configs_of_page = [run.config for run in page_runs(page).values()]
         return _plan_of_page(base, configs_of_page)
     corpus = corpus_of(base)
+    if 0 < most_test_rows < len(corpus.test):
+        base = base.with_(test_rows=most_test_rows)
+        corpus = corpus_of(base)
     available = len(corpus.train) + len(corpus.dev)
     planned = {size for size in sizes if 0 < size < available}
     if len(planned) < len(set(sizes)):
@@ -64,7 +69,8 @@ def _plan_of_page(base: RunConfig, of_page: list[RunConfig]) -> Plan:
     sizes = sorted({config.train_rows + config.dev_rows for config in of_page})
     references = {config.reference: config for config in of_page if config.is_reference}
     metric = next(iter(references.values())).select_by
-    return Plan(base.with_(reading=of_page[0].reading), sizes, metric, tuple(references))
+    base = base.with_(reading=of_page[0].reading, test_rows=of_page[0].test_rows)
+    return Plan(base, sizes, metric, tuple(references))
 
 
 def configs(

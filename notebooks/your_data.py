@@ -5,30 +5,35 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from lib.analysis import captions, label_errors
-from lib.analysis.comparisons import EQUAL, OPEN, SAME, SIGNIFICANT, TOO_FEW, differences
-from lib.analysis.display import count, escape, score, score_interval, title
+from lib.analysis.comparisons import EQUAL, OPEN, SIGNIFICANT, differences
+from lib.analysis.display import count, escape, listed, score, title
+from lib.analysis.findings import difference_of, short_name
 from lib.analysis.groups import Group
-from lib.analysis.pairs import MINUS
 from lib.analysis.predictions import Predictions, group_of
+from lib.analysis.references import best_reference, learning_references
+from lib.analysis.scores import display_name
 from lib.analysis.tables import by_group
+from lib.data import Split
 from lib.errors import InputError
+from lib.metrics import METRICS
 from lib.publish.page import show_as_published, show_table, show_text
 from lib.runs.keys import corpus_of
-from lib.vocabulary import NOT_IN_TRAIN, listed
+from lib.vocabulary import NOT_IN_TRAIN
 from plots.style import COLOURS, GREY, add_legend, add_title, colours, metric_axis, styled
 
-METRICS = {  # that are shown for each task, after the one that chooses the epoch
+SHOWN = {  # metrics for each task for each task, after the one that chooses the epoch
     "classification": ["accuracy", "macro_f1", "weighted_f1", "mcc"],
     "multilabel": ["micro_f1", "macro_f1", "P@1"],
     "regression": ["spearman", "pearson", "rmse", "mae", "r2"],
 }
 
-VERDICTS = {  # of a difference, as a sentence says them
-    SIGNIFICANT: "a significant difference",
-    OPEN: "**not** a significant difference",
-    EQUAL: "equal within 1 point",
-    SAME: "the same model",
-    TOO_FEW: f"not compared: {TOO_FEW}",
+ANSWERS = {  # by the verdict and whether the model is the better one: whether it is worth it
+    (SIGNIFICANT, True): ("Yes", "significantly better than"),
+    (SIGNIFICANT, False): ("No", "significantly worse than"),
+    (OPEN, True): ("Not shown", "not significantly better than"),
+    (OPEN, False): ("Not shown", "not significantly worse than"),
+    (EQUAL, True): ("No", "within 1 point of"),
+    (EQUAL, False): ("No", "within 1 point of"),
 }
 
 CAPTIONS = {  # of the tables and figures by their names
@@ -36,10 +41,9 @@ CAPTIONS = {  # of the tables and figures by their names
     "in train: a leak.",
     "balance": "Rows of each class.",
     "suspicious": "Texts worth a look before a model is blamed, with the lines of the first.",
-    "scores": f"{captions.SCORES}. Each run is scored at its best epoch on dev.",
-    "scores_figure": f"{captions.DOTS} Grey: references.",
-    "differences": "On the same test documents. A difference is significant where its interval "
-    "leaves out zero; p is below 0.05 just there.",
+    "scores": f"{captions.SCORES}, each run at its best epoch on dev.",
+    "scores_figure": f"{captions.DOTS} Grey: references, which are not fine-tuned.",
+    "differences": captions.differences(),
     "learning_curves": captions.CURVES,
     "predicted": "Each dot is a test document, the mean over seeds. On the line, the two are "
     "equal.",
@@ -64,7 +68,7 @@ MACRO_F1 = {  # what the mean is over
 
 def metrics_of(task: str, first: str) -> list[str]:
     """The metrics that are shown for a task, one first."""
-    return list(dict.fromkeys([first, *METRICS[task]]))
+    return list(dict.fromkeys([first, *SHOWN[task]]))
 
 
 def predicted_numbers(p: Predictions, *, by: str, group: str) -> pd.DataFrame:
@@ -74,23 +78,33 @@ def predicted_numbers(p: Predictions, *, by: str, group: str) -> pd.DataFrame:
 
 
 def result(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
-    """What the fine-tuned model scores on test, beside every reference, and whether it is
-    better."""
-    model, *references = by_group(p, by=by, metrics=[metric]).to_dict("records")
-    pairs = differences(p, by=by, metric=metric).to_dict("records")
-    verdicts = {pair["compared"]: pair["verdict"] for pair in pairs}
-    sentence = (
-        f"The fine-tuned model reaches a test {title(metric)} of "
-        f"**{score(model[metric], metric)}** ({score_interval(model, metric)}; "
-        f"{count(model['seeds'], 'seed')}, {count(model['documents'], 'document')})"
+    """Whether fine-tuning is worth it: what it scores on test, beside the reference that is best on
+    dev."""
+    table = by_group(p, by=by, metrics=[metric]).set_index(by)
+    model = table.iloc[0]
+    reached = (
+        f"fine-tuning reaches {title(metric)} {score(model[metric], metric)} on "
+        f"{count(int(model['documents']), 'text')}"
     )
-    for reference in references:
-        sentence += f"; {reference[by]} {score(reference[metric], metric)}"
-        compared = f"{reference[by]}{MINUS}{model[by]}"
-        if compared in verdicts:
-            sentence += f" ({VERDICTS[verdicts[compared]]})"
-    group = group_of(p, by, model[by])
-    return f"{sentence}.{_learned_nothing(group)}{_absent_classes(p, group)}"
+    if not learning_references(p):
+        return f"{reached[0].upper()}{reached[1:]}."
+    reference = display_name(best_reference(p, metric=metric))
+    name = short_name(reference)
+    beside = score(table.loc[reference, metric], metric)
+    rows = differences(p, by=by, metric=metric).to_dict("records")
+    gain = difference_of(rows, model.name, reference, metric)
+    is_better = (gain["value"] > 0) == METRICS[metric].higher_is_better
+    if (gain["verdict"], is_better) not in ANSWERS:
+        return f"Not tested, {gain['verdict']}: {reached}; {name} reaches {beside}."
+    answer, verdict = ANSWERS[gain["verdict"], is_better]
+    return f"{answer}: {reached}, {verdict} {name} ({beside})."
+
+
+def caution(p: Predictions, *, by: str, group: str) -> str:
+    """What to know before a score is believed: runs that learned nothing, and classes that test
+    lacks; empty where there is nothing."""
+    runs = group_of(p, by, group)
+    return f"{_learned_nothing(runs)} {_absent_classes(p, runs)}".strip()
 
 
 def _learned_nothing(group: Group) -> str:
@@ -104,8 +118,8 @@ def _learned_nothing(group: Group) -> str:
     elif group.ranked is not None:
         how = "every document has the same label first"
     return (
-        f" **{number} of {count(len(group.seeds), 'seed')} learned nothing**: {how}; more epochs "
-        "or another learning rate may help."
+        f"**{number} of {count(len(group.seeds), 'seed')} learned nothing**: {how}; more epochs or "
+        "another learning rate may help."
     )
 
 
@@ -119,7 +133,7 @@ def _absent_classes(p: Predictions, group: Group) -> str:
     if not absent:
         return ""
     return (
-        f" Test has no document of {len(absent)} of {len(p.label_names)} classes "
+        f"Test has no document of {len(absent)} of {len(p.label_names)} classes "
         f"({listed(absent)}): macro F1 is the mean over those that test has, or that are predicted."
     )
 
@@ -172,25 +186,28 @@ def show_label_errors(runs, config, *, by: str, group: str, count: int = 10) -> 
     if "note" in table.attrs:  # why there are none
         return
     try:
-        dev = corpus_of(config).dev
+        corpus = corpus_of(config)
     except InputError as error:
         show_as_published("text", "label_error_quotes", error)
         return
-    place_of = {row: i for i, row in enumerate(dev.rows.tolist())}
-    lines = []
-    for row in table.to_dict("records"):
-        i = place_of[row["row"]]
-        text = " ".join(dev.whole_texts[i].split())
-        shown = f"{text[:160]}…" if len(text) > 160 else text
-        where = f"row {row['row']}" if dev.lines is None else f"line {dev.lines[i]}"
-        lines.append(
-            f"- {where}, given {escape(row['given'])}, believed **{escape(row['believed'])}**"
-            f"{_truth(dev, i)}: “{escape(shown)}”"
-        )
+    splits = [corpus.train, corpus.dev, corpus.test] if config.folds else [corpus.dev]
+    place_of = {row: (split, i) for split in splits for i, row in enumerate(split.rows.tolist())}
+    lines = [_quoted(row, *place_of[row["row"]]) for row in table.to_dict("records")]
     show_text("\n".join(lines) or "None.", "label_error_quotes")
 
 
-def _truth(split, i: int) -> str:
+def _quoted(row: dict, split: Split, i: int) -> str:
+    """A row of the table of label errors, with the beginning of the i-th document of a split."""
+    text = " ".join(split.whole_texts[i].split())
+    shown = f"{text[:160]}…" if len(text) > 160 else text
+    where = f"row {row['row']}" if split.lines is None else f"line {split.lines[i]}"
+    return (
+        f"- {where}, given {escape(row['given'])}, believed **{escape(row['believed'])}**"
+        f"{_truth(split, i)}: “{escape(shown)}”"
+    )
+
+
+def _truth(split: Split, i: int) -> str:
     """Whether the label of a document is wrong, where a generator knows."""
     if split.true_labels is None or split.true_labels.ndim > 1:
         return ""

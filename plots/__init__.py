@@ -1,6 +1,7 @@
 """Figures that several studies share: a tidy DataFrame in, a matplotlib Figure out. One figure, one
 claim; no file is written here."""
 
+from plots.coverage import risk_coverage
 from plots.curves import score_curves
 from plots.grids import confusion_matrix
 from plots.intervals import class_intervals, score_intervals, speeds
@@ -11,6 +12,7 @@ __all__ = [
     "class_intervals",
     "confusion_matrix",
     "overview",
+    "risk_coverage",
     "score_curves",
     "score_intervals",
     "speeds",

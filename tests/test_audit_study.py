@@ -63,7 +63,7 @@ def test_the_study_makes_its_page(tiny, folder, no_kernel, monkeypatch, tmp_path
     table = audit.bug_scores(p, bug="padding_read")
     both = [(what, bug) for what in ("weighted average", "LSTM") for bug in ("off", "on")]
     assert sorted(zip(table["what"], table["bug"], strict=True)) == sorted(
-        [("cls", "either"), *both]
+        [("CLS", "either"), *both]
     )
     assert (
         audit.bug_scores(p, bug="swapped_rates")["what"].tolist()
@@ -229,7 +229,7 @@ def test_students_and_heads_are_told_by_their_configuration():
         flat(11, head=audit_picks.HEAD + "_unmasked"),
     )
     assert scores(p, "padding_read") == {
-        ("cls", "either"): 25,
+        ("CLS", "either"): 25,
         ("weighted average", "off"): 31,
         ("weighted average", "on"): 11,
         ("LSTM", "off"): 30,
@@ -242,7 +242,7 @@ def every_bug(seeds=(1, 2, 3), unmasked=(11, 12, 10)) -> Predictions:
     """Runs of each seed that show all bugs; the unmasked weighted average is right so often."""
     runs = []
     for seed, low in zip(seeds, unmasked, strict=False):
-        high = 30 + seed % 2
+        high = 29 + seed
         several = {
             audit_picks.HEAD: high,
             "lstm": high,
@@ -259,7 +259,7 @@ def every_bug(seeds=(1, 2, 3), unmasked=(11, 12, 10)) -> Predictions:
         for optimizer, rates in audit_picks.DEFAULTS.items():
             for rate in rates.values():
                 cell = {"optimizer": optimizer, "learning_rate": rate, "seed": seed}
-                runs.append(flat(20 + seed % 2, **cell))
+                runs.append(flat(20 + seed, **cell))
     runs.append(flat(20, reference="majority"))
     runs.append(flat(29, reference="tfidf"))
     return predictions(*runs)
@@ -268,7 +268,7 @@ def every_bug(seeds=(1, 2, 3), unmasked=(11, 12, 10)) -> Predictions:
 def test_a_claim_changes_where_what_is_claimed_differs_significantly():
     table = audit.effects(every_bug()).set_index("bug")
     padding = table.loc["Heads read padding: weighted average"]
-    assert padding["accuracy"] == pytest.approx(-19.67 / ROWS, abs=1e-3)
+    assert padding["accuracy"] == pytest.approx(-20 / ROWS)
     assert padding["accuracy_high"] < 0 and padding["changes"] == "yes"
     lstm = table.loc["Heads read padding: LSTM"]
     assert lstm["accuracy"] == pytest.approx(1 / ROWS)
@@ -279,11 +279,13 @@ def test_a_claim_changes_where_what_is_claimed_differs_significantly():
 
     answer = audit_claims.answer(every_bug())
     assert answer == (
-        "1 of 6 bugs changes its claim (heads read padding); the model scores 76.7 %, TF-IDF, "
-        "whole text 72.5 %."
+        "1 of 6 bugs changes its claim (heads read padding); the model scores 77.5 %, TF-IDF "
+        "72.5 %."
     )
-    largest = audit_claims.largest(every_bug())
-    assert largest.startswith("Significant: Heads read padding: weighted average, −49.2 points (")
+    significant = audit_claims.significant(every_bug())
+    assert significant.startswith(
+        "Significant: Heads read padding: weighted average, −50.0 points ("
+    )
     assert "find true effects from " in audit_claims.visible(every_bug())
 
 
@@ -291,8 +293,8 @@ def test_a_large_effect_of_noise_changes_no_claim():
     p = every_bug(unmasked=(2, 30, 16))
     row = audit.effects(p).set_index("bug").loc["Heads read padding: weighted average"]
     assert row["accuracy"] < -0.3 and row["changes"] == "not seen"
-    assert audit_claims.answer(p).startswith("No: none of 6 bugs changes its claim significantly")
-    assert audit_claims.largest(p).startswith("The largest effect, not significant: Heads read")
+    assert audit_claims.answer(p).startswith("None of 6 bugs changes its claim significantly")
+    assert audit_claims.significant(p).startswith("No effect is significant. ")
     few = every_bug(seeds=(1, 2))
     assert audit_claims.answer(few).startswith("Of 6 bugs none can be judged, with fewer than 3")
     assert audit_claims.visible(few) == "With fewer than 3 seeds no effect can be told from chance."
@@ -303,8 +305,8 @@ def test_the_figure_gives_wide_intervals_a_scale_of_their_own():
     figure = audit_figures.effect_intervals(table, metric="accuracy")
     narrow, wide = figure.axes
     names = [label.get_text().replace("\n", " ") for label in wide.get_yticklabels()]
-    assert names[0].endswith("weighted average") and len(names) == 2
-    assert len(narrow.get_yticks()) == len(table) - 2
+    assert names[0].endswith("weighted average") and len(names) == 1
+    assert len(narrow.get_yticks()) == len(table) - 1
     assert wide.get_xlim()[0] < narrow.get_xlim()[0]
 
 

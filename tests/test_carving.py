@@ -1,6 +1,7 @@
 """What is carved from train: the right share of rows, stratified, with equal texts together."""
 
 import dataclasses
+import itertools
 from collections import Counter
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib.carving import carve, units_of
+from lib.carving import carve, draw_labelled, units_of
 from lib.data import SPLITS, Split, load_corpus
 from lib.errors import InputError
 from lib.readers import Reading
@@ -203,3 +204,59 @@ def test_nothing_cannot_be_split():
     for labels in (np.zeros(0), np.zeros(0, np.int64)):
         with pytest.raises(InputError, match="there are 0 different texts"):
             carve(split_of([], labels), 1, 0)
+
+
+def labelled(split: Split, rows: int, seed: int) -> tuple[set[int], set[int]]:
+    """The rows of train and dev that are drawn, a fifth of them for dev."""
+    train, dev = draw_labelled(split, rows, rows // 5, seed)
+    return set(train.rows.tolist()), set(dev.rows.tolist())
+
+
+@pytest.mark.parametrize(
+    "labels", [(np.arange(900) % 30 == 0).astype(int), np.linspace(0, 1, 900)], ids=["rare", "none"]
+)
+def test_fewer_labelled_rows_are_among_those_of_more_and_on_their_side(labels):
+    split = split_of([f"text {i}" for i in range(900)], labels)
+    samples = [labelled(split, rows, 3) for rows in (50, 100, 400, 900)]
+    for (train, dev), (more_train, more_dev) in itertools.pairwise(samples):
+        assert train < more_train and dev < more_dev
+    for (train, dev), rows in zip(samples, (50, 100, 400, 900), strict=True):
+        assert not train & dev and len(train) + len(dev) == rows
+        assert abs(len(dev) - rows / 5) <= 2
+    assert labelled(split, 50, 4) != samples[0]
+    if labels.dtype.kind == "i":  # one of thirty is in train, and about as many as its share
+        for (train, dev), rows in zip(samples, (50, 100, 400, 900), strict=True):
+            assert labels[[*train]].sum() >= 1
+            assert abs(labels[[*train, *dev]].sum() - rows / 30) <= 1
+
+
+def test_each_class_comes_first_to_train():
+    labels = np.arange(300) % 20
+    split = split_of([f"text {i}" for i in range(300)], labels)
+    train, dev = draw_labelled(split, 40, 8, 0)
+    assert set(train.labels.tolist()) == set(range(20)) and 4 <= len(dev) <= 12
+
+
+def test_labelled_rows_of_equal_text_or_group_stay_together():
+    split = split_of([f"text {i % 40}" for i in range(200)], np.arange(200) % 40 % 2)
+    train, dev = draw_labelled(split, 150, 30, 0)
+    assert len(dev) and not set(train.texts) & set(dev.texts)
+    groups = [f"author {i % 25}" for i in range(200)]
+    split = split_of([f"text {i}" for i in range(200)], np.arange(200) % 2, groups)
+    train, dev = draw_labelled(split, 150, 30, 0)
+    assert len(dev) and not set(train.groups) & set(dev.groups)
+    with pytest.raises(InputError, match="Of 4 labelled rows none is left for dev; take more"):
+        draw_labelled(split, 4, 0, 0)
+
+
+def test_a_corpus_with_a_subset_seed_has_one_test_set_and_other_samples(tmp_path):
+    rows = [f"some text {i},{'ab'[i % 2]}" for i in range(200)]
+    (tmp_path / "own.csv").write_text("\n".join(["text,label", *rows]) + "\n")
+    where = str(tmp_path / "own.csv")
+    options = {"train_rows": 40, "dev_rows": 10}
+    one, two = (load_corpus(where, subset_seed=seed, **options) for seed in (1, 2))
+    assert one.test.texts == two.test.texts and len(one.test) == 40
+    assert one.train.texts != two.train.texts and len(one.train) + len(one.dev) == 50
+    everything = load_corpus(where, subset_seed=1)
+    assert len(everything.train) + len(everything.dev) == 160
+    assert not {*one.train.texts, *one.dev.texts} & {*one.test.texts}

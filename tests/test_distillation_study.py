@@ -7,7 +7,7 @@ import pytest
 from lib.analysis.predictions import Predictions
 from lib.publish import study
 from lib.publish.verify import verify
-from notebooks import distillation, distillation_findings
+from notebooks import distillation, distillation_arms, distillation_findings
 
 FILES = {
     "README.md",
@@ -72,19 +72,19 @@ def test_distillation_makes_its_page_and_a_rerun_changes_nothing(
     before = {file.name: file.read_bytes() for file in page_folder.iterdir()}
     capsys.readouterr()
     study.run_study("distillation", overrides=small, publish_as="tiny")
-    assert "28 runs: 0 trained, 28 from the store" in capsys.readouterr().out
+    assert "26 runs: 0 trained, 26 from the store" in capsys.readouterr().out
     after = {file.name: file.read_bytes() for file in page_folder.iterdir()}
     assert {name for name in before if before[name] != after[name]} <= {"environment.json"}
 
     p = Predictions.read(page_folder / "predictions.parquet")
     table = distillation.survival(p)
     assert table["layers"].tolist() == ["all"] + ["1"] * 4 + ["2"] * 4 + ["–"] * 4
-    ways = [distillation.ALONE, distillation.CONTROL, *small["methods"]]
+    ways = [distillation_arms.ALONE, distillation_arms.CONTROL, *small["methods"]]
     assert table["student"].tolist()[:9] == ["teacher", *ways, *ways]
     assert set(table["student"]) >= {"TF-IDF, whole text", "majority class"}
     at_half = distillation.survival(p, layers=2)
     assert at_half["student"].tolist() == ["teacher", *ways, at_half.attrs["reference"]]
-    groups = {group.name: group for group in distillation.named(p).groups("student")}
+    groups = {group.name: group for group in distillation_arms.named(p).groups("student")}
     own, teacher = groups["2 layers, soft labels"], groups["teacher"]
     row = table[(table["layers"] == "2") & (table["student"] == "soft labels")].iloc[0]
     assert row["agreement"] == pytest.approx((own.predicted == teacher.predicted).mean())
@@ -98,11 +98,11 @@ def test_distillation_makes_its_page_and_a_rerun_changes_nothing(
     )
     gains = distillation.gains(p)
     assert gains["compared"].tolist()[:3] == [
-        f"1 layer: {distillation.CONTROL} − {distillation.ALONE}",
-        f"1 layer: soft labels − {distillation.CONTROL}",
-        f"1 layer: + attentions − {distillation.CONTROL}",
+        f"1 layer: {distillation_arms.CONTROL} − {distillation_arms.ALONE}",
+        f"1 layer: soft labels − {distillation_arms.CONTROL}",
+        f"1 layer: + attentions − {distillation_arms.CONTROL}",
     ]
-    control = groups[f"1 layer, {distillation.CONTROL}"]
+    control = groups[f"1 layer, {distillation_arms.CONTROL}"]
     gained = groups["1 layer, soft labels"].right.mean() - control.right.mean()
     assert len(gains) == 6 and gains["accuracy"].iloc[1] == pytest.approx(gained)
     check_scores_by_one_rule(p)
@@ -130,15 +130,15 @@ def check_scores_by_one_rule(p: Predictions) -> None:
 
 def check_another_architecture(p: Predictions) -> None:
     """A student of another architecture, its teacher and its control are compared alone."""
-    roles = list(dict.fromkeys(distillation.roles_across(p).values()))
+    roles = list(dict.fromkeys(distillation_arms.roles_across(p).values()))
     table = distillation.across(p)
     assert table["seeds"].tolist() == [2, 2, 2] and sorted(table["role"]) == sorted(roles)
     kinds = sorted(role.rpartition(", ")[2].split(" of ")[0] for role in roles)
     assert kinds == ["labels alone", "soft labels", "teacher"]
     assert len(distillation.across_gains(p)) == 3
-    assert distillation.depths(p) == [1, 2]
+    assert distillation_arms.depths(p) == [1, 2]
     runs = distillation.by_student_run(p, metrics=["accuracy"])
-    assert len(runs) == 24 and not runs["student"].isna().any()
+    assert len(runs) == 22 and not runs["student"].isna().any()
 
 
 # ---- sentences, from predictions of many seeds
@@ -180,17 +180,21 @@ def predictions(seeds: int, soft: int) -> Predictions:
 def test_sentences_say_what_the_control_and_the_baseline_reach():
     p = predictions(3, soft=355)
     assert distillation_findings.answer(p, layers=2) == (
-        "A 2-layer student keeps 89.2 of 90.5 %; its layers on labels alone reach 85.5 %, TF-IDF, "
-        "whole text 80.0 %."
+        "A 2-layer student keeps 89.2 of 90.5 %; its layers on labels alone reach 85.5 %, TF-IDF "
+        "80.0 %."
     )
-    assert "keeps **" not in distillation_findings.survives(p, layers=2)
+    ahead = distillation_findings.answer(predictions(3, soft=370), layers=2)
+    assert ahead.startswith("A 2-layer student reaches 93.0 %, its teacher 90.5 %; its layers on")
+    best = distillation_findings.best(p, layers=2)
+    assert best["best"]["name"] == "2 layers, soft labels" and best["best"]["score"] == 0.8925
+    assert best["reference"]["score"] == 0.8
     assert "keeps 98.6 % of its teacher's test accuracy (95 % interval 9" in (
         distillation_findings.survives(p, layers=2)
     )
     assert "help significantly in 1 of 1 comparison (2 layers: soft labels +3.8 points)" in (
         distillation_findings.gained(p)
     )
-    assert "is 9.2 points better than TF-IDF, whole text (95 % interval +" in (
+    assert "is 9.3 points better than TF-IDF, whole text (95 % interval +" in (
         distillation_findings.beyond(p, layers=2)
     )
 
@@ -198,7 +202,7 @@ def test_sentences_say_what_the_control_and_the_baseline_reach():
 def test_without_an_interval_no_share_is_claimed_to_be_kept():
     p = predictions(2, soft=355)
     told = distillation_findings.survives(p, layers=2)
-    assert "keeps" not in told and "is −1.2 points from its teacher, too few seeds" in told
+    assert "keeps" not in told and "is 1.3 points below its teacher, too few seeds" in told
     assert distillation_findings.gained(p).endswith("is not tested, with fewer than 3 seeds.")
 
 

@@ -141,16 +141,18 @@ def test_the_final_cells_are_the_best_and_those_with_weight_decay(monkeypatch):
         return {"config": {"optimizer": optimizer, "learning_rate": rate, "weight_decay": decay}}
 
     runs = {"adagrad": chosen("adagrad", 0.1, 0.0), "adamw": chosen("adamw", 0.3, 0.01)}
+    runs["adam"] = chosen("adam", 0.2, 0.0)
     monkeypatch.setattr(design, "collect", lambda runs: runs)
     monkeypatch.setattr(design, "tuned", lambda runs: runs)
     assert design.final_cells(runs, [0.01, 0.1]) == [
         ("adagrad", 0.1, 0.0),
         ("adamw", 0.3, 0.01),
+        ("adam", 0.2, 0.0),
         ("adam", 0.3, 0.01),
         ("adam", 0.3, 0.1),
         ("adamw", 0.3, 0.1),
     ]
-    del runs["adamw"]
+    del runs["adamw"], runs["adam"]
     assert design.final_cells(runs, [0.01]) == [("adagrad", 0.1, 0.0)]
 
 
@@ -168,10 +170,11 @@ def test_the_page_answers_first(many, tiny, no_kernel, monkeypatch, tmp_path):  
         "tuning_epochs": 2,
         "batch_size": 8,
         "dropout": 0.0,
-        "default_rates": {"adam": 3e-3, "adamw": 3e-3},
-        "factors": [1.0],
+        "optimizers": ["adam", "adamw"],
+        "factors": [3.0],
         "edge_steps": 0,
         "start_rates": [3e-3],
+        "workers": 1,
         "decays": [0.1],
     }
     page = publish.run_study("eurlex_optimizers", overrides=small, publish_as="tiny")
@@ -188,7 +191,7 @@ def test_the_answer_puts_together_what_does_not_differ(monkeypatch):
     table = pd.DataFrame({"optimizer": names, "P@1": [0.527, 0.516, 0.105, 0.776]})
     verdicts = {"adamw": "not significant", "adagrad": "significant"}
     monkeypatch.setattr(claims, "by_group", lambda *_, **__: table)
-    monkeypatch.setattr(claims, "NAMES", {"tfidf": "TF-IDF"})
+    monkeypatch.setattr(claims, "beside_best_reference", lambda p, **_: p)
     monkeypatch.setattr(claims, "best_reference", lambda *_, **__: "TF-IDF")
     monkeypatch.setattr(claims, "differences", lambda *_, **__: pd.DataFrame())
     monkeypatch.setattr(claims, "difference_of", lambda *a: {"verdict": verdicts[a[2]]})

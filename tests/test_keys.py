@@ -37,8 +37,8 @@ PINNED = {  # keys that runs have had; whoever changes one trains everything ane
             "schedule": "multistep",
             "schedule_args": {"milestones": [3], "gamma": 0.1},
         },
-        "de7bc3905d2abb1a809e76d1908b0c1fc6d8e9128aa38e948757321a6e285fda",
-        ["8788ad66ec328de2", "9ad90cb05e3654a8"],
+        "957bf3567277712fc6f4685e853f209e9e5f419f7701a3e0096967eb230410e5",
+        ["63cfbfab4a8e8485", "72de507f1a6f8304"],
     ),
     "reviews": (
         {
@@ -57,8 +57,8 @@ PINNED = {  # keys that runs have had; whoever changes one trains everything ane
             "precision": "bf16",
             "seed": 3,
         },
-        "2a275dc851b86f47802a3593b8bfa15bd423001435d9562cea85e6cc7199e746",
-        ["ff8099a68daefacf", "627102df1f7645dd"],
+        "71dd0a2e19f44e56a563f877be26c1f87e5ef73d5c0810267eea45d906f31efd",
+        ["5629163e88c0151d", "f377fb65ccfe738d"],
     ),
     "acts": (
         {
@@ -81,8 +81,8 @@ PINNED = {  # keys that runs have had; whoever changes one trains everything ane
             "schedule": "linear",
             "schedule_args": {"warmup_ratio": 0.2},
         },
-        "7c2b4b967735c137059ae087fadcf761e9b08b2934df2cadcaa8a7b6814efc59",
-        ["1d279a993d59b326", "191fea59f7c309fa"],
+        "2ddaa2a951a562f568e8766a91afc2e01aa4bb3555e982b1abdb3801fb896079",
+        ["1abaef68d956134e", "b9ef4aa52f2fbcdd"],
     ),
 }
 

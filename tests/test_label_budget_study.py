@@ -6,12 +6,15 @@ import pytest
 
 from lib.analysis.predictions import Predictions
 from lib.errors import InputError
+from lib.publish import study as publish_study
+from lib.publish.verify import verify
 from lib.runs.config import RunConfig
 from lib.runs.keys import corpus_of
 from notebooks import label_budget as study
 from notebooks import label_budget_curves as curves
 from notebooks import label_budget_figures as figures
 from notebooks import label_budget_runs as samples
+from tests.conftest import learnable
 from tests.synthetic import frame_of
 from tests.test_tables import say_what_their_columns_hold
 
@@ -99,7 +102,7 @@ def test_all_texts_are_taken_where_more_are_asked_for(folder, tiny):
     assert planned.base.reading.labels == ("no", "yes")
     assert samples.plan_of(base, [10]).sizes == [10] and samples.plan_of(base, [0]).sizes == [rows]
     with pytest.raises(InputError, match="metric = 'loss': this study wants one of which more"):
-        samples.plan_of(base, [20], "loss")
+        samples.plan_of(base, [20], metric="loss")
     with pytest.raises(InputError, match="each wants 10 labelled texts or more"):
         samples.plan_of(base, [5, 20])
 
@@ -151,7 +154,7 @@ def test_what_twice_the_labels_would_bring():
     p = budgets({"tiny": scores[0].tolist(), REFERENCE: FLAT})
     table = curves.doubling(p, metric="accuracy").set_index("method")
     row = table.loc[study.FIRST]
-    assert row["twice as many"] == pytest.approx(0.1 * (1 - 2**-0.5), abs=0.01)
+    assert row["gain of twice as many"] == pytest.approx(0.1 * (1 - 2**-0.5), abs=0.01)
     assert row["error_low"] <= 0 <= row["error_high"]
     assert row["foretold"] + row["error"] == pytest.approx(row["measured"])
     say_what_their_columns_hold(table.reset_index())
@@ -161,3 +164,38 @@ def test_what_twice_the_labels_would_bring():
     few = budgets({"tiny": RISING[:4], REFERENCE: FLAT[:4]})
     assert "a curve wants 5 sizes" in curves.foretold(few, metric="accuracy")
     assert "more than 4 sizes" in curves.doubling(few, metric="accuracy").attrs["note"]
+
+
+FILES = {
+    *("README.md", "page.json", "predictions.parquet", "history.csv", "environment.json"),
+    *("scores.png", "by_size.csv", "minutes.png", "minutes.csv", "doubling.csv", "leads.csv"),
+    "audit.csv",
+}
+
+
+def test_the_study_makes_its_page_which_can_be_verified(
+    tiny, no_kernel, monkeypatch, tmp_path, capsys
+):
+    """Of a table of one's own, whose classes stand in no list."""
+    monkeypatch.setattr(publish_study, "RESULTS", tmp_path / "results")
+    rows = [f"{text},{label}" for text, label in zip(*learnable(110), strict=True)]
+    path = tmp_path / "own.csv"
+    path.write_text("\n".join(["words,kind", *rows]) + "\n")
+    small = {"dataset": str(path), "text": "words", "label": "kind", "sizes": [20, 0]}
+    small |= {"backbone": tiny["bert"], "max_length": 16, "batch_size": 8, "epochs": 1}
+    small |= {"least_steps": 6, "seeds": [1, 2], "larger_backbone": tiny["roberta"]}
+    small |= {"larger_up_to": 20, "learning_rate": 3e-3, "most_test_rows": 20}
+    page = publish_study.run_study("label_budget", "small", small, publish_as="tiny")
+    assert {file.name for file in page.iterdir()} == FILES
+    text = (page / "README.md").read_text()
+    first = next(line for line in text.splitlines() if line.startswith("**"))
+    assert "labelled texts" in first or "fine-tuning" in first
+    assert "| 90 |" in text and "MiniLM" not in text
+    check = verify(page)
+    assert check.compared > 8 and not check.wrong
+    assert check.unchecked == ["minutes: measured on the machine that made the page"]
+    before = (page / "README.md").read_bytes()
+    capsys.readouterr()
+    publish_study.run_study("label_budget", "small", small, publish_as="tiny")
+    assert "14 runs: 0 trained, 14 from the store" in capsys.readouterr().out
+    assert (page / "README.md").read_bytes() == before

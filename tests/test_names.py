@@ -85,6 +85,7 @@ def test_a_page_of_odd_names(tiny, tmp_path, monkeypatch, no_kernel):
     overrides = {"dataset": str(path), "text": "label", "label": "right|$x$", "labels": ON_A_PAGE}
     overrides |= {"backbone": tiny["bert"], "epochs": 1, "seeds": [1], "tracker": "none"}
     overrides |= {"train_rows": 0, "dev_rows": 0, "test_rows": 0, "max_length": 16}
+    overrides |= {"layers": 0}
     folder = study.run_study("your_data", "demo", overrides | {"precision": "fp32"})
     assert not verify(folder).wrong
     page = (folder / "README.md").read_text(encoding="utf-8")

@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 import textwrap
+import types
 from pathlib import Path
 
 import nbformat
@@ -43,9 +44,14 @@ BLOCKS = {
     "cat > my_run.yaml": "test_the_shell_example",
     "stars   # a page about": "test_make_commands_are_accepted",
     "make your_data DATA=reviews.csv TEXT=review LABEL=stars\n": "test_make_commands_are_accepted",
+    "make label_budget DATA": "test_make_commands_are_accepted",
     "awk": "test_lines_with_a_label_become_a_table",
     "# tweets.yaml": "test_the_settings_file",
-    "load_run(": "test_a_run_is_used",
+    "print(run.predict(": "test_a_run_is_used",
+    "import explain": "test_a_run_is_used",
+    "lib push": "test_a_run_is_used",
+    "import gradio": "test_a_page_and_a_service_label_texts",
+    "from fastapi": "test_a_page_and_a_service_label_texts",
     'lib predict "runs': "test_a_run_is_used",
     "make grid_search   #": "test_make_commands_are_accepted",
     "# sweep.yaml": "test_the_sweep",
@@ -222,7 +228,7 @@ def corpus_of(values: dict):
     from lib.readers import Reading
 
     fields = {
-        name: values[name] for name in Reading.model_fields if values.get(name) not in ("", [])
+        name: values[name] for name in Reading.model_fields if values.get(name, "") not in ("", [])
     }
     names = {"text": values["text"], "label": values["label"]}
     return load_corpus(values["dataset"], **names, reading=Reading(**fields))
@@ -319,11 +325,34 @@ def test_a_run_is_used(trained, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     write_reviews(tmp_path / "reviews.csv")
     monkeypatch.setenv("RUNS_DIR", str(trained.folder.parent))
-    exec(code("python", "load_run(").replace(RUN, str(trained.folder)), {})
+    for phrase in ("print(run.predict(", "import explain"):
+        exec(code("python", phrase).replace(RUN, str(trained.folder)), {})
+    assert cli(monkeypatch, *command("--dry-run", **{RUN: str(trained.folder)})) == 0
+    assert (tmp_path / "to_send" / "settings.yaml").is_file()
     assert cli(monkeypatch, *command('lib predict "runs', **{RUN: str(trained.folder)})) == 0
     assert len(pd.read_csv(tmp_path / "labelled.csv")) == 120
     assert cli(monkeypatch, *command("lib show", **{"<key>": trained.key[:8]})) == 0
     assert "learning_rate" in capsys.readouterr().out
+
+
+def test_a_page_and_a_service_label_texts(trained, monkeypatch):
+    """With stand-ins for packages that only show and serve what the examples compute."""
+    shown = []
+    gradio = types.ModuleType("gradio")
+    gradio.Label = lambda num_top_classes: None
+    gradio.Interface = lambda *parts: types.SimpleNamespace(launch=lambda: shown.append(parts[0]))
+    fastapi = types.ModuleType("fastapi")
+    fastapi.FastAPI = lambda: types.SimpleNamespace(post=lambda path: lambda function: function)
+    monkeypatch.setitem(sys.modules, "gradio", gradio)
+    monkeypatch.setitem(sys.modules, "fastapi", fastapi)
+    names = {}
+    for phrase in ("import gradio", "from fastapi"):
+        exec(code("python", phrase).replace(RUN, str(trained.folder)), names)
+    text = "kana lobe"
+    [label], probabilities = trained.predict([text])
+    assert max(shown[0](text), key=shown[0](text).get) == label
+    [row] = names["labels"]([text])
+    assert row == {"label": label, "probability": pytest.approx(probabilities.max())}
 
 
 def test_the_export(trained, tmp_path, monkeypatch, capsys):

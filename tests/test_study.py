@@ -29,6 +29,9 @@ PAGE_FILES = {
     "by_schedule.csv",
     "leaks.csv",
     "differences.csv",
+    "differences_chosen.csv",
+    "after_loss.csv",
+    "after_score.csv",
     "confusion.csv",
     "imbalance.csv",
     "runs.csv",
@@ -38,10 +41,8 @@ PAGE_FILES = {
     "test_accuracy.png",
     "learning_curves.png",
     "losses.png",
-    "learning_rate.png",
     "confusion_matrix.png",
     "f1_by_class.png",
-    "averages.png",
 }
 
 
@@ -64,7 +65,7 @@ def test_ag_news_makes_its_page_and_a_rerun_changes_nothing(small, capsys, reque
     folder = study.run_study("ag_news", overrides=small, publish_as="tiny")
     assert {file.name for file in folder.iterdir()} == PAGE_FILES
     text = (folder / "README.md").read_text()
-    headings = ["**A demo:**", "## Test scores", "<summary>How it was made</summary>"]
+    headings = ["**A demo:**", "## Do the schedules differ", "<summary>How it was made</summary>"]
     assert sorted(headings, key=text.index) == headings
     assert "made-up demo corpus" in text
     for name in PAGE_FILES:
@@ -72,8 +73,8 @@ def test_ag_news_makes_its_page_and_a_rerun_changes_nothing(small, capsys, reque
             assert f"]({name})" in text
     assert "epochs=3 backbone=" in text and '--as tiny"` executes' in text
     runs = Predictions.read(folder / "predictions.parquet").runs
-    trained = [run["config"] for run in runs.values() if run["config"]["head"] == "native"]
-    assert {c["precision"] for c in trained if c["backbone"] == "…/bert"} == {"fp32"}
+    trained = [run["config"] for run in runs.values() if not run["config"]["reference"]]
+    assert {(c["backbone"], c["precision"]) for c in trained} == {("…/bert", "fp32")}
     blocks = read_page(folder)["blocks"]
     shown = {block["name"]: set(block["runs"]) for block in blocks if block["kind"] == "figure"}
     assert shown["test_accuracy"] == set(runs) and len(shown["losses"]) == 6
@@ -85,7 +86,7 @@ def test_ag_news_makes_its_page_and_a_rerun_changes_nothing(small, capsys, reque
     capsys.readouterr()
     request.getfixturevalue("no_kernel")
     study.run_study("ag_news", overrides=small, publish_as="tiny")
-    assert "9 runs: 0 trained, 9 from the store" in capsys.readouterr().out
+    assert "11 runs: 0 trained, 11 from the store" in capsys.readouterr().out
     after = {file.name: file.read_bytes() for file in folder.iterdir()}
     assert {name for name in before if before[name] != after[name]} <= {"environment.json"}
 

@@ -116,6 +116,7 @@ def test_a_study_of_any_table(kind, tiny, tmp_path, monkeypatch, no_kernel):
     }
     settings = sizes | {
         "backbone": tiny["bert"],
+        "layers": 0,
         "learning_rate": 3e-3,
         "batch_size": 8,
         "tracker": "none",
@@ -131,7 +132,7 @@ def test_a_study_of_any_table(kind, tiny, tmp_path, monkeypatch, no_kernel):
     } <= {file.name for file in folder.iterdir()}
     text = (folder / "README.md").read_text()
     seen = re.sub("<!--.*?-->", "", text.split("## How it was made")[0])
-    assert "The fine-tuned model reaches a test" in seen and str(tmp_path) not in seen
+    assert "fine-tuning reaches " in seen and str(tmp_path) not in seen
     check = verify(folder)
     assert check.compared > 15 and not check.wrong
     assert [line.split(":")[0] for line in check.unchecked] == ["cost"]
@@ -218,6 +219,7 @@ def test_a_page_of_a_template_whose_test_lacks_a_class(tiny, tmp_path, monkeypat
         lines = [f"{words} {name}{i},c{i % classes}" for i in range(rows)]
         (tmp_path / f"{name}.csv").write_text("\n".join(["text,label", *lines]) + "\n")
     settings = {"backbone": tiny["bert"], "learning_rate": 1e-9, "max_length": 16, "epochs": 1}
+    settings["layers"] = 0
     settings |= {"train_rows": 0, "dev_rows": 12, "test_rows": 0, "seeds": [1], "tracker": "none"}
     folder = study.run_study("your_data", overrides={"dataset": str(tmp_path)} | settings)
     text = (folder / "README.md").read_text()
@@ -226,4 +228,17 @@ def test_a_page_of_a_template_whose_test_lacks_a_class(tiny, tmp_path, monkeypat
     assert "Macro F1 is the mean over the classes that occur in test or are predicted." in text
     assert "**1 of 1 seed learned nothing**" in text
     assert text.count("Which labels may be wrong cannot be said: the model learned nothing.") == 2
+    assert not verify(folder).wrong
+
+
+def test_a_page_in_folds_is_about_every_row(tiny, tmp_path, monkeypatch, no_kernel):
+    monkeypatch.setattr(study, "RESULTS", tmp_path / "results")
+    overrides = table("plain", tmp_path) | {"folds": 2, "seeds": [1], "epochs": 1, "layers": 0}
+    overrides |= {"backbone": tiny["bert"], "train_rows": 0, "dev_rows": 12, "max_length": 16}
+    folder = study.run_study("your_data", overrides=overrides | {"tracker": "none"})
+    scores = pd.read_csv(folder / "scores.csv")
+    assert set(scores["documents"]) == {ROWS}
+    runs = pd.read_csv(folder / "runs.csv", dtype=str)
+    assert runs["fold"].tolist() == ["1", "2"]
+    assert f"on {ROWS} texts" in (folder / "README.md").read_text()
     assert not verify(folder).wrong

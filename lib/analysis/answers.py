@@ -5,6 +5,7 @@ import pandas as pd
 
 from lib.analysis.comparisons import EQUAL, SAME, SIGNIFICANT, TOO_FEW, differences
 from lib.analysis.display import difference, difference_interval, percent, spelled
+from lib.analysis.findings import short_name
 from lib.analysis.predictions import Predictions
 from lib.analysis.references import best_reference
 from lib.analysis.scores import display_name
@@ -29,8 +30,8 @@ def compared(
         start = _difference(differences(trained, by=by, metric=metric), table, by, what, number)
     reference = display_name(best_reference(p, metric=metric))
     scores = by_group(p.only(p.references), by="reference", metrics=[metric])
-    score = scores.set_index("reference")[metric][reference]
-    return f"{start[0].upper()}{start[1:]}; {reference} reaches {percent(score)}."
+    beside = percent(scores.set_index("reference")[metric][reference])
+    return f"{start[0].upper()}{start[1:]}; {short_name(reference)} reaches {beside}."
 
 
 def _difference(pairs: pd.DataFrame, table: pd.DataFrame, by: str, what: str, number: str) -> str:

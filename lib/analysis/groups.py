@@ -2,11 +2,13 @@
 
 import dataclasses
 import hashlib
+from collections.abc import Iterable
 from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
+from lib.errors import InputError
 from lib.metrics import hits
 
 
@@ -40,7 +42,9 @@ class Group:
     logits: np.ndarray  # (runs, rows, num_labels), float32
     ranked: np.ndarray | None = None  # (runs, rows, k) label ids, best first
     tokens: np.ndarray | None = None  # (rows,) lengths before truncation
+    rows: np.ndarray | None = None  # (rows,) of the source that the documents are
     is_reference: bool = False
+    averaged: int = 0  # models of which the only run is the ensemble
 
     @classmethod
     def of(cls, name: str, runs: list[str], seeds: list[int], frames: list[pd.DataFrame]):
@@ -54,6 +58,7 @@ class Group:
             logits=np.stack([_logits(frame) for frame in frames]),
             ranked=np.stack([_ids(frame, "top") for frame in frames]) if several else None,
             tokens=frames[-1]["tokens"].to_numpy(),
+            rows=frames[-1]["row"].to_numpy(),
         )
 
     @property
@@ -82,8 +87,9 @@ class Group:
 
     @property
     def has_seeds(self) -> bool:
-        """Whether another run could give other predictions; a reference is computed once."""
-        return not self.is_reference or len(self.runs) > 1
+        """Whether another run could give other predictions; a reference is computed once,
+        and so is an ensemble of all seeds."""
+        return len(self.runs) > 1 or not (self.is_reference or self.averaged)
 
     def only(self, places: list[int]) -> "Group":
         """The group with the runs at these places alone."""
@@ -101,3 +107,25 @@ class Group:
         models = self.models
         places = [place for place, model in enumerate(models) if model not in models[:place]]
         return self if len(places) == len(models) else self.only(places)
+
+
+def families_of(runs: dict[str, dict], keys: Iterable[str], group: str) -> dict[int, list[str]]:
+    """By seed the keys of a group's runs, fold by fold, of all that `runs` have; without seeds that
+    lack one. Raises InputError where a seed has several runs on a fold."""
+
+    def fold_of(key: str) -> int:
+        return runs[key]["config"].get("fold") or 0
+
+    folds = {fold_of(key) for key in runs}
+    families: dict[int, dict[int, str]] = {}
+    for key in keys:
+        seed = runs[key]["config"]["seed"]
+        family = families.setdefault(seed, {})
+        if fold_of(key) in family:
+            raise InputError(f"{group}: several runs with seed {seed}; narrow them with where=…")
+        family[fold_of(key)] = key
+    return {
+        seed: [family[fold] for fold in sorted(folds)]
+        for seed, family in families.items()
+        if len(family) == len(folds)
+    }

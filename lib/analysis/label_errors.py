@@ -1,4 +1,5 @@
-"""Labels that may be wrong: dev documents whose label the models do not believe."""
+"""Labels that may be wrong: documents whose label the models do not believe, of dev, or of the
+whole table where it was scored in folds."""
 
 import numpy as np
 import pandas as pd
@@ -16,8 +17,8 @@ DEVIATIONS = 3  # standard deviations beyond which a number is not believed
 
 
 def label_errors(p: Predictions, *, by: str, group: str, most: int = 20) -> pd.DataFrame:
-    """Dev documents whose label may be wrong, the surest first: the models, on the mean over seeds,
-    believe in another.
+    """Documents whose label may be wrong, the surest first: the models, on the mean over seeds,
+    believe in another (see `judged`).
 
     A class is believed in where its probability is a half or more, and reaches the mean that
     documents labelled so have (confident learning, Northcutt et al. 2021). With several labels a
@@ -25,21 +26,31 @@ def label_errors(p: Predictions, *, by: str, group: str, most: int = 20) -> pd.D
     deviations off. Runs that learned nothing are not asked; where none did, the table is empty,
     and its note says why.
     """
-    dev = _learned(group_of(p, by, group, "dev"))
+    dev = _learned(judged(p, by, group))
     rows_of = {
         "classification": _doubted_classes,
         "multilabel": _doubted_labels,
         "regression": _doubted_numbers,
     }[p.task]
     rows = rows_of(dev, p.label_names)[:most] if dev.runs else []
-    of_document = _corpus_rows(p, dev) if dev.runs else []
     for row in rows:
-        row["row"] = of_document[row["row"]]
+        row["row"] = dev.rows[row["row"]]
     sureness = "standard deviations off" if p.task == "regression" else "sureness"
     table = pd.DataFrame(rows, columns=["row", "given", "believed", sureness])
     if not dev.runs:
         table.attrs["note"] = NOT_SAID
     return with_metrics(table, {"sureness": "share"})
+
+
+def split_judged(p: Predictions) -> str:
+    """Dev, which no run was scored on; test, where folds make it the whole table."""
+    in_folds = any(run["config"].get("fold") for run in p.runs.values())
+    return "test" if in_folds else "dev"
+
+
+def judged(p: Predictions, by: str, group: str) -> Group:
+    """The runs of a group on the documents whose labels are doubted."""
+    return group_of(p, by, group, split_judged(p))
 
 
 def learned_nothing(group: Group) -> np.ndarray:
@@ -59,13 +70,6 @@ def learned_nothing(group: Group) -> np.ndarray:
 def _learned(group: Group) -> Group:
     """The runs of a group that learned something."""
     return group.only(np.flatnonzero(~learned_nothing(group)).tolist())
-
-
-def _corpus_rows(p: Predictions, dev: Group) -> np.ndarray:
-    """The row in the corpus of each document of a group on dev."""
-    key = dev.runs[0]
-    frame = p.frame[(p.frame["run"] == key) & (p.frame["split"] == "dev")]
-    return frame[frame["epoch"] == p.runs[key]["chosen_epoch"]]["row"].to_numpy()
 
 
 def _doubted_classes(dev: Group, names: tuple[str, ...]) -> list[dict]:
@@ -129,13 +133,14 @@ def _doubted_numbers(dev: Group, names: tuple[str, ...]) -> list[dict]:
 
 
 def suspects(p: Predictions, *, by: str, group: str) -> str:
-    """How many dev labels the models do not believe."""
-    dev = group_of(p, by, group, "dev")
-    if learned_nothing(dev).all():
+    """How many labels the models do not believe."""
+    runs = judged(p, by, group)
+    if learned_nothing(runs).all():
         return NOT_SAID
-    documents = len(dev.labels)
+    documents = len(runs.labels)
     number = len(label_errors(p, by=by, group=group, most=10**9))
+    which = "dev documents" if split_judged(p) == "dev" else "documents"
     return (
-        f"{count(number, 'label')} of the {documents:,} dev documents "
+        f"{count(number, 'label')} of the {documents:,} {which} "
         f"({percent(number / documents)}) may be wrong: the models are sure of another one."
     )

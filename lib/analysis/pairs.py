@@ -17,7 +17,7 @@ from lib.analysis.stats import (
     paired_difference,
 )
 from lib.errors import InputError
-from lib.runs.baselines import NO_MODEL
+from lib.runs.baselines import NAMES, NO_MODEL
 
 RIGHT_OR_WRONG = ("accuracy", "micro_precision", "micro_recall", "micro_f1")
 
@@ -63,7 +63,8 @@ class Pair:
 
 
 def pairs_of(p: Predictions, *, by: str, metric: str, paired: bool = False) -> Iterator[Pair]:
-    """Every pair of groups with a model.
+    """Every pair of groups with a model, but those of two references of `lib.runs.baselines`,
+    which no study is about.
 
     Runs that are the same model are counted once. `paired`: the runs of one seed belong together,
     as two choices among the epochs of one training do; seeds that only one of two groups has are
@@ -76,6 +77,8 @@ def pairs_of(p: Predictions, *, by: str, metric: str, paired: bool = False) -> I
     samples = [sample_of(p, group, metric) for group in groups]
     for i in range(len(groups)):
         for j in range(i):
+            if {groups[i].name, groups[j].name} <= NAMES.keys():  # two references that we make
+                continue
             if not paired:
                 estimate = difference_of_means(samples[i], samples[j])
                 yield _pair(p, groups[i], groups[j], metric, estimate)

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lib.analysis.groups import Group
+from lib.analysis.groups import Group, families_of
+from lib.data import Corpus
 from lib.errors import InputError, nearest
 from lib.metrics import inverse_propensity, label_counts
 from lib.runs.baselines import reference_name
@@ -117,10 +118,10 @@ class Predictions:
 
     def groups(self, by: str, *, split: str = "test", epoch: str | int = "chosen") -> list[Group]:
         """The runs grouped by a field of their configuration, in order of appearance; references
-        by their name, last.
+        by their name, last. Runs that differ in their fold alone are one, on the rows of all folds.
 
-        `epoch` is `chosen` (on dev), `last`, or a number; runs that have no such predictions are
-        left out.
+        `epoch` is `chosen` (on dev), `last`, or a number; runs that have no such predictions, on
+        all folds, are left out.
         """
         of_split = self.frame[self.frame["split"] == split]
         by_run = dict(tuple(of_split.groupby("run", observed=True)))
@@ -132,17 +133,13 @@ class Predictions:
                 rows = rows[rows["epoch"] == self._epoch(key, epoch)]
                 if len(rows):
                     frames[key] = rows
-            if not frames:
-                continue
-            seeds = [self.runs[key]["config"]["seed"] for key in frames]
-            for seed in seeds:
-                if seeds.count(seed) > 1:
-                    raise InputError(
-                        f"{by} {name}: several runs with seed {seed}; narrow them with where=…"
-                    )
-            group = Group.of(name, list(frames), seeds, list(frames.values()))
-            is_reference = next(iter(frames)) in self.references
-            groups.append(dataclasses.replace(group, is_reference=is_reference))
+            families = families_of(self.runs, frames, f"{by} {name}")
+            if families:
+                first_keys = [family[0] for family in families.values()]
+                joined = [pd.concat([frames[key] for key in keys]) for keys in families.values()]
+                group = Group.of(name, first_keys, list(families), joined)
+                is_reference = first_keys[0] in self.references
+                groups.append(dataclasses.replace(group, is_reference=is_reference))
         return groups
 
     def _keys_by(self, by: str) -> dict[str, list[str]]:
@@ -220,24 +217,33 @@ def _collect(folders: tuple[Path, ...]) -> Predictions:
     frame.insert(0, "run", frame.pop("run").astype(pd.CategoricalDtype(list(facts))))
     names = tuple(runs[-1].status["label_names"])
     frame["tokens"] = np.int32(0)
-    trained = next((run for run in runs if not run.config.is_reference), None)
-    if trained is None:
+    trained = [run for run in runs if not run.config.is_reference]
+    if not trained:
         return Predictions(frame, facts, names)
-    corpus = corpus_of(trained.config)
-    if corpus.fingerprint != trained.status["data"]["fingerprint"]:
-        raise InputError(
-            f"{Path(corpus.name).name} is not what the run {trained.key[:16]} was trained on: it "
-            "was changed since; run the notebook or the command again from its start"
-        )
-    tokens = tokens_of(trained.config, corpus)
-    for split in ("dev", "test"):
-        lengths = pd.Series(tokens.lengths[split], index=getattr(corpus, split).rows)
-        places = frame["split"] == split
-        rows = frame.loc[places, "row"]
-        # 0 where another run's dev has other rows
-        frame.loc[places, "tokens"] = lengths.reindex(rows, fill_value=0).to_numpy(np.int32)
+    for fold, run in {run.config.fold: run for run in reversed(trained)}.items():
+        of_fold = [key for key, said in facts.items() if said["config"]["fold"] == fold]
+        corpus = _add_lengths(frame, frame["run"].isin(of_fold), run)
     counts = label_counts(corpus.train.labels, corpus.num_labels) if corpus.multilabel else None
     return Predictions(frame, facts, names, len(corpus.train), counts)
+
+
+def _add_lengths(frame: pd.DataFrame, places: pd.Series, run: Run) -> Corpus:
+    """Fill in how many tokens the documents at some places have, by a run's tokenizer; returns the
+    run's corpus. Raises InputError where it was changed since."""
+    corpus = corpus_of(run.config)
+    if corpus.fingerprint != run.status["data"]["fingerprint"]:
+        raise InputError(
+            f"{Path(corpus.name).name} is not what the run {run.key[:16]} was trained on: it "
+            "was changed since; run the notebook or the command again from its start"
+        )
+    tokens = tokens_of(run.config, corpus)
+    for split in ("dev", "test"):
+        lengths = pd.Series(tokens.lengths[split], index=getattr(corpus, split).rows)
+        of_split = places & (frame["split"] == split)
+        rows = frame.loc[of_split, "row"]
+        # 0 where another run's dev has other rows
+        frame.loc[of_split, "tokens"] = lengths.reindex(rows, fill_value=0).to_numpy(np.int32)
+    return corpus
 
 
 def _facts_of(run: Run) -> dict:

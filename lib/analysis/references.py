@@ -5,7 +5,7 @@ from lib.analysis.predictions import Predictions
 from lib.analysis.scores import run_scores
 from lib.errors import InputError
 from lib.metrics import METRICS
-from lib.runs.baselines import NO_MODEL
+from lib.runs.baselines import NO_MODEL, reference_name
 
 
 def best_reference(p: Predictions, *, metric: str) -> str:
@@ -27,3 +27,14 @@ def learning_references(p: Predictions) -> list[Group]:
     """The references that learn, scored on dev."""
     groups = p.only(p.references).groups("reference", split="dev")
     return [group for group in groups if group.name not in NO_MODEL]
+
+
+def beside_best_reference(p: Predictions, *, metric: str) -> Predictions:
+    """The trained runs and the best reference alone: a smaller family of comparisons."""
+    best = best_reference(p, metric=metric)
+    runs = {
+        key: run
+        for key, run in p.runs.items()
+        if key in p.trained or reference_name(run["config"]) == best
+    }
+    return p.only(runs)

@@ -12,6 +12,7 @@ from lib.analysis.cells import by_cell
 from lib.analysis.classes import confusion_table
 from lib.analysis.comparisons import best_significant, differences
 from lib.analysis.display import with_metrics
+from lib.analysis.ensembles import with_ensembles
 from lib.analysis.predictions import Predictions
 from lib.analysis.scores import display_name, run_scores, sample_of
 from lib.analysis.stats import mean_and_interval, standard_deviation
@@ -36,18 +37,23 @@ def by_group(
     split: str = "test",
     epoch: str = "chosen",
     verdict: bool = False,
+    ensembles: bool = False,
 ) -> pd.DataFrame:
     """Mean over seeds, standard deviation over seeds, and a 95 % interval over documents and seeds,
     for each group; the values instead of an interval where there are fewer than three seeds. Runs
     that are the same model are counted once.
 
-    With `verdict`, the best test score is bold where its difference from every other model is
+    With `ensembles`, the mean of each group's logits over its seeds has a row, too. With `verdict`,
+    the best test score is bold where its difference from every other model is
     significant (see `differences`), and a note says what that rests on.
     """
+    groups = p.groups(by, split=split, epoch=epoch)
+    if ensembles:
+        groups = with_ensembles(groups, len(p.label_names))
     rows = []
-    for group in p.groups(by, split=split, epoch=epoch):
+    for group in groups:
         runs = group.counted_once
-        row = {by: display_name(group.name), "seeds": len(runs.seeds)}
+        row = {by: display_name(group.name), "seeds": runs.averaged or len(runs.seeds)}
         row["documents"] = len(runs.labels)
         for metric in metrics:
             sample = sample_of(p, runs, metric)
@@ -57,6 +63,9 @@ def by_group(
     table = with_metrics(pd.DataFrame(rows), {metric: metric for metric in metrics})
     if verdict:
         _mark_best(p, table, by, metrics)
+    if any(group.averaged for group in groups):
+        note = "An ensemble's interval is for other test documents alone: it is one model."
+        table.attrs["note"] = " ".join(filter(None, [table.attrs.get("note"), note]))
     return table
 
 
@@ -74,14 +83,16 @@ def _mark_best(p: Predictions, table: pd.DataFrame, by: str, metrics: list[str])
 
 def by_run(p: Predictions, *, by: str, metrics: list[str]) -> pd.DataFrame:
     """One row a trained run: its key, chosen and last epoch, and test scores at both."""
-    chosen = _scores_by_run(p, by, "chosen")
-    last = _scores_by_run(p, by, "last")
+    chosen = _scores_by_run(p, "chosen")
+    last = _scores_by_run(p, "last")
     rows = []
     for key, run in p.trained.items():
         if key not in chosen:
             continue
         config = run["config"]
         row = {"run": key, by: str(config[by]), "seed": config["seed"]}
+        if config.get("fold"):
+            row["fold"] = config["fold"]
         row["chosen epoch"] = run["chosen_epoch"]
         row |= {metric: chosen[key][metric] for metric in metrics}
         if key in last:
@@ -93,13 +104,13 @@ def by_run(p: Predictions, *, by: str, metrics: list[str]) -> pd.DataFrame:
     return table
 
 
-def _scores_by_run(p: Predictions, by: str, epoch: str) -> dict[str, dict]:
-    """Test scores of each run after an epoch, by its key."""
-    scores = {}
-    for group in p.groups(by, epoch=epoch):
-        rows = run_scores(p, group).to_dict("records")
-        scores |= dict(zip(group.runs, rows, strict=True))
-    return scores
+def _scores_by_run(p: Predictions, epoch: str) -> dict[str, dict]:
+    """Test scores of each run after its chosen or last epoch, by its key."""
+    return {
+        key: run_scores(p, group).iloc[0].to_dict()
+        for key, number, group in p.single("test")
+        if number == p.runs[key][f"{epoch}_epoch"]
+    }
 
 
 def by_epoch(

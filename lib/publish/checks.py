@@ -70,6 +70,8 @@ def check_data(parameters: dict) -> None:
     arguments = {name: parameters[name] for name in ("text", "label") if name in parameters}
     arguments |= {name: parameters[name] or None for name in ROW_LIMITS if name in parameters}
     arguments["split_seed"] = parameters.get("split_seed", 0)
+    if parameters.get("folds"):
+        arguments |= {"folds": parameters["folds"], "fold": 1, "test_rows": None}
     with contextlib.redirect_stdout(io.StringIO()):  # the notebook says it again
         load_corpus(dataset, reading=reading, **arguments)
 

@@ -19,11 +19,13 @@ from lib.errors import InputError
 from lib.publish.blocks import published_block, published_table
 from lib.publish.render import block_markdown
 from lib.publish.shown import DPI, png_of, shown_once
+from lib.runs.folds import by_fold
 from lib.runs.keys import corpus_of, tokens_of
 
 BLOCK_MIME = "application/vnd.study.block+json"
 AUDITED = ("dataset", "train_rows", "dev_rows", "test_rows", "split_seed", "backbone", "max_length")
 OF_FILES = {"text", "label", "reading"}  # fields that a user's file sets
+SAID_IF_SET = {*OF_FILES, "subset_seed"}
 
 
 def _display(block: dict, **more) -> None:
@@ -154,7 +156,7 @@ def show_audit(config, caption: str = "", name: str = "audit") -> None:
     Where the data is not at hand, a page that is made from what it publishes keeps its own.
     """
     arguments = {field: getattr(config, field) for field in AUDITED}
-    arguments |= config.model_dump(include=OF_FILES, exclude_defaults=True, mode="json")
+    arguments |= config.model_dump(include=SAID_IF_SET, exclude_defaults=True, mode="json")
     try:
         table = AUDITS[name](corpus_of(config), tokens_of(config))
     except InputError as error:
@@ -165,10 +167,9 @@ def show_audit(config, caption: str = "", name: str = "audit") -> None:
 
 
 def show_leaks(runs, config, *, by: str, metrics: list[str], **narrowed) -> list[int]:
-    """Show which documents have near-duplicates in their split or another; the rows of test that
-    leaked from train or dev.
+    """Show which documents have near-duplicates in their split or another.
 
-    If some of test leaked from train or dev, also what the runs score without them.
+    If some of test leaked from train or dev, also what the runs score without them; their rows.
     """
     show_audit(
         config,
@@ -176,7 +177,7 @@ def show_leaks(runs, config, *, by: str, metrics: list[str], **narrowed) -> list
         "leaks",
     )
     try:
-        rows = leaked(corpus_of(config))
+        rows = [row for each in by_fold([config]) for row in leaked(corpus_of(each))]
     except InputError:  # the audit above has said why, or raised it
         block = published_block("table", "without_leaks")
         rows = block["arguments"]["rows"] if block else []
@@ -196,12 +197,12 @@ def show_finding(runs, function: Callable, **arguments) -> None:
     _display(_computed("finding", function, predictions, arguments) | {"text": text})
 
 
-def show_best(runs, **arguments) -> None:
-    """Give a page's best model and best reference to the figure of all pages, which the README has
-    (see `best_beside_reference` for the arguments). The page itself does not show them."""
+def show_best(runs, function: Callable = best_beside_reference, **arguments) -> None:
+    """Give a page's best model and best reference, as a function like `best_beside_reference` tells
+    them, to the figure of all pages, which the README has. The page itself does not show them."""
     predictions = collect(runs)
-    facts = compute(best_beside_reference, predictions, arguments)
-    block = _computed("best", best_beside_reference, predictions, arguments) | {"facts": facts}
+    facts = compute(function, predictions, arguments)
+    block = _computed("best", function, predictions, arguments) | {"facts": facts}
     _display(block, **{"text/plain": "the best model and the best reference"})
 
 

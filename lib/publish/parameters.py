@@ -18,7 +18,7 @@ from lib.publish.settings import read_value, read_yaml
 from lib.runs.places import NOTEBOOKS
 
 COLUMNS = ("text", "text_pair", "label")  # parameters that name a column, perhaps by its number
-UNTYPED = ("checkpoint_every",)  # minutes, or words: lib.runs.checkpoints reads it
+UNTYPED = ("checkpoint_every", "freeze")  # numbers or words, which those who use them check
 ENGINE = ("workers", "cluster")  # who trains: no part of what a page shows
 PLAIN_WORD = re.compile(r"[\w@%+=:,./…-]+")  # that a shell takes as it is, in any script
 LONGEST = 80  # characters of one piece of a folder's name

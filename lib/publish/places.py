@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lib.runs.places import ELSEWHERE, locations_file
 
-NAMES_A_PLACE = re.compile(r"(^|_)(dataset|backbone|teacher|file|folder|path)s?$")
+NAMES_A_PLACE = re.compile(r"(^|_)(dataset|backbone|reference|teacher|file|folder|path)s?$")
 
 
 def places_of(*settings: dict) -> dict[str, str]:

@@ -4,15 +4,17 @@ Each reference maps a configuration and its corpus to scores, shaped like logits
 for dev and test, and to what dev chose, in words; train is all it learns from.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from lib.data import Corpus, Split
-from lib.errors import InputError, lookup
+from lib.errors import InputError, shown
 from lib.evaluation import num_kept
 from lib.metrics import label_counts, top_k
+from lib.runs.answers import predicted_in_file
 from lib.runs.config import RunConfig
 from lib.runs.fits import SCORED
 from lib.runs.frames import to_frame
@@ -50,7 +52,7 @@ def train_mean(config: RunConfig, corpus: Corpus) -> Learned:
 def baseline_predictions(config: RunConfig, corpus: Corpus) -> tuple[pd.DataFrame, str]:
     """A reference's predictions on dev and test (see `lib.runs.frames.to_frame`), and what dev
     chose for it, in words."""
-    make = lookup(BASELINES, config.reference, "reference")
+    make = BASELINES.get(config.reference, predicted_in_file)
     scores_by_split, choice = make(config, corpus)
     frames = []
     for split_name, scores in scores_by_split.items():
@@ -95,10 +97,25 @@ def reference_name(config: dict) -> str | None:
     return name if name is None or name in BASELINES else Path(name).stem
 
 
-def references(config, task: str = "classification", *, ceiling: bool = True) -> list:
-    """The baselines that a run is compared with, as configurations; with `ceiling`, of a generated
-    corpus of one label a document, what its replaced labels leave possible."""
+def references(
+    config: RunConfig,
+    task: str = "classification",
+    *,
+    ceiling: bool = True,
+    files: Sequence[str] = (),
+) -> list[RunConfig]:
+    """The references that a run is compared with, as configurations, the best known first; those
+    of `files` of predictions (`lib.runs.answers`) before them, and with `ceiling`, of a generated
+    corpus of one label a document, what its replaced labels leave possible at the end.
+
+    Raises InputError where two files would have one name.
+    """
     names = [*BY_TASK[task]]
     if ceiling and task == "classification" and config.dataset.startswith("demo_"):
         names.append("noise_ceiling")
-    return [config.baseline(name) for name in names]
+    configs = [config.baseline(name) for name in [*files, *names]]
+    titles = [reference_name(each.model_dump()) for each in configs]
+    for file, title in zip(files, titles, strict=False):
+        if titles.count(title) > 1 or title in BASELINES:
+            raise InputError(f"{shown(file)}: a reference is called {title!r} already; rename it")
+    return configs

@@ -1,6 +1,7 @@
 """From a prepared run to what is trained: its model, what it minimises, and its batches."""
 
 import dataclasses
+from contextlib import suppress
 
 import torch
 from torch import nn
@@ -8,13 +9,14 @@ from torch.utils.data import DataLoader
 
 from lib.devices import default_device
 from lib.errors import InputError
-from lib.fast.packing import PackedClassifier, compile_layers, pack
+from lib.fast.packing import PackedClassifier, compile_layers, one_kernel, pack
 from lib.loaders import make_loader
 from lib.losses import Objective, make_loss, prior_logits
 from lib.metrics import check_metric
 from lib.models import Classifier, build_model, reads_pairs
 from lib.optim import make_optimizer
-from lib.runs.frozen import freeze_backbone
+from lib.runs.adapters import add_adapter
+from lib.runs.frozen import freeze_backbone, freeze_layers
 from lib.runs.keys import Prepared, tokens_of
 from lib.runs.store import EVALUATION_BATCH, model_folder, store
 from lib.runs.student import make_student, student_depth
@@ -43,9 +45,7 @@ def build(prepared: Prepared) -> Trainable:
     """
     config = prepared.config
     corpus = prepared.corpus
-    check_metric(config.select_by, corpus.task, corpus.num_labels)
-    if config.health and corpus.task == "regression":
-        raise InputError("health = True judges classifiers; the task is regression")
+    check_settings(prepared)
     objective = Objective(training_loss(prepared))
     tokens = tokens_of(config, corpus)
     model = new_classifier(prepared)
@@ -59,10 +59,14 @@ def build(prepared: Prepared) -> Trainable:
             tokens=tokens,
             cache=store() / "teachers",
         )
-    if config.freeze:
+    if config.adapter:
+        add_adapter(model, config)
+    if config.freeze == "backbone":
         model, tokens = freeze_backbone(
             model, tokens, config.backbone, precision=config.precision, cache=store() / "features"
         )
+    elif config.freeze:
+        freeze_layers(model, config.freeze)
     elif isinstance(model, PackedClassifier) and not config.weight_decay:
         model.compact(used_tokens(tokens))
     compile_where_it_pays(model, prepared)
@@ -71,6 +75,7 @@ def build(prepared: Prepared) -> Trainable:
         model,
         learning_rate=config.learning_rate,
         weight_decay=config.weight_decay,
+        layer_decay=config.layer_decay,
     )
     train = make_loader(
         tokens.train, batch_size=config.batch_size, batching=config.batching, seed=config.seed
@@ -78,6 +83,14 @@ def build(prepared: Prepared) -> Trainable:
     dev = make_loader(tokens.dev, batch_size=EVALUATION_BATCH)
     test = make_loader(tokens.test, batch_size=EVALUATION_BATCH)
     return Trainable(model, optimizer, objective, train, dev, test)
+
+
+def check_settings(prepared: Prepared) -> None:
+    config = prepared.config
+    corpus = prepared.corpus
+    check_metric(config.select_by, corpus.task, corpus.num_labels)
+    if config.health and corpus.task == "regression":
+        raise InputError("health = True judges classifiers; the task is regression")
 
 
 def training_loss(prepared: Prepared):
@@ -111,10 +124,23 @@ def new_classifier(prepared: Prepared) -> Classifier:
         model.start_at(prior_logits(labels, corpus.num_labels))
     if corpus.task == "regression":
         model.unit = (float(labels.mean()), float(labels.std()))
+    if config.gradient_checkpointing:
+        checkpoint_layers(model)
     model.window = window_of(config.model_dump())
     if corpus.train.pairs is not None:
         reads_pairs(model, config.backbone)
     return model
+
+
+def checkpoint_layers(model: Classifier) -> None:
+    """Compute a backbone's layers anew in the backward pass, in the place of keeping all that they
+    gave. Raises InputError where transformers cannot."""
+    if not model.backbone.supports_gradient_checkpointing:
+        raise InputError(
+            f"gradient_checkpointing = True: transformers cannot do it for a "
+            f"{model.backbone.config.model_type}; take accumulation for less memory"
+        )
+    model.backbone.activation_checkpointing_enable({"use_reentrant": False})
 
 
 def used_tokens(tokens: Tokens) -> torch.Tensor:
@@ -128,4 +154,6 @@ def compile_where_it_pays(model: nn.Module, prepared: Prepared) -> None:
     on_gpu = default_device().type == "cuda"
     long = len(prepared.settings_by_step) >= COMPILE_FROM
     if on_gpu and long and not prepared.config.distil:
-        compile_layers(model.backbone)
+        whole = one_kernel(model, prepared.config.precision)
+        with suppress(InputError):  # of one layer that is computed several times
+            compile_layers(model.backbone, attention=whole)

@@ -22,10 +22,12 @@ DATA_FIELDS = (
     "dev_rows",
     "test_rows",
     "split_seed",
+    "folds",
+    "fold",
     "subset_seed",
     "reading",
 )
-READ_TEXT = ("backbone", "max_length", "truncation")  # what a document's text is cut by
+READ_TEXT = ("backbone", "max_length", "truncation", "stride", "windows")  # by a transformer
 READ_BY_REFERENCE = {  # the fields, beside the data's, that a reference's result depends on
     "majority": (),
     "train_mean": (),
@@ -128,6 +130,8 @@ class RunConfig(Settings):
     dev_rows: int | None = Field(None, ge=1, le=MOST)  # None: the dev file, or a tenth of train
     test_rows: int | None = Field(None, ge=1, le=MOST)  # None: all
     split_seed: int = Field(0, ge=0, le=MOST_SEED)
+    folds: int | None = Field(None, ge=2, le=MOST)  # None: one split; else see lib.runs.folds
+    fold: int | None = Field(None, ge=1, le=MOST)  # that test is
     # draws train and dev together, fewer rows being among those of more
     # (lib.carving.draw_labelled); None: split_seed draws dev, then train
     subset_seed: int | None = Field(None, ge=0, le=MOST_SEED)
@@ -139,7 +143,13 @@ class RunConfig(Settings):
     head: str = "native"  # native, or a row of lib.heads.HEADS
     dropout: float = Field(0.1, ge=0, lt=1)  # of the head; native heads have the backbone's
     prior_bias: bool = False  # the output layer's bias starts at train's label shares
-    freeze: Literal["backbone"] | None = None  # train the head alone; documents are embedded once
+    # backbone: train the head alone, documents are embedded once; or the lowest layers, with the
+    # embeddings, that do not train; None: all train
+    freeze: Literal["backbone"] | int | None = None
+    # train low-rank matrices beside the weights of the layers, and the head (lib.runs.adapters)
+    adapter: Literal["lora"] | None = None
+    lora_rank: int = Field(8, ge=1, le=MOST)
+    lora_alpha: float = Field(16.0, gt=0)  # over the rank: what the matrices are multiplied by
     layers: int | None = Field(None, ge=1, le=MOST)  # of the backbone, from the bottom; None: all
     max_length: int = Field(128, ge=3, le=MOST)  # tokens
     # what a longer document keeps; windows: all, read in pieces over which logits are averaged
@@ -150,11 +160,14 @@ class RunConfig(Settings):
     # Training
     batch_size: int = Field(32, ge=1, le=MOST)  # documents per optimizer step
     accumulation: int = Field(1, ge=1, le=MOST)  # pieces of a batch, computed one after the other
+    # compute layers anew in the backward pass: less memory, a third more time
+    gradient_checkpointing: bool = False
     batching: Literal["random", "grouped", "packed", "grouped_packed"] = "grouped"
     epochs: int = Field(3, ge=1, le=MOST_EPOCHS)
     optimizer: str = "adamw"  # a row of lib.optim.OPTIMIZERS
     learning_rate: float = Field(1e-4, gt=0)  # peak
     weight_decay: float = Field(0.0, ge=0)
+    layer_decay: float = Field(1.0, gt=0, le=1)  # a layer's learning rate by that of the one above
     schedule: str = "constant"  # a row of lib.optim.SCHEDULES
     schedule_args: dict[str, Any] = {}
     clip_norm: float | None = Field(1.0, gt=0)  # None: no clipping
@@ -179,6 +192,14 @@ class RunConfig(Settings):
     @classmethod
     def _may_be_a_path(cls, value):
         return value if value is None else check_path(value)
+
+    @field_validator("freeze", mode="before")
+    @classmethod
+    def _is_backbone_or_layers(cls, value):
+        text = str(value)
+        if value not in (None, "backbone") and not (text.isdecimal() and 0 < int(text) <= MOST):
+            raise ValueError("it is 'backbone', or a number of layers from 1")
+        return value
 
     @field_validator("schedule_args")
     @classmethod

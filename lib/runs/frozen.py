@@ -1,4 +1,5 @@
-"""A frozen backbone: every document is embedded once, and the head alone trains on the vectors."""
+"""A frozen backbone: every document is embedded once, and the head alone trains on the vectors; or
+its lowest layers stay as they are."""
 
 import dataclasses
 from functools import partial
@@ -9,6 +10,7 @@ from torch.nn import functional as F
 from torch.utils.data import TensorDataset
 
 from lib import devices, evaluation
+from lib.attention import parts_from_below
 from lib.backbones import fingerprint, resolve_backbone
 from lib.data import SPLITS
 from lib.errors import InputError
@@ -51,9 +53,7 @@ def freeze_backbone(
     vectors = document_vectors(model, tokens, backbone, precision=precision, cache=cache)
     datasets = {}
     for name in SPLITS:
-        _, mask, labels = getattr(tokens, name).tensors
-        used = mask[:, :: model.window or mask.shape[1]].contiguous()
-        datasets[name] = TensorDataset(vectors[name], used, labels)
+        datasets[name] = TensorDataset(*vectors[name], getattr(tokens, name).tensors[2])
     frozen = FrozenClassifier(model.backbone, model.head, model.num_labels)
     frozen.separator = model.separator
     frozen.unit = model.unit
@@ -68,9 +68,9 @@ def document_vectors(
     *,
     precision: str = "auto",
     cache: Path | None = None,
-) -> dict[str, torch.Tensor]:
-    """What a model's head pools of each split's documents (rows, windows, size), from the cache if
-    there is one (see `freeze_backbone`)."""
+) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+    """What a model's head pools of the windows of each split's documents (rows, windows, size),
+    from the cache if there is one (see `freeze_backbone`), and their mask (rows, windows)."""
     precision = devices.resolve_precision(precision, devices.default_device())
     depends_on = [
         fingerprint(resolve_backbone(backbone)),
@@ -87,8 +87,22 @@ def document_vectors(
         ids, mask, _ = dataset.tensors
         key = digest("document vectors", *depends_on, tuple(ids.shape), ids, mask)
         make = partial(embed, model, dataset, precision)
-        vectors[name] = cached_tensors(cache, key, make)["vectors"]
+        used = mask[:, :: model.window or mask.shape[1]].contiguous()  # by the first tokens
+        vectors[name] = (cached_tensors(cache, key, make)["vectors"], used)
     return vectors
+
+
+def freeze_layers(model: Classifier, number: int) -> None:
+    """Leave the embeddings and so many of the lowest layers as they are. Raises InputError."""
+    parts = parts_from_below(model.backbone)
+    if number >= len(parts):
+        raise InputError(
+            f"freeze is {number}; the backbone has {len(parts) - 1} layers: take fewer, or "
+            "'backbone' to train the head alone"
+        )
+    for part in parts[: number + 1]:
+        for parameter in part:
+            parameter.requires_grad_(False)
 
 
 def check_head(model: Classifier) -> None:

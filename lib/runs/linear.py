@@ -28,9 +28,11 @@ from lib.runs.frozen import document_vectors
 from lib.runs.keys import tokens_of
 from lib.runs.read_text import read_text
 from lib.runs.store import store
+from lib.tokenization import reading_of
+from lib.windows import window_of
 
 NGRAMS = {"words": (1, 1), "words and pairs of words": (1, 2)}
-STRENGTHS = (0.1, 0.3, 1.0, 3.0)  # C of a support vector machine, the inverse of its penalty
+STRENGTHS = (0.1, 0.3, 1.0, 3.0, 10.0)  # C of a support vector machine, the inverse of its penalty
 MANY = 200  # labels, from which on the usual setting alone is tried
 
 
@@ -76,10 +78,10 @@ def tfidf(config: RunConfig, corpus: Corpus) -> Learned:
 
 def tfidf_same_text(config: RunConfig, corpus: Corpus) -> Learned:
     """The same over the text that the transformer reads of each document."""
-    cut = {"max_length": config.max_length, "truncation": config.truncation}
+    reading = reading_of(config.model_dump())
     texts = {}
     for name in SPLITS:
-        texts[name] = read_text(getattr(corpus, name).documents, config.backbone, **cut)
+        texts[name] = read_text(getattr(corpus, name).documents, config.backbone, **reading)
     return choose(_over_tfidf(texts, corpus), config, corpus)
 
 
@@ -93,11 +95,14 @@ def embedding_linear(config: RunConfig, corpus: Corpus) -> Learned:
     model = build_model(config.backbone, head="mean_linear", **options)
     if corpus.train.pairs is not None:
         reads_pairs(model, config.backbone)
+    model.window = window_of(config.model_dump())
     options = {"precision": config.precision, "cache": store() / "features"}
-    vectors = document_vectors(model, tokens, config.backbone, **options)
-    vectors = {name: part.flatten(1).numpy() for name, part in vectors.items()}
-    scaler = StandardScaler().fit(vectors["train"])
-    features = {name: scaler.transform(part) for name, part in vectors.items()}
+    vectors = {}
+    for name, part in document_vectors(model, tokens, config.backbone, **options).items():
+        of_windows, used = part
+        vectors[name] = of_windows.sum(1) / used.sum(1, keepdim=True)
+    scaler = StandardScaler().fit(vectors["train"].numpy())
+    features = {name: scaler.transform(part.numpy()) for name, part in vectors.items()}
     candidates = with_settings(OVER_EMBEDDINGS[corpus.task], features, corpus)
     return choose(candidates, config, corpus)
 

@@ -47,7 +47,7 @@ def runs_of_page(folder: Path) -> Iterator[None]:
 def located(config: RunConfig) -> RunConfig:
     """A configuration of the page whose runs are taken, with its files and folders where they are
     on this machine; another as it is. Raises InputError where that is not known."""
-    named = {name: getattr(config, name) for name in ("dataset", "backbone")}
+    named = {name: getattr(config, name) or "" for name in ("dataset", "backbone", "reference")}
     named = {name: value for name, value in named.items() if value.startswith(ELSEWHERE)}
     page = published_page()
     if not named or page is None:

@@ -3,14 +3,19 @@
 from pathlib import Path
 
 from lib.backbones import load_tokenizer, resolve_backbone
-from lib.tokenization import is_single, shorten
+from lib.tokenization import is_single, longest_whole, shorten
 
 
 def read_text(
-    documents: list, backbone: str | Path, *, max_length: int, truncation: str
+    documents: list, backbone: str | Path, *, max_length: int, truncation: str, **windows
 ) -> list[str]:
-    """The characters of the tokens that `lib.tokenization.encode` keeps of each document; where it
-    keeps a beginning and an end, or a pair, these in lines of their own."""
+    """The characters of the tokens that `lib.tokenization.encode`, which has the same arguments,
+    keeps of each document; where it keeps a beginning and an end, or a pair, these in lines of
+    their own."""
+    if truncation == "windows":
+        reading = {"max_length": max_length, "truncation": truncation, **windows}
+        max_length = longest_whole(backbone, **reading)
+        truncation = "head"
     tokenizer = load_tokenizer(resolve_backbone(backbone))
     engine = tokenizer.backend_tokenizer
     if not is_single(documents):

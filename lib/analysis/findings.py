@@ -98,11 +98,6 @@ def _reference_of(p: Predictions, metric: str) -> str | None:
     return display_name(best_reference(p, metric=metric))
 
 
-def short_name(reference: str) -> str:
-    """A reference's display name as a sentence has room for it: without what its model is."""
-    return escape(reference.removesuffix(" + linear SVM").removesuffix(", whole text"))
-
-
 def best_beside_reference(
     p: Predictions, *, by: str, metric: str = "accuracy", epoch: str = "chosen"
 ) -> dict:

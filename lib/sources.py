@@ -38,7 +38,7 @@ DATASETS = {
         "a made-up demo corpus of short news items, generated from a seed",
         NEWS_LABELS,
         news,
-        title="made-up news",
+        title="Made-up news",
     ),
     "ag_news": Dataset(
         "AG News: 120,000 news items in four classes, with the official test set "
@@ -60,7 +60,7 @@ DATASETS = {
         "a made-up demo corpus of long film reviews, generated from a seed",
         REVIEW_LABELS,
         reviews,
-        title="made-up film reviews",
+        title="Made-up film reviews",
     ),
     "imdb": Dataset(
         "IMDB: 25,000 film reviews to train on and 25,000 to test, the official split "
@@ -75,7 +75,7 @@ DATASETS = {
         "a made-up demo corpus of legal acts with several labels each, generated from a seed",
         ACT_LABELS,
         acts,
-        title="made-up legal acts",
+        title="Made-up legal acts",
     ),
     "eurlex57k": Dataset(
         "EURLEX57K: 57,000 legal acts of the European Union with EUROVOC concepts, the official "

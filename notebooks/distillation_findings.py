@@ -12,8 +12,8 @@ from lib.analysis.display import (
     score,
     title,
 )
-from lib.analysis.findings import best_beside_reference, difference_of, short_name
-from lib.analysis.names import MINUS
+from lib.analysis.findings import best_beside_reference, difference_of
+from lib.analysis.names import MINUS, short_name
 from lib.analysis.predictions import Predictions, group_of
 from lib.analysis.references import best_reference
 from lib.analysis.scores import display_name

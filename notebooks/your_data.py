@@ -7,8 +7,9 @@ from matplotlib.figure import Figure
 from lib.analysis import captions, label_errors
 from lib.analysis.comparisons import EQUAL, OPEN, SIGNIFICANT, differences
 from lib.analysis.display import count, escape, listed, score, title
-from lib.analysis.findings import difference_of, short_name
+from lib.analysis.findings import difference_of
 from lib.analysis.groups import Group
+from lib.analysis.names import short_name
 from lib.analysis.predictions import Predictions, group_of
 from lib.analysis.references import best_reference, learning_references
 from lib.analysis.scores import display_name

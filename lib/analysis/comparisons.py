@@ -108,7 +108,7 @@ def mark_significant(table: pd.DataFrame, metric: str) -> None:
     """Make what is significant bold, and say so in the note."""
     verdicts = enumerate(table["verdict"])
     table.attrs["bold"] = [(row, metric) for row, verdict in verdicts if verdict == SIGNIFICANT]
-    if table.attrs.get("note"):
+    if table.attrs["bold"]:
         table.attrs["note"] = f"Bold: significant. {table.attrs['note']}"
 
 

@@ -2,6 +2,7 @@
 user's, is shown as it is."""
 
 from lib.runs.baselines import NAMES
+from lib.runs.markup import escape
 
 MINUS = " − "  # between the two names of a comparison
 SPELLED = {
@@ -42,3 +43,9 @@ def spelled_in(column: str, cell: str) -> str:
     if column not in COLUMNS:
         return cell
     return MINUS.join(map(spelled, cell.split(MINUS)))
+
+
+def short_name(reference: str) -> str:
+    """A reference's display name as a sentence has room for it, as Markdown: without what is
+    usual of it."""
+    return escape(reference.removesuffix(" + linear SVM").removesuffix(", whole text"))

@@ -217,6 +217,7 @@ def save_documented_files(folder: Path) -> None:
     save("topics.csv", text=texts, topics=[f"{a};{b}" for a, b in zip(labels, words, strict=True)])
     flags = {"toxic": [0, 1, 0] * 20, "threat": [0, 0, 1] * 20, "insult": [0, 1] * 30}
     save("comments.csv", comment=texts, **flags)
+    save("news.csv", title=labels, body=texts, topic=labels)
     save("prices.csv", advert=texts, price=[i / 2 for i in range(60)])
     save("plain.csv", header=False, label=labels, text=texts)
     (folder / "tweets.yaml").write_text(code("yaml", "# tweets.yaml"))
@@ -225,13 +226,10 @@ def save_documented_files(folder: Path) -> None:
 def corpus_of(values: dict):
     """The corpus that parameters of the study of a table of one's own name."""
     from lib.data import load_corpus
-    from lib.readers import Reading
+    from lib.publish.checks import reading_of
 
-    fields = {
-        name: values[name] for name in Reading.model_fields if values.get(name, "") not in ("", [])
-    }
     names = {"text": values["text"], "label": values["label"]}
-    return load_corpus(values["dataset"], **names, reading=Reading(**fields))
+    return load_corpus(values["dataset"], **names, reading=reading_of(values))
 
 
 class StudyStartedError(Exception):

@@ -18,6 +18,7 @@ from lib.data import Split
 from lib.errors import InputError
 from lib.metrics import METRICS
 from lib.publish.page import show_as_published, show_table, show_text
+from lib.runs import baselines
 from lib.runs.keys import corpus_of
 from lib.vocabulary import NOT_IN_TRAIN
 from plots.style import COLOURS, GREY, add_legend, add_title, colours, metric_axis, styled
@@ -60,6 +61,8 @@ CAPTIONS = {  # of the tables and figures by their names
     "reliability": "On the line, a model that says 80 % is right in 80 % of cases.",
     "cost": "Parameters, and documents trained per second on the machine that trained.",
 }
+
+NO_MODEL = [display_name(name) for name in baselines.NO_MODEL]  # which learn nothing from a text
 
 MACRO_F1 = {  # what the mean is over
     "classification": " Macro F1 is the mean over the classes that occur in test or are predicted.",

@@ -127,6 +127,23 @@ def test_pairs_and_units_are_packed_as_they_are(tiny, kind):
         assert_same(plain, packed, ids, mask)
 
 
+class Doubling(torch.nn.Linear):
+    """A layer that does more than its weights say, as one with an adapter."""
+
+    def forward(self, states):
+        return 2 * super().forward(states)
+
+
+@pytest.mark.parametrize("kind", ["bert", "mpnet"])
+def test_a_projection_that_was_replaced_is_called(tiny, kind):
+    plain, packed = (model.eval() for model in two_models(tiny[kind], "cls"))
+    for model in (plain, packed):
+        for module in model.modules():
+            if type(module) is torch.nn.Linear:
+                module.__class__ = Doubling
+    assert_same(plain, packed, *batch([7, 1, 4], pad=plain.backbone.config.pad_token_id))
+
+
 @pytest.mark.parametrize("kind, head", COMBINATIONS)
 def test_no_layer_sees_padding(tiny, kind, head):
     model = pack(build_model(tiny[kind], head=head, num_labels=3)).eval()

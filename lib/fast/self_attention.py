@@ -102,4 +102,4 @@ def first_token_attention(
 
 def first_states(hidden: torch.Tensor, packing: Packing) -> torch.Tensor:
     """The first tokens (documents, 1, …) of all (1, real tokens, …)."""
-    return hidden[:, packing.first_tokens].transpose(0, 1)
+    return hidden.index_select(1, packing.first_tokens).transpose(0, 1)

@@ -225,13 +225,10 @@ def save_documented_files(folder: Path) -> None:
 def corpus_of(values: dict):
     """The corpus that parameters of the study of a table of one's own name."""
     from lib.data import load_corpus
-    from lib.readers import Reading
+    from lib.publish.checks import reading_of
 
-    fields = {
-        name: values[name] for name in Reading.model_fields if values.get(name, "") not in ("", [])
-    }
     names = {"text": values["text"], "label": values["label"]}
-    return load_corpus(values["dataset"], **names, reading=Reading(**fields))
+    return load_corpus(values["dataset"], **names, reading=reading_of(values))
 
 
 class StudyStartedError(Exception):

@@ -333,7 +333,7 @@ asked for every 16 steps only. Tests hold each against the plain computation.
 Tried on two CPU cores, and not kept: `torch.compile`, which made a step slower; larger \
 thresholds of glibc's malloc, so that memory is not given back, which made no difference after \
 the first steps. Kept since: rows without padding have few sizes in bf16, because oneDNN prepares \
-its products for each anew, for a quarter of their time; see docs/speed.md.
+its products for each anew; docs/speed.md has what it brings.
 """
 
 

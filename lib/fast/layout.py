@@ -151,10 +151,9 @@ def prepares_sizes(device: torch.device) -> bool:
 
 
 def rounded(tokens: int) -> int:
-    """So many tokens or up to a sixteenth more, one of sixteen sizes between two powers of two:
-    oneDNN prepares its products anew for each size that it has not seen, for a quarter of their
-    time."""
-    step = max(1, 2 ** (tokens.bit_length() - 5))
+    """So many tokens or up to 1/32 more, one of 32 sizes between two powers of two: oneDNN prepares
+    its products anew for each size that it has not seen."""
+    step = max(1, 2 ** (tokens.bit_length() - 6))
     return -(-tokens // step) * step
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from lib.errors import InputError, StoppedError, reason_of, system_error
+from lib.publish.commands import compare, pages, show, site, study, verify
 from lib.publish.settings import assignments, read_yaml
 from lib.runs.secrets import without_passwords
 from lib.use import push
@@ -16,6 +17,8 @@ HOW_TO_TRAIN = ("tracker", "checkpoint_every", "backend", "processes")
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 app.command("push")(push.command)
+for about_pages in (study, pages, verify, compare, site, show):
+    app.command()(about_pages)
 
 
 def set_value(values: dict, name: str, value) -> None:
@@ -27,53 +30,6 @@ def set_value(values: dict, name: str, value) -> None:
     if not isinstance(values.get(section, {}), dict):
         raise InputError(f"Unknown parameter {name!r}: {section} is {values[section]!r}")
     values[section] = values.get(section, {}) | {inner: value}
-
-
-@app.command()
-def study(
-    name: str,
-    words: Annotated[
-        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="override parameters")
-    ] = None,
-    config: Annotated[
-        Path | None, typer.Option(help="a YAML file that overrides parameters")
-    ] = None,
-    profile: Annotated[str, typer.Option(help="demo, small, full or paper")] = "demo",
-    as_: Annotated[str | None, typer.Option("--as", help="the name of the page's folder")] = None,
-    from_results: Annotated[
-        bool, typer.Option("--from-results", help="make the page anew of what it publishes")
-    ] = False,
-):
-    """Execute a study's notebook and publish its page in results/."""
-    from lib.publish.study import publish_from_results, run_study
-
-    if not from_results:
-        folder = run_study(name, profile, assignments(words or []), as_, config=config)
-        return print_page(folder)
-    if words or config or as_:
-        raise InputError(
-            "--from-results takes a page as it is: leave parameters, --config, --as out"
-        )
-    folder, reasons = publish_from_results(name, profile)
-    for reason in reasons:
-        print(f"Kept as it was: {reason}")
-    print_page(folder)
-
-
-def print_page(folder: Path) -> None:
-    shown = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
-    print(f"The page: {shown / 'README.md'}")
-
-
-@app.command()
-def pages(folders: list[Path]):
-    """Make pages anew of what they publish: nothing is trained."""
-    from lib.publish.study import publish_from_results
-
-    for folder in folders:
-        name, profile = folder.resolve().parts[-2:]
-        _, reasons = publish_from_results(name, profile)
-        print(f"{folder}: made anew" + "".join(f"\n  kept as it was: {line}" for line in reasons))
 
 
 @app.command()
@@ -121,10 +77,14 @@ def sweep(
 
 @app.command()
 def predict(
-    run: str,
-    file: Annotated[
-        str, typer.Argument(help="a table, or a file with a text a line; -: input")
-    ] = "-",
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RUN... [FILE]",
+            help="runs, of several the mean of their logits; then a table, or a file with a text "
+            "a line (-: input)",
+        ),
+    ],
     out: Annotated[Path | None, typer.Option(help="a file; a stopped command goes on")] = None,
     text: Annotated[str | None, typer.Option(help="a table's column; else the run's own")] = None,
     text_pair: Annotated[str | None, typer.Option(help="the second text's column")] = None,
@@ -134,30 +94,27 @@ def predict(
     escape: Annotated[str | None, typer.Option(help="one character, or backslash")] = None,
     sheet: Annotated[str | None, typer.Option(help="of an Excel workbook")] = None,
     header: Annotated[bool | None, typer.Option(help="whether line 1 names columns")] = None,
-    keep: Annotated[
-        list[str] | None, typer.Option(help="columns to write, too, such as id,date")
+    keep: Annotated[list[str] | None, typer.Option(help="columns to write, too: id,date")] = None,
+    every: Annotated[bool, typer.Option("--all", help="every label's probability, too")] = False,
+    top: Annotated[int | None, typer.Option(min=1, help="the best labels, so many")] = None,
+    unsure: Annotated[
+        int | None, typer.Option(min=1, help="only the least sure rows, so many: to label next")
     ] = None,
+    as_trained: Annotated[
+        bool, typer.Option("--as-trained", help="without dev's thresholds and temperature")
+    ] = False,
     safe_csv: Annotated[
         bool, typer.Option(help="an apostrophe before a leading = + - @ tab CR, for spreadsheets")
     ] = False,
 ):
     """Label texts with a run's model: CSV with text, label, probability. A file is read as the
     run's own data was, unless options say otherwise."""
-    from lib.runs.store import load_run
-    from lib.use.inputs import describe_reading, is_table, reading_of
-    from lib.use.predict import is_standard_output, predict_file
+    from lib.use.command import label
 
-    if file != "-" and not Path(file).is_file():
-        raise InputError(f"There is no file {file}")
-    trained = load_run(run)
-    options = {"delimiter": delimiter, "encoding": encoding, "quotes": quotes, "header": header}
-    options |= {"text_pair": text_pair, "escape": escape, "sheet": sheet}
-    reading = reading_of(trained.config, **options)
-    column = text or (trained.config.text if is_table(file) else None)
-    print(describe_reading(file, column, reading), file=sys.stderr)
-    count = predict_file(trained, file, out, column, reading, keep=keep or (), safe_csv=safe_csv)
-    if out and not is_standard_output(out):
-        print(f"{count:,} texts: {out}")
+    reading = {"delimiter": delimiter, "encoding": encoding, "quotes": quotes, "escape": escape}
+    reading |= {"text_pair": text_pair, "sheet": sheet, "header": header}
+    written = {"keep": keep or (), "every": every, "top": top, "safe_csv": safe_csv}
+    label(words, out, text, reading=reading, as_trained=as_trained, unsure=unsure, **written)
 
 
 @app.command()
@@ -193,43 +150,6 @@ def export(
         difference = f"{result[quantize]['largest_difference']:.2g}"
         print(f"{quantize}: {agreement}, logits within {difference}")
     print(out)
-
-
-@app.command()
-def verify(folders: list[Path]):
-    """Make published pages again of what they publish, and compare every byte."""
-    from lib.publish.verify import MEANING, describe
-    from lib.publish.verify import verify as verify_page
-
-    failed = False
-    for folder in folders:
-        try:
-            check = verify_page(folder)
-        except InputError as error:
-            print(f"{folder}: {error}")
-            failed = True
-            continue
-        print("\n".join(describe(folder, check)), flush=True)
-        failed = failed or bool(check.wrong)
-    print(MEANING)
-    raise typer.Exit(code=int(failed))
-
-
-@app.command()
-def site(out: Annotated[Path, typer.Argument(help="the folder to build it in")] = Path("site")):
-    """Build the published pages as a static site."""
-    from lib.publish.site import build
-
-    print(f"{build(out)} pages: {out / 'index.html'}")
-
-
-@app.command()
-def show(key: Annotated[str, typer.Argument(help="a run's key, or its beginning")]):
-    """Say what a run is: how it ended, its configuration against the defaults, its curves, the
-    pages that show it."""
-    from lib.publish.describe import describe
-
-    print(describe(key))
 
 
 def main() -> None:

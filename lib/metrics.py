@@ -18,8 +18,6 @@ from typing import Literal
 
 import numpy as np
 import torch
-from scipy.special import logsumexp
-from scipy.stats import rankdata
 
 from lib.errors import InputError, nearest
 
@@ -132,6 +130,8 @@ def second_class_f1(counts: np.ndarray) -> np.ndarray:
 
 def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> float:
     """Mean negative log-likelihood, in nats, of labels (rows,) under logits (rows, num_labels)."""
+    from scipy.special import logsumexp  # scipy takes a while to import
+
     rows_at_once = max(1, AT_ONCE // logits.shape[1])
     losses = []
     for start in range(0, len(labels), rows_at_once):
@@ -376,6 +376,8 @@ def pearson(values: np.ndarray, labels: np.ndarray) -> float:
 
 
 def spearman(values: np.ndarray, labels: np.ndarray) -> float:
+    from scipy.stats import rankdata
+
     return pearson(rankdata(values), rankdata(labels))
 
 

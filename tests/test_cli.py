@@ -109,9 +109,24 @@ def test_train_and_sweep_leave_the_files_of_transformers_scripts(
         assert {"all_results.json", "test_predictions.txt", "README.md"} <= set(names)
 
 
-def test_lib_imports_anywhere_and_lightly(tmp_path):
-    heavy = ("datasets", "papermill", "matplotlib", "optuna")
-    code = f"import lib, sys; print([name for name in {heavy} if name in sys.modules])"
+@pytest.mark.parametrize(
+    ("imported", "heavy"),
+    [
+        ("import lib", ("torch", "numpy", "pandas", "scipy", "sklearn", "pydantic")),
+        ("from lib import load_corpus", ("torch", "pandas", "scipy", "sklearn", "pyarrow")),
+        (
+            "from lib import Classifier, fit",
+            ("scipy.special", "scipy.stats", "sklearn", "transformers", "datasets"),
+        ),
+        (
+            "from lib import RunConfig, run_all",
+            ("scipy.special", "scipy.stats", "sklearn", "transformers", "optuna"),
+        ),
+        ("from lib import *", ("sklearn", "datasets", "papermill", "matplotlib", "optuna")),
+    ],
+)
+def test_lib_imports_anywhere_and_only_what_is_used(imported, heavy, tmp_path):
+    code = f"{imported}\nimport sys; print([name for name in {heavy} if name in sys.modules])"
     out = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
     )

@@ -11,6 +11,7 @@ from lib.analysis.predictions import Group, collect
 from lib.errors import InputError
 from lib.readers import Reading
 from lib.runs.config import RunConfig
+from lib.runs.decided import best_threshold
 from lib.runs.pool import run_all
 from notebooks import your_data
 from tests.conftest import learnable
@@ -39,7 +40,7 @@ def test_the_best_threshold_is_the_best():
         logits, gold = rng.integers(6, size=30).astype(float), rng.random(30) < 0.4
         gold[0] = True
         best = max(sklearn_metrics.f1_score(gold, logits > cut) for cut in np.arange(-0.5, 6))
-        own = sklearn_metrics.f1_score(gold, logits > decisions.best_threshold(logits, gold))
+        own = sklearn_metrics.f1_score(gold, logits > best_threshold(logits, gold))
         assert own == pytest.approx(best)
 
 

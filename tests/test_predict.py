@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from lib.data import load_corpus
 from lib.errors import InputError
@@ -22,7 +23,7 @@ from lib.runs.config import RunConfig
 from lib.runs.pool import run, run_all
 from lib.runs.seal import replace_sealed
 from lib.runs.store import Run
-from lib.use import predict
+from lib.use import predict, progress
 from lib.use.predict import predict_file
 from tests.conftest import WORDS, save_learnable
 from tests.test_cli import cli
@@ -47,7 +48,7 @@ def two_runs(tiny, tmp_path_factory):
 def test_labels_are_those_of_a_transformers_pipeline(two_runs, monkeypatch, capsys, tmp_path):
     native, _, _ = two_runs
     (tmp_path / "texts.txt").write_text("\n".join(TEXTS) + "\n")
-    assert cli(monkeypatch, "predict", native.folder, tmp_path / "texts.txt") == 0
+    assert cli(monkeypatch, "predict", native.folder, tmp_path / "texts.txt", "--as-trained") == 0
     from_file = capsys.readouterr().out
     rows = list(csv.DictReader(io.StringIO(from_file)))
     assert [row["text"] for row in rows] == TEXTS
@@ -61,7 +62,7 @@ def test_labels_are_those_of_a_transformers_pipeline(two_runs, monkeypatch, caps
     assert probabilities == pytest.approx([item["score"] for item in wanted], abs=2e-3)
 
     monkeypatch.setattr(sys, "stdin", io.StringIO("\n".join(TEXTS)))
-    assert cli(monkeypatch, "predict", native.folder, "-") == 0
+    assert cli(monkeypatch, "predict", native.folder, "-", "--as-trained") == 0
     assert capsys.readouterr().out == from_file
 
 
@@ -101,12 +102,12 @@ def test_a_file_is_labelled_in_chunks_and_goes_on(two_runs, monkeypatch, capsys,
 
 
 def test_progress_is_said_in_a_log(monkeypatch, capsys):
-    monkeypatch.setattr(predict, "SHOW_EVERY", -1.0)
-    progress = predict.Progress(total=10, done=4)
-    progress.add(3)
-    progress.close()
+    monkeypatch.setattr(progress, "SHOW_EVERY", -1.0)
+    shown = progress.Progress(total=10, done=4)
+    shown.add(3)
+    shown.close()
     assert capsys.readouterr().err.startswith("7 texts of 10, about 0.0 min to go, ")
-    predict.Progress(total=None, done=0).add(2)
+    progress.Progress(total=None, done=0).add(2)
     assert capsys.readouterr().err.startswith("2 texts, ")
 
 
@@ -144,6 +145,7 @@ def test_a_killed_labelling_goes_on_where_it_was(model_run, tmp_path):
         "words",
         "--out",
         tmp_path / "out.csv",
+        "--as-trained",
     ]
     note = tmp_path / "out.csv.part.json"
     process = subprocess.Popen(
@@ -223,12 +225,11 @@ def test_labelling_says_what_is_wrong(model_run, tmp_path):
 def answers(monkeypatch):
     """Meanwhile, runs give labels by rules: `yes` for texts with `kana`, else `no`."""
 
-    def labels(run, texts):
-        chances = np.array([[0.25, 0.75] if "kana" in text else [0.75, 0.25] for text in texts])
-        names = run.model[1]["label_names"]
-        return [names[row.argmax()] for row in chances], chances.reshape(-1, 2)
+    def logits(run, texts):
+        chances = [[0.25, 0.75] if "kana" in text else [0.75, 0.25] for text in texts]
+        return torch.tensor(chances).double().log(), np.array([len(text) for text in texts])
 
-    monkeypatch.setattr("lib.runs.store.Run.predict", labels)
+    monkeypatch.setattr("lib.runs.store.Run.logits_of", logits)
 
 
 def rows_in(path, **options):
@@ -289,7 +290,15 @@ def test_columns_are_kept(trained, answers, monkeypatch, tmp_path):
     table = 'id,text,label,"a,b"\n007,kana,=yes,x\n,lona,no,"y ""z"""\n'
     (tmp_path / "in.csv").write_text(table, encoding="utf-8")
     out = tmp_path / "out.csv"
-    words = ("predict", trained.folder, tmp_path / "in.csv", "--out", out, "--safe-csv")
+    words = (
+        "predict",
+        trained.folder,
+        tmp_path / "in.csv",
+        "--out",
+        out,
+        "--safe-csv",
+        "--as-trained",
+    )
     assert cli(monkeypatch, *words, "--keep", "id, label,1", "--keep", "a,b") == 0
     assert rows_in(out) == {
         "id": ["007", ""],
@@ -328,7 +337,8 @@ def test_a_file_is_read_as_the_data_of_the_run(trained, answers, monkeypatch, ca
     run = read_as(trained, tmp_path, quotes=False, delimiter="|", encoding="latin-1")
     (tmp_path / "in.csv").write_text('id|words\n1|"kana é\n2|lona"\n', encoding="latin-1")
     out = tmp_path / "out.csv"
-    assert cli(monkeypatch, "predict", run, tmp_path / "in.csv", "--out", out) == 0
+    words = ("predict", run, tmp_path / "in.csv", "--out", out, "--as-trained")
+    assert cli(monkeypatch, *words) == 0
     assert rows_in(out)["text"] == ['"kana é', 'lona"']
     err = capsys.readouterr().err
     assert err == (
@@ -357,10 +367,11 @@ def test_labels_with_a_bar_are_told_apart(trained, monkeypatch, tmp_path):
     monkeypatch.setattr(
         "lib.runs.store.Run.model", (None, {"label_names": names, "task": "multilabel"})
     )
+    chances = torch.tensor([[0.9, 0.8, 0.1], [0.1, 0.2, 0.7]]).double()
     monkeypatch.setattr(
-        "lib.runs.store.Run.predict",
-        lambda run, texts: ([names[:2], names[2:]], np.array([[0.9, 0.8, 0.1], [0.1, 0.2, 0.7]])),
+        "lib.runs.store.Run.logits_of", lambda run, texts: (chances.logit(), np.zeros(2))
     )
+    monkeypatch.setattr("lib.use.labeller.Labeller.longest", [16])
     (tmp_path / "in.txt").write_text("kana\nlona\n", encoding="utf-8")
     out = tmp_path / "out.csv"
     predict_file(Run(trained.folder), str(tmp_path / "in.txt"), out, None, Reading(), safe_csv=True)
@@ -373,8 +384,10 @@ def test_numbers_stay_numbers(trained, monkeypatch, tmp_path):
         "lib.runs.store.Run.model", (None, {"label_names": ["n"], "task": "regression"})
     )
     monkeypatch.setattr(
-        "lib.runs.store.Run.predict", lambda run, texts: ([-1.5], np.array([[-1.5]]))
+        "lib.runs.store.Run.logits_of",
+        lambda run, texts: (torch.tensor([[-1.5]]), np.zeros(1)),
     )
+    monkeypatch.setattr("lib.use.labeller.Labeller.longest", [16])
     (tmp_path / "in.txt").write_text("-kana\n\n", encoding="utf-8")
     out = tmp_path / "out.csv"
     predict_file(Run(trained.folder), str(tmp_path / "in.txt"), out, None, Reading(), safe_csv=True)

@@ -53,6 +53,7 @@ BLOCKS = {
     "import gradio": "test_a_page_and_a_service_label_texts",
     "from fastapi": "test_a_page_and_a_service_label_texts",
     'lib predict "runs': "test_a_run_is_used",
+    "--unsure 100": "test_every_option_of_predict",
     "make grid_search   #": "test_make_commands_are_accepted",
     "# sweep.yaml": "test_the_sweep",
     "lib sweep sweep.yaml --workers 2": "test_the_sweep",
@@ -73,6 +74,7 @@ BLOCKS = {
     "make site-check   #": "test_make_commands_are_accepted",
     "--as three_epochs": "test_make_commands_are_accepted",
     "make verify  ": "tests/test_verify.py",
+    "lib compare": "tests/test_reproduced.py",
     'DATASETS["tickets"]': "test_a_dataset_is_a_row",
     "class MaxHead": "tests/test_optimizer_study.py",
     "inverse_sqrt(": "test_a_schedule_and_a_metric_are_a_row_each",
@@ -351,6 +353,17 @@ def test_a_page_and_a_service_label_texts(trained, monkeypatch):
     assert max(shown[0](text), key=shown[0](text).get) == label
     [row] = names["labels"]([text])
     assert row == {"label": label, "probability": pytest.approx(probabilities.max())}
+
+
+def test_every_option_of_predict(trained, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    pd.DataFrame({"id": [1, 2], "date": "today", "text": ["kana", "lona"]}).to_csv("reviews.csv")
+    folders = {RUN: str(trained.folder), "runs/<another>": str(trained.folder)}
+    lines = code("sh", "--unsure 100").splitlines()
+    for line in lines:
+        assert cli(monkeypatch, *command(line.partition("predict ")[2], **folders)) == 0
+        assert len(capsys.readouterr().out.splitlines()) == 3
+    assert len(lines) == 7
 
 
 def test_the_export(trained, tmp_path, monkeypatch, capsys):

@@ -86,7 +86,9 @@ def test_ag_news_makes_its_page_and_a_rerun_changes_nothing(small, capsys, reque
     capsys.readouterr()
     request.getfixturevalue("no_kernel")
     study.run_study("ag_news", overrides=small, publish_as="tiny")
-    assert "11 runs: 0 trained, 11 from the store" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "11 runs: 0 trained, 11 from the store" in out
+    assert "Compared with the page that this one replaces:" in out and "no score differs" in out
     after = {file.name: file.read_bytes() for file in folder.iterdir()}
     assert {name for name in before if before[name] != after[name]} <= {"environment.json"}
 

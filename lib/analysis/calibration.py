@@ -3,7 +3,6 @@ learned on dev."""
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import minimize_scalar
 from scipy.special import expit, log_softmax
 
 from lib.analysis.display import percent, with_metrics
@@ -13,6 +12,7 @@ from lib.analysis.predictions import Predictions, group_of
 from lib.analysis.scores import shares_of
 from lib.analysis.stats import mean_and_interval
 from lib.metrics import METRICS, hits
+from lib.runs.decided import best_temperature, class_losses, label_losses
 
 BINS = 15  # of equal width, as in Guo et al. 2017
 WAYS = ("as trained", "scaled by a temperature")
@@ -40,20 +40,13 @@ def negative_log_likelihood(group: Group, run: int, temperature: float = 1.0) ->
     """Of each document (rows,), in nats; with several labels, the mean over those kept."""
     logits = group.logits[run].astype(np.float64) / temperature
     if group.ranked is None:
-        return -log_softmax(logits, axis=1)[np.arange(len(logits)), group.labels]
-    gold = hits(group.ranked[run], group.labels)
-    return np.logaddexp(0, np.where(gold, -logits, logits)).mean(1)
+        return class_losses(logits, group.labels)
+    return label_losses(logits, hits(group.ranked[run], group.labels))
 
 
 def fit_temperature(group: Group, run: int) -> float:
-    """The temperature that makes the group's labels most likely (Guo et al. 2017), between 1/20
-    and 20."""
-    fitted = minimize_scalar(
-        lambda log: negative_log_likelihood(group, run, np.exp(log)).mean(),
-        bounds=(-3, 3),
-        method="bounded",
-    )
-    return float(np.exp(fitted.x))
+    """The temperature that makes the group's labels most likely."""
+    return best_temperature(lambda value: negative_log_likelihood(group, run, value).mean())
 
 
 def ece(confidence: np.ndarray, right: np.ndarray, bins: int = BINS) -> float:

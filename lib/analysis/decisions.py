@@ -12,9 +12,9 @@ from lib.analysis.predictions import Predictions, group_of
 from lib.analysis.scores import shares_of
 from lib.analysis.stats import Sample, mean_and_interval, paired_difference
 from lib.metrics import METRICS, class_scores, decision_scores, divide, label_counts
+from lib.runs.decided import thresholds_of
 
 MOST = 50  # classes in a report, the most frequent
-ENOUGH = 5  # dev documents with a label, below which it gets the common threshold
 HALF = "0.5 for all"
 COMMON = "one for all, from dev"
 BY_LABEL = "one a label, from dev"
@@ -96,30 +96,10 @@ def _scores_of_counts(right: np.ndarray, given: np.ndarray, gold: np.ndarray) ->
     }
 
 
-def best_threshold(logits: np.ndarray, gold: np.ndarray) -> float:
-    """The logit above which to say yes, so that F1 is highest, between the two scores that it
-    parts; of logits and gold booleans of one shape."""
-    order = np.argsort(-logits, axis=None, kind="stable")
-    values = logits.ravel()[order]
-    right = gold.ravel()[order]
-    f1 = 2 * right.cumsum() / (np.arange(1, len(right) + 1) + right.sum())
-    last_of_equals = np.append(values[1:] < values[:-1], True)  # equal scores stay together
-    ends = np.flatnonzero(last_of_equals & np.isfinite(values))
-    best = ends[f1[ends].argmax()]
-    below = values[best] - 1
-    if best + 1 < len(values) and np.isfinite(values[best + 1]):
-        below = values[best + 1]
-    return float((values[best] + below) / 2)
-
-
 def tune(group: Group, run: int, num_labels: int) -> dict[str, np.ndarray]:
     """Thresholds (num_labels,) on logits that dev chooses: none, one for all labels, one for
     each."""
-    logits, gold = dense(group, run, num_labels)
-    common = np.full(num_labels, best_threshold(logits, gold))
-    by_label = common.copy()
-    for i in np.flatnonzero(gold.sum(0) >= ENOUGH):
-        by_label[i] = best_threshold(logits[:, i], gold[:, i])
+    common, by_label = thresholds_of(*dense(group, run, num_labels))
     return {HALF: np.zeros(num_labels), COMMON: common, BY_LABEL: by_label}
 
 

@@ -10,9 +10,10 @@ import pandas as pd
 from lib.errors import InputError
 from lib.publish.swap import restore
 from lib.runs.files import read_json
-from lib.runs.published import published_page
+from lib.runs.published import HISTORY, PREDICTIONS, published_page
 
 PAGE_FILE = "page.json"
+SOURCES = (PREDICTIONS, HISTORY, "environment.json")  # the files that a page is made from
 PRINTED = re.compile(r"-?\d+(\.\d{6})?|")  # a number as `to_csv` prints it, or none
 HEADER = {  # what a page is made from, beside its runs; the rest of page.json is made
     "study": str,

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lib.publish.blocks import PAGE_FILE, read_page
-from lib.publish.folder import SOURCES
+from lib.publish.blocks import PAGE_FILE, SOURCES, read_page
 from lib.publish.render import page_markdown
 from lib.runs.files import read_json
 

@@ -1,5 +1,6 @@
 """What `lib show` prints of a run: from the store, or else from a published page."""
 
+import dataclasses
 from pathlib import Path
 
 import pandas as pd
@@ -20,16 +21,23 @@ CURVES = (
 )
 
 
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where a run is: its name, its folder in the store (None: it is in none), and the pages that
+    show it, by their folders."""
+
+    name: str
+    stored: Path | None
+    pages: dict[Path, dict]
+
+
 def describe(key: str, results: Path = ROOT / "results") -> str:
     """A run by (the beginning of) its key: how it ended, its configuration against the defaults,
     its curves, and what shows it on which pages. Raises InputError."""
-    pages = read_unchanged(lambda: page_files(results), lambda: read_pages(results))
-    stored = {path.parent.name[:16]: path.parent for path in store().glob("*/status.json")}
-    published = {name for page in pages.values() for name in page["runs"]}
-    name = the_key(key, published | set(stored), results)
-    cited = {folder: page for folder, page in pages.items() if name in page["runs"]}
-    if name in stored:
-        run = load_run(stored[name])
+    where = find_run(key, results)
+    name, cited = where.name, where.pages
+    if where.stored:
+        run = load_run(where.stored)
         facts = run.status | run.verdict | {"config": run.fields}
         history = run.history
         place = f"{run.folder} (config.json, history.jsonl, predictions.parquet)"
@@ -53,6 +61,16 @@ def describe(key: str, results: Path = ROOT / "results") -> str:
         lines.append(f"  {folder / 'README.md'}: {shown or 'its runs'}")
         lines.append(f"  its predictions: {folder / 'predictions.parquet'}, run = {name}")
     return "\n".join(line.replace(f"{ROOT}/", "") for line in lines)
+
+
+def find_run(key: str, results: Path) -> Place:
+    """Where the only run is whose key begins so. Raises InputError."""
+    pages = read_unchanged(lambda: page_files(results), lambda: read_pages(results))
+    stored = {path.parent.name[:16]: path.parent for path in store().glob("*/status.json")}
+    published = {name for page in pages.values() for name in page["runs"]}
+    name = the_key(key, published | set(stored), results)
+    cited = {folder: page for folder, page in pages.items() if name in page["runs"]}
+    return Place(name, stored.get(name), cited)
 
 
 def page_files(results: Path) -> list[Path]:

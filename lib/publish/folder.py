@@ -11,12 +11,13 @@ from pathlib import Path
 from lib.analysis.display import to_csv
 from lib.analysis.predictions import collect
 from lib.errors import InputError, reason_of
-from lib.publish.blocks import HEADER, PAGE_FILE
+from lib.publish.blocks import HEADER, PAGE_FILE, SOURCES
 from lib.publish.evidence import with_evidence
 from lib.publish.notebook import execute_here
 from lib.publish.parameters import checked, defaults, notebook_of
 from lib.publish.places import note_places, places_of, published, without_places
 from lib.publish.render import page_markdown, short_facts, summary
+from lib.publish.reproduced import compare_with_replaced
 from lib.publish.swap import new_folder
 from lib.runs.files import read_json, write_json, write_text
 from lib.runs.published import HISTORY, PREDICTIONS, page_runs, runs_of_page
@@ -27,13 +28,13 @@ NOT_PUBLISHED = (  # timings would make every difference of two histories a find
     "samples_per_second",
     "tokens_per_second",
 )
-SOURCES = (PREDICTIONS, HISTORY, "environment.json")  # what a page is made from
 FILES = ("csv", "png")  # of a block: what stands in a file of its own
 DIVERTED = ("kept", "runs")  # kinds of blocks that are not shown
 
 
 def publish_runs(blocks: list[dict], folder: Path, header: dict, seconds: float) -> None:
     """Publish a page of runs of the store: `blocks` name them, and have what was measured.
+    Prints how it compares with the page that it replaces.
 
     `header` has study, profile, command and parameters. Files and folders of this machine are
     published by their names alone. Raises InputError where the disk is full, and leaves the folder
@@ -54,6 +55,8 @@ def publish_runs(blocks: list[dict], folder: Path, header: dict, seconds: float)
                     write_text(part / f"{block['name']}.csv", without_places(block["csv"], places))
             write_json(part / PAGE_FILE, published(header, places))
             write_page(part)
+            lines = compare_with_replaced(folder, part)
+        print("".join(f"{line}\n" for line in lines), end="")
     except OSError as error:
         raise InputError(
             f"The page could not be written to {folder} ({reason_of(error)});"

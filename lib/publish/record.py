@@ -76,18 +76,18 @@ def histories(file: Path) -> dict[str, pd.DataFrame]:
 # What is said of a run
 
 
+def flat_config(fields: dict) -> dict:
+    """The fields of a configuration, those of its reading beside the others."""
+    inner = {f"reading.{name}": value for name, value in (fields.get("reading") or {}).items()}
+    return {name: value for name, value in fields.items() if name != "reading"} | inner
+
+
 def describe_config(config: dict) -> tuple[list[list], list[str]]:
     """The fields of a configuration that differ from the defaults, as (name, value, default), and
     `name value` of those that do not."""
-
-    def flat(fields: dict) -> dict:
-        reading = fields.get("reading") or {}
-        inner = {f"reading.{name}": value for name, value in reading.items()}
-        return {name: value for name, value in fields.items() if name != "reading"} | inner
-
-    defaults = flat(json.loads(RunConfig().model_dump_json()))
+    defaults = flat_config(json.loads(RunConfig().model_dump_json()))
     changed, same = [], []
-    for name, value in flat(config).items():
+    for name, value in flat_config(config).items():
         if value == defaults.get(name):
             same.append(f"{name} {value}")
         else:

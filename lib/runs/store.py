@@ -126,7 +126,7 @@ class Run:
         names = settings["label_names"]
         if not texts:
             return [], np.empty((0, len(names)))
-        logits = self._logits(texts, batch_size).double()
+        logits = self.logits_of(texts, batch_size)[0].double()
         task = settings.get("task", "classification")
         if task == "regression":
             return logits[:, 0].tolist(), logits.numpy()
@@ -136,14 +136,17 @@ class Run:
             return labels, probabilities
         return [names[i] for i in logits.argmax(1)], logits.softmax(1).numpy()
 
-    def _logits(self, texts: list, batch_size: int) -> torch.Tensor:
-        """Logits (rows, num_labels), float32, in the order of the texts."""
+    def logits_of(
+        self, texts: list, batch_size: int = EVALUATION_BATCH
+    ) -> tuple[torch.Tensor, np.ndarray]:
+        """Logits (rows, num_labels), float32, and the length of each text in tokens before
+        truncation (rows,), in the order of the texts."""
         model, settings = self.model
-        ids, mask, _ = encode(texts, self.folder / "model", **reading_of(settings))
+        ids, mask, lengths = encode(texts, self.folder / "model", **reading_of(settings))
         no_labels = torch.zeros(len(texts), dtype=torch.int32)
         loader = make_loader(TensorDataset(ids, mask, no_labels), batch_size=batch_size)
         batches = [logits for logits, _ in logits_of(model, loader, precision="fp32")]
-        return torch.cat(batches)[in_order(loader)]
+        return torch.cat(batches)[in_order(loader)], lengths
 
 
 def _json_lines(content: bytes) -> list[dict]:

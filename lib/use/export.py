@@ -18,6 +18,7 @@ from lib.models import Classifier, load_model
 from lib.runs.files import failures_named, file_digests, read_json, write_json
 from lib.runs.parts import part_beside, remove, remove_left_over
 from lib.tokenization import encode, reading_of
+from lib.use.decisions import DECISIONS
 
 TOLERANCE = 1e-4  # of a logit
 FORMATS = ("onnx",)
@@ -31,6 +32,7 @@ CARRIED = (
     "special_tokens_map.json",
     "classifier.json",
     "config.json",
+    DECISIONS,
 )
 Batch = tuple[torch.Tensor, torch.Tensor]  # ids and mask (texts, tokens)
 Runtime = Callable[[torch.Tensor, torch.Tensor], np.ndarray]  # a batch -> logits (texts, labels)

@@ -4,9 +4,12 @@ import csv
 import dataclasses
 from collections.abc import Iterable, Iterator
 
+import numpy as np
+
+from lib.errors import InputError
 from lib.readers import Reading
-from lib.runs.store import Run
 from lib.use.inputs import Row, rows_of
+from lib.use.labeller import Labeller
 
 COLUMNS = ("text", "label", "probability")  # after those that are kept
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # begins a cell that a spreadsheet may compute
@@ -14,22 +17,38 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")  # begins a cell that a spreadsheet m
 
 @dataclasses.dataclass(frozen=True)
 class Labelling:
-    """What is labelled, and how it is written."""
+    """What is labelled, and how it is written. Raises InputError where numbers are asked for
+    labels' probabilities."""
 
-    run: Run
+    labeller: Labeller
     source: str  # a file; - is standard input
     column: str | None  # of the texts; None: a text a line
     reading: Reading
     keep: tuple[str, ...] = ()  # columns that are written, too
     safe_csv: bool = False  # an apostrophe before what a spreadsheet may compute
+    every: bool = False  # the probability of every label, too
+    top: int | None = None  # the best labels, so many, in the place of the label
+    chosen: tuple[Row, ...] | None = None  # None: all rows of the source
+
+    def __post_init__(self):
+        if self.has_numbers and (self.every or self.top):
+            raise InputError("The run predicts numbers, which have no probabilities or best labels")
 
     def rows(self) -> Iterator[Row]:
+        if self.chosen is not None:
+            return iter(self.chosen)
         return rows_of(self.source, self.column, self.reading, self.keep)
 
     @property
     def has_numbers(self) -> bool:
         """Whether labels are numbers."""
-        return self.run.model[1].get("task") == "regression"
+        return self.labeller.task == "regression"
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that are not kept ones."""
+        each = [f"probability_{name}" for name in self.labeller.names] if self.every else []
+        return [*COLUMNS, *each]
 
 
 def header_line(labelling: Labelling, row: Row) -> str:
@@ -37,38 +56,48 @@ def header_line(labelling: Labelling, row: Row) -> str:
     names: list[str] = []
     for column in row.kept:
         name = column
-        taken = {*COLUMNS, *names, *row.kept} - {column}
-        while name in taken or name in COLUMNS:
+        taken = {*labelling.columns, *names, *row.kept} - {column}
+        while name in taken or name in labelling.columns:
             name += "_given"
         names.append(name)
-    return csv_lines([[*_guarded(names, labelling), *COLUMNS]])
+    return csv_lines([[*_guarded(names, labelling), *labelling.columns]])
 
 
 def to_csv(labelling: Labelling, rows: list[Row]) -> str:
     """A line for each row: what is kept, the text, its label, and the label's probability; several
     are parted by |. For a regression, the number alone; for a blank text, neither."""
     answers = _answers(labelling, [row.text for row in rows if not row.is_blank])
+    blank = [""] * (len(labelling.columns) - 1)
     lines = []
     for row in rows:
-        label, probability = ("", "") if row.is_blank else next(answers)
+        label, *probabilities = blank if row.is_blank else next(answers)
         if not labelling.has_numbers:
             (label,) = _guarded([label], labelling)
-        lines.append([*_guarded([*row.kept.values(), row.first], labelling), label, probability])
+        kept = _guarded([*row.kept.values(), row.first], labelling)
+        lines.append([*kept, label, *probabilities])
     return csv_lines(lines)
 
 
-def _answers(labelling: Labelling, texts: list) -> Iterator[tuple[str, str]]:
-    """The label of each text and its probability, in words."""
-    labels, probabilities = labelling.run.predict(texts)
-    names = labelling.run.model[1]["label_names"]
-    for label, chances in zip(labels, probabilities, strict=True):
+def _answers(labelling: Labelling, texts: list) -> Iterator[list[str]]:
+    """The label of each text, its probability, and those of every label, if wanted, in words."""
+    labeller = labelling.labeller
+    names = labeller.names
+    logits = labeller.logits(texts)
+    chances_of = labeller.chances(logits)
+    for chances, above in zip(chances_of, labeller.above(logits), strict=True):
         if labelling.has_numbers:
-            yield f"{label:.6g}", ""
-        elif isinstance(label, list):
-            each = [f"{chances[names.index(name)]:.6f}" for name in label]
-            yield "|".join(map(_without_bar, label)), "|".join(each)
+            yield [f"{chances[0]:.6g}", ""]
+            continue
+        if labelling.top:
+            given = np.argsort(-chances, kind="stable")[: labelling.top]
+        elif labeller.task == "multilabel":
+            given = np.flatnonzero(above > 0)
         else:
-            yield label, f"{chances.max():.6f}"
+            given = chances.argmax(keepdims=True)
+        several = labelling.top or labeller.task == "multilabel"
+        label = "|".join(_without_bar(names[i]) if several else names[i] for i in given)
+        each = [f"{chance:.6f}" for chance in chances] if labelling.every else []
+        yield [label, "|".join(f"{chances[i]:.6f}" for i in given), *each]
 
 
 def _without_bar(name: str) -> str:

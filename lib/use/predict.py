@@ -7,43 +7,45 @@ import itertools
 import json
 import os
 import sys
-import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-
-from tqdm import tqdm
 
 from lib.errors import InputError
 from lib.readers import Reading
 from lib.runs.files import digest, failures_named, read_json, write_json
 from lib.runs.store import Run
 from lib.use.inputs import STANDARD_INPUT, Row, name_of
+from lib.use.labeller import Labeller
 from lib.use.outputs import Labelling, header_line, to_csv
+from lib.use.progress import BLOCK, Progress, about_how_many
+from lib.use.unsure import least_sure
 
 CHUNK = 4096  # texts that are in memory at once, and lost at most when the process is killed
-BLOCK = 1 << 20  # bytes that are read at once
-SHOW_EVERY = 10.0  # seconds between lines of progress in a log
-COUNTED = (".csv", ".tsv", ".txt", ".jsonl")  # files with about a text a line
 
 
 def predict_file(
-    run: Run,
+    run: Run | Labeller,
     source: str,
     out: Path | None,
     column: str | None,
     reading: Reading,
     *,
     keep: Iterable[str] = (),
-    safe_csv: bool = False,
+    unsure: int | None = None,
+    **written,
 ) -> int:
     """Label a file's texts, a row each; returns how many. Without `out` they go to standard output.
 
     With it, they are written to `out`.part, beside a note of how far it got, after every `CHUNK`
     texts: the same command goes on there, if the run and the file are the same. `out` appears when
-    it is whole. What is no file, such as a pipe, is written to as it is. Raises InputError.
+    it is whole. What is no file, such as a pipe, is written to as it is. `unsure`: only so many
+    texts, those that the run is least sure of. `written` are further arguments of `Labelling`.
+    Raises InputError.
     """
-    run.model  # noqa: B018  says what is wrong with the run before the file is opened
-    labelling = Labelling(run, source, column, reading, tuple(keep), safe_csv)
+    labeller = run if isinstance(run, Labeller) else Labeller([run])
+    labelling = Labelling(labeller, source, column, reading, tuple(keep), **written)
+    if unsure is not None:
+        labelling = least_sure(labelling, unsure, CHUNK)
     if out is None or is_standard_output(out):
         return _print_labels(labelling)
     if out.is_dir():
@@ -134,7 +136,9 @@ def _write_labels(labelling: Labelling, out: Path) -> int:
     work = _work_of(labelling)
     note = _note_to_go_on_from(out, work)
     done = note["rows"] if note else 0
-    progress = Progress(_count(labelling.source), done)
+    labelling.labeller.too_long = note["too_long"] if note else 0
+    total = about_how_many(labelling.source) if labelling.chosen is None else None
+    progress = Progress(total, done)
     with failures_named(out), part_of(out).open("r+b" if note else "wb") as file:
         state = hashlib.sha256()
         if note:
@@ -149,7 +153,7 @@ def _write_labels(labelling: Labelling, out: Path) -> int:
             os.fsync(file.fileno())
             progress.add(len(chunk))
             note = {"about": work, "rows": progress.done, "bytes": file.tell()}
-            note["sha256"] = state.hexdigest()
+            note |= {"too_long": labelling.labeller.too_long, "sha256": state.hexdigest()}
             write_json(note_of(out), note | {"seal": _seal_of(note)})
     progress.close()
     return progress.done
@@ -164,12 +168,14 @@ def _append(file, text: str, state) -> None:
 def _work_of(labelling: Labelling) -> dict:
     """What must be the same for a command to go on with what another left."""
     status = Path(labelling.source).stat()
+    chosen = labelling.chosen
     return {
-        "run": labelling.run.key,
+        "runs": labelling.labeller.keys,
+        "decisions": repr(labelling.labeller.decisions),
         "column": labelling.column,
         "reading": labelling.reading.model_dump(mode="json"),
         "keep": list(labelling.keep),
-        "safe_csv": labelling.safe_csv,
+        "written": [labelling.safe_csv, labelling.every, labelling.top, chosen and len(chosen)],
         "size": status.st_size,
         "changed": status.st_mtime_ns,
     }
@@ -213,43 +219,3 @@ def _digest_of(file, size: int | None = None):
     while block := file.read(BLOCK if size is None else min(BLOCK, size - file.tell())):
         state.update(block)
     return state
-
-
-class Progress:
-    """How many texts are labelled: a bar at a terminal, lines in a log."""
-
-    def __init__(self, total: int | None, done: int):
-        self.total = total
-        self.done = done
-        self.before = done
-        self.start = time.perf_counter()
-        self.shown = self.start
-        self.bar = None
-        if sys.stderr.isatty():
-            self.bar = tqdm(total=total, initial=done, unit=" texts")
-
-    def add(self, count: int) -> None:
-        self.done += count
-        now = time.perf_counter()
-        if self.bar is not None:
-            self.bar.update(count)
-        elif now - self.shown > SHOW_EVERY:
-            self.shown = now
-            speed = (self.done - self.before) / (now - self.start)
-            left = ""
-            if self.total:
-                minutes = (self.total - self.done) / speed / 60
-                left = f" of {self.total:,}, about {minutes:.1f} min to go"
-            print(f"{self.done:,} texts{left}, {speed:.0f} texts/s", file=sys.stderr, flush=True)
-
-    def close(self) -> None:
-        if self.bar is not None:
-            self.bar.close()
-
-
-def _count(source: str) -> int | None:
-    """About how many texts a plain file has, for the time to go."""
-    if not source.endswith(COUNTED) or not Path(source).is_file():
-        return None
-    with open(source, "rb") as file:
-        return sum(block.count(b"\n") for block in iter(lambda: file.read(BLOCK), b""))

@@ -7,6 +7,7 @@ from lib.runs.files import write_json, write_text
 from lib.runs.published import PublishedRun
 from lib.runs.store import Run
 from lib.use.card import write_card
+from lib.use.decisions import AS_TRAINED, DECISIONS, decisions_of
 
 PREDICTED = 5  # labels of a document that test_predictions.txt names, where it can have several
 
@@ -37,7 +38,17 @@ def write_results(run: Run) -> None:
         "log_history": history,
     }
     write_json(run.folder / "trainer_state.json", state)
+    write_decisions(run)
     write_card(run)
+
+
+def write_decisions(run: Run) -> None:
+    """Write what dev decided beside the model, for whoever takes its folder alone."""
+    decisions = decisions_of([run])
+    if decisions is not AS_TRAINED:
+        thresholds = decisions.probabilities(run.status["label_names"])
+        values = {"temperature": decisions.temperature, "thresholds": thresholds}
+        write_json(run.folder / "model" / DECISIONS, values)
 
 
 def results_of(status: dict, history: list[dict]) -> dict[str, dict]:

@@ -1,0 +1,55 @@
+"""What the command `predict` does."""
+
+import sys
+from pathlib import Path
+
+from lib.errors import InputError
+from lib.runs.store import Run, load_run
+from lib.use.decisions import AS_TRAINED, decisions_of, describe_decisions
+from lib.use.inputs import STANDARD_INPUT, describe_reading, is_table, reading_of
+from lib.use.labeller import Labeller
+from lib.use.predict import is_standard_output, predict_file
+
+
+def label(
+    words: list[str],
+    out: Path | None,
+    text: str | None,
+    *,
+    reading: dict,
+    as_trained: bool = False,
+    unsure: int | None = None,
+    **written,
+) -> None:
+    """Label a file, the last of the `words`, by the runs that the others name; a single word is a
+    run, and standard input is labelled. What is read and decided, and how many texts lost tokens,
+    goes to standard error. Raises InputError."""
+    *names, source = words if len(words) > 1 else [*words, STANDARD_INPUT]
+    if source != STANDARD_INPUT and not Path(source).is_file():
+        raise InputError(f"There is no file {source}")
+    runs = [load_run(name) for name in names]
+    labeller = Labeller(runs)
+    config = runs[0].config
+    how = reading_of(config, **reading)
+    column = text or (config.text if is_table(source) else None)
+    _say(describe_reading(source, column, how))
+    if labeller.task != "regression":
+        labeller.decisions = AS_TRAINED if as_trained else decisions_of(runs)
+        if not as_trained:
+            _say(describe_decisions(labeller.decisions, labeller.names))
+    count = predict_file(labeller, source, out, column, how, unsure=unsure, **written)
+    if labeller.too_long:
+        _say(f"{labeller.too_long:,} of {count:,} texts lost tokens: {_reads(labeller.runs)}")
+    if out and not is_standard_output(out):
+        print(f"{count:,} texts: {out}")
+
+
+def _reads(runs: list[Run]) -> str:
+    """How much of a text runs read."""
+    limits = {(run.config.max_length, run.config.truncation) for run in runs}
+    each = [f"{most} tokens at a time (truncation: {way})" for most, way in sorted(limits)]
+    return f"the model reads {' or '.join(each)}"
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

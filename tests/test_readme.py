@@ -52,7 +52,7 @@ BLOCKS = {
     "lib push": "test_a_run_is_used",
     "import gradio": "test_a_page_and_a_service_label_texts",
     "from fastapi": "test_a_page_and_a_service_label_texts",
-    'lib predict "runs': "test_a_run_is_used",
+    "--out labelled.csv": "test_a_run_is_used",
     "--unsure 100": "test_every_option_of_predict",
     "make grid_search   #": "test_make_commands_are_accepted",
     "# sweep.yaml": "test_the_sweep",
@@ -329,7 +329,7 @@ def test_a_run_is_used(trained, tmp_path, monkeypatch, capsys):
         exec(code("python", phrase).replace(RUN, str(trained.folder)), {})
     assert cli(monkeypatch, *command("--dry-run", **{RUN: str(trained.folder)})) == 0
     assert (tmp_path / "to_send" / "settings.yaml").is_file()
-    assert cli(monkeypatch, *command('lib predict "runs', **{RUN: str(trained.folder)})) == 0
+    assert cli(monkeypatch, *command("--out labelled.csv", **{RUN: str(trained.folder)})) == 0
     assert len(pd.read_csv(tmp_path / "labelled.csv")) == 120
     assert cli(monkeypatch, *command("lib show", **{"<key>": trained.key[:8]})) == 0
     assert "learning_rate" in capsys.readouterr().out

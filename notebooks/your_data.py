@@ -20,6 +20,7 @@ from lib.metrics import METRICS
 from lib.publish.page import show_as_published, show_table, show_text
 from lib.runs import baselines
 from lib.runs.keys import corpus_of
+from lib.sources import DATASETS
 from lib.vocabulary import NOT_IN_TRAIN
 from plots.style import COLOURS, GREY, add_legend, add_title, colours, metric_axis, styled
 
@@ -181,13 +182,15 @@ def number_scatter(table: pd.DataFrame) -> Figure:
 
 
 def show_label_errors(runs, config, *, by: str, group: str, count: int = 10) -> None:
-    """Show `lib.analysis.label_errors.label_errors`, and quote the beginnings of the documents.
+    """Show `lib.analysis.label_errors.label_errors`, and quote the beginnings of the documents, but
+    not of the corpora in `DATASETS`, whose texts are not ours to publish.
 
     Of a generated corpus also what is so.
     """
     arguments = {"by": by, "group": group, "most": count}
     table = show_table("label_errors", runs, label_errors.label_errors, **arguments)
-    if "note" in table.attrs:  # why there are none
+    is_generated = config.dataset.startswith("demo_")
+    if "note" in table.attrs or (config.dataset in DATASETS and not is_generated):
         return
     try:
         corpus = corpus_of(config)

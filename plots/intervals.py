@@ -84,7 +84,7 @@ def score_intervals(table: pd.DataFrame, *, by: str, metric: str, title: str) ->
         ax.axvline(references[metric].iloc[0], color=GREY, linestyle=":", linewidth=1.2, zorder=0)
     metric_axis(ax.xaxis, metric)
     seeds = table["seeds"].max()
-    ax.set_xlabel(f"{axis_label(metric)}; {count(seeds, 'seed')}")
+    ax.set_xlabel(f"{axis_label(metric)}; {count(seeds, 'seed')}", loc="right")
     add_title(figure, title)
     return figure
 
@@ -125,7 +125,7 @@ def class_intervals(
     ax.grid(axis="y", visible=False)
     metric_axis(ax.xaxis, metric)
     ax.set_ylabel(text)
-    ax.set_xlabel(axis_label(metric))
+    ax.set_xlabel(axis_label(metric), loc="right")
     add_legend(figure, ax)
     add_title(figure, title)
     return figure

@@ -11,6 +11,7 @@ SPELLED = {
     "first_token": "first token",
     "lstm": "LSTM",
     "mean_linear": "mean, linear",
+    "native": "fine-tuned",
     "weighted_average": "weighted average",
     # optimizers
     "adadelta": "Adadelta",

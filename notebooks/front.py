@@ -1,4 +1,4 @@
-"""What the README and results/README.md show of all pages, made anew: `python -m notebooks.front`."""
+"""What the README and results/README.md show of all pages: `python -m notebooks.front`."""
 
 import plots
 from lib.publish.contents import write_contents

@@ -1,4 +1,4 @@
-"""The list of all published pages, as results/README.md: data, model, minutes and machine of each."""
+"""The list of all published pages, as results/README.md."""
 
 from pathlib import Path
 
@@ -8,9 +8,10 @@ from lib.runs.files import read_json, write_text
 
 INTRODUCTION = """# Published pages
 
-Each page opens with its answer. Its folder has what it rests on: the predictions (predictions.parquet), the history of
-training, its tables as CSV, and in environment.json the machine. `make verify` computes all pages again; `make STUDY
-PROFILE=…` makes one with new runs. Minutes are of training and scoring alone, one run after the other.
+Each page opens with its answer. Its folder has what it rests on: the predictions, the history of
+training, all tables as CSV and, in environment.json, the machine. `make verify` computes all pages
+again; `make STUDY PROFILE=…` makes one with new runs. Minutes are of training and scoring, one run
+after the other.
 """
 COLUMNS = (
     ("page", "---"),

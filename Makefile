@@ -9,11 +9,11 @@ SITE    := $(VENV)/.site
 STUDIES := $(patsubst notebooks/%.ipynb,%,$(wildcard notebooks/*.ipynb))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test bench stress lab lab-check verify pages site site-check lint lock clean $(STUDIES)
+.PHONY: help setup test bench stress lab lab-check verify pages front site site-check lint lock clean $(STUDIES)
 
 ## Show this list
 help:
-	@echo "Usage: make TARGET [PROFILE=demo|small|full|paper] [DATA_DIR=folder] [ARGS=\"learning_rate=5e-5\"]"
+	@echo "Usage: make TARGET [PROFILE=demo|small|base|full|paper] [DATA_DIR=folder] [ARGS=\"learning_rate=5e-5\"]"
 	@echo "       make your_data DATA=file.csv TEXT=column LABEL=column [CONFIG=settings.yaml] [ARGS=\"data.encoding=latin-1\"]"
 	@echo "       make label_budget DATA=file.csv TEXT=column LABEL=column"
 	@echo
@@ -91,6 +91,11 @@ verify: $(READY)
 ## Make every published page anew of what it publishes: after a sentence, table or figure was changed; trains nothing
 pages: $(READY)
 	@$(PY) -m lib pages $(PAGES)
+	@$(PY) -m notebooks.front
+
+## Make the README's answers and results/overview.png anew from the published pages
+front: $(READY)
+	@$(PY) -m notebooks.front
 
 ## Build the pages as a static site, site/index.html
 site: $(SITE)

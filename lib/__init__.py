@@ -22,6 +22,7 @@ MODULES = {  # where each public name is defined
     "lib.runs.config": ("RunConfig",),
     "lib.runs.pool": ("run", "run_all"),
     "lib.runs.store": ("Run", "Runs", "load_run"),
+    "lib.use.explain": ("explain",),
     "lib.use.results": ("write_results",),
     "lib.analysis": ("calibration", "decisions", "findings", "tables"),
     "lib.analysis.predictions": ("collect",),

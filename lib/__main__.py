@@ -1,5 +1,4 @@
-"""The command line: python -m lib study, train, sweep, predict, export, verify, compare,
-site, show."""
+"""The command line: `python -m lib --help` lists what it does."""
 
 import sys
 from pathlib import Path
@@ -11,11 +10,13 @@ from lib.errors import InputError, StoppedError, reason_of, system_error
 from lib.publish.commands import compare, pages, show, site, study, verify
 from lib.publish.settings import assignments, read_yaml
 from lib.runs.secrets import without_passwords
+from lib.use import push
 
 # beside a RunConfig's fields
 HOW_TO_TRAIN = ("tracker", "checkpoint_every", "backend", "processes")
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+app.command("push")(push.command)
 for about_pages in (study, pages, verify, compare, site, show):
     app.command()(about_pages)
 
@@ -120,15 +121,11 @@ def predict(
 def export(
     run: str,
     format: Annotated[str, typer.Option(help="onnx")] = "onnx",
-    quantize: Annotated[
-        str | None, typer.Option(help="int8: a second file, with 8-bit weights")
-    ] = None,
+    quantize: Annotated[str | None, typer.Option(help="int8: also a file of 8-bit weights")] = None,
     texts: Annotated[
         Path | None, typer.Option(help="a file with a text a line to check the export on")
     ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="a folder; without it, onnx/ in the run's own")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="a folder; else onnx/ in the run's")] = None,
 ):
     """Export a run's model for another runtime, checked on the run's dev texts, or those given."""
     from lib.readers import Reading

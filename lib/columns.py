@@ -19,6 +19,30 @@ def column_at(name: str, columns: Iterable[str]) -> str | None:
     return None
 
 
+def columns_at(name: str, columns: Iterable[str]) -> list[str]:
+    """The column that is meant, or several with commas between their names; none where one of
+    these is missing."""
+    names = list(columns)
+    whole = column_at(name, names)
+    if whole is not None:
+        return [whole]
+    pieces = [column_at(piece.strip(), names) for piece in name.split(",")]
+    return [] if None in pieces else pieces
+
+
+def joined(cells: Iterable):
+    """The texts of several columns in one row as one, each on a line of its own; None where all
+    are blank, and what is no text as it is."""
+    texts = []
+    for cell in cells:
+        if cell is None or (isinstance(cell, str) and not cell.strip()):
+            continue
+        if not isinstance(cell, str):
+            return cell
+        texts.append(cell)
+    return "\n".join(texts) if texts else None
+
+
 def distinct_names(names: list[str]) -> list[str]:
     """Names of columns, each once: one that is there several times gets its number."""
     return [

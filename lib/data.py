@@ -17,6 +17,7 @@ from lib.carving import carve_splits
 from lib.folds import take_fold
 from lib.label_cells import LabelColumn, read_label_column
 from lib.labels import Encoded, encode_labels, task_of
+from lib.rare import gather_rare
 from lib.readers import PLAIN, BadRow, Reading, check_texts
 from lib.sources import Source, open_source
 from lib.splits import (
@@ -49,6 +50,7 @@ class Corpus:
     test: Split
     bad_rows: tuple[BadRow, ...] = ()  # left out
     labels: str = ""  # what was understood of them, in a line
+    notes: tuple[str, ...] = ()  # of this, what could be meant otherwise
 
     @property
     def num_labels(self) -> int:
@@ -130,9 +132,8 @@ def load_corpus(
     splits, names = with_trains_names(splits, encoded.names, task, **options)
     labels = {name: split.labels for name, split in splits.items()}
     understood = describe_labels(labels, names, encoded.notes)
-    return Corpus(
-        dataset, source.description, names, **splits, bad_rows=source.bad_rows, labels=understood
-    )
+    said = {"bad_rows": source.bad_rows, "labels": understood, "notes": encoded.notes}
+    return Corpus(dataset, source.description, names, **splits, **said)
 
 
 @counts_bad_rows
@@ -144,7 +145,7 @@ def read_source(
     source = open_source(dataset, reading=reading, **options)
     column = read_label_column(source.tables, source.label, source.label_names)
     task = task_of(column, source.tables["train"].reading)
-    splits, encoded = to_splits(source, column, task)
+    splits, encoded = gather_rare(*to_splits(source, column, task), reading)
     return source, task, splits, encoded
 
 

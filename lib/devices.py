@@ -37,6 +37,13 @@ def autocast(precision: str, device: torch.device):
     return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
 
 
+def to_device(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """A tensor on a device; nothing waits for what a GPU is doing."""
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
+
+
 def seed_step(seed: int, step: int, rank: int = 0) -> None:
     """Seed torch for one step from (seed, step): a run can go on at any step without stored states.
 

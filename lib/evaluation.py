@@ -8,7 +8,14 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from lib.devices import ONE_PROCESS, OneProcess, autocast, default_device, is_out_of_memory
+from lib.devices import (
+    ONE_PROCESS,
+    OneProcess,
+    autocast,
+    default_device,
+    is_out_of_memory,
+    to_device,
+)
 from lib.loaders import batches_of
 from lib.losses import plain_loss
 from lib.metrics import (
@@ -65,7 +72,7 @@ def logits_of(
         try:
             # not around the yield: leaving one of the two contexts there would undo both
             with torch.inference_mode(), autocast(precision, device):
-                return model(ids.to(device), mask).float().cpu()
+                return model(to_device(ids, device), mask).float().cpu()
         except RuntimeError as error:
             if not (may_halve and is_out_of_memory(error) and len(ids) > 1):
                 raise

@@ -1,5 +1,6 @@
 """The tables of a dataset of the Hugging Face Hub."""
 
+import re
 from pathlib import Path
 
 from lib.arrow import names_of_features
@@ -8,10 +9,34 @@ from lib.errors import InputError
 from lib.folders import SPLIT_NAMES
 from lib.readers import Reading, Table
 
+HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w.-]+(@[\w.-]+)?")  # user/name, perhaps at a revision
 
-def hub_tables(hub: str, *, revision: str, folder: str, reading: Reading) -> dict[str, Table]:
+
+def pinned(dataset: str) -> tuple[str, str]:
+    """The name and the revision of a dataset `user/name@revision` of the Hub; without a revision
+    its newest one, which is said. Raises InputError where the Hub does not know it."""
+    name, _, revision = dataset.partition("@")
+    if revision:
+        return name, revision
+    probe_hub()
+    from huggingface_hub import dataset_info
+
+    try:
+        revision = dataset_info(name, timeout=5).sha
+    except Exception as error:
+        raise InputError(
+            f"There is no file or folder {dataset}, and no such dataset that the Hugging Face Hub "
+            f"gives ({type(error).__name__}); a downloaded one is read by {name}@revision"
+        ) from None
+    print(f"{name}: its newest revision; {name}@{revision} will be the same one", flush=True)
+    return name, revision
+
+
+def hub_tables(
+    hub: str, *, revision: str, folder: str | None, reading: Reading
+) -> dict[str, Table]:
     """The table of each split that a dataset has at a revision. Raises InputError; `folder` is
-    its twin below DATA_DIR, which the message names."""
+    its twin below DATA_DIR, if it has one, which the message names."""
     loaded = load_hub_dataset(hub, revision=revision, folder=folder)
     tables = {}
     for split, names in SPLIT_NAMES.items():
@@ -28,7 +53,7 @@ def hub_tables(hub: str, *, revision: str, folder: str, reading: Reading) -> dic
     return tables
 
 
-def load_hub_dataset(hub: str, *, revision: str, folder: str):
+def load_hub_dataset(hub: str, *, revision: str, folder: str | None):
     """All splits of a Hub dataset, by its own names for them, from the Hub or its cache."""
     probe_hub()
     import datasets
@@ -40,8 +65,11 @@ def load_hub_dataset(hub: str, *, revision: str, folder: str):
     try:
         return datasets.load_dataset(hub, revision=revision)
     except Exception as error:
+        way_out = ""
+        if folder:
+            files = f"{folder}/train.parquet and {folder}/test.parquet"
+            way_out = f", or set DATA_DIR to a folder that holds {files}"
         raise InputError(
             f"The dataset {hub} is neither in the Hugging Face cache nor can the Hub be "
-            f"reached ({type(error).__name__}). Go online once, or set DATA_DIR to a folder that "
-            f"holds {folder}/train.parquet and {folder}/test.parquet."
+            f"reached ({type(error).__name__}). Go online once{way_out}."
         ) from None

@@ -12,7 +12,6 @@ BATCHING = ("random", "grouped", "packed", "grouped_packed", "sorted")
 # Batches that are sorted by length together when grouped: enough to leave little padding, and
 # random still.
 POOL = 50
-GPU_SHARE = 0.1  # of a GPU's free memory that a split may fill
 
 
 class IndexBatches(Sampler):
@@ -82,19 +81,6 @@ def make_loader(
     lengths = dataset.tensors[1].sum(1)
     sampler = IndexBatches(lengths, batch_size=batch_size, batching=batching, seed=seed or 0)
     return DataLoader(dataset, sampler=sampler, batch_size=None, collate_fn=trim)
-
-
-def resident(loader: DataLoader, device: torch.device) -> DataLoader:
-    """The loader with its rows on a GPU, where they fit into a tenth of its free memory; masks
-    and labels stay on the CPU, which tells lengths and weights from them and need not wait."""
-    if device.type == "cpu":
-        return loader
-    free, _ = torch.cuda.mem_get_info(device)  # bytes
-    if sum(tensor.nbytes for tensor in loader.dataset.tensors) > GPU_SHARE * free:
-        return loader
-    ids, mask, labels, *rest = loader.dataset.tensors
-    dataset = TensorDataset(ids.to(device), mask, labels, *(tensor.to(device) for tensor in rest))
-    return DataLoader(dataset, sampler=loader.sampler, batch_size=None, collate_fn=trim)
 
 
 def batches_of(loader: DataLoader, rows: list[list[int]]) -> DataLoader:

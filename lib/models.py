@@ -8,6 +8,7 @@ from torch import nn
 
 from lib.attention import RECORDED, FastDropout
 from lib.backbones import WEIGHTS, load_tokenizer, read_description, resolve_backbone
+from lib.devices import to_device
 from lib.errors import InputError, lookup
 from lib.heads import HEADS
 from lib.padding import check_padding, check_words
@@ -78,13 +79,13 @@ class Classifier(nn.Module):
         if self.head is None:
             logits = outputs.logits
         else:
-            logits = self.head(outputs.last_hidden_state, mask.to(ids.device))
+            logits = self.head(outputs.last_hidden_state, to_device(mask, ids.device))
         return self.in_unit(logits), outputs.hidden_states, outputs.attentions
 
     def last_states(self, ids: torch.Tensor, mask: torch.Tensor) -> tuple:
         """The hidden states (batch, tokens, size) that the head reads, and their mask."""
         states = self.backbone(**self.inputs(ids, mask)).last_hidden_state
-        return states, mask.to(ids.device)
+        return states, to_device(mask, ids.device)
 
     def embed(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Document embeddings (batch, size): what the head pools, or a native head reads."""
@@ -98,7 +99,7 @@ class Classifier(nn.Module):
     def inputs(self, ids: torch.Tensor, mask: torch.Tensor) -> dict:
         """What the backbone is called with; padding is its own padding token, by which some tell
         where a text ends."""
-        mask = mask.to(ids.device)
+        mask = to_device(mask, ids.device)
         padding = getattr(self.backbone.config.get_text_config(), "pad_token_id", None)
         if padding is not None:
             ids = ids.masked_fill(mask == 0, padding)

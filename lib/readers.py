@@ -4,9 +4,9 @@ import dataclasses
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from lib.columns import LONG_NAME, column_at, numbered_name, shorten
+from lib.columns import LONG_NAME, column_at, columns_at, joined, numbered_name, shorten
 from lib.errors import InputError, explain, nearest
 
 LONGEST_TEXT = 2**22  # characters of a text, or of a line of a file
@@ -38,6 +38,9 @@ class Reading(BaseModel):
     group: str | None = None  # column; rows that have the same there stay on one side of a split
     # At the first bad row, stop; or leave all of them out and list them.
     on_bad_rows: Literal["stop", "quarantine"] = "stop"
+    # Classes with fewer rows are left out, or together the class "other"; None: all are learned.
+    min_rows_per_class: int | None = Field(None, ge=2)
+    rare_classes: Literal["drop", "other"] = "drop"
 
     def __init__(self, /, **values):
         try:
@@ -199,8 +202,14 @@ def is_whole(text: str) -> bool:
 
 
 def check_texts(table: Table, column: str) -> list[str]:
-    """The texts of a column; refuses the rows without one."""
-    texts = table.column(column)
+    """The texts of a column, or of several joined; refuses the rows without one. Raises InputError
+    where there is no such column."""
+    names = columns_at(column, table.columns)
+    if names[1:]:
+        values = [table.column(name) for name in names]
+        texts = [joined(cells) for cells in zip(*values, strict=True)]
+    else:
+        texts = table.column(column)
     for row, value in enumerate(texts):
         problem = _problem_of(value)
         if problem:

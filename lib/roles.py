@@ -3,6 +3,7 @@ no column for two things; and the names that a file has for its classes."""
 
 import re
 
+from lib.columns import columns_at
 from lib.errors import InputError
 from lib.readers import PLAIN, Reading, Table
 from lib.vocabulary import UNLABELLED, whole_number
@@ -11,7 +12,7 @@ DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 # What a reading may say of files alone; formats do not matter where there is none.
 OF_FILES = (
     *("dev_file", "test_file", "text_pair", "labels", "label_separator"),
-    *("task", "split", "group"),
+    *("task", "split", "group", "min_rows_per_class"),
 )
 NUMBER_SHAPED = re.compile(r"[+-]?[.,]?\d[\d.,]*(e[+-]?\d+)?", re.IGNORECASE)
 
@@ -22,15 +23,13 @@ def check_roles(tables: dict[str, Table], text: str, label: str) -> None:
     wanted = {"text": text, "label": label, "text_pair": train.reading.text_pair}
     roles: dict[str, str] = {}
     for role, name in wanted.items():
-        column = train.find(name) if name else None
-        if column is None:
-            continue
-        if column in roles:
-            raise InputError(
-                f"{train.path.name}: {roles[column]} and {role} are the same column, {column!r}; "
-                "name another for one of them"
-            )
-        roles[column] = role
+        for column in columns_at(name, train.columns) if name else []:
+            if column in roles:
+                raise InputError(
+                    f"{train.path.name}: {roles[column]} and {role} are the same column, "
+                    f"{column!r}; name another for one of them"
+                )
+            roles[column] = role
     if train.find(label) is not None:
         for split in tables.keys() - {"train"}:
             _check_labelled(tables, split, label)

@@ -10,7 +10,7 @@ from lib.demo import ACT_LABELS, acts, news, reviews
 from lib.errors import InputError, lookup
 from lib.folders import find_files, named_files, read_label_names
 from lib.formats import SUFFIXES, read_split
-from lib.hub import hub_tables
+from lib.hub import HUB_NAME, hub_tables, pinned
 from lib.readers import BadRow, Reading, Table
 from lib.roles import check_generated, check_roles, name_classes
 
@@ -38,7 +38,7 @@ DATASETS = {
         "a made-up demo corpus of short news items, generated from a seed",
         NEWS_LABELS,
         news,
-        title="made-up news",
+        title="Made-up news",
     ),
     "ag_news": Dataset(
         "AG News: 120,000 news items in four classes, with the official test set "
@@ -60,7 +60,7 @@ DATASETS = {
         "a made-up demo corpus of long film reviews, generated from a seed",
         REVIEW_LABELS,
         reviews,
-        title="made-up film reviews",
+        title="Made-up film reviews",
     ),
     "imdb": Dataset(
         "IMDB: 25,000 film reviews to train on and 25,000 to test, the official split "
@@ -75,7 +75,7 @@ DATASETS = {
         "a made-up demo corpus of legal acts with several labels each, generated from a seed",
         ACT_LABELS,
         acts,
-        title="made-up legal acts",
+        title="Made-up legal acts",
     ),
     "eurlex57k": Dataset(
         "EURLEX57K: 57,000 legal acts of the European Union with EUROVOC concepts, the official "
@@ -141,6 +141,10 @@ def open_source(
     if os.path.exists(os.path.expanduser(dataset)):
         path = Path(dataset).expanduser()
         return file_source(path, text=text, label=label, label_names=label_names, reading=reading)
+    if HUB_NAME.fullmatch(dataset) and not dataset.lower().endswith(SUFFIXES):
+        name, revision = pinned(dataset)
+        entry = Dataset(name, label_names, hub=name, revision=revision, label=label)
+        return hub_source(entry, text=text, reading=reading)
     if os.sep in dataset or dataset.lower().endswith(SUFFIXES):
         raise InputError(f"There is no file or folder {dataset}")
     return lookup(DATASETS, dataset, "dataset (nor is there such a folder or file)")
@@ -246,10 +250,11 @@ def hub_source(entry: Dataset, *, text: str, reading: Reading) -> Source:
     for split, files in named_files(reading).items():
         tables[split] = read_split(files, reading)
     check_roles(tables, text, entry.label)
+    described = "" if entry.about == entry.hub else f"{entry.about}; "
     return Source(
         tables=tables,
         text=text,
         label=entry.label,
-        description=f"{entry.about}; {entry.hub} on the Hugging Face Hub at {entry.revision[:7]}",
+        description=f"{described}{entry.hub} on the Hugging Face Hub at {entry.revision[:7]}",
         label_names=name_classes(tables, entry.label, entry.label_names),
     )

@@ -18,10 +18,11 @@ from lib.devices import (
     default_device,
     is_out_of_memory,
     seed_step,
+    to_device,
 )
 from lib.errors import InputError
 from lib.evaluation import Evaluation, evaluate
-from lib.loaders import resident, trim
+from lib.loaders import trim
 from lib.losses import Objective, plain_loss
 from lib.metrics import METRICS
 from lib.optim import make_optimizer, plan_steps, set_step
@@ -78,7 +79,6 @@ def train_epochs(
     device = torch.device(device or default_device())
     how = Computation(objective, precision, seed, device, processes)
     model.to(device)
-    train = resident(train, device)
     steps_per_epoch = len(train)
     epochs = len(settings_by_step) // steps_per_epoch
     progress = progress or Progress.start(len(settings_by_step), accumulation)
@@ -157,9 +157,10 @@ def backward(
         exchanges = number == len(cut)  # processes exchange gradients once a step
         with nullcontext() if exchanges else how.processes.alone(module):
             with autocast(how.precision, how.device):
-                extra = [tensor.to(how.device) for tensor in extra]
-                inputs = (ids.to(how.device), mask, labels.to(how.device), *extra)
-                loss = how.objective(module, *inputs)
+                ids, labels, *extra = (
+                    to_device(each, how.device) for each in (ids, labels, *extra)
+                )
+                loss = how.objective(module, ids, mask, labels, *extra)
             loss = loss * (counts * weight(labels) / batch_weight)
             (loss * how.processes.size).backward()  # gradients of processes are averaged
         total = total + loss.detach()

@@ -41,7 +41,7 @@ def losses(history: pd.DataFrame, *, by: str) -> Figure:
         _loss_lines(ax, of_group, "train", colour, "--")
         dev_loss = _loss_lines(ax, of_group, "dev", colour, "-")
         _mark_lowest(ax, dev_loss)
-        ax.margins(x=0.18)
+        ax.margins(x=0.18, y=0.2)
         panel_title(ax, f"{name} (n = {of_group['seed'].nunique()})")
         ax.set_ylabel("loss (nats)")
     epoch_axis(axes[-1])

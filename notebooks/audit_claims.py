@@ -2,7 +2,7 @@
 
 from lib.analysis.comparisons import EQUAL, SAME, SIGNIFICANT, TOO_FEW
 from lib.analysis.display import difference, difference_interval, score
-from lib.analysis.findings import short_name
+from lib.analysis.names import short_name
 from lib.analysis.predictions import Predictions
 from lib.analysis.references import best_reference
 from lib.analysis.scores import display_name

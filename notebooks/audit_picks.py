@@ -18,7 +18,7 @@ from lib.errors import InputError
 from notebooks.audit_heads import UNMASKED, WRONG_PAD
 
 HEAD = "weighted_average"  # of the runs that are about something else than heads
-HEADS = {"cls": "cls", "weighted_average": "weighted average", "lstm": "LSTM"}  # in tables
+HEADS = {"cls": "CLS", "weighted_average": "weighted average", "lstm": "LSTM"}  # in tables
 DEFAULTS = {  # PyTorch's, the original's
     "adagrad": {"off": 0.01, "on": 1.0},
     "adadelta": {"off": 1.0, "on": 0.01},

@@ -12,8 +12,8 @@ from lib.analysis.display import (
     score,
     title,
 )
-from lib.analysis.findings import best_beside_reference, difference_of, short_name
-from lib.analysis.names import MINUS
+from lib.analysis.findings import best_beside_reference, difference_of
+from lib.analysis.names import MINUS, short_name
 from lib.analysis.predictions import Predictions, group_of
 from lib.analysis.references import best_reference
 from lib.analysis.scores import display_name
@@ -45,9 +45,12 @@ def answer(p: Predictions, *, layers: int, metric: str = "accuracy") -> str:
     reference = display_name(best_reference(p, metric=metric))
     names = (best_method(p, layers, metric), TEACHER, CONTROL, reference)
     student, teacher, control, without = (score(rows[name][metric], metric) for name in names)
+    kept = f"keeps {student.removesuffix(' %')} of {teacher}"
+    if rows[names[0]][metric] > rows[TEACHER][metric]:
+        kept = f"reaches {student}, its teacher {teacher}"
     return (
-        f"A {layers}-layer student keeps {student.removesuffix(' %')} of {teacher}; its layers on "
-        f"labels alone reach {control}, {short_name(reference)} {without}."
+        f"A {layers}-layer student {kept}; its layers on labels alone reach {control}, "
+        f"{short_name(reference)} {without}."
     )
 
 
@@ -166,16 +169,8 @@ def faster(measured: pd.DataFrame, layers: int) -> str:
     name = depth_name(layers)
     speed = speed_of(measured)
     sizes = measured.drop_duplicates("model").set_index("model")["MB"]
-    text = (
-        f"It labels **{speed[name] / speed[TEACHER]:.2f}** times as many texts per second on this "
-        f"CPU ({speed[name]:.0f} instead of {speed[TEACHER]:.0f}, 32 at once, 32-bit PyTorch), and "
-        f"takes {sizes[name]:.0f} MB of disk instead of {sizes[TEACHER]:.0f}"
+    return (
+        f"It labels **{speed[name] / speed[TEACHER]:.1f}** times as many texts per second on this "
+        f"CPU ({speed[name]:.0f} instead of {speed[TEACHER]:.0f}, 32 at once), and takes "
+        f"{sizes[name]:.0f} MB instead of {sizes[TEACHER]:.0f}."
     )
-    if (measured["runtime"] == "ONNX Runtime").any():
-        one_text = measured[(measured["model"] == name) & (measured["texts at once"] == 1)]
-        times = [
-            f"{row['milliseconds']:.1f} ms in {row['runtime']}"
-            for row in one_text.to_dict("records")
-        ]
-        text += f"; for one text it takes {', '.join(times)}"
-    return text + "."

@@ -45,8 +45,8 @@ CAPTIONS = {  # of the tables and figures by their names
     "again.",
     "learning_curves": captions.CURVES,
     "by_length": "Test accuracy by length, in quarters of the test documents.",
-    "accuracy_by_length": f"{captions.DOTS} TF-IDF, whole text, reads whole reviews, the others "
-    "what fits.",
+    "accuracy_by_length": f"{captions.DOTS} Grey: TF-IDF, which reads whole reviews; the others "
+    "read what fits.",
     "truncation": "What a long review keeps: its head, its tail, a quarter from the head and the "
     "rest from the tail, or all of it, read in windows over which logits are averaged. The head's "
     "learning rate is the same for all.",
@@ -133,10 +133,10 @@ def by_head(p: Predictions, *, by: str, metric: str = "accuracy") -> pd.DataFram
 
 def by_length(p: Predictions, *, by: str, bins: int = 4, max_length: int) -> pd.DataFrame:
     """Test accuracy by document length, in bins of equally many documents, with the share that
-    is truncated; of the references, TF-IDF alone."""
+    is truncated; of the references, TF-IDF on the whole text alone."""
     rows = []
     for group in p.groups(by):
-        if group.is_reference and not group.name.startswith("tfidf"):
+        if group.is_reference and group.name != "tfidf":
             continue
         runs = group.counted_once
         edges = np.quantile(group.tokens, np.linspace(0, 1, bins + 1))

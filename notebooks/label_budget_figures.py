@@ -2,6 +2,7 @@
 
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from lib.analysis.display import axis_label, title
 from notebooks.label_budget import FIRST, LARGER, SIZE
@@ -63,7 +64,9 @@ def by_minutes(table: pd.DataFrame, *, metric: str) -> Figure:
                 color=colour,
             )
     ax.set_xscale("log")
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
     ax.xaxis.set_major_formatter(lambda value, _place: f"{value:g}")
+    ax.xaxis.set_minor_formatter(NullFormatter())
     ax.margins(x=0.1, y=0.1)
     ax.set_xlabel("minutes a run (logarithmic)")
     ax.set_ylabel(f"test {title(metric)}")

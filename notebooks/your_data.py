@@ -7,8 +7,9 @@ from matplotlib.figure import Figure
 from lib.analysis import captions, label_errors
 from lib.analysis.comparisons import EQUAL, OPEN, SIGNIFICANT, differences
 from lib.analysis.display import count, escape, listed, score, title
-from lib.analysis.findings import difference_of, short_name
+from lib.analysis.findings import difference_of
 from lib.analysis.groups import Group
+from lib.analysis.names import short_name
 from lib.analysis.predictions import Predictions, group_of
 from lib.analysis.references import best_reference, learning_references
 from lib.analysis.scores import display_name
@@ -17,7 +18,9 @@ from lib.data import Split
 from lib.errors import InputError
 from lib.metrics import METRICS
 from lib.publish.page import show_as_published, show_table, show_text
+from lib.runs import baselines
 from lib.runs.keys import corpus_of
+from lib.sources import DATASETS
 from lib.vocabulary import NOT_IN_TRAIN
 from plots.style import COLOURS, GREY, add_legend, add_title, colours, metric_axis, styled
 
@@ -59,6 +62,8 @@ CAPTIONS = {  # of the tables and figures by their names
     "reliability": "On the line, a model that says 80 % is right in 80 % of cases.",
     "cost": "Parameters, and documents trained per second on the machine that trained.",
 }
+
+NO_MODEL = [display_name(name) for name in baselines.NO_MODEL]  # which learn nothing from a text
 
 MACRO_F1 = {  # what the mean is over
     "classification": " Macro F1 is the mean over the classes that occur in test or are predicted.",
@@ -177,13 +182,15 @@ def number_scatter(table: pd.DataFrame) -> Figure:
 
 
 def show_label_errors(runs, config, *, by: str, group: str, count: int = 10) -> None:
-    """Show `lib.analysis.label_errors.label_errors`, and quote the beginnings of the documents.
+    """Show `lib.analysis.label_errors.label_errors`, and quote the beginnings of the documents, but
+    not of the corpora in `DATASETS`, whose texts are not ours to publish.
 
     Of a generated corpus also what is so.
     """
     arguments = {"by": by, "group": group, "most": count}
     table = show_table("label_errors", runs, label_errors.label_errors, **arguments)
-    if "note" in table.attrs:  # why there are none
+    is_generated = config.dataset.startswith("demo_")
+    if "note" in table.attrs or (config.dataset in DATASETS and not is_generated):
         return
     try:
         corpus = corpus_of(config)

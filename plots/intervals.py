@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from lib.analysis.comparisons import SIGNIFICANT
 from lib.analysis.display import axis_label, count, score, spelled
 from lib.metrics import METRICS
+from lib.runs.baselines import NAMES, NO_MODEL
 from plots.style import (
     COLOURS,
     GREY,
@@ -78,12 +79,12 @@ def score_intervals(table: pd.DataFrame, *, by: str, metric: str, title: str) ->
     names = [textwrap.fill(literal(spelled(name)), NAME_WIDTH) for name in table[by]]
     for place, row, colour in interval_rows(ax, table, by, metric, names):
         label_dot(ax, score(row[metric], metric), row[metric], place, colour)
-    references = table[table[by].isin(REFERENCES)]
+    references = table[table[by].isin({*REFERENCES} - {NAMES[name] for name in NO_MODEL})]
     if len(references):
         ax.axvline(references[metric].iloc[0], color=GREY, linestyle=":", linewidth=1.2, zorder=0)
     metric_axis(ax.xaxis, metric)
     seeds = table["seeds"].max()
-    ax.set_xlabel(f"{axis_label(metric)}; {count(seeds, 'seed')}")
+    ax.set_xlabel(f"{axis_label(metric)}; {count(seeds, 'seed')}", loc="right")
     add_title(figure, title)
     return figure
 
@@ -124,7 +125,7 @@ def class_intervals(
     ax.grid(axis="y", visible=False)
     metric_axis(ax.xaxis, metric)
     ax.set_ylabel(text)
-    ax.set_xlabel(axis_label(metric))
+    ax.set_xlabel(axis_label(metric), loc="right")
     add_legend(figure, ax)
     add_title(figure, title)
     return figure

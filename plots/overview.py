@@ -42,7 +42,7 @@ def overview(table: pd.DataFrame, *, title: str) -> Figure:
     ax.set_yticks([])
     ax.spines["left"].set_visible(False)
     metric_axis(ax.xaxis)
-    ax.set_xlabel("test score, with 95 % interval")
+    ax.set_xlabel("test score, with 95 % interval", loc="right")
     add_title(figure, title)
     return figure
 

@@ -22,7 +22,7 @@ STYLE = Path(__file__).with_name("style.mplstyle")
 # Okabe and Ito's palette, safe for colour-blind readers; a method keeps its place across a study
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 GREY = "#767676"
-WIDTH = 4.8  # inches of a figure: its text is read on a phone, too
+WIDTH = 4.6  # inches of a figure: its text is read on a phone, too
 SMALLEST = 10  # points of its text
 MOST_LINES = 6  # in a panel
 DARK = "#222222"  # text in a pale cell

@@ -332,10 +332,8 @@ asked for every 16 steps only. Tests hold each against the plain computation.
 
 Tried on two CPU cores, and not kept: `torch.compile`, which made a step slower; larger \
 thresholds of glibc's malloc, so that memory is not given back, which made no difference after \
-the first steps. Seen, and left: without padding nearly every batch has another number of tokens, \
-and oneDNN prepares its products for each anew; batches of one size, again and again, cost up to \
-a tenth less a token. Sizes rounded up would win some of that, at the price of some padding and \
-of other last digits.
+the first steps. Kept since: rows without padding have few sizes in bf16, because oneDNN prepares \
+its products for each anew; docs/speed.md has what it brings.
 """
 
 

@@ -24,7 +24,17 @@ OPTIONAL_CORE = (
     *("folders", "formats", "hub", "devices", "evaluation", "progress"),
     *("pretrained", "padding", "windows"),
     *("bad_rows", "columns", "roles", "packed", "lines", "delimited", "joined_lines"),
-    *("json_rows", "arrow", "workbooks", "splits", "carving", "folds", "label_cells", "vocabulary"),
+    *(
+        "json_rows",
+        "arrow",
+        "workbooks",
+        "splits",
+        "carving",
+        "folds",
+        "rare",
+        "label_cells",
+        "vocabulary",
+    ),
 )
 
 BASE = ("errors", "demo", "core")

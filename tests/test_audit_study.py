@@ -63,7 +63,7 @@ def test_the_study_makes_its_page(tiny, folder, no_kernel, monkeypatch, tmp_path
     table = audit.bug_scores(p, bug="padding_read")
     both = [(what, bug) for what in ("weighted average", "LSTM") for bug in ("off", "on")]
     assert sorted(zip(table["what"], table["bug"], strict=True)) == sorted(
-        [("cls", "either"), *both]
+        [("CLS", "either"), *both]
     )
     assert (
         audit.bug_scores(p, bug="swapped_rates")["what"].tolist()
@@ -229,7 +229,7 @@ def test_students_and_heads_are_told_by_their_configuration():
         flat(11, head=audit_picks.HEAD + "_unmasked"),
     )
     assert scores(p, "padding_read") == {
-        ("cls", "either"): 25,
+        ("CLS", "either"): 25,
         ("weighted average", "off"): 31,
         ("weighted average", "on"): 11,
         ("LSTM", "off"): 30,

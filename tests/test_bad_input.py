@@ -303,7 +303,7 @@ def test_meanings_of_labels(tmp_path, content, message):
     assert str(error.value) == message
 
 
-@pytest.mark.parametrize("path", ["nowhere.csv", "no/where", "x" * 300 + ".tsv.gz"])
+@pytest.mark.parametrize("path", ["nowhere.csv", "no/where/at/all", "x" * 300 + ".tsv.gz"])
 def test_a_path_that_is_none(path):
     with pytest.raises(InputError) as error:
         load_corpus(path)

@@ -45,8 +45,9 @@ def test_a_difference_is_given_from_either_side():
 def test_what_a_model_adds_to_the_baseline():
     p = with_baseline(classifiers(), "near")
     text = findings.beyond_baseline(p, by="head")
-    assert "Against TF-IDF, whole text, fine-tuning with the head that dev chooses (far)" in text
-    assert text.endswith("): significant.")
+    assert text.startswith("With the head that dev chooses (far), test accuracy is ")
+    assert " points higher than TF-IDF, whole text (95 % interval +" in text
+    assert text.endswith("; significant).")
 
 
 def test_of_errors_the_lowest_is_the_best():

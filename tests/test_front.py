@@ -14,7 +14,8 @@ README = "# All\n\n<!-- answers: real -->\n\n| old |\n\nMore.\n\n<!-- answers: d
 def save(root: Path, study: str, profile: str, *, dataset: str = "imdb", answer: str, gain=None):
     """A page with an answer and, if a gain is given, a best model that is so much better than the
     reference's 0.5."""
-    page = a_page(profile, dataset) | {"study": study, "title": f"Is {study} so?"}
+    page = a_page(profile, dataset) | {"study": study, "profile": profile.partition("--")[0]}
+    page |= {"title": f"Is {study} so?"}
     page |= {"command": f"make {study}", "short": [dataset, "tiny", "1 seed"]}
     finding = {"kind": "finding", "name": "answer", "section": "answer", "text": answer, "runs": []}
     page["blocks"] = [finding]
@@ -42,9 +43,8 @@ def root(tmp_path) -> Path:
 def test_each_study_answers_from_its_largest_profile(root):
     rows = answer_rows(profile_pages(root / "results"), demo=False)
     assert rows[2:] == [
-        "| [Is a_study so?](results/a_study/base/README.md) | Yes. Base; TF-IDF 50 %. | "
-        "`make a_study` |",
-        "| [Is b_study so?](results/b_study/small/README.md) | Perhaps. | `make b_study` |",
+        "| [Is a_study so?](results/a_study/base/README.md) | Yes. Base; TF-IDF 50 %. |",
+        "| [Is b_study so?](results/b_study/small/README.md) | Perhaps. |",
     ]
 
 

@@ -1,13 +1,11 @@
 """Loaders: which rows a batch has, how it is trimmed, and where it lies."""
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 from torch.utils.data import TensorDataset
 
 from lib.errors import InputError
-from lib.loaders import IndexBatches, batches_of, make_loader, resident
+from lib.loaders import IndexBatches, batches_of, make_loader
 
 
 def dataset(lengths: list[int]) -> TensorDataset:
@@ -67,22 +65,3 @@ def test_batches_are_trimmed_to_their_longest_row():
     assert short_ids.shape == short_mask.shape == (2, 3) and long_ids.shape == (1, 9)
     assert short_ids.dtype == short_mask.dtype == labels.dtype == torch.int32
     assert short_ids.tolist() == [[10, 10, 10], [12, 12, 0]] and labels.tolist() == [0, 2]
-
-
-def test_rows_on_a_device_are_the_same_batches(monkeypatch):
-    """The device is a CPU here, by the name of a GPU."""
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (10_000, 10_000))
-    loader = make_loader(dataset([3, 1, 2]), batch_size=2, seed=1)
-    gpu = SimpleNamespace(type="cuda")
-    monkeypatch.setattr(
-        torch.Tensor, "to", lambda self, where: self.clone() if where is gpu else self
-    )
-    moved = resident(loader, gpu)
-    ids, mask, labels = loader.dataset.tensors
-    assert moved.dataset.tensors[0] is not ids
-    assert moved.dataset.tensors[1] is mask and moved.dataset.tensors[2] is labels
-    for before, after in zip(loader, moved, strict=True):
-        assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (100, 10_000))
-    assert resident(loader, gpu) is loader
-    assert resident(loader, torch.device("cpu")) is loader

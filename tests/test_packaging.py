@@ -54,7 +54,7 @@ def imported(*folders: str) -> set[str]:
 
 def test_what_is_imported_is_declared(project):
     extras = project["optional-dependencies"]
-    optional = extras["excel"] + extras["export"] + extras["site"]
+    optional = extras["excel"] + extras["export"] + extras["lora"] + extras["site"]
     declared = names(project["dependencies"]) | names(optional)
     packages = {PACKAGES.get(name, name.replace("_", "-")) for name in imported("lib", "plots")}
     assert packages <= declared
@@ -62,7 +62,7 @@ def test_what_is_imported_is_declared(project):
 
 def test_the_locked_requirements_are_the_declared_ones(project):
     extras = project["optional-dependencies"]
-    groups = ("excel", "export", "lab", "test", "dev")
+    groups = ("excel", "export", "lora", "lab", "test", "dev")
     declared = names(project["dependencies"] + [line for name in groups for line in extras[name]])
     ours = {project["name"], "pre-commit"}  # which runs the hooks, where someone wants them
     assert declared - ours == requirements_in("requirements.in") - {"setuptools"}

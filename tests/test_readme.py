@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 import textwrap
+import types
 from pathlib import Path
 
 import nbformat
@@ -14,10 +15,15 @@ import pandas as pd
 import pytest
 from distributed.cli import dask_scheduler, dask_worker
 
+import plots
 from lib.backbones import EMBEDDED
 from lib.publish import parameters, study
+from lib.publish.compare import Check, compare_figures
+from lib.publish.front import overview_table, profile_pages, with_answers
+from lib.publish.shown import png_of
 from lib.runs.pool import ThisProcess
 from lib.runs.store import ROOT
+from notebooks.front import TITLE
 from tests.conftest import learnable, save_tiny
 from tests.test_cli import cli
 
@@ -27,7 +33,6 @@ PROSE = {"README.md": README} | {
     f"docs/{path.name}": path.read_text(encoding="utf-8")
     for path in sorted((ROOT / "docs").glob("*.md"))
 }
-OLD_FINDING = re.compile(r"<!-- finding \w+ = \w+ \{.*\} -->\n\n((?:.+\n?)+)")
 BLOCK = re.compile(r"^```(\w+)\n(.*?)\n```", flags=re.S | re.M)
 RUN = "runs/<key>"  # how the prose names a finished run
 # A phrase of each block of code, and the test that executes it
@@ -37,11 +42,16 @@ BLOCKS = {
     'load_corpus("reviews.csv"': "test_the_script_on_a_file_of_ones_own",
     "tables.by_group": "test_the_script_with_the_store",
     "cat > my_run.yaml": "test_the_shell_example",
+    "stars   # a page about": "test_make_commands_are_accepted",
     "make your_data DATA=reviews.csv TEXT=review LABEL=stars\n": "test_make_commands_are_accepted",
     "make label_budget DATA": "test_make_commands_are_accepted",
     "awk": "test_lines_with_a_label_become_a_table",
     "# tweets.yaml": "test_the_settings_file",
-    "load_run(": "test_a_run_is_used",
+    "print(run.predict(": "test_a_run_is_used",
+    "import explain": "test_a_run_is_used",
+    "lib push": "test_a_run_is_used",
+    "import gradio": "test_a_page_and_a_service_label_texts",
+    "from fastapi": "test_a_page_and_a_service_label_texts",
     "--out labelled.csv": "test_a_run_is_used",
     "--unsure 100": "test_every_option_of_predict",
     "make grid_search   #": "test_make_commands_are_accepted",
@@ -209,6 +219,7 @@ def save_documented_files(folder: Path) -> None:
     save("topics.csv", text=texts, topics=[f"{a};{b}" for a, b in zip(labels, words, strict=True)])
     flags = {"toxic": [0, 1, 0] * 20, "threat": [0, 0, 1] * 20, "insult": [0, 1] * 30}
     save("comments.csv", comment=texts, **flags)
+    save("news.csv", title=labels, body=texts, topic=labels)
     save("prices.csv", advert=texts, price=[i / 2 for i in range(60)])
     save("plain.csv", header=False, label=labels, text=texts)
     (folder / "tweets.yaml").write_text(code("yaml", "# tweets.yaml"))
@@ -217,13 +228,10 @@ def save_documented_files(folder: Path) -> None:
 def corpus_of(values: dict):
     """The corpus that parameters of the study of a table of one's own name."""
     from lib.data import load_corpus
-    from lib.readers import Reading
+    from lib.publish.checks import reading_of
 
-    fields = {
-        name: values[name] for name in Reading.model_fields if values.get(name, "") not in ("", [])
-    }
     names = {"text": values["text"], "label": values["label"]}
-    return load_corpus(values["dataset"], **names, reading=Reading(**fields))
+    return load_corpus(values["dataset"], **names, reading=reading_of(values))
 
 
 class StudyStartedError(Exception):
@@ -317,11 +325,34 @@ def test_a_run_is_used(trained, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     write_reviews(tmp_path / "reviews.csv")
     monkeypatch.setenv("RUNS_DIR", str(trained.folder.parent))
-    exec(code("python", "load_run(").replace(RUN, str(trained.folder)), {})
+    for phrase in ("print(run.predict(", "import explain"):
+        exec(code("python", phrase).replace(RUN, str(trained.folder)), {})
+    assert cli(monkeypatch, *command("--dry-run", **{RUN: str(trained.folder)})) == 0
+    assert (tmp_path / "to_send" / "settings.yaml").is_file()
     assert cli(monkeypatch, *command("--out labelled.csv", **{RUN: str(trained.folder)})) == 0
     assert len(pd.read_csv(tmp_path / "labelled.csv")) == 120
     assert cli(monkeypatch, *command("lib show", **{"<key>": trained.key[:8]})) == 0
     assert "learning_rate" in capsys.readouterr().out
+
+
+def test_a_page_and_a_service_label_texts(trained, monkeypatch):
+    """With stand-ins for packages that only show and serve what the examples compute."""
+    shown = []
+    gradio = types.ModuleType("gradio")
+    gradio.Label = lambda num_top_classes: None
+    gradio.Interface = lambda *parts: types.SimpleNamespace(launch=lambda: shown.append(parts[0]))
+    fastapi = types.ModuleType("fastapi")
+    fastapi.FastAPI = lambda: types.SimpleNamespace(post=lambda path: lambda function: function)
+    monkeypatch.setitem(sys.modules, "gradio", gradio)
+    monkeypatch.setitem(sys.modules, "fastapi", fastapi)
+    names = {}
+    for phrase in ("import gradio", "from fastapi"):
+        exec(code("python", phrase).replace(RUN, str(trained.folder)), names)
+    text = "kana lobe"
+    [label], probabilities = trained.predict([text])
+    assert max(shown[0](text), key=shown[0](text).get) == label
+    [row] = names["labels"]([text])
+    assert row == {"label": label, "probability": pytest.approx(probabilities.max())}
 
 
 def test_every_option_of_predict(trained, tmp_path, monkeypatch, capsys):
@@ -523,30 +554,20 @@ def test_a_study_is_three_files(tiny, tmp_path, monkeypatch, no_kernel):
 
 # Findings, links, the tree
 
-PAGES = [
-    ROOT / "results" / study / profile
-    for study in STUDIES
-    for profile in ("demo", "small", "base", "full")
-]
+
+def test_the_answers_are_the_pages_own():
+    """`make front` writes them."""
+    assert with_answers(README, profile_pages(ROOT / "results")) == README
 
 
-def first_finding(page: Path) -> str:
-    """The sentence that a page opens with."""
-    if (page / "page.json").exists():
-        blocks = json.loads((page / "page.json").read_text(encoding="utf-8"))["blocks"]
-        findings = [block for block in blocks if block["kind"] == "finding"]
-        return next(b["text"].strip() for b in findings if b.get("section") == "answer")
-    return OLD_FINDING.search((page / "README.md").read_text(encoding="utf-8"))[1].strip()
-
-
-@pytest.mark.parametrize(
-    "page", [p for p in PAGES if p.exists()], ids=lambda p: "/".join(p.parts[-2:])
-)
-def test_findings_are_the_pages_own(page: Path):
-    [row] = [
-        line for line in README.splitlines() if f"]({page.relative_to(ROOT)}/README.md) |" in line
-    ]
-    assert first_finding(page) in row
+def test_the_figure_is_of_the_pages(tmp_path):
+    """`make front` draws it."""
+    table = overview_table(profile_pages(ROOT / "results"))
+    check = Check(moved=1)  # other versions of a font may move its edges
+    drawn = tmp_path / "overview.png"
+    drawn.write_bytes(png_of(plots.overview(table, title=TITLE)))
+    compare_figures("overview.png", ROOT / "results" / "overview.png", drawn, check)
+    assert not check.wrong
 
 
 @pytest.mark.parametrize("file", PROSE)
@@ -568,4 +589,5 @@ def test_the_tree_is_the_repository():
 
 
 def test_the_readme_is_short():
-    assert len(README.splitlines()) <= 220
+    assert len(README.splitlines()) <= 170
+    assert len(README.split()) <= 1300

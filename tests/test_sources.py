@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections import Counter
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -151,3 +152,34 @@ def test_no_hub_and_no_folder_is_one_clear_sentence(tmp_path):
 def test_a_name_that_is_none():
     with pytest.raises(InputError, match="Unknown dataset .* 'demo_newz'. Did you mean demo_news"):
         load_corpus("demo_newz")
+
+
+def test_a_dataset_of_the_hub_by_name_is_pinned_and_its_revision_recorded(monkeypatch, capsys):
+    import datasets
+    import huggingface_hub
+
+    loaded = []
+    names = datasets.ClassLabel(names=["no", "yes"])
+    columns = {"title": [f"kana {i}" for i in range(40)], "answer": [0, 1] * 20}
+    features = datasets.Features({"title": datasets.Value("string"), "answer": names})
+    table = datasets.Dataset.from_dict(columns, features=features)
+
+    def load_dataset(name, *, revision):
+        loaded.append((name, revision))
+        return datasets.DatasetDict({"train": table})
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    where = {"text": "title", "label": "answer"}
+    corpus = load_corpus("somebody/answers@0123456789", **where)
+    assert corpus.label_names == ("no", "yes")
+    assert corpus.source == "somebody/answers on the Hugging Face Hub at 0123456"
+    newest = SimpleNamespace(sha="abcdef0123")
+    monkeypatch.setattr(huggingface_hub, "dataset_info", lambda name, timeout: newest)
+    assert load_corpus("somebody/answers", **where).source.endswith("at abcdef0")
+    assert "somebody/answers@abcdef0123 will be the same" in capsys.readouterr().out
+    assert loaded == [("somebody/answers", "0123456789"), ("somebody/answers", "abcdef0123")]
+
+
+def test_a_name_that_is_neither_a_file_nor_on_the_hub():
+    with pytest.raises(InputError, match="no file or folder some/where, and no such dataset"):
+        load_corpus("some/where")

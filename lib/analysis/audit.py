@@ -9,6 +9,7 @@ import pandas as pd
 from lib.analysis.duplicates import across
 from lib.data import SPLITS, Corpus, Split
 from lib.metrics import label_counts, label_shares
+from lib.runs.markup import escape
 from lib.tokenization import Tokens
 
 
@@ -98,7 +99,10 @@ def balance(corpus: Corpus, tokens: Tokens, most: int = 50) -> pd.DataFrame:
     for name in SPLITS:
         table[name] = counts[name][order]
     shares = counts["train"][order] / len(corpus.train)
-    return table.assign(**{"share of train": [f"{share:.1%}" for share in shares]})
+    table = table.assign(**{"share of train": [f"{share:.1%}" for share in shares]})
+    if corpus.notes:
+        table.attrs["note"] = escape("; ".join(corpus.notes)) + "."
+    return table
 
 
 STRANGE = {  # what -> whether a text has it

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from lib.analysis.display import difference, listed, with_metrics
+from lib.analysis.names import spelled_in
 from lib.analysis.pairs import Pair, pairs_of
 from lib.analysis.predictions import Predictions
 from lib.analysis.stats import FEWEST_RUNS, LEVEL, MARGIN, POWER, adjusted, family_level
@@ -108,7 +109,7 @@ def mark_significant(table: pd.DataFrame, metric: str) -> None:
     """Make what is significant bold, and say so in the note."""
     verdicts = enumerate(table["verdict"])
     table.attrs["bold"] = [(row, metric) for row, verdict in verdicts if verdict == SIGNIFICANT]
-    if table.attrs.get("note"):
+    if table.attrs["bold"]:
         table.attrs["note"] = f"Bold: significant. {table.attrs['note']}"
 
 
@@ -130,7 +131,7 @@ def _note(pairs: list[Pair], table: pd.DataFrame) -> str:
         sentences.append(
             f"Equal: two one-sided tests against {100 * MARGIN:.0f} point, adjusted alike."
         )
-    alike = [f"{pair.name} ({pair.shared})" for pair in pairs if pair.shared]
+    alike = [f"{spelled_in('compared', p.name)} ({p.shared})" for p in pairs if p.shared]
     if alike:
         sentences.append(f"Runs that are the same model on both sides: {listed(alike)}.")
     return " ".join(sentences)

@@ -2,8 +2,8 @@
 them again."""
 
 import numpy as np
-import pandas as pd
 
+from lib.analysis.answers import gap
 from lib.analysis.comparisons import EQUAL, OPEN, SAME, SIGNIFICANT, TOO_FEW, differences
 from lib.analysis.display import (
     count,
@@ -18,7 +18,7 @@ from lib.analysis.display import (
     title,
     words,
 )
-from lib.analysis.names import MINUS
+from lib.analysis.names import MINUS, spelled_in
 from lib.analysis.pairs import pairs_of
 from lib.analysis.predictions import Predictions
 from lib.analysis.references import best_reference, learning_references
@@ -31,18 +31,9 @@ from lib.metrics import METRICS
 def best_group(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
     """The name of the trained group with the best mean score on dev: chosen without a look at
     test."""
-    return best_of(p, by=by, metric=metric, split="dev")
-
-
-def best_of(p: Predictions, *, by: str, metric: str, split: str) -> str:
-    """The name of the trained group with the best mean score on a split."""
-    table = by_group(p.only(p.trained), by=by, metrics=[metric], split=split)
-    return _best_row(table, metric)[by]
-
-
-def _best_row(table: pd.DataFrame, metric: str) -> pd.Series:
+    table = by_group(p.only(p.trained), by=by, metrics=[metric], split="dev")
     scores = table[metric] if METRICS[metric].higher_is_better else -table[metric]
-    return table.loc[scores.idxmax()]
+    return table.loc[scores.idxmax(), by]
 
 
 def difference_of(rows: list[dict], one: str, other: str, metric: str) -> dict:
@@ -107,11 +98,6 @@ def _reference_of(p: Predictions, metric: str) -> str | None:
     return display_name(best_reference(p, metric=metric))
 
 
-def short_name(reference: str) -> str:
-    """A reference's display name as a sentence has room for it: without what its model is."""
-    return escape(reference.removesuffix(" + linear SVM").removesuffix(", whole text"))
-
-
 def best_beside_reference(
     p: Predictions, *, by: str, metric: str = "accuracy", epoch: str = "chosen"
 ) -> dict:
@@ -119,7 +105,7 @@ def best_beside_reference(
     `metric`, and `best` and `reference` with name, score, low and high (None without an
     interval)."""
     table = by_group(p, by=by, metrics=[metric], epoch=epoch).set_index(by)
-    facts = {"metric": metric}
+    facts: dict = {"metric": metric}
     names = {
         "best": best_group(p, by=by, metric=metric),
         "reference": _reference_of(p, metric),
@@ -145,14 +131,9 @@ def beyond_baseline(
     rows = differences(p, by=by, metric=metric).to_dict("records")
     gain = difference_of(rows, group, reference, metric)
     return (
-        f"Against {reference}, fine-tuning with the {words(by)} that dev chooses ({group}) changes "
-        f"test {title(metric)} by {difference(gain['value'], metric)} "
-        f"({_interval(gain, metric)}){_told(gain)}."
+        f"With the {words(by)} that dev chooses ({spelled(group)}), test {title(metric)} is "
+        f"{gap(gain, metric, escape(reference))}."
     )
-
-
-def _told(compared: dict) -> str:
-    return "" if compared["verdict"] == TOO_FEW else f": {compared['verdict']}"
 
 
 def outlook(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
@@ -172,7 +153,8 @@ def outlook(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
     size = difference(least, metric).removeprefix("+")
     power = f"{100 * POWER:.0f} % power"
     text = f"These seeds and documents find a true difference of {size} with {power}"
-    undecided = [pair.name for pair in pairs if verdicts[pair.name] in (OPEN, TOO_FEW)]
+    names = [pair.name for pair in pairs if verdicts[pair.name] in (OPEN, TOO_FEW)]
+    undecided = [escape(spelled_in("compared", name)) for name in names]
     if not undecided:
         return f"{text}; no pair is left open."
     return f"{text}. Left open, neither different nor equal: {'; '.join(undecided)}."
@@ -185,5 +167,5 @@ def headroom(p: Predictions, *, by: str) -> str:
     ceiling = table[display_name("noise_ceiling")]
     return (
         f"{percent(1 - ceiling)} of the test labels were replaced on purpose, so no model can be "
-        f"expected above {percent(ceiling)}; {chosen} reaches {percent(table[chosen])}."
+        f"expected above {percent(ceiling)}; {spelled(chosen)} reaches {percent(table[chosen])}."
     )

@@ -2,6 +2,7 @@
 user's, is shown as it is."""
 
 from lib.runs.baselines import NAMES
+from lib.runs.markup import escape
 
 MINUS = " − "  # between the two names of a comparison
 SPELLED = {
@@ -10,6 +11,7 @@ SPELLED = {
     "first_token": "first token",
     "lstm": "LSTM",
     "mean_linear": "mean, linear",
+    "native": "fine-tuned",
     "weighted_average": "weighted average",
     # optimizers
     "adadelta": "Adadelta",
@@ -42,3 +44,9 @@ def spelled_in(column: str, cell: str) -> str:
     if column not in COLUMNS:
         return cell
     return MINUS.join(map(spelled, cell.split(MINUS)))
+
+
+def short_name(reference: str) -> str:
+    """A reference's display name as a sentence has room for it, as Markdown: without what is
+    usual of it."""
+    return escape(reference.removesuffix(" + linear SVM").removesuffix(", whole text"))

@@ -14,23 +14,26 @@ from lib.fast.self_attention import first_states, first_token_attention, project
 
 
 def projected_attention(
-    inner: nn.Module, hidden: torch.Tensor, packing: Packing, masks: Masks
+    inner: nn.Module, hidden: torch.Tensor, packing: Packing, biased: Masks | None = None
 ) -> torch.Tensor:
     """Self-attention of a module with three projections: (1, real tokens, size)."""
-    layers = projections_of(inner)
-    states = project(layers, hidden, inner.attention_head_size)
-    return self_attention(states, packing, masks, inner.dropout.p * inner.training)
+    states = project(projections_of(inner), hidden, inner.attention_head_size)
+    return self_attention(states, packing, inner.dropout.p * inner.training, biased=biased)
 
 
 def projected_first_attention(
-    inner: nn.Module, first: torch.Tensor, hidden: torch.Tensor, packing: Packing, masks: Masks
+    inner: nn.Module,
+    first: torch.Tensor,
+    hidden: torch.Tensor,
+    packing: Packing,
+    biased: Masks | None = None,
 ) -> torch.Tensor:
     """The same of the first tokens (documents, 1, size) alone."""
     query_layer, *other_layers = projections_of(inner)
     query = project([query_layer], first, inner.attention_head_size)
     states = project(other_layers, hidden, inner.attention_head_size)
     dropout = inner.dropout.p * inner.training
-    return first_token_attention(query, states, packing, masks, dropout)
+    return first_token_attention(query, states, packing, dropout, biased=biased)
 
 
 def projections_of(inner: nn.Module) -> list[nn.Module]:
@@ -47,27 +50,23 @@ def projections_of(inner: nn.Module) -> list[nn.Module]:
 
 
 def _attention_bert(self, hidden_states, attention_mask=None, *_, packing, **__):
-    return projected_attention(self, hidden_states, packing, packing.masks()), None
+    return projected_attention(self, hidden_states, packing), None
 
 
 def _last_layer_bert(self, hidden_states, attention_mask=None, *_, packing, **__):
     first = first_states(hidden_states, packing)
-    attended = projected_first_attention(
-        self.attention.self, first, hidden_states, packing, packing.masks()
-    )
+    attended = projected_first_attention(self.attention.self, first, hidden_states, packing)
     return self.feed_forward_chunk(self.attention.output(attended, first))
 
 
 def _attention_distilbert(self, hidden_states, attention_mask=None, *_, packing, **__):
-    attended = projected_attention(self, hidden_states, packing, packing.masks())
+    attended = projected_attention(self, hidden_states, packing)
     return self.out_lin(attended), None
 
 
 def _last_layer_distilbert(self, hidden_states, attention_mask=None, *_, packing, **__):
     first = first_states(hidden_states, packing)
-    attended = projected_first_attention(
-        self.attention, first, hidden_states, packing, packing.masks()
-    )
+    attended = projected_first_attention(self.attention, first, hidden_states, packing)
     attended = self.sa_layer_norm(self.attention.out_lin(attended) + first)
     return self.output_layer_norm(self.ffn(attended) + attended)
 
@@ -77,7 +76,8 @@ def _last_layer_distilbert(self, hidden_states, attention_mask=None, *_, packing
 
 
 def _keep_packing_mpnet(backbone, arguments, options):
-    backbone.base_model.encoder.packing = options["packing"]
+    if "packing" in options:
+        backbone.base_model.encoder.packing = options["packing"]
 
 
 def _position_bias_mpnet(self, hidden_states, *_):
@@ -124,15 +124,14 @@ def _states_modernbert(inner, hidden, position_embeddings) -> torch.Tensor:
     return torch.stack((query, key, value), 2)
 
 
-def _masks_modernbert(inner, packing) -> Masks:
-    window = None if inner.sliding_window is None else inner.config.sliding_window
-    return packing.masks(window)
+def _window_modernbert(inner) -> int | None:
+    return None if inner.sliding_window is None else inner.config.sliding_window
 
 
 def _attention_modernbert(self, hidden_states, position_embeddings, *_, packing, **__):
     states = _states_modernbert(self, hidden_states, position_embeddings)
     dropout = self.attention_dropout * self.training
-    attended = self_attention(states, packing, _masks_modernbert(self, packing), dropout)
+    attended = self_attention(states, packing, dropout, window=_window_modernbert(self))
     return self.out_drop(self.Wo(attended)), None
 
 
@@ -143,10 +142,9 @@ def _last_layer_modernbert(
     inner = self.attn
     states = _states_modernbert(inner, self.attn_norm(hidden_states), position_embeddings)
     query = first_states(states[:, :, :1], packing)
+    options = {"window": _window_modernbert(inner)}
     dropout = inner.attention_dropout * inner.training
-    attended = first_token_attention(
-        query, states[:, :, 1:], packing, _masks_modernbert(inner, packing), dropout
-    )
+    attended = first_token_attention(query, states[:, :, 1:], packing, dropout, **options)
     first = first + inner.out_drop(inner.Wo(attended))
     return first + self.mlp(self.mlp_norm(first))
 
@@ -189,8 +187,9 @@ def pack_backbone(backbone: nn.Module, *, first_token_only: bool) -> None:
     if first_token_only:
         last = layers_of(backbone)[-1]
         last.forward = MethodType(family.last_layer, last)
-    if kind == "mpnet":
-        backbone.register_forward_pre_hook(_keep_packing_mpnet, with_kwargs=True)
+    if adds_bias(backbone):
+        for module in {backbone, backbone.base_model}:
+            module.register_forward_pre_hook(_keep_packing_mpnet, with_kwargs=True)
         encoder = backbone.base_model.encoder
         encoder.compute_position_bias = MethodType(_position_bias_mpnet, encoder)
     if kind == "modernbert":
@@ -210,6 +209,11 @@ def native_reads_all(backbone: nn.Module) -> bool:
     """Whether a backbone's native head reads all tokens, and not the first one alone."""
     is_native = backbone is not backbone.base_model
     return is_native and getattr(backbone.config, "classifier_pooling", "cls") == "mean"
+
+
+def adds_bias(backbone: nn.Module) -> bool:
+    """Whether a backbone adds a bias to the scores of attention, which torch's kernel cannot."""
+    return backbone.config.model_type == "mpnet"
 
 
 def padding_that_counts(backbone: nn.Module) -> int | None:

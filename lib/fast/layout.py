@@ -2,10 +2,11 @@
 which of them read each other."""
 
 from functools import cached_property, lru_cache
-from importlib.util import find_spec
 
 import torch
 from torch.nn import functional as F
+
+from lib.devices import to_device
 
 SIMILAR = 0.75  # the shortest document of a block as a share of its longest
 
@@ -18,9 +19,9 @@ class Layout:
         """`mask` is (documents, longest), and the documents follow each other in the one row in
         this order. Reckoned where the mask is, for states on `device`."""
         document, column = mask[order].nonzero(as_tuple=True)
-        self.index = (order[document] * mask.shape[1] + column).to(device)
+        self.index = to_device(order[document] * mask.shape[1] + column, device)
         self.full = len(self.index) == mask.numel()  # of equal lengths: then in their own order
-        self.mask = mask.to(device)
+        self.mask = to_device(mask, device)
 
     def pack(self, x: torch.Tensor) -> torch.Tensor:
         """(documents, longest, …) to (1, real tokens, …)."""
@@ -65,34 +66,42 @@ class Layout:
 
 
 class Packing(Layout):
-    """The layout of a batch, shortest document first, and its blocks: documents of similar length,
-    which attend together. All is reckoned on the CPU, so that nothing waits for a GPU.
+    """The layout of a batch, and its blocks, which attend together. All is reckoned on the CPU, so
+    that nothing waits for a GPU.
 
-    In 16 bits on a CPU the one row ends with a few tokens that nobody reads: see `rounded`.
+    On a CPU, documents follow each other from the shortest on, and a block is of similar lengths;
+    in 16 bits, the one row ends with a few tokens that nobody reads: see `rounded`. A GPU takes all
+    documents at once, as they come: it would wait for many small kernels.
     """
 
     def __init__(self, mask: torch.Tensor, device: torch.device):
         mask = mask.bool().cpu()
         lengths = mask.sum(1)
-        order = lengths.argsort(stable=True)
+        at_once = device.type != "cpu" or any_length(device)
+        order = torch.arange(len(mask)) if at_once else lengths.argsort(stable=True)
         super().__init__(mask, order, device)
         lengths = lengths[order]
         ends = lengths.cumsum(0)
         starts = ends - lengths
         self.tokens = len(self.index)
         self.surplus = rounded(self.tokens) - self.tokens if prepares_sizes(device) else 0
-        self.first_tokens = starts[order.argsort()].to(device)  # of each document, in the one row
-        self.longest = int(lengths[-1])
+        # of each document, in the one row
+        self.first_tokens = to_device(starts[order.argsort()], device)
+        self.longest = int(lengths.max())
         self.boundaries = None  # between documents in the one row, for torch's kernel
         if any_length(device):
-            self.boundaries = F.pad(ends, (1, 0)).int().to(device)
-        self.blocks: list[tuple[slice, Layout]] = []  # a part of the one row, and its layout
-        for block in similar_lengths(lengths.tolist(), device):
+            self.boundaries = to_device(F.pad(ends, (1, 0)).int(), device)
+        self._masks: dict[int | None, Masks] = {}
+        # each a part of the one row, and its layout
+        self.blocks: list[tuple[slice, Layout]] = [(slice(self.tokens), self)]
+        if at_once:
+            return
+        self.blocks = []
+        for block in similar_lengths(lengths.tolist()):
             tokens = slice(int(starts[block.start]), int(ends[block.stop - 1]))
             block_mask = mask[order[block], : int(lengths[block.stop - 1])]
             layout = Layout(block_mask, torch.arange(len(block_mask)), device)
             self.blocks.append((tokens, layout))
-        self._masks: dict[int | None, Masks] = {}
 
     def pack(self, x: torch.Tensor) -> torch.Tensor:
         """(documents, longest, …) to (1, real tokens and surplus, …)."""
@@ -142,22 +151,19 @@ def prepares_sizes(device: torch.device) -> bool:
 
 
 def rounded(tokens: int) -> int:
-    """So many tokens or up to a sixteenth more, one of sixteen sizes between two powers of two:
-    oneDNN prepares its products anew for each size that it has not seen, for a quarter of their
-    time."""
-    step = max(1, 2 ** (tokens.bit_length() - 5))
+    """So many tokens or up to 1/32 more, one of 32 sizes between two powers of two: oneDNN prepares
+    its products anew for each size that it has not seen."""
+    step = max(1, 2 ** (tokens.bit_length() - 6))
     return -(-tokens // step) * step
 
 
-def similar_lengths(lengths: list[int], device: torch.device) -> list[slice]:
-    """Documents of ascending lengths (tokens), cut into blocks of similar ones. A GPU takes all at
-    once: it would wait for many small kernels."""
+def similar_lengths(lengths: list[int]) -> list[slice]:
+    """Documents of ascending lengths (tokens), cut into blocks of similar ones."""
     blocks = []
     stop = len(lengths)
     while stop:
-        shortest = SIMILAR * lengths[stop - 1] if device.type == "cpu" else 0
         start = stop - 1
-        while start and lengths[start - 1] >= shortest:
+        while start and lengths[start - 1] >= SIMILAR * lengths[stop - 1]:
             start -= 1
         blocks.insert(0, slice(start, stop))
         stop = start
@@ -166,9 +172,9 @@ def similar_lengths(lengths: list[int], device: torch.device) -> list[slice]:
 
 @lru_cache
 def any_length(device: torch.device) -> bool:
-    """Whether torch has a kernel there that reads documents of any lengths in one row: without
-    dropout, in 16 bits."""
-    if device.type != "cuda" or find_spec("torch.nn.attention.varlen") is None:
+    """Whether torch has a kernel there that reads documents of any lengths in one row, in 16
+    bits."""
+    if device.type != "cuda" or not torch.backends.cuda.is_flash_attention_available():
         return False
     return torch.cuda.get_device_capability(device) >= (8, 0)
 

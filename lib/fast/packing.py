@@ -7,13 +7,19 @@ import torch
 from torch import nn
 
 from lib.attention import layers_of
-from lib.fast.families import native_reads_all, pack_backbone, padding_that_counts
-from lib.fast.layout import Packing, positions
+from lib.devices import default_device, resolve_precision, to_device
+from lib.fast.families import (
+    adds_bias,
+    native_reads_all,
+    pack_backbone,
+    padding_that_counts,
+)
+from lib.fast.layout import Packing, any_length, positions
 from lib.heads import first_token
 from lib.models import Classifier
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class Vocabulary:
     """The embeddings of all tokens, and which of them are in training (see `compact`)."""
 
@@ -38,7 +44,8 @@ class PackedClassifier(Classifier):
         rows = {"input_ids": ids, **self._segments(ids)}
         rows["position_ids"] = positions(ids, padding_that_counts(self.backbone))
         if self.vocabulary:
-            rows["input_ids"] = self.vocabulary.place.to(ids.device)[ids.long()]
+            self.vocabulary.place = to_device(self.vocabulary.place, ids.device)
+            rows["input_ids"] = self.vocabulary.place[ids.long()]
         inputs = {name: packing.pack(row) for name, row in rows.items()} | {"packing": packing}
         if self.native_reads_all:
             inputs["attention_mask"] = packing.mask
@@ -46,11 +53,11 @@ class PackedClassifier(Classifier):
 
     def last_states(self, ids: torch.Tensor, mask: torch.Tensor) -> tuple:
         inputs = self.inputs(ids, mask)
+        packing = inputs["packing"]
         states = self.backbone(**inputs).last_hidden_state
-        mask = mask.to(ids.device)
         if self.first_token_only:
-            return states, mask[:, :1]
-        return inputs["packing"].pad(states), mask
+            return states, packing.mask[:, :1]
+        return packing.pad(states), packing.mask
 
     @torch.no_grad()
     def compact(self, used: torch.Tensor) -> None:
@@ -95,14 +102,22 @@ def pack(model: Classifier) -> PackedClassifier:
     return packed
 
 
-def compile_layers(backbone: nn.Module, **options) -> None:
+def one_kernel(model: nn.Module, precision: str) -> bool:
+    """Whether torch's kernel computes all attention of a model on the default device."""
+    device = default_device()
+    halves = resolve_precision(precision, device) == "bf16"
+    is_packed = isinstance(model, PackedClassifier)
+    return is_packed and halves and any_length(device) and not adds_bias(model.backbone)
+
+
+def compile_layers(backbone: nn.Module, *, attention: bool = False, **options) -> None:
     """Compile each layer by itself, for any number of tokens: a GPU then launches fewer, larger
-    kernels. Packed attention stays as it is, because its layout is another one for every batch,
-    and so does a layer of first tokens."""
+    kernels. Where not torch's kernel computes packed `attention`, that stays as it is, because its
+    layout is another one for every batch, and so does a layer of first tokens."""
     for layer in layers_of(backbone):
         if "forward" in vars(layer):
             continue
         for module in layer.modules():
-            if "forward" in vars(module):
+            if "forward" in vars(module) and not attention:
                 module.forward = torch.compiler.disable(module.forward)
         layer.compile(dynamic=True, **options)

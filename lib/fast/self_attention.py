@@ -1,8 +1,5 @@
 """Self-attention over packed rows: the documents of a batch in one row, none reading another."""
 
-from functools import lru_cache
-from inspect import signature
-
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -13,18 +10,20 @@ from lib.fast.layout import Masks, Packing
 HALVES = (torch.bfloat16, torch.float16)
 
 
-def varlen_attn(*arguments, **options) -> torch.Tensor:
-    """torch's kernel for documents of any lengths in one row, imported late: that takes seconds."""
-    from torch.nn.attention.varlen import varlen_attn
-
-    return varlen_attn(*arguments, **options)
-
-
-@lru_cache
-def kernel_has_windows() -> bool:
-    from torch.nn.attention.varlen import varlen_attn
-
-    return "window_size" in signature(varlen_attn).parameters
+def flash_attention(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    bounds: tuple[torch.Tensor, torch.Tensor, int, int],
+    dropout: float,
+    window: int | None,
+) -> torch.Tensor:
+    """torch's kernel for documents of any lengths in one row, (tokens, heads, size) each, which
+    behind `torch.nn.attention.varlen` has dropout. `bounds`: where documents begin and end among
+    queries and keys, and the longest of them."""
+    sides = {} if window is None else {"window_size_left": window, "window_size_right": window}
+    kernel = torch.ops.aten._flash_attention_forward
+    return kernel(query, key, value, *bounds, dropout, False, False, **sides)[0]
 
 
 def project(layers: list[nn.Module], states: torch.Tensor, size: int) -> torch.Tensor:
@@ -46,18 +45,24 @@ def by_head(states: torch.Tensor) -> tuple[torch.Tensor, ...]:
 
 
 def self_attention(
-    states: torch.Tensor, packing: Packing, masks: Masks, dropout: float
+    states: torch.Tensor,
+    packing: Packing,
+    dropout: float,
+    *,
+    window: int | None = None,
+    biased: Masks | None = None,
 ) -> torch.Tensor:
     """Attention over real tokens, from queries, keys and values (1, real tokens, 3, heads, size)
-    to (1, real tokens, heads · size): all at once where a kernel can, else block by block."""
-    if reads_any_length(states, packing, masks, dropout):
+    to (1, real tokens, heads · size): all at once where a kernel can, else block by block. Keys
+    are read within a `window`, or as `biased` says."""
+    if biased is None and reads_any_length(states, packing):
         bounds = (packing.boundaries, packing.boundaries, packing.longest, packing.longest)
-        window = {} if masks.window is None else {"window_size": (masks.window, masks.window)}
         query, key, value = states[0, : packing.tokens].unbind(1)
-        attended = [varlen_attn(query, key, value, *bounds, **window)[None]]
+        attended = [flash_attention(query, key, value, bounds, dropout, window)[None]]
     else:
         attended = []
-        for (tokens, block), mask in zip(packing.blocks, masks.blocks, strict=True):
+        masks = (biased or packing.masks(window)).blocks
+        for (tokens, block), mask in zip(packing.blocks, masks, strict=True):
             query, key, value = by_head(block.pad(states[:, tokens]))
             rows = attend(query, key, value, mask, dropout=dropout)
             attended.append(block.pack(rows.transpose(1, 2)))
@@ -66,23 +71,35 @@ def self_attention(
     return (torch.cat(attended, 1) if len(attended) > 1 else attended[0]).flatten(2)
 
 
-def reads_any_length(states: torch.Tensor, packing: Packing, masks: Masks, dropout: float) -> bool:
-    """Whether torch's kernel computes this attention."""
-    if packing.boundaries is None or dropout or states.dtype not in HALVES:
-        return False
-    return masks.bias is None and (masks.window is None or kernel_has_windows())
+def reads_any_length(states: torch.Tensor, packing: Packing) -> bool:
+    """Whether torch's kernel computes attention of these states (…, size)."""
+    return packing.boundaries is not None and states.dtype in HALVES and states.shape[-1] % 8 == 0
 
 
 def first_token_attention(
-    query: torch.Tensor, states: torch.Tensor, packing: Packing, masks: Masks, dropout: float
+    query: torch.Tensor,
+    states: torch.Tensor,
+    packing: Packing,
+    dropout: float,
+    *,
+    window: int | None = None,
+    biased: Masks | None = None,
 ) -> torch.Tensor:
     """Attention of the first tokens (documents, 1, 1, heads, size) to all real tokens, from keys
     and values (1, real tokens, 2, heads, size): (documents, 1, heads · size)."""
+    # the kernel would lay a window about the last key, not the first
+    if biased is None and window is None and reads_any_length(states, packing):
+        each = torch.arange(len(query) + 1, dtype=torch.int32, device=query.device)
+        key, value = states[0, : packing.tokens].unbind(1)
+        bounds = (each, packing.boundaries, 1, packing.longest)
+        attended = flash_attention(query.flatten(0, 2), key, value, bounds, dropout, None)
+        return attended.flatten(1)[:, None]
     key, value = by_head(packing.pad(states))
-    rows = attend(*by_head(query), key, value, masks.first, dropout=dropout)
+    mask = (biased or packing.masks(window)).first
+    rows = attend(*by_head(query), key, value, mask, dropout=dropout)
     return rows.transpose(1, 2).flatten(2)
 
 
 def first_states(hidden: torch.Tensor, packing: Packing) -> torch.Tensor:
     """The first tokens (documents, 1, …) of all (1, real tokens, …)."""
-    return hidden[:, packing.first_tokens].transpose(0, 1)
+    return hidden.index_select(1, packing.first_tokens).transpose(0, 1)

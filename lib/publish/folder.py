@@ -85,7 +85,7 @@ def write_page(folder: Path) -> list[str]:
         title, *blocks = execute_here(notebook, parameters)
         runs = list(page_runs(folder).values())
         header["title"] = title["text"].removeprefix("#").strip()
-        header["short"] = short_facts(runs, header["profile"])
+        header["short"] = short_facts(runs_of_answer(blocks, runs), header["profile"])
         header["summary"] = summary(runs, header["profile"])
     reasons = [f"{b['name']}: {b['reason']}" for b in blocks if b["kind"] == "kept"]
     shown = [block for block in blocks if block["kind"] not in DIVERTED]
@@ -100,6 +100,13 @@ def write_page(folder: Path) -> list[str]:
     write_json(folder / PAGE_FILE, header)
     write_text(folder / "README.md", page_markdown(header))
     return list(dict.fromkeys(reasons))
+
+
+def runs_of_answer(blocks: list[dict], runs: list) -> list:
+    """The runs that a page's first sentence is computed from; all where it has none."""
+    answers = [b for b in blocks if b["kind"] == "finding" and b["section"] == "answer"]
+    keys = answers[0]["runs"] if answers else []
+    return [run for run in runs if run.key[:16] in keys] or runs
 
 
 def remove_others(folder: Path, blocks: Iterable[dict]) -> None:

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pandas as pd
 
+from lib.analysis.display import words
 from lib.publish.layout import findings_of, layout
 from lib.publish.record import page_of
 from lib.publish.render import is_demo
 from lib.runs.files import write_text
-from lib.runs.markup import code_span
 
-LARGEST_FIRST = ("paper", "full", "base", "small", "demo")  # profiles
-HEADER = ("| question | answer | run it again |", "| --- | --- | --- |")
+LARGEST_FIRST = ("paper", "full", "base", "small")  # profiles; then others
+HEADER = ("| question | answer |", "| --- | --- |")
 TABLE = re.compile(r"(<!-- answers: (real|demo) -->\n\n)(?:\|.*\n)*")
 
 
@@ -20,27 +20,29 @@ def profile_pages(results: Path) -> dict[str, dict]:
     """The pages of profiles without overrides, by `study/profile`, the largest profiles of a
     study first."""
     pages = {}
-    for file in results.glob("*/*/page.json"):
-        if file.parent.name in LARGEST_FIRST:
-            pages[f"{file.parent.parent.name}/{file.parent.name}"] = page_of(file.parent)
+    for file in results.glob("*/[!.]*/page.json"):
+        page = page_of(file.parent)
+        if page["folder"] == page["profile"]:
+            pages[f"{page['study']}/{page['folder']}"] = page
 
-    def order(name: str) -> tuple[str, int]:
+    def order(name: str) -> tuple[str, int, str]:
         study, _, profile = name.partition("/")
-        return study, LARGEST_FIRST.index(profile)
+        size = (*LARGEST_FIRST, profile).index(profile)
+        return study, size, profile
 
     return {name: pages[name] for name in sorted(pages, key=order)}
 
 
 def answer_rows(pages: dict[str, dict], *, demo: bool) -> list[str]:
-    """A Markdown table of each study's question, its answer and its command: from the largest
-    profile on real data, or from the demo."""
+    """A Markdown table of each study's question and its answer: from the largest profile on real
+    data, or, with the study's name in the question's place, from the demo."""
     rows = {}
     for name, page in pages.items():
         if is_demo(page) == demo:
             findings, _ = findings_of(layout(page["blocks"])[0])
             answer = findings[0]["text"].strip().replace("\n", " ") if findings else "–"
-            question = f"[{page['title']}](results/{name}/README.md)"
-            row = f"| {question} | {answer} | {code_span(page['command'])} |"
+            question = words(page["study"]) if demo else page["title"]
+            row = f"| [{question}](results/{name}/README.md) | {answer} |"
             rows.setdefault(page["study"], row)
     return [*HEADER, *rows.values()]
 

@@ -1,6 +1,7 @@
 """Blocks as Markdown: in an open notebook, and as a page."""
 
 import html
+from collections import Counter
 from pathlib import Path
 
 from lib.analysis.captions import FOOTNOTE
@@ -108,7 +109,7 @@ def short_facts(runs: list, profile: str) -> list[str]:
     rows = first.status["data"]["rows"]
     models = dict.fromkeys(model_name(run.config) for run in runs)
     shown = listed(models) if len(models) <= 3 else f"{len(models)} sizes of model"
-    seeds = len({run.config.seed for run in runs})
+    seeds = max(Counter(repr(run.config.with_(seed=1)) for run in runs).values())
     return [
         f"{escape(data_name(first.config.dataset))}, {rows['train']:,} training texts",
         shown,
@@ -125,7 +126,7 @@ def data_name(dataset: str) -> str:
 
 def model_name(config) -> str:
     """A pretrained model as people name it, with its layers where only some are used."""
-    name = escape(spelled(config.backbone))
+    name = escape(Path(spelled(config.backbone)).name)
     return f"{name}, {count(config.layers, 'layer')}" if config.layers else name
 
 

@@ -152,7 +152,7 @@ def add_runs(site: Site, name: str, page: dict, names: dict[str, str]) -> None:
     for key, facts in page["runs"].items():
         links = []
         for label, anchor in citations(page, key):
-            links.append(f"[{escape(label)}](../index.html#{anchor})")
+            links.append(f"[{escape(words(label))}](../index.html#{anchor})")
         heading = text(f"# {escape(names[key])} #\n\nA run of [{page['title']}](../index.html)")
         measured = {"history": curves.get(key), "predictions": predictions}
         blocks = run_blocks(key, facts, cited=links, environment=environment, **measured)

@@ -17,9 +17,8 @@ table.docutils td:not(.text-right) { min-width: 6rem; }
 table.docutils .text-right { text-align: right; }
 table.docutils td.text-right { white-space: nowrap; }
 .spread { color: var(--color-foreground-secondary); font-size: .85em; font-weight: normal; }
-.said { font-size: .875rem; color: var(--color-foreground-secondary); margin: .5rem 0; }
-.figure img { max-width: 100%; height: auto; background: white; border-radius: .25rem;
-  padding: .4rem; box-sizing: border-box; }
+.said { font-size: .875rem; color: var(--color-foreground-secondary); margin: .5rem 0 1rem; }
+.figure img { max-width: 100%; height: auto; background: white; border-radius: .25rem; }
 .from { display: flex; flex-wrap: wrap; align-items: baseline; gap: .25rem 1.25rem;
   font-size: .8125rem; margin: .25rem 0 1.5rem; }
 .finding .from { margin-bottom: 0; }

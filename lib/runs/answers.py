@@ -34,8 +34,8 @@ def file_of(reference: str) -> Path:
 
 
 def predicted_in_file(config: RunConfig, corpus: Corpus) -> tuple[Scores, str]:
-    """Scores of test from a file of predictions, and of dev where the file has all of it; nothing
-    is chosen.
+    """Scores of test from a file of predictions, and of dev where the file has all of it; and what
+    is left out, in words.
 
     Raises InputError where a test document has no label, or a label is unknown.
     """
@@ -45,6 +45,7 @@ def predicted_in_file(config: RunConfig, corpus: Corpus) -> tuple[Scores, str]:
     lines = _line_of_each(table, by_text=by_text)
     answers = _scores_of(table, corpus, config.reading.label_separator)
     scores: Scores = {}
+    remarks = []
     used: set[int] = set()
     for split in SCORED:
         documents = _documents(corpus, split, by_text=by_text)
@@ -55,16 +56,16 @@ def predicted_in_file(config: RunConfig, corpus: Corpus) -> tuple[Scores, str]:
                 f"the first {shown(missing[0][-1])}; give each a row"
             )
         if missing:
-            some = f"it has no label for {len(missing):,} of {len(documents):,} dev documents"
-            print(f"{name} is scored on test alone: {some}", flush=True)
+            share = f"{len(missing):,} of {len(documents):,}"
+            remarks.append(f"scored on test alone, as it has no label for {share} dev documents")
             continue
         places = [lines[document] for document in documents]
         scores[split] = answers[places]
         used |= {*places}
     unused = len({*lines.values()} - used)
     if unused:
-        print(f"{name}: {unused:,} rows are of other documents and are left out", flush=True)
-    return scores, ""
+        remarks.append(f"rows of other documents, left out: {unused:,}")
+    return scores, "; ".join(remarks)
 
 
 def _documents(corpus: Corpus, split: str, *, by_text: bool) -> Documents:

@@ -5,6 +5,7 @@ import json
 import pandas as pd
 
 from lib.models import Classifier, save_model
+from lib.runs.adapters import merge_adapter
 from lib.runs.checkpoints import Record, steps_in
 from lib.runs.files import write_text
 from lib.runs.keys import Prepared
@@ -17,6 +18,7 @@ from lib.training import Progress
 def write_model(model: Classifier, prepared: Prepared) -> None:
     """Write weights, tokenizer, and how texts are read for them, to the run's `model` folder."""
     forget_projections(model)
+    merge_adapter(model)
     config = prepared.config
     save_model(
         model,

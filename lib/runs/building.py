@@ -9,12 +9,13 @@ from torch.utils.data import DataLoader
 
 from lib.devices import default_device
 from lib.errors import InputError
-from lib.fast.packing import PackedClassifier, compile_layers, pack
+from lib.fast.packing import PackedClassifier, compile_layers, one_kernel, pack
 from lib.loaders import make_loader
 from lib.losses import Objective, make_loss, prior_logits
 from lib.metrics import check_metric
 from lib.models import Classifier, build_model, reads_pairs
 from lib.optim import make_optimizer
+from lib.runs.adapters import add_adapter
 from lib.runs.frozen import freeze_backbone, freeze_layers
 from lib.runs.keys import Prepared, tokens_of
 from lib.runs.store import EVALUATION_BATCH, model_folder, store
@@ -44,9 +45,7 @@ def build(prepared: Prepared) -> Trainable:
     """
     config = prepared.config
     corpus = prepared.corpus
-    check_metric(config.select_by, corpus.task, corpus.num_labels)
-    if config.health and corpus.task == "regression":
-        raise InputError("health = True judges classifiers; the task is regression")
+    check_settings(prepared)
     objective = Objective(training_loss(prepared))
     tokens = tokens_of(config, corpus)
     model = new_classifier(prepared)
@@ -60,6 +59,8 @@ def build(prepared: Prepared) -> Trainable:
             tokens=tokens,
             cache=store() / "teachers",
         )
+    if config.adapter:
+        add_adapter(model, config)
     if config.freeze == "backbone":
         model, tokens = freeze_backbone(
             model, tokens, config.backbone, precision=config.precision, cache=store() / "features"
@@ -82,6 +83,14 @@ def build(prepared: Prepared) -> Trainable:
     dev = make_loader(tokens.dev, batch_size=EVALUATION_BATCH)
     test = make_loader(tokens.test, batch_size=EVALUATION_BATCH)
     return Trainable(model, optimizer, objective, train, dev, test)
+
+
+def check_settings(prepared: Prepared) -> None:
+    config = prepared.config
+    corpus = prepared.corpus
+    check_metric(config.select_by, corpus.task, corpus.num_labels)
+    if config.health and corpus.task == "regression":
+        raise InputError("health = True judges classifiers; the task is regression")
 
 
 def training_loss(prepared: Prepared):
@@ -145,5 +154,6 @@ def compile_where_it_pays(model: nn.Module, prepared: Prepared) -> None:
     on_gpu = default_device().type == "cuda"
     long = len(prepared.settings_by_step) >= COMPILE_FROM
     if on_gpu and long and not prepared.config.distil:
+        whole = one_kernel(model, prepared.config.precision)
         with suppress(InputError):  # of one layer that is computed several times
-            compile_layers(model.backbone)
+            compile_layers(model.backbone, attention=whole)

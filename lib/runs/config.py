@@ -146,6 +146,10 @@ class RunConfig(Settings):
     # backbone: train the head alone, documents are embedded once; or the lowest layers, with the
     # embeddings, that do not train; None: all train
     freeze: Literal["backbone"] | int | None = None
+    # train low-rank matrices beside the weights of the layers, and the head (lib.runs.adapters)
+    adapter: Literal["lora"] | None = None
+    lora_rank: int = Field(8, ge=1, le=MOST)
+    lora_alpha: float = Field(16.0, gt=0)  # over the rank: what the matrices are multiplied by
     layers: int | None = Field(None, ge=1, le=MOST)  # of the backbone, from the bottom; None: all
     max_length: int = Field(128, ge=3, le=MOST)  # tokens
     # what a longer document keeps; windows: all, read in pieces over which logits are averaged

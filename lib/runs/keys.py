@@ -17,7 +17,7 @@ from lib.data import Corpus, load_corpus
 from lib.devices import default_device, resolve_precision
 from lib.optim import plan_steps
 from lib.readers import Reading
-from lib.runs.answers import file_of
+from lib.runs.answers import file_of, predicted_in_file
 from lib.runs.config import DATA_FIELDS, READ_BY_REFERENCE, RunConfig
 from lib.runs.files import cached_tensors, digest, file_digest, write_text
 from lib.runs.published import located, published_page
@@ -62,6 +62,8 @@ def prepare(config: RunConfig) -> Prepared:
     """Read what a configuration names. Raises InputError where something of it is wrong."""
     corpus = corpus_of(config)
     if config.is_reference:
+        if config.reference not in READ_BY_REFERENCE:
+            predicted_in_file(config, corpus)  # what is wrong there is said before anything trains
         return Prepared(config, corpus, run_key(config, corpus), [], None)
     backbone_folder = resolve_backbone(config.backbone)
     settings_by_step = plan_steps(
@@ -113,11 +115,12 @@ def key_inputs(config: RunConfig, content: dict) -> dict:
 
 def fields_read(config: RunConfig) -> set[str]:
     """The fields, but for the data's, that the result of a configuration depends on."""
-    unread = () if config.truncation == "windows" else ("stride", "windows")
     fields = {*RunConfig.model_fields} - {*DATA_FIELDS}
     if config.is_reference:
         fields = {"reference", *READ_BY_REFERENCE.get(config.reference, ())}
-    return fields.difference(unread)
+    if config.truncation != "windows":
+        fields -= {"stride", "windows"}
+    return fields if config.adapter else fields - {"lora_rank", "lora_alpha"}
 
 
 def hash_inputs(inputs: dict) -> str:

@@ -214,4 +214,7 @@ def write_baseline(prepared: Prepared) -> dict:
     predictions, choice = baseline_predictions(prepared.config, prepared.corpus)
     predictions.to_parquet(prepared.folder / "predictions.parquet", index=False)
     status = {"status": "finished", "chosen_epoch": 1, "last_epoch": 1}
-    return status | ({"choice": choice} if choice else {})
+    if choice:
+        print(f"{prepared.config.reference}: {choice}", flush=True)
+        status["choice"] = choice
+    return status

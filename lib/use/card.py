@@ -17,6 +17,14 @@ PIPELINE = """from transformers import pipeline
 
 classify = pipeline("text-classification", model="path/to/this/folder")
 print(classify("A text like those it was trained on.", truncation=True))"""
+LOAD_MODEL = """from huggingface_hub import snapshot_download
+from lib.models import load_model
+from lib.tokenization import encode, reading_of
+
+folder = snapshot_download("path/to/this/folder")
+model, settings = load_model(folder)
+ids, mask, _ = encode(["A text like those it was trained on."], folder, **reading_of(settings))
+print(settings["label_names"], model(ids, mask))"""
 LOAD_RUN = """from lib import load_run
 
 print(load_run("path/to/the/run").predict(["A text like those it was trained on."]))"""
@@ -60,8 +68,18 @@ backbone and of the data it was trained on.
 
 ## Settings that differ from the defaults
 
-{changed}
+{changed}{again}
 """
+
+AGAIN = """
+
+## Train it again
+
+With this project, and the data where `settings.yaml` names it:
+
+```sh
+python -m lib train settings.yaml
+```"""
 
 
 def write_card(run: Run) -> None:
@@ -70,8 +88,9 @@ def write_card(run: Run) -> None:
     write_text(run.folder / "model" / "README.md", card(run))
 
 
-def card(run: Run) -> str:
-    """The model card of a finished run, as Markdown."""
+def card(run: Run, *, name: str | None = None) -> str:
+    """The model card of a finished run, as Markdown; for the Hub, by the `name` that it has there,
+    its scores are in the front matter, too."""
     status, config = run.status, run.config
     task = read_json(run.folder / "model" / CLASSIFIER_FILE).get("task", "classification")
     scores = {name: round(value, 4) for name, value in status["test_scores"].items()}
@@ -85,8 +104,15 @@ def card(run: Run) -> str:
         "tags": ["text-classification", task],
         "metrics": headline_metrics(config, scores),
     }
+    if name:
+        measured = [{"type": metric, "value": value} for metric, value in scores.items()]
+        of_data = {"name": data["source"], "type": Path(config.dataset).name}
+        result = {"task": {"type": "text-classification"}, "dataset": of_data, "metrics": measured}
+        head["model-index"] = [{"name": name, "results": [result]}]
     in_pipeline = config.head == "native" and config.reading.text_pair is None
     in_pipeline = in_pipeline and config.truncation != "windows"
+    of_ours = LOAD_MODEL if name else LOAD_RUN
+    use = PIPELINE if in_pipeline else of_ours
     return CARD.format(
         head=front_matter(head),
         base_model=escape(base_model),
@@ -98,7 +124,8 @@ def card(run: Run) -> str:
         fingerprint=data["fingerprint"][:16],
         epoch=status["chosen_epoch"],
         scores="\n".join(f"| {name} | {value} |" for name, value in scores.items()),
-        use=PIPELINE if in_pipeline else LOAD_RUN,
+        use=use.replace("path/to/this/folder", name) if name else use,
+        again=AGAIN if name else "",
         changed=code_span(str(config.model_dump(exclude_defaults=True, exclude=PATHS))),
         **data["rows"],
     )

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from lib.columns import column_at
+from lib.columns import column_at, columns_at, joined
 from lib.errors import InputError, nearest
 from lib.formats import SUFFIXES, stream
 from lib.lines import lines_of
@@ -107,15 +107,16 @@ def _standard_input(reading: Reading) -> Iterator[str]:
 
 def _table_rows(path: Path, column: str, reading: Reading, keep: Iterable[str]) -> Iterator[Row]:
     wanted = [column, reading.text_pair] if reading.text_pair else [column]
-    texts: list[str] | None = None  # the names of these columns in the file
+    texts: list[list[str]] | None = None  # the names of these columns in the file
     for line, row in _stream(path, reading):
         if texts is None:
-            texts = [_column(name, row, path) for name in wanted]
+            texts = [columns_at(name, row) or [_column(name, row, path)] for name in wanted]
             kept = [_column(name, row, path) for name in _names(keep, row)]
         place = f"{path.name}, line {line}"
         values = []
-        for name, asked in zip(texts, wanted, strict=True):
-            value = "" if row.get(name) is None else row[name]
+        for names, asked in zip(texts, wanted, strict=True):
+            value = joined(row.get(name) for name in names) if names[1:] else row.get(names[0])
+            value = "" if value is None else value
             check_text(value, place, f" in column {asked!r}")
             values.append(value)
         text = values[0] if len(values) == 1 else tuple(values)

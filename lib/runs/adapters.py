@@ -1,0 +1,52 @@
+"""Low-rank adapters (LoRA, Hu et al. 2022) by peft: a backbone's layers stay as they are, and small
+matrices beside their linear maps learn. They are merged before a model is saved, so that what comes
+out is an ordinary one.
+"""
+
+import torch
+from torch import nn
+
+from lib.attention import layers_of, parts_from_below
+from lib.errors import InputError
+from lib.models import Classifier
+from lib.runs.config import RunConfig
+
+
+def add_adapter(model: Classifier, config: RunConfig) -> None:
+    """Let low-rank matrices (drawn from the run's seed) and what stands above the layers train
+    alone. Raises InputError where other settings do not go with it, or peft is missing."""
+    check_config(config)
+    try:
+        from peft import LoraConfig, inject_adapter_in_model
+    except ImportError:
+        raise InputError("adapter = 'lora' needs peft: pip install peft") from None
+    layers = layers_of(model.backbone)
+    for part in parts_from_below(model.backbone):
+        for parameter in part:
+            parameter.requires_grad_(False)
+    linear = [name for name, module in layers.named_modules() if isinstance(module, nn.Linear)]
+    torch.manual_seed(config.seed)
+    options = {"r": config.lora_rank, "lora_alpha": config.lora_alpha}
+    inject_adapter_in_model(LoraConfig(target_modules=linear, **options), layers)
+
+
+def check_config(config: RunConfig) -> None:
+    if config.freeze == "backbone":
+        raise InputError(
+            "freeze = 'backbone' trains the head alone; leave out one of freeze and adapter"
+        )
+    if config.batching.endswith("packed"):
+        raise InputError(
+            f"batching = {config.batching!r} computes linear maps together, without what an "
+            "adapter adds; take grouped or random"
+        )
+
+
+def merge_adapter(model: Classifier) -> None:
+    """Add low-rank matrices to the weights that they stand beside, and leave a plain classifier;
+    one without an adapter stays as it is."""
+    for name, module in list(model.named_modules()):
+        if hasattr(module, "lora_A"):
+            module.merge()
+            owner, _, field = name.rpartition(".")
+            setattr(model.get_submodule(owner), field, module.get_base_layer())

@@ -1,0 +1,155 @@
+"""Why a model says what it says of a text: what each word adds, by gradient times input.
+
+The gradient of the label's logit with respect to a token's embedding, times this embedding (Denil
+et al. 2014; Shrikumar et al. 2016): to first order what the token adds. A hint, no proof: it says
+what the model reacts to, not why that is so.
+"""
+
+import html
+import itertools
+
+import numpy as np
+import pandas as pd
+import torch
+
+from lib.backbones import load_tokenizer, resolve_backbone
+from lib.errors import InputError, nearest
+from lib.models import Classifier
+from lib.runs.markup import escape
+from lib.runs.store import Run, check_texts, load_run
+from lib.tokenization import WINDOWS, encode, is_single, reading_of, shorten
+from lib.windows import check_stride, cut
+
+STRONG = 0.5  # of the largest contribution: a word that Markdown marks
+FOR, AGAINST = "0,114,178", "213,94,0"  # red, green, blue
+
+
+def explain(run: Run | str, text: str, *, label: str | None = None) -> pd.DataFrame:
+    """A row for each word that the model reads of a text: `word`, `start` and `end` (characters),
+    and `contribution` to a label, the largest being 1 or −1; of a regression, to the number.
+
+    `run` is a run, its key or folder, `label` the name of a class, or None for the predicted one,
+    which `attrs["label"]` names. Raises InputError.
+    """
+    run = run if isinstance(run, Run) else load_run(run)
+    check_texts([text])
+    if not is_single([text]) or not text.strip():
+        raise InputError(
+            "explain wants one text that is not blank; pairs of texts are not explained"
+        )
+    model, settings = run.model
+    folder = run.folder / "model"
+    ids, mask, _ = encode([text], folder, **reading_of(settings))
+    target = _target(settings, label)
+    gradients, place = _gradient_times_input(model, ids, mask, target)
+    tokenizer = load_tokenizer(resolve_backbone(folder))
+    encoded = tokenizer.backend_tokenizer.encode(text, add_special_tokens=False)
+    added = np.zeros(len(encoded.ids))
+    begins = _special_before(tokenizer)
+    was_read = np.zeros(len(encoded.ids), bool)
+    for row, piece in zip(gradients, _pieces(len(encoded.ids), tokenizer, settings), strict=True):
+        added[piece] += row[begins : begins + len(piece)]
+        was_read[piece] = True
+    table = _words(text, encoded, added, was_read)
+    largest = table["contribution"].abs().max()
+    if largest > 0:
+        table["contribution"] /= largest
+    table.attrs["label"] = settings["label_names"][place]
+    return table
+
+
+def explain_all(run: Run | str, texts: list[str]) -> pd.DataFrame:
+    """`explain` of several texts in one table; `text` is the number of each, from 0."""
+    tables = [explain(run, text).assign(text=number) for number, text in enumerate(texts)]
+    columns = ["text", "word", "start", "end", "contribution"]
+    return (
+        pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
+    )
+
+
+def _target(settings: dict, label: str | None) -> int | None:
+    names = list(settings["label_names"])
+    if label is None:
+        return None
+    if label not in names:
+        raise InputError(f"The model has no label {label!r}.{nearest(label, names)}")
+    return names.index(label)
+
+
+def _gradient_times_input(
+    model: Classifier, ids: torch.Tensor, mask: torch.Tensor, target: int | None
+) -> tuple[np.ndarray, int]:
+    """What each token (windows, tokens) adds to a label's logit, against the mean of all where a
+    text has one class; and the label, which is the predicted one where none is given."""
+    embedded: list[torch.Tensor] = []
+
+    def follow(_module, _inputs, output: torch.Tensor) -> torch.Tensor:
+        embedded.append(output.detach().requires_grad_())
+        return embedded[-1]
+
+    device = next(model.parameters()).device
+    hook = model.eval().backbone.get_input_embeddings().register_forward_hook(follow)
+    try:
+        with torch.enable_grad():
+            logits = model(ids.to(device), mask)[0].float()
+    finally:
+        hook.remove()
+    place = int(logits.argmax()) if target is None else target
+    against = logits.mean() if len(logits) > 1 else 0.0
+    [gradient] = torch.autograd.grad(logits[place] - against, embedded[-1])
+    return (gradient * embedded[-1]).sum(-1).detach().float().cpu().numpy(), place
+
+
+def _special_before(tokenizer) -> int:
+    """How many special tokens the tokenizer puts before a text."""
+    bare = tokenizer.backend_tokenizer.encode("a", add_special_tokens=False).ids
+    return tokenizer.backend_tokenizer.encode("a").ids.index(bare[0])
+
+
+def _pieces(tokens: int, tokenizer, settings: dict) -> list[list[int]]:
+    """The places of a text's tokens that are read, a list for each window."""
+    room = settings["max_length"] - tokenizer.num_special_tokens_to_add()
+    places = list(range(tokens))
+    if settings["truncation"] == "windows":
+        stride = check_stride(settings.get("stride"), room)
+        return cut(places, room, stride, settings.get("windows", WINDOWS))
+    return [shorten(places, room, settings["truncation"])]
+
+
+def _words(text: str, encoded, added: np.ndarray, was_read: np.ndarray) -> pd.DataFrame:
+    """The words of the tokens that were read, with the sum of what these add."""
+    rows = []
+    tokens = np.flatnonzero(was_read).tolist()
+    for _, of_word in itertools.groupby(tokens, key=lambda token: encoded.word_ids[token]):
+        group = list(of_word)
+        start, end = encoded.offsets[group[0]][0], encoded.offsets[group[-1]][1]
+        row = {"word": text[start:end].strip(), "start": start, "end": end}
+        rows.append(row | {"contribution": float(added[group].sum())})
+    return pd.DataFrame(rows, columns=["word", "start", "end", "contribution"])
+
+
+def as_markdown(explanation: pd.DataFrame) -> str:
+    """The words in their order: **bold** what speaks for the label, *slanted* what speaks against
+    it, where it does so by half of the strongest word or more."""
+    shown = []
+    for row in explanation.to_dict("records"):
+        word = escape(row["word"])
+        if row["contribution"] >= STRONG:
+            word = f"**{word}**"
+        elif row["contribution"] <= -STRONG:
+            word = f"*{word}*"
+        shown.append(word)
+    return " ".join(shown)
+
+
+def as_html(explanation: pd.DataFrame) -> str:
+    """The words in their order, on blue what speaks for the label and on orange what speaks
+    against it, the paler the less."""
+    shown = []
+    for row in explanation.to_dict("records"):
+        colour = FOR if row["contribution"] > 0 else AGAINST
+        shade = f"rgba({colour},{0.6 * abs(row['contribution']):.2f})"
+        word = html.escape(row["word"])
+        number = f"{row['contribution']:+.2f}"
+        shown.append(f'<span style="background:{shade}" title="{number}">{word}</span>')
+    return " ".join(shown)

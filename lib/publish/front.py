@@ -7,6 +7,7 @@ import pandas as pd
 
 from lib.analysis.display import words
 from lib.publish.layout import findings_of, layout
+from lib.publish.older import is_older
 from lib.publish.record import page_of
 from lib.publish.render import is_demo
 from lib.runs.files import write_text
@@ -14,6 +15,7 @@ from lib.runs.files import write_text
 LARGEST_FIRST = ("paper", "full", "base", "small")  # profiles; then others
 HEADER = ("| question | answer |", "| --- | --- |")
 TABLE = re.compile(r"(<!-- answers: (real|demo) -->\n\n)(?:\|.*\n)*")
+OLDER = re.compile(r"(<!-- older pages -->\n\n)(?:Older pages.*\n)?")
 
 
 def profile_pages(results: Path) -> dict[str, dict]:
@@ -38,7 +40,7 @@ def answer_rows(pages: dict[str, dict], *, demo: bool) -> list[str]:
     data, or, with the study's name in the question's place, from the demo."""
     rows = {}
     for name, page in pages.items():
-        if is_demo(page) == demo:
+        if is_demo(page) == demo and not is_older(page):
             findings, _ = findings_of(layout(page["blocks"])[0])
             answer = findings[0]["text"].strip().replace("\n", " ") if findings else "–"
             question = words(page["study"]) if demo else page["title"]
@@ -49,13 +51,28 @@ def answer_rows(pages: dict[str, dict], *, demo: bool) -> list[str]:
 
 def with_answers(readme: str, pages: dict[str, dict]) -> str:
     """The README with the tables of answers below its remarks `answers: real` and `answers: demo`
-    made anew."""
+    made anew, and the line below `older pages`."""
 
     def table(match: re.Match) -> str:
         rows = answer_rows(pages, demo=match[2] == "demo")
         return match[1] + "\n".join(rows) + "\n"
 
-    return TABLE.sub(table, readme)
+    return OLDER.sub(lambda match: match[1] + older_line(pages), TABLE.sub(table, readme))
+
+
+def older_line(pages: dict[str, dict]) -> str:
+    """A line that leads to all older pages; empty where there is none."""
+    links = [
+        f"[{words(page['study'])} ({page['folder']})](results/{name}/README.md)"
+        for name, page in pages.items()
+        if is_older(page)
+    ]
+    if not links:
+        return ""
+    says = (
+        "Older pages, made before the studies' comparisons were fair; each says first what it lacks"
+    )
+    return f"{says}: {', '.join(links)}.\n"
 
 
 def overview_table(pages: dict[str, dict]) -> pd.DataFrame:
@@ -64,7 +81,7 @@ def overview_table(pages: dict[str, dict]) -> pd.DataFrame:
     rows = []
     for page in pages.values():
         block = next((block for block in page["blocks"] if block["kind"] == "best"), None)
-        if block is None or is_demo(page):
+        if block is None or is_demo(page) or is_older(page):
             continue
         facts = block["facts"]
         row = {"data": page["short"][0], "model": page["short"][1], "metric": facts["metric"]}

@@ -1,5 +1,4 @@
-"""Whether two pages of a study say the same: scores, verdicts and findings of one beside those of
-the other."""
+"""Whether two pages of a study say the same: their scores, verdicts and findings side by side."""
 
 import csv
 import dataclasses
@@ -97,8 +96,7 @@ def compare_published(folder: Path, again: Path) -> Comparison:
         studies = " and ".join(page["study"] for page in pages)
         raise InputError(f"{folder} and {again} are pages of two studies, {studies}")
     result = Comparison()
-    names = {**pages[0]["parameters"], **pages[1]["parameters"]}
-    for name in names:
+    for name in {**pages[0]["parameters"], **pages[1]["parameters"]}:
         one, other = (page["parameters"].get(name) for page in pages)
         if one != other:
             result.settings.append(f"{name} {other!r} instead of {one!r}")
@@ -248,8 +246,10 @@ def _some(names: list[str], between: str) -> str:
 
 def compare_with_replaced(folder: Path, again: Path) -> list[str]:
     """Compare a new page with the one that it is to replace, and note that in its environment.json;
-    in lines, which are none where there is no whole page to be replaced."""
+    in lines, which are none where there is no whole page to be replaced. An older page is named."""
     try:
+        if record := read_page(folder).get("kept"):
+            return [f"The page that this one replaces is of an earlier version, {record['commit']}"]
         result = compare_published(folder, again)
         machine = read_json(folder / "environment.json")["page"]
     except (InputError, OSError, ValueError, KeyError, TypeError, AttributeError):

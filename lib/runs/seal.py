@@ -15,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from lib.errors import InputError
-from lib.runs.files import digest, file_digest, read_json, sync, write_json
+from lib.runs.files import digest, file_digest, json_text, read_json, sync, write_json
 
 STATUS = "status.json"
 WRITTEN_FIRST = ("config.json", "environment.json")  # before a run is trained
@@ -91,8 +91,7 @@ def replace_sealed(folder: Path, name: str, value: dict) -> None:
         write_json(folder / name, value)
         return
     before = status["files"][name]
-    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
-    after = hashlib.sha256(text.encode("utf-8")).hexdigest()
+    after = hashlib.sha256(json_text(value).encode("utf-8")).hexdigest()
     _write_status(folder, status | {"files": status["files"] | {name: [before, after]}})
     write_json(folder / name, value)
     _write_status(folder, status | {"files": status["files"] | {name: after}})

@@ -152,6 +152,15 @@ def depths(model: nn.Module, layer_decay: float) -> dict[nn.Parameter, int]:
     return trained
 
 
+def follow_model(optimizer: torch.optim.Optimizer, device: torch.device) -> None:
+    """Bring an optimizer's state to the device that its model's parameters are on now, and have it
+    compute as torch can there."""
+    if isinstance(optimizer, torch.optim.Adagrad) and device.type != "cpu":
+        for group in optimizer.param_groups:
+            group["fused"] = None  # up to torch 2.11 its fused kernel is the CPU's alone
+    optimizer.load_state_dict(optimizer.state_dict())  # which knows what belongs where
+
+
 def set_step(optimizer: torch.optim.Optimizer, settings: dict) -> None:
     """Give an optimizer a step's settings (`plan_steps`), and each group its share of the rate."""
     for group in optimizer.param_groups:

@@ -25,7 +25,7 @@ from lib.evaluation import Evaluation, evaluate
 from lib.loaders import trim
 from lib.losses import Objective, plain_loss
 from lib.metrics import METRICS
-from lib.optim import make_optimizer, plan_steps, set_step
+from lib.optim import follow_model, make_optimizer, plan_steps, set_step
 from lib.progress import Progress, progress_bar
 
 VERSION = 2  # part of a run's key: raise it when a change alters what training computes
@@ -79,6 +79,7 @@ def train_epochs(
     device = torch.device(device or default_device())
     how = Computation(objective, precision, seed, device, processes)
     model.to(device)
+    follow_model(optimizer, device)
     steps_per_epoch = len(train)
     epochs = len(settings_by_step) // steps_per_epoch
     progress = progress or Progress.start(len(settings_by_step), accumulation)

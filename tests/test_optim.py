@@ -118,3 +118,43 @@ def test_a_row_adds_an_optimizer(monkeypatch):
     )
     steps = optim.plan_steps("halves", "rprop", learning_rate=1.0, steps_per_epoch=1, epochs=3)
     assert [step["lr"] for step in steps] == [1.0, 0.5, 0.25]
+
+
+@pytest.mark.parametrize("name", optim.OPTIMIZERS)
+def test_an_optimizers_state_follows_its_model(name, monkeypatch):
+    """To another device; steps are counted there by fused kernels, else on the CPU."""
+    model = nn.Linear(2, 3)
+    optimizer = optim.make_optimizer(name, model, learning_rate=0.1)
+    model(torch.ones(1, 2)).sum().backward()
+    optimizer.step()
+    optimizer.zero_grad()
+    there = torch.device("meta")
+    # parameters stay the same objects, as they do on the way to a GPU
+    monkeypatch.setattr(torch.__future__, "_swap_module_params_on_conversion", True)
+    model.to(there)
+    optim.follow_model(optimizer, there)
+    is_fused = optimizer.param_groups[0].get("fused")
+    assert bool(is_fused) == (name in ("adam", "adamw", "amsgrad", "sgd"))
+    states = [optimizer.state[parameter] for parameter in model.parameters()]
+    assert all(states) or name == "sgd"
+    for state in states:
+        for field, tensor in state.items():
+            stays = field == "step" and not is_fused
+            assert tensor.device == (torch.device("cpu") if stays else there)
+
+
+@pytest.mark.parametrize("name", optim.OPTIMIZERS)
+def test_following_changes_nothing_where_the_model_stays(name):
+    def weights(follows: bool) -> torch.Tensor:
+        torch.manual_seed(0)
+        model = nn.Linear(2, 3)
+        optimizer = optim.make_optimizer(name, model, learning_rate=0.1)
+        for _ in range(3):
+            if follows:
+                optim.follow_model(optimizer, torch.device("cpu"))
+            model(torch.ones(1, 2)).square().sum().backward()
+            optimizer.step()
+        assert name not in ("adam", "adagrad") or optimizer.param_groups[0]["fused"]
+        return model.weight
+
+    assert torch.equal(weights(True), weights(False))

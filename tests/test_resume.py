@@ -5,9 +5,11 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import nullcontext
 
 import pytest
 import torch
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from lib import evaluation, training
 from lib.devices import ONE_PROCESS
@@ -152,6 +154,40 @@ def test_another_machine_or_version_is_said(base, monkeypatch, capfd):
     versions = f"{threads}, torch {here['torch']} (now 3.0)"
     message = f"the checkpoint was made with {versions}: the result may differ"
     assert message in capfd.readouterr().out
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "adagrad"])
+def test_a_state_goes_on_where_the_model_does(base, optimizer, monkeypatch):
+    """A checkpoint is read on the CPU; training brings what it holds to its device, as to a GPU."""
+    # packed: nothing on the way to a step looks at a number on the device
+    config = base.with_(optimizer=optimizer, batching="packed")
+    killed_at(monkeypatch, config, 1, checkpoint_every="1 step")
+    meta = torch.device("meta")  # computes shapes alone, and refuses two devices as a GPU does
+    devices_by_field = {}
+
+    def look(optimizer, *_):
+        learning = [p for p in optimizer.param_groups[0]["params"] if p.grad is not None]
+        for parameter in learning:
+            assert parameter.device == parameter.grad.device == meta
+            state = optimizer.state[parameter]
+            devices_by_field.update({name: tensor.device for name, tensor in state.items()})
+        if learning:  # else a plan of learning rates is made
+            raise InputError("seen")
+
+    # parameters stay the same objects, as they do on the way to a GPU
+    monkeypatch.setattr(torch.__future__, "_swap_module_params_on_conversion", True)
+    monkeypatch.setattr(training, "default_device", lambda: meta)
+    monkeypatch.setattr(training, "autocast", lambda *_: nullcontext())
+    hook = register_optimizer_step_pre_hook(look)
+    try:
+        with pytest.raises(InputError, match="seen"):
+            run(config, tracker="none")
+    finally:
+        hook.remove()
+    if optimizer == "adamw":
+        assert devices_by_field == dict.fromkeys(["step", "exp_avg", "exp_avg_sq"], meta)
+    else:
+        assert devices_by_field == {"step": torch.device("cpu"), "sum": meta}
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 from collections import Counter
 
 import pytest
@@ -11,7 +12,7 @@ from lib.analysis.predictions import collect
 from lib.errors import InputError
 from lib.runs import session, tpe
 from lib.runs.config import RunConfig
-from lib.runs.pool import run
+from lib.runs.pool import run, run_all
 from lib.runs.report import Report, best_dev_score
 from lib.runs.search import Sweep, dropped, sweep
 from lib.runs.store import Runs, store
@@ -48,6 +49,17 @@ def test_a_grid_runs_every_cell_once_and_ranks_by_the_best_evaluation(spec, caps
     assert capsys.readouterr().out.count("run 6/6: batch_size=16 learning_rate=0.0001") == 1
     assert [r.key for r in sweep(spec)] == [r.key for r in runs]
     assert "run 1/6" not in capsys.readouterr().out
+
+
+def test_one_process_searches_without_dask_and_two_say_that_they_need_it(spec, monkeypatch):
+    monkeypatch.delitem(sys.modules, "lib.runs.cluster", raising=False)
+    for name in ("dask", "distributed"):
+        monkeypatch.setitem(sys.modules, name, None)  # as where it is not installed
+    spec = Sweep(**spec | {"space": {"batch_size": [16, 32]}})
+    runs = sweep(spec)
+    assert len(runs) == 2 and len(run_all([runs[0].config])) == 1
+    with pytest.raises(InputError, match="^workers = 2 needs Dask, .* no module dask here;"):
+        sweep(spec, workers=2)
 
 
 def test_a_cell_that_cannot_run_is_counted_and_the_rest_goes_on(spec, capsys):

@@ -64,7 +64,14 @@ def engine(workers: int = 1, cluster: str | None = None, *, go_on: bool = False)
         raise InputError(f"workers = {workers}; it wants 1 or more")
     if workers == 1 and not cluster:
         return ThisProcess(go_on=go_on)
-    from lib.runs.cluster import Cluster
+    try:
+        from lib.runs.cluster import Cluster
+    except ModuleNotFoundError as error:
+        asked = f"cluster = {cluster}" if cluster else f"workers = {workers}"
+        raise InputError(
+            f"{asked} needs Dask, and there is no module {error.name} here; install dask and "
+            "distributed, or take workers = 1: this process then trains all runs"
+        ) from None
 
     return Cluster(workers, cluster or None)
 

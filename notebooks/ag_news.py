@@ -25,7 +25,8 @@ from lib.runs.keys import corpus_of
 
 CAPTIONS = {  # of the tables and figures by their names
     "by_schedule": f"{captions.SCORES}, after the last epoch, where the schedules have done all "
-    "that they do; beside it at the epoch with the best macro F1 on dev.",
+    "that they do; beside it at the epoch with the best macro F1 on dev. An ensemble is the mean "
+    "of a schedule's logits over its seeds.",
     "test_accuracy": f"After the last epoch. {captions.DOTS} Grey: references, which are not "
     "fine-tuned.",
     "differences": f"{captions.differences()} After the last epoch. Runs of one seed start alike "
@@ -44,6 +45,8 @@ CAPTIONS = {  # of the tables and figures by their names
     "seeds.",
     "f1_by_class": captions.DOTS,
     "imbalance": "F1 of the same test predictions with one class weighted tenfold.",
+    "kept_right": captions.KEPT_RIGHT,
+    "risk_coverage": captions.RISK_COVERAGE,
     "runs": "Test scores of each run at its chosen and at its last epoch.",
     "epochs": "Dev scores after each epoch, mean ± standard deviation over seeds.",
     "classes": "Test F1 by class after the epoch that dev chooses, mean over seeds.",
@@ -131,9 +134,10 @@ def at_lowest_loss(p: Predictions) -> Predictions:
 
 def by_schedule(p: Predictions, *, by: str, metric: str = "accuracy") -> pd.DataFrame:
     """Test scores at the last epoch, with the verdict of `by_group`, and at the one that dev
-    chooses."""
-    table = by_group(at_last_epoch(p), by=by, metrics=[metric, "macro_f1"], verdict=True)
-    chosen = by_group(p, by=by, metrics=[metric]).set_index(by).loc[table[by]]
+    chooses; also of each schedule's ensemble."""
+    how = {"by": by, "ensembles": True}
+    table = by_group(at_last_epoch(p), metrics=[metric, "macro_f1"], verdict=True, **how)
+    chosen = by_group(p, metrics=[metric], **how).set_index(by).reindex(table[by])
     column = f"{metric}, epoch chosen on dev"
     for end in ("", "_low", "_high", "_values"):
         if f"{metric}{end}" in chosen:
@@ -218,6 +222,8 @@ def show_errors(runs, config, *, by: str, group: str, count: int = 6) -> None:
     wrong = [i for i in order if predicted[i] != members.labels[i]]
     replaced = sum(true_labels[i] != members.labels[i] for i in wrong)
     lines = [
+        "### Wrong with the highest confidence",
+        "",
         f"Of {len(wrong)} test items that {group} gets wrong (mean of its seeds), {replaced} carry "
         "a replaced label.",
         "",

@@ -9,6 +9,7 @@ import pandas as pd
 from lib.analysis import captions
 from lib.analysis.comparisons import SIGNIFICANT, TOO_FEW, comparison_table, mark_significant
 from lib.analysis.display import difference, listed, with_metrics
+from lib.analysis.findings import facts_of
 from lib.analysis.pairs import Pair, pairs_of
 from lib.analysis.predictions import Predictions, collect
 from lib.analysis.scores import run_scores, sample_of
@@ -154,6 +155,14 @@ def best_reference(p: Predictions, *, metric: str) -> str:
         name = NAMES[largest.runs[key]["config"]["reference"]]
         of_name.setdefault(name, []).append(run_scores(largest, group)[metric][0])
     return max(of_name, key=lambda name: np.mean(of_name[name]))
+
+
+def best(p: Predictions, *, metric: str) -> dict:
+    """Fine-tuning beside the best reference at the largest size, as facts of a page."""
+    table = scores(p, metric=metric)
+    largest = table[table[SIZE] == sizes_of(p)[-1]].set_index("method")
+    names = {"best": FIRST, "reference": best_reference(p, metric=metric)}
+    return facts_of(largest, names, metric)
 
 
 def answer(p: Predictions, *, metric: str) -> str:

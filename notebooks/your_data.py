@@ -60,6 +60,8 @@ CAPTIONS = {  # of the tables and figures by their names
     "calibration": "Expected calibration error on test over 15 bins, before and after a "
     "temperature fitted on dev.",
     "reliability": "On the line, a model that says 80 % is right in 80 % of cases.",
+    "kept_right": captions.KEPT_RIGHT,
+    "risk_coverage": captions.RISK_COVERAGE,
     "cost": "Parameters, and documents trained per second on the machine that trained.",
 }
 

@@ -26,5 +26,5 @@ def risk_coverage(curve: pd.DataFrame, kept: pd.DataFrame) -> Figure:
     ax.set_xlabel("share of test texts that are answered")
     ax.set_ylabel("share of these that is right")
     add_legend(figure, ax)
-    add_title(figure, "The fewer texts it answers, the more it gets right")
+    add_title(figure, "How much is right, by how much is answered")
     return figure

@@ -67,6 +67,17 @@ def test_the_surest_are_righter_and_all_are_its_accuracy():
     assert figure.axes[0].lines[0].get_ydata() == pytest.approx(curve["right"])
 
 
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_of_few_seeds_the_shares_stand_without_intervals(seeds):
+    p = unsure(classifiers()).keep(lambda run: run["config"]["seed"] <= seeds)
+    table = abstain.kept_right(p, **MODEL)
+    say_what_their_columns_hold(table)
+    assert len(table["right_values"].dropna().iloc[0].split()) == seeds
+    assert "interval" not in abstain.when_to_abstain(p, **MODEL)
+    figure = plots.risk_coverage(abstain.risk_coverage(p, **MODEL), table)
+    assert not np.isnan(figure.axes[0].lines[0].get_ydata()).any()
+
+
 def test_what_cannot_be_kept_is_said():
     p = unsure(classifiers())
     wrong = dataclasses.replace(p, frame=p.frame.assign(label=1 - p.frame["label"]))

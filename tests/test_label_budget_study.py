@@ -7,6 +7,7 @@ import pytest
 from lib.analysis.predictions import Predictions
 from lib.errors import InputError
 from lib.publish import study as publish_study
+from lib.publish.blocks import read_page
 from lib.publish.verify import verify
 from lib.runs.config import RunConfig
 from lib.runs.keys import corpus_of
@@ -92,6 +93,16 @@ def test_scores_are_the_means_of_the_samples_of_a_size():
     assert len(figures.by_texts(long, metric="accuracy").axes[0].lines) == 3
     text = curves.larger_model(p, metric="accuracy")
     assert text.endswith(": +5.0 points with 50 and +3.0 points with 100.")
+
+
+def test_the_facts_of_the_page_are_those_of_the_largest_size():
+    p = budgets({"tiny": RISING, REFERENCE: FLAT, "big": [0.65, 0.78]})
+    facts = study.best(p, metric="accuracy")
+    assert facts["metric"] == "accuracy" and facts["best"]["name"] == study.FIRST
+    assert facts["best"]["score"] == pytest.approx(RISING[-1], abs=1e-3)
+    assert facts["reference"]["name"] == "TF-IDF"
+    assert facts["reference"]["score"] == pytest.approx(FLAT[-1], abs=1e-3)
+    assert facts["best"]["low"] < RISING[-1] < facts["best"]["high"]
 
 
 def test_all_texts_are_taken_where_more_are_asked_for(folder, tiny):
@@ -188,6 +199,8 @@ def test_the_study_makes_its_page_which_can_be_verified(
     page = publish_study.run_study("label_budget", "small", small, publish_as="tiny")
     assert {file.name for file in page.iterdir()} == FILES
     text = (page / "README.md").read_text()
+    [best] = [block for block in read_page(page)["blocks"] if block["kind"] == "best"]
+    assert best["facts"]["best"]["name"] == study.FIRST
     first = next(line for line in text.splitlines() if line.startswith("**"))
     assert "labelled texts" in first or "fine-tuning" in first
     assert "| 90 |" in text and "MiniLM" not in text

@@ -18,8 +18,10 @@ from distributed.cli import dask_scheduler, dask_worker
 import plots
 from lib.backbones import EMBEDDED
 from lib.publish import parameters, study
+from lib.publish.blocks import read_page
 from lib.publish.compare import Check, compare_figures
 from lib.publish.front import overview_table, profile_pages, with_answers
+from lib.publish.layout import findings_of, layout
 from lib.publish.shown import png_of
 from lib.runs.pool import ThisProcess
 from lib.runs.store import ROOT
@@ -558,6 +560,19 @@ def test_a_study_is_three_files(tiny, tmp_path, monkeypatch, no_kernel):
 def test_the_answers_are_the_pages_own():
     """`make front` writes them."""
     assert with_answers(README, profile_pages(ROOT / "results")) == README
+
+
+PAGES = sorted(path.parent for path in (ROOT / "results").glob("*/[!.]*/page.json"))
+
+
+@pytest.mark.parametrize("folder", PAGES, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_a_page_answers_in_one_short_sentence(folder):
+    page = read_page(folder)
+    if "kept" in page:  # as it was made, by an earlier version
+        return
+    findings, _ = findings_of(layout(page["blocks"])[0])
+    words = [word for word in findings[0]["text"].split() if re.search(r"\w", word)]
+    assert len(words) <= 20
 
 
 def test_the_figure_is_of_the_pages(tmp_path):

@@ -9,6 +9,13 @@ FOOTNOTE = (  # once a page
 SCORES = "Test scores, mean over seeds"
 DOTS = "Dots: mean over seeds; bars: 95 % interval."
 CURVES = "Bold: mean over seeds; faint: each seed."
+KEPT_RIGHT = (
+    "Dev chooses the lowest confidence from which on so many of its texts are right, run by run; "
+    "test says how many texts that answers, and how many of these are right."
+)
+RISK_COVERAGE = (
+    "The surest texts first. Band and bars: 95 % interval; dashed: what was asked for on dev."
+)
 LAST_EPOCH = "Test accuracy of each run at its chosen and at its last epoch."
 
 

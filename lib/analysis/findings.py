@@ -2,6 +2,7 @@
 them again."""
 
 import numpy as np
+import pandas as pd
 
 from lib.analysis.answers import gap
 from lib.analysis.comparisons import EQUAL, OPEN, SAME, SIGNIFICANT, TOO_FEW, differences
@@ -105,11 +106,16 @@ def best_beside_reference(
     `metric`, and `best` and `reference` with name, score, low and high (None without an
     interval)."""
     table = by_group(p, by=by, metrics=[metric], epoch=epoch).set_index(by)
-    facts: dict = {"metric": metric}
     names = {
         "best": best_group(p, by=by, metric=metric),
         "reference": _reference_of(p, metric),
     }
+    return facts_of(table, names, metric)
+
+
+def facts_of(table: pd.DataFrame, names: dict[str, str | None], metric: str) -> dict:
+    """The same facts, of the rows of a table of scores that are named for each role."""
+    facts: dict = {"metric": metric}
     for role, name in names.items():
         if name is None:
             continue

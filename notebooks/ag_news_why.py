@@ -1,0 +1,72 @@
+"""Why a model of the study of learning-rate schedules errs: the words that its errors rest on."""
+
+import numpy as np
+import pandas as pd
+from scipy.special import softmax
+
+from lib.analysis.display import escape
+from lib.analysis.predictions import collect, group_of
+from lib.data import Corpus
+from lib.publish.page import measured, show_text
+from lib.runs.keys import corpus_of
+from lib.runs.store import Run
+from lib.use.explain import as_markdown, explain
+
+DECIMALS = 3  # of a contribution
+COLUMNS = ("given", "taken", "confidence", "seed", "error", "word", "contribution")
+HEADING = "### Why it errs\n\n"
+INTRODUCTION = (
+    "The errors that {group} is surest of with seed {seed}, replaced labels left out. **Bold** is "
+    "what speaks for the class that it takes a text for, *slanted* what speaks against it, by "
+    "gradient times input: a hint at what the model reacts to, no proof."
+)
+
+
+def show_why(runs, config, *, by: str, group: str, count: int = 3) -> None:
+    """Quote the test documents that a group's first run gets wrong with the highest confidence,
+    with the words marked that this rests on.
+
+    Only of a generated corpus: other texts are not ours to publish. Models are not published, so
+    that a page that is made from its own files keeps its words.
+    """
+    if not config.dataset.startswith("demo_"):
+        return
+    key = group_of(collect(runs), by, group).runs[0]
+    [run] = [run for run in runs if run.key.startswith(key)]
+    options = {"by": by, "group": group, "count": count}
+    table = measured("why", lambda: words_of_errors(run, corpus_of(config), **options))
+    show_text(HEADING + as_text(table, group), "why")
+
+
+def words_of_errors(run: Run, corpus: Corpus, *, by: str, group: str, count: int) -> pd.DataFrame:
+    """A row for each word of the test documents that a run gets wrong with the highest confidence:
+    what it adds to the logit of the predicted class, the strongest word of a document being 1 or
+    −1. Documents whose label the generator replaced are left out."""
+    members = group_of(collect([run]), by, group)
+    confidence = softmax(members.logits[0], axis=-1)
+    predicted = members.predicted[0]
+    is_error = (predicted != members.labels) & (corpus.test.true_labels == members.labels)
+    order = np.argsort(-confidence.max(1), kind="stable")
+    tables = [pd.DataFrame(columns=list(COLUMNS))]
+    for number, i in enumerate(order[is_error[order]][:count]):
+        taken = corpus.label_names[predicted[i]]
+        words = explain(run, corpus.test.texts[i], label=taken)
+        words["contribution"] = words["contribution"].round(DECIMALS)
+        facts = {"error": number, "taken": taken, "given": corpus.label_names[members.labels[i]]}
+        facts |= {"confidence": confidence[i].max(), "seed": members.seeds[0]}
+        tables.append(words.assign(**facts)[list(COLUMNS)])
+    return pd.concat(tables[1:] or tables, ignore_index=True)
+
+
+def as_text(table: pd.DataFrame, group: str) -> str:
+    """The rows of `words_of_errors` as Markdown."""
+    if not len(table):
+        return f"With its first seed, {group} errs on replaced labels alone."
+    lines = [INTRODUCTION.format(group=group, seed=table["seed"].iloc[0]), ""]
+    for _, words in table.groupby("error"):
+        first = words.iloc[0]
+        lines.append(
+            f"- labelled {escape(first['given'])}, taken for {escape(first['taken'])} "
+            f"({first['confidence']:.2f}): {as_markdown(words)}"
+        )
+    return "\n".join(lines)

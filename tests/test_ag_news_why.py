@@ -1,0 +1,57 @@
+"""The words that the errors of the study of schedules rest on."""
+
+import numpy as np
+import pytest
+
+from lib.analysis.predictions import collect
+from lib.runs.config import RunConfig
+from lib.runs.keys import corpus_of
+from lib.runs.pool import run_all
+from lib.use.explain import as_markdown, explain
+from notebooks import ag_news_why as why
+
+OF = {"by": "schedule", "group": "constant"}
+
+
+@pytest.fixture
+def demo(tiny) -> RunConfig:
+    """A run of a made-up corpus that learns next to nothing."""
+    sizes = {"train_rows": 48, "dev_rows": 12, "test_rows": 60, "max_length": 32, "batch_size": 8}
+    return RunConfig(
+        dataset="demo_news", backbone=tiny["bert"], epochs=1, precision="fp32", **sizes
+    )
+
+
+def test_the_surest_errors_are_explained_without_replaced_labels(demo):
+    [run] = run_all([demo.with_(seed=2)], "none")
+    test = corpus_of(demo).test
+    table = why.words_of_errors(run, corpus_of(demo), count=2, **OF)
+    names = np.array(corpus_of(demo).label_names)
+    labels, probabilities = run.predict(test.texts)
+    is_error = (names[test.true_labels] != labels) & (test.true_labels == test.labels)
+    surest = np.flatnonzero(is_error)[np.argsort(-probabilities.max(1)[is_error])][:2]
+    assert table["seed"].unique().tolist() == [2] and table["error"].unique().tolist() == [0, 1]
+    for number, i in enumerate(surest):
+        rows = table[table["error"] == number]
+        assert rows["given"].iloc[0] == names[test.labels[i]]
+        assert rows["taken"].iloc[0] == labels[i]
+        assert rows["confidence"].iloc[0] == pytest.approx(probabilities[i].max(), abs=0.01)
+        words = explain(run, test.texts[i])
+        assert rows["word"].tolist() == words["word"].tolist()
+        assert rows["contribution"].to_numpy() == pytest.approx(words["contribution"], abs=6e-4)
+    text = why.as_text(table, "constant")
+    assert "surest of with seed 2" in text and text.count("- labelled ") == 2
+    assert text.endswith(as_markdown(rows)) and "**" in text.splitlines()[-1]
+    none = why.words_of_errors(run, corpus_of(demo), count=0, **OF)
+    assert why.as_text(none, "constant").endswith("errs on replaced labels alone.")
+
+
+def test_they_are_shown_of_made_up_texts_alone(demo, base, monkeypatch):
+    shown = []
+    monkeypatch.setattr(why, "show_text", lambda text, name: shown.append(text))
+    for config in (demo, base):
+        runs = run_all([config, config.baseline("majority")], "none")
+        assert len(collect(runs).runs) == 2
+        why.show_why(runs, config, **OF)
+    [text] = shown
+    assert text.startswith("### Why it errs\n\nThe errors that constant is surest of")

@@ -120,9 +120,9 @@ def changed_documents(one: Group, other: Group, p: Predictions) -> list[str]:
         return [line]
     if p.task == "classification":
         right = [int(group.right[0][changed].sum()) for group in (one, other)]
-        line += f", of which A alone has {right[0]} right and B alone {right[1]}"
+        line += f", of which A alone has {right[0]:,} right and B alone {right[1]:,}"
     first = [str(row) for row in one.rows[changed[:TOLD]]]
-    more = f" and {len(changed) - TOLD} more" if len(changed) > TOLD else ""
+    more = f" and {len(changed) - TOLD:,} more" if len(changed) > TOLD else ""
     return [line, f"  rows {', '.join(first) + more if more else listed(first)}"]
 
 

@@ -98,4 +98,6 @@ def test_a_tab_by_its_names_and_a_reading_as_it_is_written():
         ("split", None),
         ("group", None),
         ("on_bad_rows", "stop"),
+        ("min_rows_per_class", None),
+        ("rare_classes", "drop"),
     ]

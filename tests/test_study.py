@@ -41,6 +41,9 @@ PAGE_FILES = {
     "test_accuracy.png",
     "learning_curves.png",
     "losses.png",
+    "kept_right.csv",
+    "risk_coverage.png",
+    "why.csv",
     "confusion_matrix.png",
     "f1_by_class.png",
 }
@@ -80,7 +83,8 @@ def test_ag_news_makes_its_page_and_a_rerun_changes_nothing(small, capsys, reque
     assert shown["test_accuracy"] == set(runs) and len(shown["losses"]) == 6
     assert len(shown["confusion_matrix"]) == 2 and all(keys <= set(runs) for keys in shown.values())
     check = verify(folder)
-    assert check.compared > 25 and not check.wrong and not check.unchecked
+    assert check.compared > 25 and not check.wrong
+    assert check.unchecked == ["why: measured on the machine that made the page"]
 
     before = {file.name: file.read_bytes() for file in folder.iterdir()}
     capsys.readouterr()

@@ -109,7 +109,8 @@ def short_facts(runs: list, profile: str) -> list[str]:
     rows = first.status["data"]["rows"]
     models = dict.fromkeys(model_name(run.config) for run in runs)
     shown = listed(models) if len(models) <= 3 else f"{len(models)} sizes of model"
-    seeds = max(Counter(repr(run.config.with_(seed=1)) for run in runs).values())
+    alike = (repr(run.config.with_(seed=1, subset_seed=None)) for run in runs)
+    seeds = max(Counter(alike).values())
     return [
         f"{escape(data_name(first.config.dataset))}, {rows['train']:,} training texts",
         shown,

@@ -7,6 +7,7 @@ from sklearn.metrics import accuracy_score, f1_score, root_mean_squared_error
 
 from lib.analysis import tables
 from lib.analysis.ensembles import ensemble_of, with_ensembles
+from lib.analysis.names import spelled
 from lib.analysis.predictions import Predictions
 from tests.synthetic import classifiers, frame_of, regressors, runs_of, taggers
 
@@ -69,3 +70,8 @@ def test_where_there_is_none():
     alone = group.only([0])
     assert with_ensembles([alone], 3) == [alone]
     assert not ensemble_of(group).has_seeds
+
+
+def test_the_ensemble_of_a_choice_is_spelled_as_the_choice_is():
+    assert spelled("cls, ensemble of 3 seeds") == "CLS, ensemble of 3 seeds"
+    assert spelled("mine, ensemble of 3 seeds") == "mine, ensemble of 3 seeds"

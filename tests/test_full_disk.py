@@ -125,7 +125,10 @@ def test_a_tracker_that_fails_later_ends_no_run(spec, base, whole, monkeypatch):
     monkeypatch.setattr(tracking.Log, "attempt", without_room(tracking.Log.attempt, 10))
     code, printed = with_room(10**9, partial(lib, "train", spec))
     assert code == 0 and "Traceback" not in printed, printed
-    assert digests(run(base.with_(epochs=1), tracker="none")) == {"README.md": ANY, "decisions.json": ANY} | whole
+    assert (
+        digests(run(base.with_(epochs=1), tracker="none"))
+        == {"README.md": ANY, "decisions.json": ANY} | whole
+    )
 
 
 def test_a_checkpoint_without_room_is_left_out(base, whole, monkeypatch, capfd):

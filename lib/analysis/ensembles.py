@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 
 from lib.analysis.groups import Group
+from lib.analysis.names import ENSEMBLE
 from lib.analysis.scores import display_name
 from lib.metrics import top_k
 
@@ -35,7 +36,7 @@ def ensemble_of(group: Group) -> Group:
         mean = np.take_along_axis(mean, ranked, axis=1)
         ranked = ranked[None]
     number = len(models.runs)
-    name = f"{display_name(group.name)}, ensemble of {number} seeds"
+    name = f"{display_name(group.name)}{ENSEMBLE}{number} seeds"
     return dataclasses.replace(
         group, name=name, runs=[name], seeds=[0], logits=mean[None], ranked=ranked, averaged=number
     )

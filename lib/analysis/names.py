@@ -5,6 +5,7 @@ from lib.runs.baselines import NAMES
 from lib.runs.markup import escape
 
 MINUS = " − "  # between the two names of a comparison
+ENSEMBLE = ", ensemble of "  # between a choice and its number of seeds
 SPELLED = {
     # heads
     "cls": "CLS",
@@ -35,8 +36,10 @@ COLUMNS = ("head", "optimizer", "schedule", "truncation", "batching", "backbone"
 
 
 def spelled(name: str) -> str:
-    """A head, optimizer, reference or other choice as a person writes it."""
-    return NAMES.get(name) or SPELLED.get(name, name)
+    """A head, optimizer, reference or other choice, or the ensemble of one, as a person writes
+    it."""
+    choice, ensemble, seeds = name.partition(ENSEMBLE)
+    return (NAMES.get(choice) or SPELLED.get(choice, choice)) + ensemble + seeds
 
 
 def spelled_in(column: str, cell: str) -> str:

@@ -1,5 +1,7 @@
 """The study of a table of one's own: what is shown of numbers, and what the model is worth."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -19,7 +21,9 @@ from lib.errors import InputError
 from lib.metrics import METRICS
 from lib.publish.page import show_as_published, show_table, show_text
 from lib.runs import baselines
+from lib.runs.config import RunConfig
 from lib.runs.keys import corpus_of
+from lib.runs.published import PREDICTIONS, published_page
 from lib.sources import DATASETS
 from lib.vocabulary import NOT_IN_TRAIN
 from plots.style import COLOURS, GREY, add_legend, add_title, colours, metric_axis, styled
@@ -181,6 +185,27 @@ def number_scatter(table: pd.DataFrame) -> Figure:
     ax.set_ylabel("predicted, mean over seeds")
     add_title(figure, "Predicted and given")
     return figure
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """What a corpus is: its task, its number of labels, and the metric that it is judged by."""
+
+    task: str
+    num_labels: int
+    metric: str
+
+
+def kind_of(config: RunConfig) -> Kind:
+    """What a configuration's corpus is; of a page, whose data may be elsewhere, what its runs
+    say."""
+    page = published_page()
+    if not page:
+        corpus = corpus_of(config)
+        return Kind(corpus.task, corpus.num_labels, corpus.metric)
+    published = Predictions.read(page / PREDICTIONS)
+    first = next(iter(published.trained.values()))
+    return Kind(published.task, len(published.label_names), first["config"]["select_by"])
 
 
 def show_label_errors(runs, config, *, by: str, group: str, count: int = 10) -> None:

@@ -8,6 +8,9 @@ import pytest
 from lib.analysis import label_errors
 from lib.analysis.predictions import group_of
 from lib.analysis.tables import by_group
+from lib.runs.config import RunConfig
+from lib.runs.places import ROOT
+from lib.runs.published import runs_of_page
 from notebooks import your_data as study
 from tests.synthetic import classifiers, regressors, taggers
 from tests.test_findings import with_baseline
@@ -94,3 +97,9 @@ def test_runs_that_learned_nothing_are_not_asked_which_labels_are_wrong():
         p.only({k: r for k, r in p.runs.items() if k != first}), by="head", group="far"
     )
     assert len(table) and table.equals(others)
+
+
+def test_what_a_page_is_of_is_known_where_its_data_is_not():
+    with runs_of_page(ROOT / "results" / "your_data" / "demo"):
+        kind = study.kind_of(RunConfig(dataset="/no/such/table.csv"))
+    assert kind == study.Kind("classification", num_labels=4, metric="macro_f1")

@@ -178,6 +178,9 @@ def answer(p: Predictions, *, metric: str) -> str:
         tested = f"With {TOO_FEW}, nothing is tested"
         return f"{tested}: at {largest:,} fine-tuning {leads_or_trails} {best} by {size}."
     end = f"at {largest:,} it {leads_or_trails} {best} by {size}"
+    if last["verdict"] != SIGNIFICANT:
+        side = "above" if last[metric] >= 0 else "below"
+        end = f"at {largest:,} it is {size} {side} {best}, not significantly"
     references = [name for name in method_names(p).values() if name not in (FIRST, LARGER)]
     from_size = {name: ahead_from(table, name, metric) for name in references}
     beaten = sorted(filter(from_size.get, references), key=from_size.get)

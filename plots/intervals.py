@@ -50,10 +50,13 @@ def grouped_dots(
     return values
 
 
-def interval_rows(ax, table: pd.DataFrame, by: str, metric: str, names: list[str]):
-    """Dots with 95 % intervals, a row each from above, in a colour for each of `by`; hollow
-    where the table says that it is not significant. Gives each row's place and colour."""
-    palette = colours(table[by])
+def interval_rows(
+    ax, table: pd.DataFrame, by: str, metric: str, names: list[str], palette: dict | None = None
+):
+    """Dots with 95 % intervals, a row each from above, in a colour for each of `by` (None: in the
+    table's order); hollow where the table says that it is not significant. Gives each row's place
+    and colour."""
+    palette = palette or colours(table[by])
     rows = table.to_dict("records")
     places = list(range(len(rows)))[::-1]
     drawn = [(place, row, palette[row[by]]) for place, row in zip(places, rows, strict=True)]
@@ -73,11 +76,12 @@ def score_intervals(table: pd.DataFrame, *, by: str, metric: str, title: str) ->
     """Dots with 95 % intervals, a row a group, the best above; references are grey, and a line
     goes through the best of them."""
     worst_last = METRICS[metric].higher_is_better
+    palette = colours(table[by])  # before sorting: a group has its colour in all figures of a page
     table = table.sort_values(metric, ascending=not worst_last, kind="stable", ignore_index=True)
     figure = Figure(figsize=(WIDTH, 1.2 + 0.52 * len(table)))
     ax = figure.subplots()
     names = [textwrap.fill(literal(spelled(name)), NAME_WIDTH) for name in table[by]]
-    for place, row, colour in interval_rows(ax, table, by, metric, names):
+    for place, row, colour in interval_rows(ax, table, by, metric, names, palette):
         label_dot(ax, score(row[metric], metric), row[metric], place, colour)
     references = table[table[by].isin({*REFERENCES} - {NAMES[name] for name in NO_MODEL})]
     if len(references):

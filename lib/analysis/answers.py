@@ -1,10 +1,12 @@
 """The first sentence of a page that compares groups of runs: whether they differ, how high they
 score, and the best reference beside them; and how two groups differ, as a part of a sentence."""
 
+from pathlib import Path
+
 import pandas as pd
 
 from lib.analysis.comparisons import EQUAL, SAME, SIGNIFICANT, TOO_FEW, differences
-from lib.analysis.display import difference, difference_interval, percent, spelled
+from lib.analysis.display import difference, difference_interval, escape, percent, spelled
 from lib.analysis.names import short_name
 from lib.analysis.predictions import Predictions
 from lib.analysis.references import best_reference
@@ -24,8 +26,9 @@ def compared(
     trained = p.only(p.trained)
     table = by_group(trained, by=by, metrics=[metric])
     number = f"{table['documents'].iloc[0]:,} {documents}"
-    if len(table) == 1:
-        start = f"{spelled(table[by].iloc[0])} reaches {_range(table[metric])} on {number}"
+    if len(table) == 1:  # nothing to compare: the model is what there is to name
+        model = escape(Path(spelled(next(iter(trained.runs.values()))["config"]["backbone"])).name)
+        start = f"{model} reaches {_range(table[metric])} on {number}"
     else:
         start = _difference(differences(trained, by=by, metric=metric), table, by, what, number)
     reference = display_name(best_reference(p, metric=metric))

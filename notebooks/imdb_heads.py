@@ -126,8 +126,10 @@ def by_head(p: Predictions, *, by: str, metric: str = "accuracy") -> pd.DataFram
     table = by_group(p, by=by, metrics=[metric], verdict=True)
     rates = {run["config"][by]: f"{run['config']['learning_rate']:g}" for run in p.trained.values()}
     table["learning rate"] = [rates.get(name, "") for name in table[by]]
-    table["original"] = [ORIGINAL.get(name, np.nan) for name in table[by]]
-    table.attrs["metrics"] |= {"original": metric}
+    published = [ORIGINAL.get(name, np.nan) for name in table[by]]
+    if np.isfinite(published).any():
+        table["original"] = published
+        table.attrs["metrics"] |= {"original": metric}
     return table
 
 

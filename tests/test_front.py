@@ -69,7 +69,7 @@ def test_an_older_page_answers_nothing_and_is_listed(root):
     text = (root / "README.md").read_text()
     assert "Yes. Base" not in text and "| No. Small. |" in text
     [line] = [line for line in text.splitlines() if line.startswith("Older pages")]
-    assert line.endswith("what it lacks: [a study (base)](results/a_study/base/README.md).")
+    assert line.endswith("at its top: [a study (base)](results/a_study/base/README.md).")
     assert overview_table(profile_pages(root / "results"))["best_score"].tolist() == [0.4]
     refresh_readme(root)
     assert (root / "README.md").read_text() == text

@@ -39,7 +39,7 @@ BLOCK = re.compile(r"^```(\w+)\n(.*?)\n```", flags=re.S | re.M)
 RUN = "runs/<key>"  # how the prose names a finished run
 # A phrase of each block of code, and the test that executes it
 BLOCKS = {
-    "make ag_news   # the main": "test_make_commands_are_accepted",
+    "make ag_news   # the study": "test_make_commands_are_accepted",
     "make imdb_heads": "test_make_commands_are_accepted",
     'load_corpus("reviews.csv"': "test_the_script_on_a_file_of_ones_own",
     "tables.by_group": "test_the_script_with_the_store",

@@ -28,7 +28,9 @@ def compared(
     number = f"{table['documents'].iloc[0]:,} {documents}"
     if len(table) == 1:  # nothing to compare: the model is what there is to name
         model = escape(Path(spelled(next(iter(trained.runs.values()))["config"]["backbone"])).name)
-        start = f"{model} reaches {_range(table[metric])} on {number}"
+        group = spelled(table[by].iloc[0])
+        start = f"{what} are not compared here ({group} alone): {model} reaches "
+        start += f"{_range(table[metric])} on {number}"
     else:
         start = _difference(differences(trained, by=by, metric=metric), table, by, what, number)
     reference = display_name(best_reference(p, metric=metric))

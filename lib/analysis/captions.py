@@ -1,10 +1,10 @@
 """What several studies say below their tables and figures: how the numbers come about."""
 
 FOOTNOTE = (  # once a page
-    "± is half of the 95 % interval of a mean over seeds, for other seeds and other test "
-    "documents; of fewer than three seeds, each score is shown instead. The intervals of a table "
-    "of differences hold together. A difference is significant where its interval leaves out "
-    "zero, which is where p is below 0.05. [How this is computed](../../../docs/statistics.md)."
+    "± is half of the 95 % interval of a mean over seeds; it covers other seeds and other test "
+    "documents. With fewer than three seeds, each score is shown. The intervals of a table of "
+    "differences are corrected for their number. Significant: the interval leaves out zero (p "
+    "below 0.05). [How this is computed](../../../docs/statistics.md)."
 )
 SCORES = "Test scores, mean over seeds"
 DOTS = "Dots: mean over seeds; bars: 95 % interval."

@@ -31,6 +31,8 @@ def contents(results: Path) -> str:
         machines = dict.fromkeys(run["device"] for run in made["runs"])
         data, model, *_ = [*page["short"], "", ""]
         title = f"{page['study'].replace('_', ' ')}, {page['profile']}"
+        if "kept" in page:
+            title += " (older)"
         cells = (
             f"[{escape(title)}]({name}/README.md)",
             data,

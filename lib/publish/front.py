@@ -37,14 +37,13 @@ def profile_pages(results: Path) -> dict[str, dict]:
 
 def answer_rows(pages: dict[str, dict], *, demo: bool) -> list[str]:
     """A Markdown table of each study's question and its answer: from the largest profile on real
-    data, or, with the study's name in the question's place, from the demo."""
+    data, or from the demo."""
     rows = {}
     for name, page in pages.items():
         if is_demo(page) == demo and not is_older(page):
             findings, _ = findings_of(layout(page["blocks"])[0])
             answer = findings[0]["text"].strip().replace("\n", " ") if findings else "–"
-            question = words(page["study"]) if demo else page["title"]
-            row = f"| [{question}](results/{name}/README.md) | {answer} |"
+            row = f"| [{page['title']}](results/{name}/README.md) | {answer} |"
             rows.setdefault(page["study"], row)
     return [*HEADER, *rows.values()]
 
@@ -69,9 +68,7 @@ def older_line(pages: dict[str, dict]) -> str:
     ]
     if not links:
         return ""
-    says = (
-        "Older pages, made before the studies' comparisons were fair; each says first what it lacks"
-    )
+    says = "Older pages, with known flaws that each lists at its top"
     return f"{says}: {', '.join(links)}.\n"
 
 

@@ -31,8 +31,7 @@ CAPTIONS = {  # of the tables and figures by their names
     "fine-tuned.",
     "differences": f"{captions.differences()} After the last epoch. Runs of one seed start alike "
     "and read the same batches; these intervals do not use that, but take all runs as independent.",
-    "differences_chosen": "The same at the epoch that dev chooses, where two schedules often are "
-    "one model.",
+    "differences_chosen": "Differences of the schedules at the epoch that dev chooses.",
     "learning_curves": captions.CURVES,
     "losses": "Solid: dev loss; dashed: train loss; faint: each seed. The ring marks the lowest "
     "mean dev loss, the number how far it has risen by the last epoch.",

@@ -23,9 +23,9 @@ def columns_at(name: str, columns: Iterable[str]) -> list[str]:
     """The column that is meant, or several with commas between their names; none where one of
     these is missing."""
     names = list(columns)
-    whole = column_at(name, names)
-    if whole is not None:
-        return [whole]
+    single_column = column_at(name, names)
+    if single_column is not None:
+        return [single_column]
     pieces = [column_at(piece.strip(), names) for piece in name.split(",")]
     return [] if None in pieces else pieces
 

@@ -45,11 +45,11 @@ def answer(p: Predictions, *, layers: int, metric: str = "accuracy") -> str:
     reference = display_name(best_reference(p, metric=metric))
     names = (best_method(p, layers, metric), TEACHER, CONTROL, reference)
     student, teacher, control, without = (score(rows[name][metric], metric) for name in names)
-    kept = f"keeps {student.removesuffix(' %')} of {teacher}"
+    comparison = f"keeps {student.removesuffix(' %')} of {teacher}"
     if rows[names[0]][metric] > rows[TEACHER][metric]:
-        kept = f"reaches {student}, its teacher {teacher}"
+        comparison = f"reaches {student}, its teacher {teacher}"
     return (
-        f"A {layers}-layer student {kept}; its layers on labels alone reach {control}, "
+        f"A {layers}-layer student {comparison}; its layers on labels alone reach {control}, "
         f"{short_name(reference)} {without}."
     )
 

@@ -197,11 +197,11 @@ def share_read(p: Predictions, *, by: str, max_length: int) -> str:
     )
     scores = by_group(p.only(p.references), by="reference", metrics=["accuracy"])
     scores = scores.set_index("reference")["accuracy"]
-    whole = display_name("tfidf")
+    whole_text = display_name("tfidf")
     same = display_name("tfidf_same_text")
     return (
         f"{text} TF-IDF on the same text reaches {percent(scores[same])}, on the whole text "
-        f"{percent(scores[whole])}."
+        f"{percent(scores[whole_text])}."
     )
 
 

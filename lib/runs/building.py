@@ -154,6 +154,6 @@ def compile_where_it_pays(model: nn.Module, prepared: Prepared) -> None:
     on_gpu = default_device().type == "cuda"
     long = len(prepared.settings_by_step) >= COMPILE_FROM
     if on_gpu and long and not prepared.config.distil:
-        whole = one_kernel(model, prepared.config.precision)
+        attention_in_one_kernel = one_kernel(model, prepared.config.precision)
         with suppress(InputError):  # of one layer that is computed several times
-            compile_layers(model.backbone, attention=whole)
+            compile_layers(model.backbone, attention=attention_in_one_kernel)

@@ -94,13 +94,13 @@ def document_vectors(
 
 def freeze_layers(model: Classifier, number: int) -> None:
     """Leave the embeddings and so many of the lowest layers as they are. Raises InputError."""
-    parts = parts_from_below(model.backbone)
-    if number >= len(parts):
+    from_below = parts_from_below(model.backbone)
+    if number >= len(from_below):
         raise InputError(
-            f"freeze is {number}; the backbone has {len(parts) - 1} layers: take fewer, or "
+            f"freeze is {number}; the backbone has {len(from_below) - 1} layers: take fewer, or "
             "'backbone' to train the head alone"
         )
-    for part in parts[: number + 1]:
+    for part in from_below[: number + 1]:
         for parameter in part:
             parameter.requires_grad_(False)
 

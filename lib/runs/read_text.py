@@ -27,8 +27,8 @@ def read_text(
     ):
         spans = encoded.offsets
         places = shorten(list(range(len(spans))), room, truncation)
-        parts = [text[spans[run[0]][0] : spans[run[-1]][1]] for run in _runs(places)]
-        texts.append(text if len(places) == len(spans) else "\n".join(parts))
+        spans_read = [text[spans[run[0]][0] : spans[run[-1]][1]] for run in _runs(places)]
+        texts.append(text if len(places) == len(spans) else "\n".join(spans_read))
     return texts
 
 
@@ -53,10 +53,10 @@ def _read_of_pairs(
         engine.no_truncation()
     texts = []
     for pair, item in zip(pairs, encoded, strict=True):
-        parts = []
+        spans_read = []
         for number, text in enumerate(pair):
             tokens = zip(item.sequence_ids, item.offsets, strict=True)
             spans = [span for sequence, span in tokens if sequence == number]
-            parts.append(text[spans[0][0] : spans[-1][1]] if spans else "")
-        texts.append("\n".join(parts))
+            spans_read.append(text[spans[0][0] : spans[-1][1]] if spans else "")
+        texts.append("\n".join(spans_read))
     return texts

@@ -78,8 +78,8 @@ def _of_labels(logits: np.ndarray, gold: np.ndarray) -> Decisions:
     kept, of each document as many."""
     if not gold.any():
         return AS_TRAINED
-    kept = np.isfinite(logits)
-    values, right = (part[kept].reshape(len(logits), -1) for part in (logits, gold))
+    is_finite = np.isfinite(logits)
+    values, right = (part[is_finite].reshape(len(logits), -1) for part in (logits, gold))
     temperature = _temperature(
         lambda at: label_losses(values / at, right).mean(), (values > 0) == right
     )

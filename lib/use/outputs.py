@@ -73,8 +73,8 @@ def to_csv(labelling: Labelling, rows: list[Row]) -> str:
         label, *probabilities = blank if row.is_blank else next(answers)
         if not labelling.has_numbers:
             (label,) = _guarded([label], labelling)
-        kept = _guarded([*row.kept.values(), row.first], labelling)
-        lines.append([*kept, label, *probabilities])
+        carried_cells = _guarded([*row.kept.values(), row.first], labelling)
+        lines.append([*carried_cells, label, *probabilities])
     return csv_lines(lines)
 
 

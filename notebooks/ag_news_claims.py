@@ -101,12 +101,12 @@ def rise(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
     rises = (table["last dev loss"] - table["lowest dev loss"]).set_axis(table[by])
     risen = rises[rises > 0]
     if not len(risen):
-        return "Dev loss does not rise before the last epoch with any schedule."
+        return "Mean dev loss does not rise before the last epoch with any schedule."
     ends = {
         row[by]: _of_row(row, metric)
         for row in training_on(p, by=by, stop="loss", metric=metric).to_dict("records")
     }
-    text = f"Dev loss rises before the last epoch with {listed(risen.index)}"
+    text = f"Mean dev loss rises before the last epoch with {listed(risen.index)}"
     most = risen.idxmax()
     if most in ends:
         above = gap(ends[most], metric, "at the lowest dev loss")

@@ -28,6 +28,11 @@ from notebooks.distillation_arms import (
     roles_across,
 )
 
+WORTH = (
+    "Speed and size depend on the depth alone. Each round gives the next batch of test texts, "
+    "tokenized beforehand, to every model in turn. ONNX files are made by `python -m lib export`, "
+    "which checks that their logits are PyTorch's."
+)
 CAPTIONS = {  # of the tables and figures by their names
     "survival": f"{captions.SCORES}; all models at their best epoch on dev. Kept: the share of its "
     "own teacher's accuracy. Agreement: how often it gives its teacher's label.",

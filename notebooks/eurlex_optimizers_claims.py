@@ -114,20 +114,20 @@ def failing(p: Predictions) -> str:
     """The original's second claim: Adagrad and Adadelta fail at every learning rate; from the runs
     of each optimizer's best cell."""
     texts = []
-    any_learned = False
     for name in OTHERS:
         runs = list(p.where(optimizer=name).trained.values())
         if not runs:
             continue
         learned = sum(run["outcome"] == LEARNED for run in runs)
-        any_learned |= learned > 0
         rate = runs[0]["config"]["learning_rate"]
-        texts.append(f"{spelled(name)} at {rate:g} in {learned} of {count(len(runs), 'run')}")
+        of_all = f"{learned} of {count(len(runs), 'run')}"
+        holds = _holds(not learned)
+        texts.append(f"{holds} for {spelled(name)}, which learns in {of_all} at {rate:g}")
     if not texts:
         return "Claim: Adagrad and Adadelta fail to train. Neither was tried here."
     return (
-        f"Claim: Adagrad and Adadelta fail to train. Here it {_holds(not any_learned)}: at the "
-        f"rate that dev chooses, they learn: {listed(texts)}."
+        "Claim: Adagrad and Adadelta fail to train. Here, at the rate that dev chooses, it "
+        f"{', and '.join(texts)}."
     )
 
 

@@ -172,25 +172,22 @@ def answer(p: Predictions, *, metric: str) -> str:
     largest = sizes_of(p)[-1]
     best = best_reference(p, metric=metric)
     last = table[(table[SIZE] == largest) & (table["compared with"] == best)].iloc[0]
-    size = difference(abs(last[metric]), metric).lstrip("+")
-    leads_or_trails = "leads" if last[metric] >= 0 else "trails"
+    gain = f"{difference(last[metric], metric)} against {best}"
     if TOO_FEW in table["verdict"].tolist():
-        tested = f"With {TOO_FEW}, nothing is tested"
-        return f"{tested}: at {largest:,} fine-tuning {leads_or_trails} {best} by {size}."
-    end = f"at {largest:,} it {leads_or_trails} {best} by {size}"
+        return f"With {TOO_FEW}, nothing is tested: at {largest:,} fine-tuning scores {gain}."
+    end = f"at {largest:,}: {gain}"
     if last["verdict"] != SIGNIFICANT:
-        side = "above" if last[metric] >= 0 else "below"
-        end = f"at {largest:,} it is {size} {side} {best}, not significantly"
+        end += ", not significant"
     references = [name for name in method_names(p).values() if name not in (FIRST, LARGER)]
     from_size = {name: ahead_from(table, name, metric) for name in references}
     beaten = sorted(filter(from_size.get, references), key=from_size.get)
     others = [name for name in references if not from_size[name]]
     if not beaten:
         beats = "beats neither" if len(others) > 1 else "does not beat"
-        return f"No: fine-tuning {beats} {' nor '.join(others)}; {end}."
+        return f"No: fine-tuning {beats} {' nor '.join(others)} ({end})."
     first, *rest = beaten
     sentence = f"Fine-tuning beats {first} from {from_size[first]:,} {SIZE} on"
     sentence += "".join(f", {name} from {from_size[name]:,}" for name in rest)
     if others:
-        sentence += f", {listed(others)} nowhere"
-    return f"{sentence}; {end}."
+        sentence += f", {listed(others)} at no size"
+    return f"{sentence} ({end})."

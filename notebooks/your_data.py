@@ -95,7 +95,7 @@ def result(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
     model = table.iloc[0]
     reached = (
         f"fine-tuning reaches {title(metric)} {score(model[metric], metric)} on "
-        f"{count(int(model['documents']), 'text')}"
+        f"{count(int(model['documents']), 'test text')}"
     )
     if not learning_references(p):
         return f"{reached[0].upper()}{reached[1:]}."

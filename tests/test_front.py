@@ -44,8 +44,8 @@ def root(tmp_path) -> Path:
 def test_each_study_answers_from_its_largest_profile(root):
     rows = answer_rows(profile_pages(root / "results"), demo=False)
     assert rows[2:] == [
-        "| [Is a_study so?](results/a_study/base/README.md) | Yes. Base; TF-IDF 50 %. |",
-        "| [Is b_study so?](results/b_study/small/README.md) | Perhaps. |",
+        "| [Is a_study so?](results/a_study/base/README.md) | imdb | Yes. Base; TF-IDF 50 %. |",
+        "| [Is b_study so?](results/b_study/small/README.md) | imdb | Perhaps. |",
     ]
 
 

@@ -59,7 +59,7 @@ def test_the_answer_says_from_where_on_fine_tuning_is_ahead():
     p = budgets({"tiny": RISING, REFERENCE: FLAT})
     text = study.answer(p, metric="accuracy")
     assert text.startswith("Fine-tuning beats TF-IDF from 200 labelled texts on")
-    assert text.endswith("at 800 it leads TF-IDF by 11.0 points.")
+    assert text.endswith("(at 800: +11.0 points against TF-IDF).")
     assert len(text.split()) <= 20
     table = study.leads(p, metric="accuracy")
     assert table["labelled texts"].tolist() == list(SIZES)
@@ -71,11 +71,11 @@ def test_the_answer_says_from_where_on_fine_tuning_is_ahead():
 def test_the_answer_where_it_never_pays_and_where_nothing_is_tested():
     p = budgets({"tiny": FLAT, REFERENCE: RISING})
     assert study.answer(p, metric="accuracy") == (
-        "No: fine-tuning does not beat TF-IDF; at 800 it trails TF-IDF by 11.0 points."
+        "No: fine-tuning does not beat TF-IDF (at 800: −11.0 points against TF-IDF)."
     )
     p = budgets({"tiny": RISING, REFERENCE: FLAT}, seeds=(1, 2))
     text = study.answer(p, metric="accuracy")
-    assert text.startswith("With fewer than 3 seeds, nothing is tested: at 800 fine-tuning leads")
+    assert text.startswith("With fewer than 3 seeds, nothing is tested: at 800 fine-tuning")
 
 
 def test_scores_are_the_means_of_the_samples_of_a_size():

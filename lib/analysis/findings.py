@@ -24,7 +24,6 @@ from lib.analysis.pairs import pairs_of
 from lib.analysis.predictions import Predictions
 from lib.analysis.references import best_reference, learning_references
 from lib.analysis.scores import display_name
-from lib.analysis.stats import POWER
 from lib.analysis.tables import by_group
 from lib.metrics import METRICS
 
@@ -143,7 +142,7 @@ def beyond_baseline(
 
 
 def outlook(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
-    """What difference this study could have told, and which pairs it leaves open."""
+    """Which pairs this study leaves open: neither different nor equal."""
     pairs = [
         pair
         for pair in pairs_of(p, by=by, metric=metric)
@@ -153,17 +152,15 @@ def outlook(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
         return "There are no two groups to compare."
     table = differences(p, by=by, metric=metric)
     verdicts = dict(zip(table["compared"], table["verdict"], strict=True))
-    least = table.attrs["detectable"]
-    if np.isnan(least):
+    if np.isnan(table.attrs["detectable"]):
         return f"With {TOO_FEW} no difference between two {words(by)}s can be told from chance."
-    size = difference(least, metric).removeprefix("+")
-    power = f"{100 * POWER:.0f} % power"
-    text = f"These seeds and documents find a true difference of {size} with {power}"
     names = [pair.name for pair in pairs if verdicts[pair.name] in (OPEN, TOO_FEW)]
     undecided = [escape(spelled_in("compared", name)) for name in names]
     if not undecided:
-        return f"{text}; no pair is left open."
-    return f"{text}. Left open, neither different nor equal: {'; '.join(undecided)}."
+        return "No pair is left open."
+    if len(pairs) == len(undecided) > 1:
+        return f"All {len(pairs)} pairs are left open: neither different nor equal."
+    return f"Left open, neither different nor equal: {'; '.join(undecided)}."
 
 
 def headroom(p: Predictions, *, by: str) -> str:

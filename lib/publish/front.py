@@ -13,7 +13,7 @@ from lib.publish.render import is_demo
 from lib.runs.files import write_text
 
 LARGEST_FIRST = ("paper", "full", "base", "small")  # profiles; then others
-HEADER = ("| question | answer |", "| --- | --- |")
+HEADER = ("| question | data | answer |", "| --- | --- | --- |")
 TABLE = re.compile(r"(<!-- answers: (real|demo) -->\n\n)(?:\|.*\n)*")
 OLDER = re.compile(r"(<!-- older pages -->\n\n)(?:Older pages.*\n)?")
 
@@ -43,7 +43,8 @@ def answer_rows(pages: dict[str, dict], *, demo: bool) -> list[str]:
         if is_demo(page) == demo and not is_older(page):
             findings, _ = findings_of(layout(page["blocks"])[0])
             answer = findings[0]["text"].strip().replace("\n", " ") if findings else "–"
-            row = f"| [{page['title']}](results/{name}/README.md) | {answer} |"
+            link = f"[{page['title']}](results/{name}/README.md)"
+            row = f"| {link} | {page['short'][0]} | {answer} |"
             rows.setdefault(page["study"], row)
     return [*HEADER, *rows.values()]
 

@@ -164,7 +164,7 @@ class Cluster:
     def submit(self, job: Job, beginnings: list[str]) -> None:
         """Hand a run out, preferably to the worker that has the furthest of its beginnings."""
         there = self.workers_there()
-        if not there and not self.jobs:
+        if self.address and not there and not self.jobs:
             print(f"No worker is connected to {self.address} yet: waiting for one", flush=True)
         known = [self.places[name] for name in beginnings if self.places.get(name) in there]
         where = {"workers": known[-1:], "allow_other_workers": True} if known else {}

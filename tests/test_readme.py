@@ -256,7 +256,7 @@ def started(monkeypatch):
 def test_make_commands_are_accepted(tmp_path, monkeypatch, started):
     """Each command of make starts what exists, with parameters that its notebook has; a table of
     one's own is read as it says."""
-    from tests.bench import parse
+    from tests.bench.__main__ import parse
 
     save_documented_files(tmp_path)
     monkeypatch.chdir(tmp_path)

@@ -62,7 +62,7 @@ $(STUDIES): $(READY)
 test: $(SITE)
 	@$(PY) -m pytest -n 2 --dist worksteal $(ARGS)
 
-## Measure speed against Hugging Face Trainer and write results/benchmark/<machine>/ (a quarter of an hour, nothing else running)
+## Measure training, labelling and waits beside Hugging Face's libraries and write results/benchmark/<machine>/ (a quarter of an hour, nothing else running)
 bench: $(READY)
 	@$(PY) -m tests.bench $(ARGS)
 

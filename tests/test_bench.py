@@ -343,13 +343,13 @@ def check_tables(folder) -> None:
     assert all(stages[stage, 200] == 2 for stage in row_stages.BESIDE)
 
 
-def test_two_pages_are_told_apart(tmp_path):
+def test_two_pages_are_told_apart(settings, in_this_process, tmp_path):
     for name, seconds in (("a", [1.0, 1.1]), ("b", [2.0, 2.1])):
         folder = tmp_path / name
-        folder.mkdir()
+        whole.run(settings.model_copy(update={"out": str(folder)}), "make bench", ["waits"])
+        assert "Training was not measured" in (folder / "README.md").read_text()
         table = pd.DataFrame({"round": [1, 2], "wait": waits.LIB, "seconds": seconds})
         table.to_csv(folder / "waits.csv", index=False)
-        (folder / "environment.json").write_text(json.dumps({"parts": {"waits": {}}}))
     text = compare(tmp_path / "a", tmp_path / "b")
     row = "| import lib, seconds | 1.05 [1.00, 1.10] | 2.05 [2.00, 2.10] | **higher** |"
     assert row in text

@@ -75,9 +75,9 @@ def section(measures: dict[str, Interval], precision: str) -> str:
     lacking = f" Not on this page: {'; '.join(missing)}." if missing else ""
     others = "; ".join(f"{what} (`{command}`)" for what, command in ELSEWHERE.items())
     return f"""
-## The goals of docs/speed.md
+## Goals
 
 {pipe(["measured", "goal", f"here, {precision}", ""], rows)}
-They are for two CPU cores. A goal is met where the number itself, not its interval, is on the \
-right side.{lacking} Measured elsewhere: {others}.
+These are of the [goals for two CPU cores](../../../docs/speed.md#goals). One is met where the \
+number itself, not its interval, is on the right side.{lacking} Measured elsewhere: {others}.
 """

@@ -92,8 +92,8 @@ Of {name}, {rows[0][1]} of the operators' self time is {rows[0][0]}.
 {pipe(["operators", "share of self time", "ms", "calls", "the longest of them"], rows)}
 torch.profiler over {facts["settings"]["steps"]} steps; an operator's self time leaves out the \
 operators that it calls. The profiler itself slows down small operators. \
-[profile.csv](profile.csv) has every operator; what was tried, and kept or not, is in \
-docs/speed.md.
+[profile.csv](profile.csv) has every operator. What was tried, and kept or not: \
+[docs/speed.md](../../../docs/speed.md#what-was-tried).
 
 {measured_on(facts)}
 """

@@ -26,7 +26,7 @@ def median_interval(values) -> Interval:
     """The median, and the 95 % percentile interval of its bootstrap over rounds."""
     values = np.asarray(values, dtype=float)
     rng = np.random.default_rng(0)
-    drawn = [values[rng.integers(len(values), size=len(values))] for _ in range(RESAMPLES)]
+    drawn = values[rng.integers(len(values), size=(RESAMPLES, len(values)))]
     low, high = np.quantile(np.median(drawn, axis=1), [0.025, 0.975])
     return Interval(float(np.median(values)), float(low), float(high))
 

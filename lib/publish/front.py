@@ -85,7 +85,10 @@ def overview_table(pages: dict[str, dict]) -> pd.DataFrame:
         if block is None or is_demo(page) or is_older(page):
             continue
         facts = block["facts"]
-        row = {"data": page["short"][0], "model": page["short"][1], "metric": facts["metric"]}
+        data, model, *_ = page["short"]
+        if " and " in model:  # several numbers of layers
+            model = model.partition(",")[0]
+        row = {"data": data, "model": model, "metric": facts["metric"]}
         for role in ("best", "reference"):
             side = facts.get(role, {})
             row[role] = side.get("name")

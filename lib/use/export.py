@@ -194,9 +194,8 @@ def earlier_export(folder: Path, out: Path, quantize: str | None) -> dict:
     """How the export in `out` compares; empty where there is none of the model in `folder` that
     has what is wanted."""
     done = _whole_export(out)
-    if not done or done.get("weights") != fingerprint(folder):
-        return {}
-    return done if quantize is None or quantize in done else {}
+    is_current = done.get("weights") == fingerprint(folder)
+    return done if is_current and (quantize is None or quantize in done) else {}
 
 
 def _whole_export(out: Path) -> dict:
@@ -207,14 +206,12 @@ def _whole_export(out: Path) -> dict:
         return {}
     except ValueError:
         comparison = None
-    if not isinstance(comparison, dict):
-        damaged = True
-    else:  # an earlier version wrote no digests
-        damaged = comparison.get("files") not in (None, file_digests(out, leave_out=NOTE))
-    if damaged:
-        print(f"The export {out} is damaged: made again", flush=True)
-        return {}
-    return comparison
+    # an earlier version wrote no digests
+    digests = (None, file_digests(out, leave_out=NOTE))
+    if isinstance(comparison, dict) and comparison.get("files") in digests:
+        return comparison
+    print(f"The export {out} is damaged: made again", flush=True)
+    return {}
 
 
 def write_checked(folder: Path, texts: list, out: Path, quantize: str | None) -> dict:

@@ -1,6 +1,7 @@
 """Labelling gives the logits of the model itself, a text at a time, whatever is beside it; and in 8
 bits those of ONNX Runtime."""
 
+import io
 import shutil
 
 import pandas as pd
@@ -145,13 +146,15 @@ def exported(trained, tmp_path):
     return Run(folder), tmp_path / "in.csv"
 
 
-def test_labels_in_8_bits(exported, monkeypatch, capsys, tmp_path):
+def test_labels_in_8_bits(exported, monkeypatch, capsys):
     run, source = exported
-    words = ("predict", run.folder, source, "--out", tmp_path / "out.csv", "--as-trained", "--all")
-    assert cli(monkeypatch, *words, "--int8") == 0
-    assert "8 bits: on 12 texts, " in (err := capsys.readouterr().err)
-    assert "% of the labels are those in 32 bits" in err
-    found = pd.read_csv(tmp_path / "out.csv", keep_default_na=False)
+    words = ("predict", run.folder, source, "--as-trained", "--int8")
+    assert cli(monkeypatch, *words) == 0
+    printed = capsys.readouterr()
+    assert f"Exports the model to {run.folder / 'onnx'}\n" in printed.err
+    assert "8 bits: on 12 texts, " in printed.err
+    assert "% of the labels are those in 32 bits" in printed.err
+    found = pd.read_csv(io.StringIO(printed.out), keep_default_na=False)
     small = Int8Run(run.folder)
     texts = [text for text in found["text"] if text]
     runtime = onnx_runtime(run.folder / "onnx" / "model_int8.onnx")
@@ -167,4 +170,5 @@ def test_labels_in_8_bits(exported, monkeypatch, capsys, tmp_path):
     assert small.key != run.key  # what one began, the other does not go on with
 
     monkeypatch.setattr("lib.use.int8.corpus_of", lambda config: pytest.fail("exported again"))
-    assert cli(monkeypatch, *words, "--int8") == 0
+    assert cli(monkeypatch, *words) == 0
+    assert capsys.readouterr().out == printed.out

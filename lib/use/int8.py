@@ -1,7 +1,10 @@
 """Labels by a run's model in 8 bits."""
 
 import dataclasses
+import sys
+from contextlib import redirect_stdout
 from functools import cached_property
+from pathlib import Path
 
 import torch
 
@@ -30,19 +33,21 @@ class Int8Run(Run):
         return None, read_description(model_folder(self.folder) / CLASSIFIER_FILE)
 
     @cached_property
-    def comparison(self) -> dict:
-        """How the export compares with 32 bits (`lib.use.export.export`)."""
+    def exported(self) -> tuple[Path, dict]:
+        """The file of the 8-bit model, and how it compares with 32 bits (`lib.use.export`)."""
         folder = model_folder(self.folder)
         out = self.folder / EXPORTED
-        documents = []
-        if not earlier_export(folder, out, "int8"):
-            documents = corpus_of(self.config).dev.documents
-        return export(folder, documents, out, quantize="int8")
+        with redirect_stdout(sys.stderr):  # labels may go to standard output
+            documents = []
+            if not earlier_export(folder, out, "int8"):
+                print(f"Exports the model to {out}", flush=True)
+                documents = corpus_of(self.config).dev.documents
+            comparison = export(folder, documents, out, quantize="int8")
+        return out / INT8_FILE, comparison
 
     @cached_property
     def _compute(self) -> Compute:
-        assert self.comparison
-        runtime = onnx_runtime(self.folder / EXPORTED / INT8_FILE)
+        runtime = onnx_runtime(self.exported[0])
         return lambda ids, mask: torch.from_numpy(runtime(ids, mask))
 
     def _logits(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -51,8 +56,9 @@ class Int8Run(Run):
     @property
     def agreement(self) -> str:
         """How often labels are those in 32 bits, in words."""
-        share = self.comparison["int8"]["agreement"]
-        texts = f"{self.comparison['texts']:,} texts"
+        comparison = self.exported[1]
+        share = comparison["int8"]["agreement"]
+        texts = f"{comparison['texts']:,} texts"
         if self.model[1].get("task") == "regression":
             return f"on {texts}, numbers correlate with those in 32 bits by {share:.4f}"
         return f"on {texts}, {share:.1%} of the labels are those in 32 bits"

@@ -29,14 +29,14 @@ def compared(
     if len(table) == 1:  # nothing to compare: the model is what there is to name
         model = escape(Path(spelled(next(iter(trained.runs.values()))["config"]["backbone"])).name)
         group = spelled(table[by].iloc[0])
-        start = f"{what} are not compared here ({group} alone): {model} reaches "
-        start += f"{_range(table[metric])} on {number}"
+        level = _range(table[metric])
+        start = f"{model} reaches {level} on {number} ({group} alone, no other {what})"
     else:
         start = _difference(differences(trained, by=by, metric=metric), table, by, what, number)
     reference = display_name(best_reference(p, metric=metric))
     scores = by_group(p.only(p.references), by="reference", metrics=[metric])
     beside = percent(scores.set_index("reference")[metric][reference])
-    return f"{start[0].upper()}{start[1:]}; {short_name(reference)} reaches {beside}."
+    return f"{start}; {short_name(reference)} reaches {beside}."
 
 
 def _difference(pairs: pd.DataFrame, table: pd.DataFrame, by: str, what: str, number: str) -> str:
@@ -45,11 +45,11 @@ def _difference(pairs: pd.DataFrame, table: pd.DataFrame, by: str, what: str, nu
     level = _range(table[metric])
     verdicts = set(pairs["verdict"])
     if verdicts <= {EQUAL, SAME}:
-        return f"no: {len(table)} {what} are within 1 point, {level} on {number}"
+        return f"No: {len(table)} {what} are within 1 point, {level} on {number}"
     if verdicts == {TOO_FEW}:
-        return f"not tested, for too few seeds: {len(table)} {what} reach {level} on {number}"
+        return f"Not tested, for too few seeds: {len(table)} {what} reach {level} on {number}"
     if SIGNIFICANT not in verdicts:
-        return f"no significant difference: {len(table)} {what} reach {level} on {number}"
+        return f"No significant difference: {len(table)} {what} reach {level} on {number}"
     significant = pairs[pairs["verdict"] == SIGNIFICANT]
     widest = significant.loc[significant[metric].abs().idxmax()]
     one, other = pairs.attrs["sides"][widest.name]
@@ -57,7 +57,7 @@ def _difference(pairs: pd.DataFrame, table: pd.DataFrame, by: str, what: str, nu
     scores = table.set_index(by)[metric]
     gap = difference(abs(widest[metric]), metric).removeprefix("+")
     return (
-        f"yes: {spelled(worse)} ({percent(scores[worse])}) is {gap} worse than {spelled(better)} "
+        f"Yes: {spelled(worse)} ({percent(scores[worse])}) is {gap} worse than {spelled(better)} "
         f"({percent(scores[better])}) on {number}"
     )
 

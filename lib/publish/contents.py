@@ -1,18 +1,13 @@
-"""The list of all published pages, as results/README.md."""
+"""The list of all published pages, in results/README.md."""
 
+import re
 from pathlib import Path
 
 from lib.analysis.display import escape, pipe_table
 from lib.publish.front import profile_pages
 from lib.runs.files import read_json, write_text
 
-INTRODUCTION = """# Published pages
-
-Each page opens with its answer. Its folder has what it rests on: the predictions, the history of
-training, all tables as CSV and, in environment.json, the machine. `make verify` computes all pages
-again; `make STUDY PROFILE=…` makes one with new runs. Minutes are of training and scoring, one run
-after the other.
-"""
+TABLE = re.compile(r"(<!-- pages -->\n\n)(?:\|.*\n)*")
 COLUMNS = (
     ("page", "---"),
     ("data", "---"),
@@ -23,7 +18,7 @@ COLUMNS = (
 
 
 def contents(results: Path) -> str:
-    """results/README.md, from the pages of `results`."""
+    """A Markdown table with a row for each page of `results`."""
     columns = [list(column) for column in COLUMNS]
     for name, page in profile_pages(results).items():
         made = read_json(results / name / "environment.json")
@@ -42,8 +37,12 @@ def contents(results: Path) -> str:
         )
         for column, cell in zip(columns, cells, strict=True):
             column.append(cell)
-    return f"{INTRODUCTION}\n{pipe_table(zip(*columns, strict=True))}"
+    return pipe_table(zip(*columns, strict=True))
 
 
 def write_contents(root: Path) -> None:
-    write_text(root / "results" / "README.md", contents(root / "results"))
+    """Make the table below results/README.md's remark `pages` anew."""
+    readme = root / "results" / "README.md"
+    table = contents(root / "results")
+    text = TABLE.sub(lambda match: match[1] + table, readme.read_text(encoding="utf-8"))
+    write_text(readme, text)

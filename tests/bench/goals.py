@@ -37,7 +37,6 @@ GOALS = (
     at_least("reading and tokenizing, × pandas and datasets", bf16=1, fp32=1),
     at_most("seconds for tenfold rows", 12),
     at_least("labelling, ours, fp32, × pipeline", bf16=2, fp32=2),
-    at_least("labelling, ours, bf16, × pipeline", bf16=2),
     at_least("labelling, ours, int8, × pipeline", bf16=4, fp32=4),
     at_least("labelling, ours, fp32, one at a time, × pipeline", bf16=1, fp32=1),
     at_most("import lib beyond import torch, seconds", 0.6),

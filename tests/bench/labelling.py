@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.linear_model import Ridge
+from sklearn.linear_model import RidgeCV
 
 from lib.models import Classifier, build_model, save_model
 from lib.readers import Reading
@@ -23,7 +23,8 @@ from lib.runs.files import write_json
 from lib.runs.seal import seal
 from lib.runs.store import Run, environment, load_run
 from lib.tokenization import encode
-from lib.use.export import batches, export, onnx_runtime
+from lib.use.export import EXPORTED, export
+from lib.use.int8 import Int8Run
 from lib.use.predict import predict_file
 from tests.bench.documents import Work
 from tests.bench.intervals import Interval, measured_on, median_interval, pipe
@@ -33,7 +34,7 @@ from tests.bench.speed import DTYPES
 BATCH = 32  # texts that the pipeline labels at once
 SEVERAL, ALONE = f"{BATCH} at once", "one at a time"
 PIPELINE, OURS = "pipeline", "ours"
-FITTED = 256  # texts that the output layer is fitted to
+FITTED = 512  # texts that the output layer is fitted to
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,7 +106,8 @@ def fit_output(model: Classifier, texts: list[str], labels: np.ndarray, config: 
     with torch.inference_mode():
         model.eval()(ids, mask)
     handle.remove()
-    ridge = Ridge().fit(inputs[0].numpy(), np.eye(model.num_labels)[labels])
+    one_hot = np.eye(model.num_labels)[labels]
+    ridge = RidgeCV(alphas=(1, 10, 100, 1000)).fit(inputs[0].numpy(), one_hot)
     with torch.no_grad():
         output.weight.copy_(torch.from_numpy(ridge.coef_))
         output.bias.copy_(torch.from_numpy(ridge.intercept_))
@@ -120,7 +122,7 @@ def arms_of(run: Run, texts: list[str]) -> list[Arm]:
     arms = [
         Arm(OURS, "fp32", SEVERAL, partial(predicted, run, source)),
         Arm(OURS, "fp32", ALONE, partial(predicted_alone, run)),
-        Arm(OURS, "int8", SEVERAL, int8_of(run, texts)),
+        Arm(OURS, "int8", SEVERAL, partial(predicted, int8_of(run, texts), source)),
     ]
     for precision in dict.fromkeys(["fp32", native_precision()]):
         arms.append(Arm(PIPELINE, precision, SEVERAL, pipeline_of(run, precision)))
@@ -145,21 +147,11 @@ def predicted_alone(run: Run, texts: list[str]) -> list[str]:
     return [run.predict([text])[0][0] for text in texts]
 
 
-def int8_of(run: Run, texts: list[str]) -> Callable[[list[str]], list[str]]:
-    """Labels by the run's export in 8 bits."""
+def int8_of(run: Run, texts: list[str]) -> Run:
+    """The run as its export in 8 bits, which is made of it and checked on the texts."""
     with redirect_stdout(io.StringIO()):
-        export(run.folder / "model", texts, run.folder / "onnx", quantize="int8")
-    runtime = onnx_runtime(run.folder / "onnx" / "model_int8.onnx")
-    names = run.model[1]["label_names"]
-
-    def label(texts: list[str]) -> list[str]:
-        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
-        by_length = [texts[i] for i in order]
-        several = batches(run.folder / "model", run.model[1], by_length, BATCH)
-        best = np.concatenate([runtime(*batch).argmax(1) for batch in several])
-        return [names[i] for i in best[np.argsort(order)]]
-
-    return label
+        export(run.folder / "model", texts, run.folder / EXPORTED, quantize="int8")
+    return Int8Run(run.folder)
 
 
 def pipeline_of(run: Run, precision: str) -> Callable[[list[str]], list[str]]:
@@ -199,28 +191,39 @@ def agreements_of(labels: dict[str, list[str]]) -> dict[str, float]:
     return shares
 
 
-def ratios(table: pd.DataFrame) -> dict[str, Interval]:
-    """How many times as many texts a second ours labels as the pipeline: in the same precision
-    where it has it, else in fp32; over rounds. By the name of ours."""
+def ratio(table: pd.DataFrame, name: str, other: str) -> Interval:
+    """How many times as many texts a second one labels as another, over rounds."""
     each = table.assign(cost=table["seconds"] / table["texts"])
     cost = each.pivot(index="round", columns="configuration", values="cost")
+    return median_interval(cost[other] / cost[name])
+
+
+def ratios(table: pd.DataFrame) -> dict[str, Interval]:
+    """Ours to the pipeline: in the same precision where it has it, else in fp32. By the name of
+    ours."""
+    there = set(table["configuration"])
     results = {}
     for name in table.loc[table["by"] == OURS, "configuration"].unique():
         other = name.replace(OURS, PIPELINE)
-        if other not in cost:
-            other = f"{PIPELINE}, fp32"
-        results[name] = median_interval(cost[other] / cost[name])
+        results[name] = ratio(table, name, other if other in there else f"{PIPELINE}, fp32")
     return results
 
 
 def measures(folder: Path, facts: dict) -> dict[str, Interval]:
     table = pd.read_csv(folder / "labelling.csv")
-    return {f"labelling, {name}, × pipeline": value for name, value in ratios(table).items()}
+    results = {f"labelling, {name}, × pipeline": value for name, value in ratios(table).items()}
+    in_bf16 = f"{PIPELINE}, bf16"
+    if in_bf16 in set(table["configuration"]):
+        value = ratio(table, f"{OURS}, fp32", in_bf16)
+        results[f"labelling, {OURS}, fp32, × {in_bf16}"] = value
+    return results
 
 
 def section(folder: Path, facts: dict) -> str:
     table = pd.read_csv(folder / "labelling.csv")
     against = ratios(table)
+    in_bf16 = measures(folder, facts).get(f"labelling, {OURS}, fp32, × {PIPELINE}, bf16")
+    beside = "" if in_bf16 is None else f" Ours in fp32 is {in_bf16} times the pipeline in bf16."
     rows = []
     for name, part in table.groupby("configuration"):
         rate = median_interval(part["texts"] / part["seconds"])
@@ -234,13 +237,13 @@ def section(folder: Path, facts: dict) -> str:
 
 {pipe(header, rows)}
 {facts["texts"]} test texts of {facts["source"]}, in {table["round"].nunique()} rounds of all in \
-shuffled order, after one that warms up. Ours is `python -m lib predict` from a CSV file to a CSV \
-file, or `Run.predict` where texts come one at a time; the pipeline is transformers' \
-`text-classification` with batches of {BATCH}, on a list. Loading the model counts for neither. \
-Ratios are of the same precision, and of int8 (ONNX Runtime) to the pipeline in fp32; in brackets \
-95 % bootstrap intervals of the median over rounds. Same label: the share of texts with the label \
-of the pipeline in fp32; where ours in fp32 had another one, there would be no page. The model is \
-the backbone with an output layer that was fitted to {FITTED} texts.
+shuffled order, after one that warms up. Ours is `python -m lib predict` (in 8 bits: `--int8`) \
+from a CSV file to a CSV file, or `Run.predict` where texts come one at a time; the pipeline is \
+transformers' `text-classification` with batches of {BATCH}, on a list. Loading the model counts \
+for neither. Ratios are of the same precision, and of int8 (ONNX Runtime) to the pipeline in fp32; \
+in brackets 95 % bootstrap intervals of the median over rounds. Same label: the share of texts \
+with the label of the pipeline in fp32; where ours in fp32 had another one, there would be no \
+page. The model is the backbone with an output layer fitted to {FITTED} texts at most.{beside}
 
 {measured_on(facts)}
 """

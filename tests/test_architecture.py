@@ -22,7 +22,7 @@ CORE = (
 # parts of these that are long enough for a file of their own
 OPTIONAL_CORE = (
     *("folders", "formats", "hub", "devices", "evaluation", "progress"),
-    *("pretrained", "padding", "windows"),
+    *("pretrained", "padding", "windows", "products"),
     *("bad_rows", "columns", "roles", "packed", "lines", "delimited", "joined_lines"),
     *(
         "json_rows",

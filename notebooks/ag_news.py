@@ -11,10 +11,10 @@ from lib.analysis.comparisons import comparison_table, differences, mark_signifi
 from lib.analysis.display import escape, with_metrics
 from lib.analysis.groups import Group
 from lib.analysis.jackknife import confusion_values
-from lib.analysis.names import MINUS
+from lib.analysis.names import MINUS, display_name
 from lib.analysis.pairs import run_by_run
 from lib.analysis.predictions import Predictions, collect, group_of
-from lib.analysis.scores import display_name, shares_of
+from lib.analysis.scores import shares_of
 from lib.analysis.stats import Sample, mean_and_interval
 from lib.analysis.tables import by_group
 from lib.metrics import METRICS, class_scores, cross_entropy

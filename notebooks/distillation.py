@@ -10,10 +10,11 @@ from lib.analysis import captions
 from lib.analysis.comparisons import comparison_table, mark_significant
 from lib.analysis.display import with_metrics
 from lib.analysis.groups import Group
+from lib.analysis.names import display_name
 from lib.analysis.pairs import pairs_of
 from lib.analysis.predictions import Predictions, group_of
 from lib.analysis.references import best_reference
-from lib.analysis.scores import display_name, sample_of
+from lib.analysis.scores import sample_of
 from lib.analysis.stats import Sample, mean_and_interval, ratio_of, standard_deviation
 from lib.analysis.tables import by_group, by_run
 from lib.metrics import METRICS
@@ -77,7 +78,7 @@ def survival(
     with its 95 % interval. With `layers`, students of so many, and the reference that dev chooses,
     whose name is in `attrs["reference"]`."""
     p = named(p)
-    reference = display_name(best_reference(p, metric=metric))
+    reference = best_reference(p, metric=metric)
     teacher = group_of(p, "student", TEACHER)
     rows = []
     for group in p.groups("student"):

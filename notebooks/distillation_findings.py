@@ -16,7 +16,6 @@ from lib.analysis.findings import best_beside_reference, difference_of
 from lib.analysis.names import MINUS, short_name
 from lib.analysis.predictions import Predictions, group_of
 from lib.analysis.references import best_reference
-from lib.analysis.scores import display_name
 from lib.analysis.tables import by_group
 from notebooks.distillation import across_gains, gains, speed_of, survival
 from notebooks.distillation_arms import ALONE, CONTROL, TEACHER, depth_name, named
@@ -42,7 +41,7 @@ def answer(p: Predictions, *, layers: int, metric: str = "accuracy") -> str:
     """What a student scores, taught in the way that dev chooses, beside its teacher, the same
     layers on labels alone, and the best reference."""
     rows = _students(p, layers, metric)
-    reference = display_name(best_reference(p, metric=metric))
+    reference = best_reference(p, metric=metric)
     names = (best_method(p, layers, metric), TEACHER, CONTROL, reference)
     student, teacher, control, without = (score(rows[name][metric], metric) for name in names)
     comparison = f"keeps {student.removesuffix(' %')} of {teacher}"
@@ -132,7 +131,7 @@ def agrees(p: Predictions, *, layers: int) -> str:
 def beyond(p: Predictions, *, layers: int, metric: str = "accuracy") -> str:
     """How the student that dev chooses compares with the best reference."""
     runs = named(p, layers)
-    reference = display_name(best_reference(p, metric=metric))
+    reference = best_reference(p, metric=metric)
     student = best_method(p, layers, metric)
     rows = differences(runs, by="student", metric=metric).to_dict("records")
     gain = difference_of(rows, student, reference, metric)

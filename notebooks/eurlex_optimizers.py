@@ -10,11 +10,11 @@ from lib.analysis.classes import SHARES
 from lib.analysis.display import with_metrics
 from lib.analysis.groups import Group
 from lib.analysis.jackknife import ratio_values
+from lib.analysis.names import display_name
 from lib.analysis.predictions import HEALTH, Predictions
-from lib.analysis.references import best_reference
-from lib.analysis.scores import dev_scores, display_name, shares_of
+from lib.analysis.references import best_reference, learning_references
+from lib.analysis.scores import dev_scores, shares_of
 from lib.analysis.stats import mean_and_interval
-from lib.analysis.tables import by_group
 from lib.runs.outcomes import LEARNED
 
 CELL = ("optimizer", "learning_rate", "weight_decay")
@@ -94,8 +94,7 @@ def best(p: Predictions, *, tuning_seed: int, metric: str = "P@1") -> Prediction
 
 def reference_on_dev(p: Predictions, *, metric: str = "P@1") -> float:
     """The dev score of the best reference."""
-    scores = by_group(p, by="optimizer", metrics=[metric], split="dev").set_index("optimizer")
-    return scores[metric][display_name(best_reference(p, metric=metric))]
+    return learning_references(p, metric=metric)[best_reference(p, metric=metric)]
 
 
 def by_cell(

@@ -21,7 +21,7 @@ def answer(p: Predictions, *, by: str = "optimizer", metric: str = "P@1") -> str
     """What the best reference and every optimizer score, the highest first; optimizers that are
     not significantly behind the best one stand together."""
     p = beside_best_reference(p, metric=metric)
-    reference = spelled(best_reference(p, metric=metric))
+    reference = best_reference(p, metric=metric)
     scores = by_group(p, by=by, metrics=[metric]).set_index(by)[metric]
     trained = scores.drop(reference).sort_values(ascending=False, kind="stable")
     rows = differences(p, by=by, metric=metric).to_dict("records")
@@ -57,7 +57,7 @@ def near_duplicates(
     """What is left of the scores of the group that dev chooses and of the best reference without
     the test documents that leaked."""
     table = without_rows(p, by=by, metrics=[metric], rows=rows).set_index(by)
-    names = [best_group(p, by=by, metric=metric), spelled(best_reference(p, metric=metric))]
+    names = [best_group(p, by=by, metric=metric), best_reference(p, metric=metric)]
     every = table[metric]
     rest = table[f"{metric}, without"]
     falls = [

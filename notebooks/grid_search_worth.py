@@ -13,7 +13,6 @@ from lib.analysis.display import (
     kind_of,
     listed,
     score,
-    spelled,
     title,
     words,
 )
@@ -74,7 +73,7 @@ def answer(p: Predictions, *, tuned: dict[str, Any], default: dict[str, Any], me
     best reference, in at most 20 words."""
     runs = tuned_and_default(p, tuned=tuned, default=default)
     scores = by_group(runs, by="cell", metrics=[metric]).set_index("cell")[metric]
-    reference = spelled(best_reference(p, metric=metric))
+    reference = best_reference(p, metric=metric)
     against = f"{reference} {_whole(scores[reference], metric)}"
     text = f"{title(metric)} is {_whole(scores[TUNED], metric)}"
     if DEFAULT not in scores:
@@ -99,7 +98,7 @@ def _gain(p: Predictions, one: str, other: str, metric: str) -> dict:
 def gains(p: Predictions, *, tuned: dict[str, Any], default: dict[str, Any], metric: str) -> str:
     """How much better the tuned cell is than the default cell and than the best reference."""
     runs = tuned_and_default(p, tuned=tuned, default=default)
-    reference = spelled(best_reference(p, metric=metric))
+    reference = best_reference(p, metric=metric)
     others = {reference: f"{reference} ("}
     if tuned != default:
         others = {DEFAULT: f"the default cell ({_cell(default)}; "} | others

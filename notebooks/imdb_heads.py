@@ -19,8 +19,10 @@ from lib.analysis.display import (
     with_metrics,
 )
 from lib.analysis.findings import difference_of, outlook
+from lib.analysis.names import display_name
 from lib.analysis.predictions import Predictions
-from lib.analysis.scores import dev_scores, display_name, shares_of
+from lib.analysis.references import reference_scores
+from lib.analysis.scores import dev_scores, shares_of
 from lib.analysis.stats import mean_and_interval
 from lib.analysis.tables import by_group
 from lib.errors import InputError
@@ -195,8 +197,7 @@ def share_read(p: Predictions, *, by: str, max_length: int) -> str:
         f"The transformer reads at most {max_length} tokens, on average {share:.0%} of a review; "
         f"{(tokens > max_length).mean():.0%} of the reviews are longer."
     )
-    scores = by_group(p.only(p.references), by="reference", metrics=["accuracy"])
-    scores = scores.set_index("reference")["accuracy"]
+    scores = reference_scores(p, metric="accuracy")
     whole_text = display_name("tfidf")
     same = display_name("tfidf_same_text")
     return (

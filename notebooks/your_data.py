@@ -11,10 +11,9 @@ from lib.analysis.comparisons import EQUAL, OPEN, SIGNIFICANT, differences
 from lib.analysis.display import count, escape, listed, score, title
 from lib.analysis.findings import difference_of
 from lib.analysis.groups import Group
-from lib.analysis.names import short_name
+from lib.analysis.names import display_name, short_name
 from lib.analysis.predictions import Predictions, group_of
 from lib.analysis.references import best_reference, learning_references
-from lib.analysis.scores import display_name
 from lib.analysis.tables import by_group
 from lib.data import Split
 from lib.errors import InputError
@@ -97,9 +96,9 @@ def result(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
         f"fine-tuning reaches {title(metric)} {score(model[metric], metric)} on "
         f"{count(int(model['documents']), 'test text')}"
     )
-    if not learning_references(p):
+    if not learning_references(p, metric=metric):
         return f"{reached[0].upper()}{reached[1:]}."
-    reference = display_name(best_reference(p, metric=metric))
+    reference = best_reference(p, metric=metric)
     name = short_name(reference)
     beside = score(table.loc[reference, metric], metric)
     rows = differences(p, by=by, metric=metric).to_dict("records")

@@ -9,8 +9,7 @@ from lib.analysis.comparisons import EQUAL, SAME, SIGNIFICANT, TOO_FEW, differen
 from lib.analysis.display import difference, difference_interval, escape, percent, spelled
 from lib.analysis.names import short_name
 from lib.analysis.predictions import Predictions
-from lib.analysis.references import best_reference
-from lib.analysis.scores import display_name
+from lib.analysis.references import best_reference, reference_scores
 from lib.analysis.tables import by_group
 
 
@@ -33,9 +32,8 @@ def compared(
         start += f"{_range(table[metric])} on {number}"
     else:
         start = _difference(differences(trained, by=by, metric=metric), table, by, what, number)
-    reference = display_name(best_reference(p, metric=metric))
-    scores = by_group(p.only(p.references), by="reference", metrics=[metric])
-    beside = percent(scores.set_index("reference")[metric][reference])
+    reference = best_reference(p, metric=metric)
+    beside = percent(reference_scores(p, metric=metric)[reference])
     return f"{start[0].upper()}{start[1:]}; {short_name(reference)} reaches {beside}."
 
 

@@ -5,8 +5,7 @@ import dataclasses
 import numpy as np
 
 from lib.analysis.groups import Group
-from lib.analysis.names import ENSEMBLE
-from lib.analysis.scores import display_name
+from lib.analysis.names import ENSEMBLE, display_name
 from lib.metrics import top_k
 
 

@@ -19,11 +19,10 @@ from lib.analysis.display import (
     title,
     words,
 )
-from lib.analysis.names import MINUS, spelled_in
+from lib.analysis.names import MINUS, display_name, spelled_in
 from lib.analysis.pairs import pairs_of
 from lib.analysis.predictions import Predictions
 from lib.analysis.references import best_reference, learning_references
-from lib.analysis.scores import display_name
 from lib.analysis.tables import by_group
 from lib.metrics import METRICS
 
@@ -91,13 +90,6 @@ def _interval(compared: dict, metric: str) -> str:
     return difference_interval(compared["low"], compared["high"], metric)
 
 
-def _reference_of(p: Predictions, metric: str) -> str | None:
-    """The display name of the best reference on dev; None where none learns."""
-    if not learning_references(p):
-        return None
-    return display_name(best_reference(p, metric=metric))
-
-
 def best_beside_reference(
     p: Predictions, *, by: str, metric: str = "accuracy", epoch: str = "chosen"
 ) -> dict:
@@ -105,19 +97,16 @@ def best_beside_reference(
     `metric`, and `best` and `reference` with name, score, low and high (None without an
     interval)."""
     table = by_group(p, by=by, metrics=[metric], epoch=epoch).set_index(by)
-    names = {
-        "best": best_group(p, by=by, metric=metric),
-        "reference": _reference_of(p, metric),
-    }
+    names = {"best": best_group(p, by=by, metric=metric)}
+    if learning_references(p, metric=metric):
+        names["reference"] = best_reference(p, metric=metric)
     return facts_of(table, names, metric)
 
 
-def facts_of(table: pd.DataFrame, names: dict[str, str | None], metric: str) -> dict:
+def facts_of(table: pd.DataFrame, names: dict[str, str], metric: str) -> dict:
     """The same facts, of the rows of a table of scores that are named for each role."""
     facts: dict = {"metric": metric}
     for role, name in names.items():
-        if name is None:
-            continue
         row = table.loc[name]
         ends = [row.get(f"{metric}{end}", np.nan) for end in ("_low", "_high")]
         low, high = (None if np.isnan(end) else round(float(end), 6) for end in ends)

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from lib.analysis.groups import Group
-from lib.analysis.names import MINUS
+from lib.analysis.names import MINUS, display_name
 from lib.analysis.predictions import Predictions
-from lib.analysis.scores import display_name, sample_of
+from lib.analysis.scores import sample_of
 from lib.analysis.stats import (
     Estimate,
     difference_of_means,

@@ -21,12 +21,6 @@ from lib.metrics import (
     ranking_scores,
     regression_scores,
 )
-from lib.runs.baselines import NAMES
-
-
-def display_name(group: str) -> str:
-    """A group as a page names it: a baseline by its title."""
-    return NAMES.get(group, group)
 
 
 def run_scores(p: Predictions, group: Group) -> pd.DataFrame:

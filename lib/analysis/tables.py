@@ -13,8 +13,9 @@ from lib.analysis.classes import confusion_table
 from lib.analysis.comparisons import best_significant, differences
 from lib.analysis.display import with_metrics
 from lib.analysis.ensembles import with_ensembles
+from lib.analysis.names import display_name
 from lib.analysis.predictions import Predictions
-from lib.analysis.scores import display_name, run_scores, sample_of
+from lib.analysis.scores import run_scores, sample_of
 from lib.analysis.stats import mean_and_interval, standard_deviation
 from lib.metrics import METRICS
 

@@ -6,18 +6,19 @@ import pandas as pd
 from scipy.special import softmax
 
 from lib.analysis import captions
-from lib.analysis.classes import SHARES, confusions
+from lib.analysis.classes import confusions
+from lib.analysis.columns import score_as
 from lib.analysis.comparisons import comparison_table, differences, mark_significant
 from lib.analysis.display import escape, with_metrics
 from lib.analysis.groups import Group
 from lib.analysis.jackknife import confusion_values
 from lib.analysis.names import MINUS, display_name
-from lib.analysis.pairs import run_by_run
+from lib.analysis.pairs import run_by_run, with_common_seeds
 from lib.analysis.predictions import Predictions, collect, group_of
 from lib.analysis.scores import shares_of
 from lib.analysis.stats import Sample, mean_and_interval
 from lib.analysis.tables import by_group
-from lib.metrics import METRICS, class_scores, cross_entropy
+from lib.metrics import METRICS, SHARE, class_scores, cross_entropy
 from lib.publish.page import show_text
 from lib.runs.baselines import NO_MODEL, references
 from lib.runs.config import RunConfig
@@ -80,7 +81,7 @@ def by_class(p: Predictions, *, by: str, metric: str = "f1") -> pd.DataFrame:
             documents = int((group.labels == i).sum())
             row = {by: display_name(group.name), "class": name, "documents": documents}
             sample = shares_of(runs, scores[:, i], values[:, :, i])
-            row |= mean_and_interval(metric, sample, SHARES)
+            row |= mean_and_interval(metric, sample, SHARE)
             rows.append(row)
     return with_metrics(pd.DataFrame(rows), {metric: metric})
 
@@ -99,7 +100,7 @@ def imbalance(p: Predictions, *, by: str, group: str, ratio: int = 10) -> pd.Dat
             name = p.label_names[majority]
         row = {"majority class": name}
         for metric in ("micro_f1", "macro_f1"):
-            row |= mean_and_interval(metric, _reweighted(runs, weights, metric), SHARES)
+            row |= mean_and_interval(metric, _reweighted(runs, weights, metric), SHARE)
         rows.append(row)
     return with_metrics(pd.DataFrame(rows), {"micro_f1": "micro_f1", "macro_f1": "macro_f1"})
 
@@ -138,9 +139,8 @@ def by_schedule(p: Predictions, *, by: str, metric: str = "accuracy") -> pd.Data
     table = by_group(at_last_epoch(p), metrics=[metric, "macro_f1"], verdict=True, **how)
     chosen = by_group(p, metrics=[metric], **how).set_index(by).reindex(table[by])
     column = f"{metric}, epoch chosen on dev"
-    for end in ("", "_low", "_high", "_values"):
-        if f"{metric}{end}" in chosen:
-            table[f"{column}{end}"] = chosen[f"{metric}{end}"].to_numpy()
+    beside = score_as(column, chosen, metric).reset_index(drop=True)
+    table[list(beside)] = beside
     table.attrs["metrics"] |= {column: metric}
     return table
 
@@ -190,12 +190,10 @@ def training_on(p: Predictions, *, by: str, stop: str, metric: str = "accuracy")
     earlier = {g.name: g for g in (p if stop == "score" else at_lowest_loss(p)).groups(by)}
     pairs = []
     for last in at_last_epoch(p).groups(by):
-        other = earlier.get(last.name)
-        seeds = [seed for seed in last.seeds if other and seed in other.seeds]
-        if seeds:
-            one = last.only([last.seeds.index(seed) for seed in seeds])
-            other = other.only([other.seeds.index(seed) for seed in seeds])
-            pairs.append(run_by_run(p, one, other, metric))
+        if last.name in earlier:
+            one, other = with_common_seeds(last, earlier[last.name])
+            if one.runs:
+                pairs.append(run_by_run(p, one, other, metric))
     names = [f"{pair.one.name}: last{MINUS}{STOPS[stop]}" for pair in pairs]
     table = comparison_table(pairs, names)
     table.insert(0, by, [pair.one.name for pair in pairs])

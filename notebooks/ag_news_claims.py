@@ -10,7 +10,7 @@ from lib.analysis.display import (
     points,
     title,
 )
-from lib.analysis.findings import best_group, difference_of, outlook
+from lib.analysis.findings import best_group, difference_in, difference_of, outlook
 from lib.analysis.predictions import Predictions
 from lib.analysis.tables import by_group
 from notebooks.ag_news import at_last_epoch, imbalance, overshoot, trained_differences, training_on
@@ -64,7 +64,7 @@ def peak(p: Predictions, *, by: str, group: str = "exponential", metric: str = "
     rows = table[table[by] == group].to_dict("records")
     if not rows:
         return f"{claim} is not tested: no run of it reached the last epoch."
-    row = _of_row(rows[0], metric)
+    row = difference_in(rows[0], metric)
     than = "at the epoch that dev chooses"
     return (
         f"{claim} {_holds(row, -1)}: the last epoch's {title(metric)} is {gap(row, metric, than)}."
@@ -81,18 +81,12 @@ def cure(
 ) -> str:
     """The original's second claim: the multistep schedule ends higher."""
     claim = f"Its cure, that {group} ends above {other},"
-    rows = trained_differences(p, by=by, metric=metric).to_dict("records")
+    table = trained_differences(p, by=by, metric=metric)
     try:
-        row = difference_of(rows, group, other, metric)
+        row = difference_of(table, group, other, metric)
     except LookupError:
         return f"{claim} is not tested: no run of one of them reached the last epoch."
     return f"{claim} {_holds(row, 1)}: its {title(metric)} ends {gap(row, metric, other)}."
-
-
-def _of_row(row: dict, metric: str) -> dict:
-    low = row[f"{metric}_low"]
-    high = row[f"{metric}_high"]
-    return {"value": row[metric], "low": low, "high": high, "verdict": row["verdict"]}
 
 
 def rise(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
@@ -103,7 +97,7 @@ def rise(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
     if not len(risen):
         return "Mean dev loss does not rise before the last epoch with any schedule."
     ends = {
-        row[by]: _of_row(row, metric)
+        row[by]: difference_in(row, metric)
         for row in training_on(p, by=by, stop="loss", metric=metric).to_dict("records")
     }
     text = f"Mean dev loss rises before the last epoch with {listed(risen.index)}"

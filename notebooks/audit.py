@@ -219,8 +219,5 @@ def _setting(config: dict) -> str:
 
 def every_run(p: Predictions, *, metrics: list[str]) -> pd.DataFrame:
     """`lib.analysis.tables.by_run` of all runs, by what they were."""
-    runs = {
-        key: run | {"config": run["config"] | {"setting": _setting(run["config"])}}
-        for key, run in p.runs.items()
-    }
-    return by_run(dataclasses.replace(p, runs=runs), by="setting", metrics=metrics)
+    settings = {key: _setting(run["config"]) for key, run in p.runs.items()}
+    return by_run(p.with_field("setting", settings), by="setting", metrics=metrics)

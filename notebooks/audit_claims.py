@@ -1,7 +1,7 @@
 """Whether the original studies' bugs change what these claim: sentences, from predictions."""
 
 from lib.analysis.comparisons import EQUAL, SAME, SIGNIFICANT, TOO_FEW
-from lib.analysis.display import difference, difference_interval, score
+from lib.analysis.display import difference, difference_interval, distance, score
 from lib.analysis.names import short_name
 from lib.analysis.predictions import Predictions
 from lib.analysis.references import best_reference, reference_scores
@@ -56,7 +56,6 @@ def visible(p: Predictions, *, metric: str = "accuracy", factors: list[float] | 
     table = table.sort_values("smallest visible", kind="stable")
     texts = []
     for row in (table.iloc[0], table.iloc[-1]):
-        size = difference(row["smallest visible"], metric).removeprefix("+")
-        texts.append(f"{size} ({row['bug']})")
+        texts.append(f"{distance(row['smallest visible'], metric)} ({row['bug']})")
     power = f"{100 * POWER:.0f} % power"
     return f"These runs find true effects from {texts[0]} to {texts[1]} with {power}."

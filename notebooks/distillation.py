@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from lib.analysis import captions
-from lib.analysis.comparisons import comparison_table, mark_significant
+from lib.analysis.comparisons import comparison_table, differences, mark_significant
 from lib.analysis.display import with_metrics
 from lib.analysis.groups import Group
 from lib.analysis.names import display_name
@@ -17,7 +17,7 @@ from lib.analysis.references import best_reference
 from lib.analysis.scores import sample_of
 from lib.analysis.stats import Sample, mean_and_interval, ratio_of, standard_deviation
 from lib.analysis.tables import by_group, by_run
-from lib.metrics import METRICS
+from lib.metrics import METRICS, SHARE
 from lib.runs.baselines import NO_MODEL
 from notebooks.distillation_arms import (
     CONTROL,
@@ -117,7 +117,7 @@ def _beside_teacher(p: Predictions, group: Group, teacher: Group, metric: str) -
     if p.task == "classification":
         same = (group.predicted == teacher.predicted[places]).astype(float)
         agreement = Sample(same.mean(1), same)
-        row |= mean_and_interval("agreement", agreement, METRICS["share"].limits)
+        row |= mean_and_interval("agreement", agreement, SHARE)
     return row
 
 
@@ -132,10 +132,6 @@ def gains(p: Predictions, *, metric: str = "accuracy") -> pd.DataFrame:
             if CONTROL in pair.sides:
                 pairs.append(pair)
                 names.append(f"{depth_name(depth)}: {pair.name}")
-    return _compared(pairs, names, metric)
-
-
-def _compared(pairs: list, names: list[str], metric: str) -> pd.DataFrame:
     table = comparison_table(pairs, names)
     mark_significant(table, metric)
     return table
@@ -144,23 +140,13 @@ def _compared(pairs: list, names: list[str], metric: str) -> pd.DataFrame:
 def across(p: Predictions, *, metric: str = "accuracy") -> pd.DataFrame:
     """The scores of a student of another architecture, of its teacher, and of the same model on
     labels alone."""
-    return by_group(_across(p), by="role", metrics=[metric])
+    return by_group(p.with_field("role", roles_across(p)), by="role", metrics=[metric])
 
 
 def across_gains(p: Predictions, *, metric: str = "accuracy") -> pd.DataFrame:
     """Every pair of `across`, compared on the same test documents."""
-    pairs = list(pairs_of(_across(p), by="role", metric=metric))
-    return _compared(pairs, [pair.name for pair in pairs], metric)
-
-
-def _across(p: Predictions) -> Predictions:
-    roles = roles_across(p)
-    return p.only(
-        {
-            key: p.runs[key] | {"config": p.runs[key]["config"] | {"role": role}}
-            for key, role in roles.items()
-        }
-    )
+    roles = p.with_field("role", roles_across(p))
+    return differences(roles, by="role", metric=metric, verdict=True)
 
 
 def by_student_run(p: Predictions, *, metrics: list[str]) -> pd.DataFrame:
@@ -168,11 +154,8 @@ def by_student_run(p: Predictions, *, metrics: list[str]) -> pd.DataFrame:
     names = roles_across(p) | {
         key: run["config"]["student"] for key, run in named(p, references=False).runs.items()
     }
-    runs = {
-        key: run | {"config": run["config"] | {"student": names[key]}}
-        for key, run in p.trained.items()
-    }
-    return by_run(p.only(runs), by="student", metrics=metrics)
+    students = p.with_field("student", {key: names[key] for key in p.trained})
+    return by_run(students, by="student", metrics=metrics)
 
 
 def with_methods(history: pd.DataFrame, runs) -> pd.DataFrame:

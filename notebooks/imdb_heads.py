@@ -26,7 +26,7 @@ from lib.analysis.scores import dev_scores, shares_of
 from lib.analysis.stats import mean_and_interval
 from lib.analysis.tables import by_group
 from lib.errors import InputError
-from lib.metrics import METRICS
+from lib.metrics import SHARE
 from lib.runs.config import RunConfig
 from plots.intervals import grouped_dots
 from plots.style import add_legend, add_title, styled
@@ -158,7 +158,7 @@ def by_length(p: Predictions, *, by: str, bins: int = 4, max_length: int) -> pd.
                 "truncated": f"{(lengths > max_length).mean():.0%}",
             }
             sample = shares_of(runs, right.mean(1), right)
-            row |= mean_and_interval("accuracy", sample, METRICS["accuracy"].limits)
+            row |= mean_and_interval("accuracy", sample, SHARE)
             rows.append(row)
     return with_metrics(pd.DataFrame(rows), {"accuracy": "accuracy"})
 
@@ -214,11 +214,11 @@ def open_pairs(p: Predictions, *, by: str) -> str:
 def beside_first(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
     """How each group of trained runs differs from the first one."""
     runs = p.only(p.trained)
-    rows = differences(runs, by=by, metric=metric).to_dict("records")
+    table = differences(runs, by=by, metric=metric)
     first, *others = [group.name for group in runs.groups(by)]
     texts = []
     for name in others:
-        row = difference_of(rows, name, first, metric)
+        row = difference_of(table, name, first, metric)
         texts.append(f"{spelled(name)} is {gap(row, metric, spelled(first))}")
     return f"Accuracy by what long reviews keep: {'; '.join(texts)}."
 

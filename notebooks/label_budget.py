@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from lib.analysis import captions
+from lib.analysis.columns import score_as
 from lib.analysis.comparisons import SIGNIFICANT, TOO_FEW, comparison_table, mark_significant
 from lib.analysis.display import difference, listed, with_metrics
 from lib.analysis.findings import facts_of
@@ -36,17 +37,16 @@ CAPTIONS = {  # of the tables and figures by their names
 
 def at_size(p: Predictions, size: int) -> Predictions:
     """The runs of so many labelled texts; the seed of each is its sample's."""
-    runs = {}
-    for key, run in p.runs.items():
-        config = run["config"]
-        if config["train_rows"] + config["dev_rows"] == size:
-            runs[key] = run | {"config": config | {"seed": config["subset_seed"]}}
-    return p.only(runs)
+    configs = {key: run["config"] for key, run in p.runs.items() if _size_of(run) == size}
+    return p.with_field("seed", {key: config["subset_seed"] for key, config in configs.items()})
 
 
 def sizes_of(p: Predictions) -> list[int]:
-    configs_of_runs = [run["config"] for run in p.runs.values()]
-    return sorted({config["train_rows"] + config["dev_rows"] for config in configs_of_runs})
+    return sorted({*map(_size_of, p.runs.values())})
+
+
+def _size_of(run: dict) -> int:
+    return run["config"]["train_rows"] + run["config"]["dev_rows"]
 
 
 def method_names(p: Predictions) -> dict[str, str]:
@@ -81,10 +81,9 @@ def by_size(p: Predictions, *, metric: str) -> pd.DataFrame:
     table = pd.DataFrame({SIZE: sizes_of(p)})
     methods = list(dict.fromkeys(long["method"]))
     for method in methods:
-        of_method = long[long["method"] == method].set_index(SIZE)
-        for end in ("", "_low", "_high", "_values"):
-            if f"{metric}{end}" in of_method:
-                table[f"{method}{end}"] = table[SIZE].map(of_method[f"{metric}{end}"])
+        of_method = long[long["method"] == method].set_index(SIZE).reindex(table[SIZE])
+        beside = score_as(method, of_method, metric).reset_index(drop=True)
+        table[list(beside)] = beside
     return with_metrics(table, dict.fromkeys(methods, metric))
 
 

@@ -101,8 +101,7 @@ def result(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
     reference = best_reference(p, metric=metric)
     name = short_name(reference)
     beside = score(table.loc[reference, metric], metric)
-    rows = differences(p, by=by, metric=metric).to_dict("records")
-    gain = difference_of(rows, model.name, reference, metric)
+    gain = difference_of(differences(p, by=by, metric=metric), model.name, reference, metric)
     is_better = (gain["value"] > 0) == METRICS[metric].higher_is_better
     if (gain["verdict"], is_better) not in ANSWERS:
         return f"Not tested, {gain['verdict']}: {reached}; {name} reaches {beside}."

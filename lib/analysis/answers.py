@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from lib.analysis.comparisons import EQUAL, SAME, SIGNIFICANT, TOO_FEW, differences
-from lib.analysis.display import difference, difference_interval, escape, percent, spelled
+from lib.analysis.display import difference_interval, distance, escape, percent, percents, spelled
 from lib.analysis.names import short_name
 from lib.analysis.predictions import Predictions
 from lib.analysis.references import best_reference, reference_scores
@@ -29,7 +29,7 @@ def compared(
         model = escape(Path(spelled(next(iter(trained.runs.values()))["config"]["backbone"])).name)
         group = spelled(table[by].iloc[0])
         start = f"{what} are not compared here ({group} alone): {model} reaches "
-        start += f"{_range(table[metric])} on {number}"
+        start += f"{percents(table[metric])} on {number}"
     else:
         start = _difference(differences(trained, by=by, metric=metric), table, by, what, number)
     reference = best_reference(p, metric=metric)
@@ -40,7 +40,7 @@ def compared(
 def _difference(pairs: pd.DataFrame, table: pd.DataFrame, by: str, what: str, number: str) -> str:
     """The verdict on the pairs of several groups, and their scores."""
     [metric] = [name for name in pairs.attrs["metrics"] if name != "p"]
-    level = _range(table[metric])
+    level = percents(table[metric])
     verdicts = set(pairs["verdict"])
     if verdicts <= {EQUAL, SAME}:
         return f"no: {len(table)} {what} are within 1 point, {level} on {number}"
@@ -53,18 +53,10 @@ def _difference(pairs: pd.DataFrame, table: pd.DataFrame, by: str, what: str, nu
     one, other = pairs.attrs["sides"][widest.name]
     worse, better = (one, other) if widest[metric] < 0 else (other, one)
     scores = table.set_index(by)[metric]
-    gap = difference(abs(widest[metric]), metric).removeprefix("+")
     return (
-        f"yes: {spelled(worse)} ({percent(scores[worse])}) is {gap} worse than {spelled(better)} "
-        f"({percent(scores[better])}) on {number}"
+        f"yes: {spelled(worse)} ({percent(scores[worse])}) is {distance(widest[metric], metric)} "
+        f"worse than {spelled(better)} ({percent(scores[better])}) on {number}"
     )
-
-
-def _range(scores: pd.Series) -> str:
-    """The lowest to the highest of some shares."""
-    low = percent(scores.min())
-    high = percent(scores.max())
-    return high if low == high else f"{low.removesuffix('%').strip()}–{high}"
 
 
 def gap(row: dict, metric: str, than: str) -> str:
@@ -73,7 +65,7 @@ def gap(row: dict, metric: str, than: str) -> str:
     if row["verdict"] == SAME:
         return f"as high as {than} (the same models)"
     side = "higher" if row["value"] > 0 else "lower"
-    text = f"{difference(abs(row['value']), metric).removeprefix('+')} {side} than {than}"
+    text = f"{distance(row['value'], metric)} {side} than {than}"
     if row["verdict"] == TOO_FEW:
         return f"{text} (not tested, with {TOO_FEW})"
     return f"{text} ({difference_interval(row['low'], row['high'], metric)}; {row['verdict']})"

@@ -11,7 +11,7 @@ from lib.analysis.jackknife import jackknife_values
 from lib.analysis.predictions import Predictions, group_of
 from lib.analysis.scores import shares_of
 from lib.analysis.stats import mean_and_interval
-from lib.metrics import METRICS, hits
+from lib.metrics import SHARE, hits
 from lib.runs.decided import best_temperature, class_losses, label_losses
 
 BINS = 15  # of equal width, as in Guo et al. 2017
@@ -97,7 +97,7 @@ def calibration(p: Predictions, *, by: str, group: str) -> pd.DataFrame:
             "temperature": f"{np.mean(temperatures):.2f}",
             "seeds": len(temperatures),
         }
-        row |= mean_and_interval("ece", sample, METRICS["ece"].limits)
+        row |= mean_and_interval("ece", sample, SHARE)
         row["test loss"] = float(np.mean(losses))
         row["confidence"] = np.mean([sure.mean() for sure, _, _ in decisions])
         row["right"] = np.mean([right.mean() for _, right, _ in decisions])

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from lib.analysis.display import difference, listed, with_metrics
+from lib.analysis.display import distance, listed, with_metrics
 from lib.analysis.names import spelled_in
 from lib.analysis.pairs import Pair, pairs_of
 from lib.analysis.predictions import Predictions
@@ -122,7 +122,7 @@ def _note(pairs: list[Pair], table: pd.DataFrame) -> str:
         sentences.append(f"{len(tested)} comparisons together (Šidák).")
     least = table.attrs["detectable"]
     if np.isfinite(least):
-        size = difference(least, pairs[0].metric).removeprefix("+")
+        size = distance(least, pairs[0].metric)
         power = f"{100 * POWER:.0f} % power"
         sentences.append(f"A true difference of {size} is found with {power}.")
     if any(not pair.has_interval for pair in tested):

@@ -4,14 +4,14 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from lib.analysis.classes import SHARES, confusions
+from lib.analysis.classes import confusions
 from lib.analysis.display import difference_interval, signed, title, with_metrics
 from lib.analysis.groups import Group
 from lib.analysis.jackknife import confusion_values, decision_values, jackknife_values
 from lib.analysis.predictions import Predictions, group_of
 from lib.analysis.scores import shares_of
 from lib.analysis.stats import Sample, mean_and_interval, paired_difference
-from lib.metrics import METRICS, class_scores, decision_scores, divide, label_counts
+from lib.metrics import METRICS, SHARE, class_scores, decision_scores, divide, label_counts
 from lib.runs.decided import thresholds_of
 
 MOST = 50  # classes in a report, the most frequent
@@ -50,7 +50,7 @@ def class_report(p: Predictions, *, by: str, group: str) -> pd.DataFrame:
         for metric in ("precision", "recall"):
             row[metric] = scores[metric][:, i].mean()
         sample = shares_of(runs, scores["f1"][:, i], f1_values[:, :, i])
-        row |= mean_and_interval("f1", sample, SHARES)
+        row |= mean_and_interval("f1", sample, SHARE)
         rows.append(row)
     metrics = ("precision", "recall", "f1")
     return with_metrics(pd.DataFrame(rows), {metric: metric for metric in metrics})
@@ -120,7 +120,7 @@ def thresholds(p: Predictions, *, by: str, group: str) -> pd.DataFrame:
     for way in WAYS:
         row = {"thresholds": way, "seeds": len(tuned)}
         for metric in F1_METRICS:
-            row |= mean_and_interval(metric, samples[way, metric], SHARES)
+            row |= mean_and_interval(metric, samples[way, metric], SHARE)
             if way != HALF:
                 gain = paired_difference(samples[way, metric], samples[HALF, metric])
                 row |= mean_and_interval(f"{metric}, gain", gain, family=gains)

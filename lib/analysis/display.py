@@ -76,8 +76,15 @@ def axis_label(metric: str, split: str = "test") -> str:
 # Numbers in sentences and figures
 
 
-def percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
+def percent(share: float, decimals: int = 1) -> str:
+    return f"{100 * share:.{decimals}f} %"
+
+
+def percents(shares: pd.Series, decimals: int = 1) -> str:
+    """The lowest to the highest of some shares: `52–53 %`."""
+    low = percent(shares.min(), decimals)
+    high = percent(shares.max(), decimals)
+    return high if low == high else f"{low.removesuffix(' %')}–{high}"
 
 
 def score(value: float, metric: str) -> str:
@@ -105,6 +112,11 @@ def difference(value: float, metric: str) -> str:
     """A difference of two values of a metric, with its sign and unit."""
     unit = " points" if kind_of(metric) == "share" else ""
     return signed(value, metric) + unit
+
+
+def distance(value: float, metric: str) -> str:
+    """How far two values of a metric are apart, whichever is larger, with its unit."""
+    return difference(abs(value), metric).removeprefix("+")
 
 
 def score_interval(row: Mapping, metric: str) -> str:

@@ -35,16 +35,22 @@ def best_group(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
     return table.loc[scores.idxmax(), by]
 
 
-def difference_of(rows: list[dict], one: str, other: str, metric: str) -> dict:
-    """How much `one` is above `other`, its interval and verdict, from rows of `differences`."""
-    for row in rows:
-        low = row[f"{metric}_low"]
-        high = row[f"{metric}_high"]
+def difference_of(table: pd.DataFrame, one: str, other: str, metric: str) -> dict:
+    """How much `one` is above `other`, its interval and verdict, from a table of `differences`."""
+    for row in table.to_dict("records"):
+        gain = difference_in(row, metric)
         if row["compared"] == f"{one}{MINUS}{other}":
-            return {"value": row[metric], "low": low, "high": high, "verdict": row["verdict"]}
+            return gain
         if row["compared"] == f"{other}{MINUS}{one}":
-            return {"value": -row[metric], "low": -high, "high": -low, "verdict": row["verdict"]}
+            return gain | {"value": -gain["value"], "low": -gain["high"], "high": -gain["low"]}
     raise LookupError(f"{one} and {other} are not compared")
+
+
+def difference_in(row: dict, metric: str) -> dict:
+    """The difference that a row of a table of differences has, its interval and verdict."""
+    low = row[f"{metric}_low"]
+    high = row[f"{metric}_high"]
+    return {"value": row[metric], "low": low, "high": high, "verdict": row["verdict"]}
 
 
 LEADS = {  # what a sentence says of the leader and others, by the verdict
@@ -62,10 +68,10 @@ def leader(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
     direction = METRICS[metric].higher_is_better
     table = table.sort_values(metric, ascending=not direction, kind="stable")
     top = table.iloc[0]
-    rows = differences(p, by=by, metric=metric).to_dict("records")
+    pairs = differences(p, by=by, metric=metric)
     others: dict[str, list[str]] = {}
     for other in table[by].iloc[1:]:
-        lead = difference_of(rows, top[by], other, metric)
+        lead = difference_of(pairs, top[by], other, metric)
         text = difference(lead["value"], metric)
         if lead["verdict"] != TOO_FEW:
             text += f", {_interval(lead, metric)}"
@@ -115,15 +121,11 @@ def facts_of(table: pd.DataFrame, names: dict[str, str], metric: str) -> dict:
     return facts
 
 
-def beyond_baseline(
-    p: Predictions, *, by: str, metric: str = "accuracy", baseline: str | None = None
-) -> str:
-    """What fine-tuning adds to the reference (None: the one that dev chooses), for the group that
-    dev chooses."""
+def beyond_baseline(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
+    """What fine-tuning adds to the best reference, for the group that dev chooses."""
     group = best_group(p, by=by, metric=metric)
-    reference = display_name(baseline or best_reference(p, metric=metric))
-    rows = differences(p, by=by, metric=metric).to_dict("records")
-    gain = difference_of(rows, group, reference, metric)
+    reference = best_reference(p, metric=metric)
+    gain = difference_of(differences(p, by=by, metric=metric), group, reference, metric)
     return (
         f"With the {words(by)} that dev chooses ({spelled(group)}), test {title(metric)} is "
         f"{gap(gain, metric, escape(reference))}."

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -109,6 +110,15 @@ class Predictions:
         frame = self.frame[self.frame["run"].isin(list(runs))]
         return dataclasses.replace(self, frame=frame, runs=runs)
 
+    def with_field(self, field: str, values: dict[str, Any]) -> "Predictions":
+        """The runs that `values` has by their keys, with a field of these to group them by."""
+        return self.only(
+            {
+                key: self.runs[key] | {"config": self.runs[key]["config"] | {field: value}}
+                for key, value in values.items()
+            }
+        )
+
     def single(self, split: str) -> Iterator[tuple[str, int, Group]]:
         """Each run alone after each epoch that was kept of a split: its key, the epoch, a group
         of one."""
@@ -195,7 +205,7 @@ def collect(runs: Iterable[Run] | Predictions) -> Predictions:
 def _published(page: Path, names: tuple[str, ...]) -> Predictions:
     """The predictions of some of a page's runs, in their order."""
     predictions = Predictions.read(page / PREDICTIONS)
-    names = [name for name in dict.fromkeys(names)]
+    names = tuple(dict.fromkeys(names))
     by_run = dict(tuple(predictions.frame.groupby("run", observed=True)))
     frame = pd.concat([by_run[name] for name in names if name in by_run], ignore_index=True)
     frame["run"] = frame["run"].astype(pd.CategoricalDtype(names))

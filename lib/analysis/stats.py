@@ -196,6 +196,11 @@ def mean_and_interval(
     return row
 
 
+def no_score(column: str) -> dict[str, float]:
+    """The same cells where there is nothing to score."""
+    return dict.fromkeys((column, f"{column}_low", f"{column}_high"), float("nan"))
+
+
 def standard_deviation(values) -> float:
     """Over seeds; not a number for one seed."""
     return float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")

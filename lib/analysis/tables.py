@@ -10,13 +10,14 @@ import pandas as pd
 
 from lib.analysis.cells import by_cell
 from lib.analysis.classes import confusion_table
+from lib.analysis.columns import score_as
 from lib.analysis.comparisons import best_significant, differences
 from lib.analysis.display import with_metrics
 from lib.analysis.ensembles import with_ensembles
 from lib.analysis.names import display_name
 from lib.analysis.predictions import Predictions
 from lib.analysis.scores import run_scores, sample_of
-from lib.analysis.stats import mean_and_interval, standard_deviation
+from lib.analysis.stats import mean_and_interval, no_score, standard_deviation
 from lib.metrics import METRICS
 
 __all__ = [
@@ -156,8 +157,8 @@ def without_rows(p: Predictions, *, by: str, metrics: list[str], rows: list[int]
     is_empty = not len(rest)
     if is_empty:
         rest = every.assign(documents=0)
-        ends = ("", "_low", "_high")
-        rest[[f"{metric}{end}" for metric in metrics for end in ends]] = np.nan
+        for metric in metrics:
+            rest = rest.assign(**no_score(metric))
         rest = rest.drop(columns=[f"{metric}_values" for metric in metrics], errors="ignore")
     leaked = every["documents"] - rest["documents"]
     table = every[[by, "seeds", "documents"]].assign(leaked=leaked)
@@ -165,9 +166,8 @@ def without_rows(p: Predictions, *, by: str, metrics: list[str], rows: list[int]
     for metric in metrics:
         for column, scores in ((metric, every), (f"{metric}, without", rest)):
             columns[column] = metric
-            for end in ("", "_low", "_high", "_values"):
-                if f"{metric}{end}" in scores:
-                    table[f"{column}{end}"] = scores[f"{metric}{end}"]
+            renamed = score_as(column, scores, metric)
+            table[list(renamed)] = renamed
     if is_empty:
         table.attrs["note"] = (
             "Every test document has a near-duplicate in train or dev: without them, nothing "

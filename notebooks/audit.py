@@ -116,7 +116,7 @@ def variants(p: Predictions, bug: str, metric: str = "accuracy", **settings) -> 
             f"The bugs of the original studies are shown on classification; the task is {p.task}"
         )
     picks = lookup(PICKS, bug, "bug")(p, metric, **settings)
-    places = subjects_of(picks)
+    places = list(dict.fromkeys(pick.what for pick in picks))
     picks = sorted(picks, key=lambda pick: (places.index(pick.what), STATES.index(pick.bug)))
     test = p.frame[p.frame["split"] == "test"]
     rows_at = {
@@ -146,11 +146,6 @@ def _rows(pick: Pick, rows_at: dict[tuple[str, int], pd.DataFrame]) -> pd.DataFr
         return rows
     half = half_of(rows["label"].to_numpy())
     return pd.concat([rows[half], rows_at[pick.rest][~half]]).sort_index()
-
-
-def subjects_of(picks: list[Pick]) -> list[str]:
-    """What the picks are about, in order."""
-    return list(dict.fromkeys(pick.what for pick in picks))
 
 
 def settings_of(bug: str, factors: list[float] | None) -> dict:

@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 
 from lib.analysis import captions, cells
+from lib.analysis.cells import CELL as CELL
 from lib.analysis.cells import cell_of
 from lib.analysis.display import with_metrics
 from lib.analysis.groups import Group
@@ -17,7 +18,6 @@ from lib.analysis.stats import mean_and_interval, no_score
 from lib.metrics import SHARE
 from lib.runs.outcomes import LEARNED
 
-CELL = ("optimizer", "learning_rate", "weight_decay")
 FEWEST = 20  # documents, below which there is no score of labels of like frequency
 HEALTH_METRICS = {  # what these columns hold
     "dev_loss": "loss",

@@ -22,7 +22,7 @@ from lib.analysis.findings import difference_of, outlook
 from lib.analysis.names import display_name
 from lib.analysis.predictions import Predictions
 from lib.analysis.references import reference_scores
-from lib.analysis.scores import dev_scores, shares_of
+from lib.analysis.scores import best_dev_scores, shares_of
 from lib.analysis.stats import mean_and_interval
 from lib.analysis.tables import by_group
 from lib.errors import InputError
@@ -82,10 +82,9 @@ def tuning_configs(
 def _dev_scores(p: Predictions, by: str, metric: str) -> pd.DataFrame:
     """The best dev score of each group (row) at each learning rate (column, ascending), mean over
     seeds; a run without a score counts as 0."""
-    best = dev_scores(p, metric).groupby("run", observed=True)[metric].max()
     configs = [run["config"] for run in p.trained.values()]
     scores = pd.DataFrame(configs)[[by, "learning_rate"]]
-    scores[metric] = [best.get(key, 0.0) for key in p.trained]
+    scores[metric] = list(best_dev_scores(p, metric).values())
     table = scores.pivot_table(index=by, columns="learning_rate", values=metric)
     return table.loc[list(dict.fromkeys(scores[by]))]
 

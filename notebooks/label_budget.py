@@ -2,6 +2,7 @@
 fine-tuning pays."""
 
 import dataclasses
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ from lib.analysis.columns import score_as
 from lib.analysis.comparisons import SIGNIFICANT, TOO_FEW, comparison_table, mark_significant
 from lib.analysis.display import difference, listed, with_metrics
 from lib.analysis.findings import facts_of
+from lib.analysis.groups import Group
 from lib.analysis.pairs import Pair, pairs_of
 from lib.analysis.predictions import Predictions, collect
 from lib.analysis.scores import run_scores, sample_of
@@ -60,18 +62,25 @@ def method_names(p: Predictions) -> dict[str, str]:
     return names | {name: NAMES[name] for name in references}
 
 
+def groups_by_method(p: Predictions) -> Iterator[tuple[str, int, Predictions, Group]]:
+    """Each method at each size: its name, the size, the runs of that size, and those of it."""
+    names = method_names(p)
+    parted = [(size, at_size(p, size)) for size in sizes_of(p)]
+    groups = [(size, runs, group) for size, runs in parted for group in runs.groups("backbone")]
+    for method in dict.fromkeys(names.values()):
+        for size, runs, group in groups:
+            if names[group.name] == method:
+                yield method, size, runs, group
+
+
 def scores(p: Predictions, *, metric: str) -> pd.DataFrame:
     """A row for each method and size: its mean test score over samples, with the 95 % interval."""
-    names = method_names(p)
     rows = []
-    for size in sizes_of(p):
-        of_size = at_size(p, size)
-        for group in of_size.groups("backbone"):
-            runs = group.counted_once
-            row = {"method": names[group.name], SIZE: size, "samples": len(runs.seeds)}
-            sample = sample_of(of_size, runs, metric)
-            rows.append(row | mean_and_interval(metric, sample, METRICS[metric].limits))
-    rows.sort(key=lambda row: list(names.values()).index(row["method"]))
+    for method, size, of_size, group in groups_by_method(p):
+        runs = group.counted_once
+        row = {"method": method, SIZE: size, "samples": len(runs.seeds)}
+        sample = sample_of(of_size, runs, metric)
+        rows.append(row | mean_and_interval(metric, sample, METRICS[metric].limits))
     return with_metrics(pd.DataFrame(rows), {metric: metric})
 
 
@@ -92,16 +101,11 @@ def minutes(runs, *, metric: str) -> pd.DataFrame:
     the mean test score; `runs` are those of the store."""
     p = collect(runs)
     seconds = {run.key[:16]: run.status["seconds"] for run in runs}
-    names = method_names(p)
     rows = []
-    for size in sizes_of(p):
-        of_size = at_size(p, size)
-        for group in of_size.groups("backbone"):
-            taken = float(np.median([seconds[key] for key in group.runs])) / 60
-            score = run_scores(of_size, group)[metric].mean()
-            row = {"method": names[group.name], SIZE: size, "minutes": taken, metric: score}
-            rows.append(row)
-    rows.sort(key=lambda row: list(names.values()).index(row["method"]))
+    for method, size, of_size, group in groups_by_method(p):
+        taken = float(np.median([seconds[key] for key in group.runs])) / 60
+        score = run_scores(of_size, group)[metric].mean()
+        rows.append({"method": method, SIZE: size, "minutes": taken, metric: score})
     return with_metrics(pd.DataFrame(rows), {metric: metric})
 
 

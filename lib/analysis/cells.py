@@ -10,10 +10,11 @@ from lib.analysis.scores import sample_of
 from lib.analysis.stats import mean_and_interval, no_score
 from lib.metrics import METRICS
 
+CELL = ("optimizer", "learning_rate", "weight_decay")  # what tells apart the runs of a grid
+
 
 def cell_of(run: dict) -> tuple:
-    """What tells apart the runs of a grid: optimizer, learning rate and weight decay."""
-    return tuple(run["config"][name] for name in ("optimizer", "learning_rate", "weight_decay"))
+    return tuple(run["config"][name] for name in CELL)
 
 
 def outcome_of(run: dict) -> str:

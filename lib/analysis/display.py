@@ -68,9 +68,9 @@ def header(table: pd.DataFrame, column: str) -> str:
     return f"{text} (%)" if kind_of(metric) == "share" else text
 
 
-def axis_label(metric: str, split: str = "test") -> str:
-    """A metric with its interval, as an axis names it."""
-    return f"{split} {title(metric)}, with 95 % interval"
+def axis_label(metric: str) -> str:
+    """A test score with its interval, as an axis names it."""
+    return f"test {title(metric)}, with 95 % interval"
 
 
 # Numbers in sentences and figures

@@ -83,3 +83,9 @@ def dev_scores(p: Predictions, metric: str) -> pd.DataFrame:
         if key in trained
     ]
     return pd.DataFrame(rows, columns=["run", "epoch", metric])
+
+
+def best_dev_scores(p: Predictions, metric: str) -> dict[str, float]:
+    """The highest dev score of every trained run by its key; 0 for one without a score."""
+    best = dev_scores(p, metric).groupby("run")[metric].max()
+    return {key: best.get(key, 0.0) for key in p.trained}

@@ -14,6 +14,7 @@ are keyed by what they are computed from:
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -89,22 +90,10 @@ def accuracy(counts: np.ndarray) -> np.ndarray:
 
 def mean_over_classes(counts: np.ndarray, score: str) -> np.ndarray:
     """The mean of a score over the classes that occur, as gold label or as predicted one: those
-    that scikit-learn's macro averages count."""
+    that scikit-learn's macro averages count. Of F1, it is not the F1 of the mean precision and
+    recall."""
     occurs = counts.sum(-1) + counts.sum(-2) > 0
     return divide(class_scores(counts)[score].sum(-1), occurs.sum(-1))
-
-
-def macro_precision(counts: np.ndarray) -> np.ndarray:
-    return mean_over_classes(counts, "precision")
-
-
-def macro_recall(counts: np.ndarray) -> np.ndarray:
-    return mean_over_classes(counts, "recall")
-
-
-def macro_f1(counts: np.ndarray) -> np.ndarray:
-    """The mean of the classes' F1 scores (not the F1 of the mean precision and recall)."""
-    return mean_over_classes(counts, "f1")
 
 
 def weighted_f1(counts: np.ndarray) -> np.ndarray:
@@ -392,16 +381,16 @@ def regression_scores(values: np.ndarray, labels: np.ndarray) -> dict[str, float
     return scores
 
 
-def _at(function: Callable, k: int) -> Callable:
-    return lambda ranking: function(ranking, k)
+def _macro(score: str) -> Callable:
+    return partial(mean_over_classes, score=score)
 
 
 METRICS: dict[str, Metric] = {
     "accuracy": Metric("accuracy", functions={"confusion": accuracy}),
-    "macro_precision": Metric("macro precision", functions={"confusion": macro_precision}),
-    "macro_recall": Metric("macro recall", functions={"confusion": macro_recall}),
+    "macro_precision": Metric("macro precision", functions={"confusion": _macro("precision")}),
+    "macro_recall": Metric("macro recall", functions={"confusion": _macro("recall")}),
     "macro_f1": Metric(
-        "macro F1", functions={"confusion": macro_f1, "decisions": decided_macro_f1}
+        "macro F1", functions={"confusion": _macro("f1"), "decisions": decided_macro_f1}
     ),
     "micro_precision": Metric("micro precision", functions={"confusion": accuracy}),
     "micro_recall": Metric("micro recall", functions={"confusion": accuracy}),
@@ -427,13 +416,13 @@ METRICS: dict[str, Metric] = {
     "gradient_norm": Metric("gradient norm", "small", ERROR),
 }
 for _k in KS:
-    METRICS[f"P@{_k}"] = Metric(f"P@{_k}", functions={"ranking": _at(precision_at, _k)})
-    METRICS[f"R@{_k}"] = Metric(f"R@{_k}", functions={"ranking": _at(recall_at, _k)})
-    METRICS[f"nDCG@{_k}"] = Metric(f"nDCG@{_k}", functions={"ranking": _at(ndcg_at, _k)})
+    METRICS[f"P@{_k}"] = Metric(f"P@{_k}", functions={"ranking": partial(precision_at, k=_k)})
+    METRICS[f"R@{_k}"] = Metric(f"R@{_k}", functions={"ranking": partial(recall_at, k=_k)})
+    METRICS[f"nDCG@{_k}"] = Metric(f"nDCG@{_k}", functions={"ranking": partial(ndcg_at, k=_k)})
 for _k in KS:
-    weighted = {"propensity": _at(propensity_precision_at, _k)}
+    weighted = {"propensity": partial(propensity_precision_at, k=_k)}
     METRICS[f"PSP@{_k}"] = Metric(f"PSP@{_k}", functions=weighted)
-    weighted = {"propensity": _at(propensity_ndcg_at, _k)}
+    weighted = {"propensity": partial(propensity_ndcg_at, k=_k)}
     METRICS[f"PSnDCG@{_k}"] = Metric(f"PSnDCG@{_k}", functions=weighted)
 
 

@@ -2,9 +2,9 @@
 
 import inspect
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from lib.backbones import EMBEDDED
 from lib.errors import explain
@@ -44,6 +44,7 @@ MOST_EPOCHS = 100_000  # the settings of every step are planned before the first
 MOST_SEED = 2**32 - 1  # what every generator of random numbers takes
 
 Pairs = tuple[tuple[int, int], ...]
+PathText = Annotated[str, AfterValidator(check_path)]  # a name, or a path
 
 
 class Settings(BaseModel):
@@ -77,7 +78,7 @@ class Distillation(Settings):
     """
 
     # a finished run: its key or its folder, or a model's folder
-    teacher: str
+    teacher: PathText
     # the teacher's layers, from 0, that the student starts with, its embeddings and head, too;
     # None: a new model of the run's backbone
     student_layers: tuple[int, ...] | None = Field(None, min_length=1)
@@ -95,11 +96,6 @@ class Distillation(Settings):
     # (student's, teacher's) attention heads, from 0; None: alike
     head_map: Pairs | None = Field(None, min_length=1)
     attention_loss: Literal["kl", "mse"] = "kl"
-
-    @field_validator("teacher")
-    @classmethod
-    def _may_be_a_path(cls, value):
-        return check_path(value)
 
     def __str__(self):
         text = f"{' + '.join(self.weights)} of {Path(self.teacher).name[:16]}"
@@ -123,7 +119,7 @@ class RunConfig(Settings):
     """
 
     # Data
-    dataset: str = "demo_news"  # a row of lib.sources.DATASETS, a folder or a file
+    dataset: PathText = "demo_news"  # a row of lib.sources.DATASETS, a folder or a file
     text: str = "text"  # column
     label: str = "label"  # column
     train_rows: int | None = Field(None, ge=2, le=MOST)  # None: all
@@ -137,9 +133,9 @@ class RunConfig(Settings):
     subset_seed: int | None = Field(None, ge=0, le=MOST_SEED)
     reading: Reading = PLAIN  # how files are read, and what their columns mean
     # a row of lib.runs.baselines.BASELINES, or a file of predictions; None: the run trains a model
-    reference: str | None = None
+    reference: PathText | None = None
     # Model
-    backbone: str = EMBEDDED  # embedded, a folder or a Hub name
+    backbone: PathText = EMBEDDED  # embedded, a folder or a Hub name
     head: str = "native"  # native, or a row of lib.heads.HEADS
     dropout: float = Field(0.1, ge=0, lt=1)  # of the head; native heads have the backbone's
     prior_bias: bool = False  # the output layer's bias starts at train's label shares
@@ -187,11 +183,6 @@ class RunConfig(Settings):
     distil: Distillation | None = None  # None: the labels are the only teacher
     health: bool = False  # look at the embeddings after every epoch, and judge the run
     test_every_epoch: bool = False  # else test is scored for the chosen and the last epoch
-
-    @field_validator("dataset", "backbone", "reference")
-    @classmethod
-    def _may_be_a_path(cls, value):
-        return value if value is None else check_path(value)
 
     @field_validator("freeze", mode="before")
     @classmethod

@@ -97,7 +97,7 @@ def student_configs(
 def _student(
     base: RunConfig, teacher: Run, layers: list[int], temperature: float, weights: dict[str, float]
 ) -> RunConfig:
-    distil = {"teacher": teacher.key[:16], "student_layers": layers}
+    distil = {"teacher": teacher.name, "student_layers": layers}
     distil |= {"temperature": temperature, "weights": weights}
     return base.with_(layers=None, seed=teacher.config.seed, distil=distil)
 

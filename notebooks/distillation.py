@@ -161,7 +161,7 @@ def by_student_run(p: Predictions, *, metrics: list[str]) -> pd.DataFrame:
 def with_methods(history: pd.DataFrame, runs) -> pd.DataFrame:
     """A history (`Runs.history`) with each run's way to teach as `student` and its number of
     layers as `layers`."""
-    methods = {run.key[:16]: method_of(run.config.model_dump()) for run in runs}
+    methods = {run.name: method_of(run.config.model_dump()) for run in runs}
     of_row = history["run"].map(methods)
     return history.assign(student=of_row.str[0], layers=of_row.str[1])
 

@@ -100,7 +100,7 @@ def minutes(runs, *, metric: str) -> pd.DataFrame:
     """Computing time of a run for each method and size, the median over samples in minutes, and
     the mean test score; `runs` are those of the store."""
     p = collect(runs)
-    seconds = {run.key[:16]: run.status["seconds"] for run in runs}
+    seconds = {run.name: run.status["seconds"] for run in runs}
     rows = []
     for method, size, of_size, group in groups_by_method(p):
         taken = float(np.median([seconds[key] for key in group.runs])) / 60

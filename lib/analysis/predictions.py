@@ -19,13 +19,8 @@ from lib.runs.keys import corpus_of, tokens_of
 from lib.runs.published import PREDICTIONS, published_page
 from lib.runs.store import Run
 
-HEALTH = [  # of the last epoch
-    "dev_loss",
-    "embedding_cosine",
-    "embedding_rank",
-    "top_label_share",
-    "gradient_norm",
-]
+# of the last epoch
+HEALTH = ["dev_loss", "embedding_cosine", "embedding_rank", "top_label_share", "gradient_norm"]
 STATUS_FIELDS = ("chosen_epoch", "last_epoch", "reason", "prior_loss", "choice")
 
 
@@ -112,12 +107,11 @@ class Predictions:
 
     def with_field(self, field: str, values: dict[str, Any]) -> "Predictions":
         """The runs that `values` has by their keys, with a field of these to group them by."""
-        return self.only(
-            {
-                key: self.runs[key] | {"config": self.runs[key]["config"] | {field: value}}
-                for key, value in values.items()
-            }
-        )
+        runs = {}
+        for key, value in values.items():
+            config = self.runs[key]["config"] | {field: value}
+            runs[key] = self.runs[key] | {"config": config}
+        return self.only(runs)
 
     def single(self, split: str) -> Iterator[tuple[str, int, Group]]:
         """Each run alone after each epoch that was kept of a split: its key, the epoch, a group
@@ -216,11 +210,9 @@ def _published(page: Path, names: tuple[str, ...]) -> Predictions:
 @lru_cache(maxsize=4)
 def _collect(folders: tuple[Path, ...]) -> Predictions:
     runs = [Run(folder) for folder in folders]
-    facts = {run.key[:16]: _facts_of(run) for run in runs}
-    frames = []
-    for run in runs:
-        if run.status["chosen_epoch"]:
-            frames.append(run.predictions.assign(run=run.key[:16]))
+    facts = {run.name: _facts_of(run) for run in runs}
+    scored = [run for run in runs if run.status["chosen_epoch"]]
+    frames = [run.predictions.assign(run=run.name) for run in scored]
     if not frames:
         raise InputError("None of these runs has predictions: all diverged in their first epoch")
     frame = pd.concat(frames, ignore_index=True)
@@ -243,7 +235,7 @@ def _add_lengths(frame: pd.DataFrame, places: pd.Series, run: Run) -> Corpus:
     corpus = corpus_of(run.config)
     if corpus.fingerprint != run.status["data"]["fingerprint"]:
         raise InputError(
-            f"{Path(corpus.name).name} is not what the run {run.key[:16]} was trained on: it "
+            f"{Path(corpus.name).name} is not what the run {run.name} was trained on: it "
             "was changed since; run the notebook or the command again from its start"
         )
     tokens = tokens_of(run.config, corpus)

@@ -43,7 +43,7 @@ def with_evidence(predictions: Predictions, runs: Iterable, history: str) -> Pre
     facts = {}
     data: dict = {}  # of the page: the first run's
     for run in runs:
-        name = run.key[:16]
+        name = run.name
         machine = run.environment
         if machine not in machines:
             machines.append(machine)

@@ -20,13 +20,12 @@ from lib.readers import Reading
 from lib.runs.answers import file_of, predicted_in_file
 from lib.runs.config import DATA_FIELDS, READ_BY_REFERENCE, RunConfig
 from lib.runs.files import cached_tensors, digest, file_digest, write_text
+from lib.runs.places import KEY_LENGTH
 from lib.runs.published import located, published_page
 from lib.runs.seal import is_whole
 from lib.runs.store import model_folder, store
 from lib.sources import DATASETS
 from lib.tokenization import Tokens, encode, is_single, reading_of, tokenize
-
-KEY_LENGTH = 16  # characters of a key that name its folder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -189,8 +188,8 @@ def identity_of(dataset: str, data_dir: str | None, reading: Reading) -> tuple:
             files = sorted([*Path(path).glob("*"), *Path(path).glob("*/*")])
         for file in files:
             if os.path.isfile(file):
-                found = os.stat(file)
-                identity.append((str(file), found.st_mtime_ns, found.st_size, found.st_ino))
+                status = os.stat(file)
+                identity.append((str(file), status.st_mtime_ns, status.st_size, status.st_ino))
     return tuple(identity)
 
 

@@ -12,6 +12,7 @@ from lib.runs.beginnings import SharedBeginnings
 from lib.runs.config import RunConfig
 from lib.runs.files import remove
 from lib.runs.keys import Prepared, prepare
+from lib.runs.places import KEY_LENGTH
 from lib.runs.published import published_page, published_runs
 from lib.runs.report import Report, titles_of
 from lib.runs.rows import added_rows
@@ -49,7 +50,7 @@ class ThisProcess:
         return job, Outcome("finished")
 
     def fetch_model(self, key: str) -> bool:
-        return (store() / key[:16] / "model").is_dir()
+        return (store() / key[:KEY_LENGTH] / "model").is_dir()
 
     def close(self) -> None:
         pass

@@ -135,6 +135,6 @@ def tell(study: optuna.Study, trial: Trial, run: Run | None) -> None:
         study.tell(trial, state=TrialState.FAIL)
         return
     score = best_dev_score(run)
-    trial.set_user_attr("run", run.key[:16])
+    trial.set_user_attr("run", run.name)
     trial.set_user_attr("status", run.verdict.get("outcome", run.status["status"]))
     study.tell(trial, WORST if score is None else score)

@@ -385,6 +385,28 @@ def _macro(score: str) -> Callable:
     return partial(mean_over_classes, score=score)
 
 
+def scores_of(
+    logits: np.ndarray,
+    labels: np.ndarray,
+    ranked: np.ndarray | None = None,
+    *,
+    num_labels: int | None = None,
+    weights: np.ndarray | None = None,
+) -> dict[str, float]:
+    """All scores of a split, whatever its task, from logits (rows, num_labels), or predicted
+    numbers (rows, 1), and gold labels.
+
+    Where a document can have several labels, `logits` (rows, k) are those of the labels in
+    `ranked`, `weights` their inverse propensities, if these are known, and there is no loss.
+    """
+    if ranked is not None:
+        scores = ranking_scores(ranked, labels, weights)
+        return scores | decision_scores(ranked, logits > 0, labels, num_labels)
+    if labels.dtype.kind == "f":
+        return regression_scores(logits[:, 0], labels)
+    return classification_scores(logits, labels)
+
+
 METRICS: dict[str, Metric] = {
     "accuracy": Metric("accuracy", functions={"confusion": accuracy}),
     "macro_precision": Metric("macro precision", functions={"confusion": _macro("precision")}),

@@ -15,26 +15,19 @@ from lib.analysis.stats import Sample
 from lib.metrics import (
     METRICS,
     SHARE,
-    classification_scores,
-    decision_scores,
     document_scores,
-    ranking_scores,
-    regression_scores,
+    scores_of,
 )
 
 
 def run_scores(p: Predictions, group: Group) -> pd.DataFrame:
     """The scores of each run of a group, a row a run, a column a metric."""
-    if p.task == "regression":
-        rows = [regression_scores(values[:, 0], group.labels) for values in group.logits]
-    elif p.task == "classification":
-        rows = [classification_scores(logits, group.labels) for logits in group.logits]
-    else:
-        rows = []
-        for ranked, logits in zip(group.ranked, group.logits, strict=True):
-            scores = ranking_scores(ranked, group.labels, p.weights)
-            scores |= decision_scores(ranked, logits > 0, group.labels, len(p.label_names))
-            rows.append(scores)
+    options = {"num_labels": len(p.label_names), "weights": p.weights}
+    all_ranked = [None] * len(group.runs) if group.ranked is None else group.ranked
+    rows = [
+        scores_of(logits, group.labels, ranked, **options)
+        for logits, ranked in zip(group.logits, all_ranked, strict=True)
+    ]
     return pd.DataFrame(rows)
 
 

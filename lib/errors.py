@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Iterable
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 SHOWN = 120  # characters of a value that a message quotes
 
@@ -71,8 +71,19 @@ def shown(value) -> str:
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
 
 
-def explain(error: ValidationError, names: Iterable[str]) -> InputError:
-    """The first complaint of a pydantic model with fields `names`, as one sentence."""
+class Strict(BaseModel):
+    """Frozen settings, none of them unknown. Raises InputError, one sentence of what is wrong."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def __init__(self, /, **values):
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise _first_complaint(error, type(self).model_fields) from None
+
+
+def _first_complaint(error: ValidationError, names: Iterable[str]) -> InputError:
     first = error.errors()[0]
     name = ".".join(map(str, first["loc"]))
     if first["type"] == "extra_forbidden":

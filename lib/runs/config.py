@@ -4,10 +4,10 @@ import inspect
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, ConfigDict, Field, field_validator
 
 from lib.backbones import EMBEDDED
-from lib.errors import explain
+from lib.errors import Strict
 from lib.metrics import INPUTS, metrics_of
 from lib.optim import plan_steps
 from lib.readers import PLAIN, Reading
@@ -47,19 +47,13 @@ Pairs = tuple[tuple[int, int], ...]
 PathText = Annotated[str, AfterValidator(check_path)]  # a name, or a path
 
 
-class Settings(BaseModel):
+class Settings(Strict):
     """Frozen settings whose values are plain: what JSON can hold, and every file and tracker.
 
     Raises InputError.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    def __init__(self, /, **values):
-        try:
-            super().__init__(**values)
-        except ValidationError as error:
-            raise explain(error, type(self).model_fields) from None
+    model_config = ConfigDict(allow_inf_nan=False)
 
     @field_validator("*", mode="before")
     @classmethod
@@ -85,10 +79,9 @@ class Distillation(Settings):
     # of soft labels
     temperature: float = Field(2.0, gt=0)
     # of the losses
-    weights: dict[Literal["soft", "hard", "hidden", "attentions"], float] = {
-        "soft": 0.5,
-        "hard": 0.5,
-    }
+    weights: dict[Literal["soft", "hard", "hidden", "attentions"], float] = Field(
+        {"soft": 0.5, "hard": 0.5}
+    )
     # (student's, teacher's) hidden states; 0: the embeddings
     hidden_map: Pairs | None = Field(None, min_length=1)
     # (student's, teacher's) layers, from 0
@@ -165,7 +158,7 @@ class RunConfig(Settings):
     weight_decay: float = Field(0.0, ge=0)
     layer_decay: float = Field(1.0, gt=0, le=1)  # a layer's learning rate by that of the one above
     schedule: str = "constant"  # a row of lib.optim.SCHEDULES
-    schedule_args: dict[str, Any] = {}
+    schedule_args: dict[str, Any] = Field({})
     clip_norm: float | None = Field(1.0, gt=0)  # None: no clipping
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto is resolved before the run is keyed
     seed: int = Field(1, ge=0, le=MOST_SEED)

@@ -18,7 +18,8 @@ from lib.devices import (
 )
 from lib.loaders import batches_of
 from lib.losses import plain_loss
-from lib.metrics import scores_of, top_k
+from lib.metrics import scores_of
+from lib.rankings import top_k
 
 LARGEST = 65504.0  # of the 16-bit numbers that logits are kept as
 TOP = 5  # labels of a document that are kept, where it can have several

@@ -18,7 +18,8 @@ from lib.analysis.predictions import Predictions, collect, group_of
 from lib.analysis.scores import shares_of
 from lib.analysis.stats import Sample, mean_and_interval
 from lib.analysis.tables import by_group
-from lib.metrics import METRICS, SHARE, class_scores, cross_entropy
+from lib.confusions import class_scores, cross_entropy
+from lib.metrics import METRICS, SHARE
 from lib.publish.page import show_text
 from lib.runs.baselines import NO_MODEL, references
 from lib.runs.config import RunConfig

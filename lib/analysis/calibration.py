@@ -11,7 +11,8 @@ from lib.analysis.jackknife import jackknife_values
 from lib.analysis.predictions import Predictions, group_of
 from lib.analysis.scores import shares_of
 from lib.analysis.stats import mean_and_interval
-from lib.metrics import SHARE, hits
+from lib.metrics import SHARE
+from lib.rankings import hits
 from lib.runs.decided import best_temperature, class_losses, label_losses
 
 BINS = 15  # of equal width, as in Guo et al. 2017

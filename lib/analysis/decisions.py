@@ -11,7 +11,9 @@ from lib.analysis.jackknife import confusion_values, decision_values, jackknife_
 from lib.analysis.predictions import Predictions, group_of
 from lib.analysis.scores import shares_of
 from lib.analysis.stats import Sample, mean_and_interval, paired_difference
-from lib.metrics import METRICS, SHARE, class_scores, decision_scores, divide, label_counts
+from lib.confusions import class_scores, divide
+from lib.metrics import METRICS, SHARE, decision_scores
+from lib.rankings import label_counts
 from lib.runs.decided import thresholds_of
 
 MOST = 50  # classes in a report, the most frequent

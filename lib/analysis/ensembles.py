@@ -6,7 +6,7 @@ import numpy as np
 
 from lib.analysis.groups import Group
 from lib.analysis.names import ENSEMBLE, display_name
-from lib.metrics import top_k
+from lib.rankings import top_k
 
 
 def with_ensembles(groups: list[Group], num_labels: int) -> list[Group]:

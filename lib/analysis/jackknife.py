@@ -11,7 +11,9 @@ from collections.abc import Callable
 import numpy as np
 from scipy.stats import rankdata
 
-from lib.metrics import METRICS, Decisions, confusion, divide
+from lib.confusions import confusion, divide
+from lib.metrics import METRICS
+from lib.rankings import Decisions
 
 CHUNK = 2_000_000  # counts held at once
 

@@ -13,7 +13,7 @@ import pandas as pd
 from lib.analysis.groups import Group, families_of
 from lib.data import Corpus
 from lib.errors import InputError, nearest
-from lib.metrics import inverse_propensity, label_counts
+from lib.rankings import inverse_propensity, label_counts
 from lib.runs.baselines import reference_name
 from lib.runs.keys import corpus_of, tokens_of
 from lib.runs.published import PREDICTIONS, published_page

@@ -12,12 +12,7 @@ from lib.analysis.jackknife import (
 )
 from lib.analysis.predictions import Predictions
 from lib.analysis.stats import Sample
-from lib.metrics import (
-    METRICS,
-    SHARE,
-    document_scores,
-    scores_of,
-)
+from lib.metrics import METRICS, SHARE, document_scores, scores_of
 
 
 def run_scores(p: Predictions, group: Group) -> pd.DataFrame:

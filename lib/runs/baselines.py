@@ -13,7 +13,7 @@ import pandas as pd
 from lib.data import Corpus, Split
 from lib.errors import InputError, shown
 from lib.evaluation import keep_best
-from lib.metrics import label_counts
+from lib.rankings import label_counts
 from lib.runs.answers import predicted_in_file
 from lib.runs.config import RunConfig
 from lib.runs.fits import SCORED

@@ -31,7 +31,7 @@ CAPTIONS = {  # of the tables and figures by their names
     "of a schedule's logits over its seeds.",
     "test_accuracy": f"After the last epoch. {captions.DOTS} Grey: references, which are not "
     "fine-tuned.",
-    "differences": f"{captions.differences()} After the last epoch. Runs of one seed start alike "
+    "differences": f"{captions.DIFFERENCES} After the last epoch. Runs of one seed start alike "
     "and read the same batches; these intervals do not use that, but take all runs as independent.",
     "differences_chosen": "Differences of the schedules at the epoch that dev chooses.",
     "learning_curves": captions.CURVES,

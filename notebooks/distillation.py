@@ -39,10 +39,10 @@ CAPTIONS = {  # of the tables and figures by their names
     "own teacher's accuracy. Agreement: how often it gives its teacher's label.",
     "accuracy_by_depth": f"{captions.DOTS} Black line and band: the teacher. Dashed: the best "
     "reference without fine-tuning.",
-    "gains": f"{captions.differences()} Students of one seed share their teacher; the intervals "
+    "gains": f"{captions.DIFFERENCES} Students of one seed share their teacher; the intervals "
     "count them as if they did not, so they are rather too wide.",
     "across": f"{captions.SCORES}.",
-    "across_gains": captions.differences(),
+    "across_gains": captions.DIFFERENCES,
     "frontier": "Each line goes from the smallest student to the teacher; students of one depth "
     "are equally fast. Bars: 95 % interval.",
     "speed": "Median milliseconds for a batch, and size of the weights, on the machine that made "

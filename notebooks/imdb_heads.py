@@ -41,7 +41,7 @@ CAPTIONS = {  # of the tables and figures by their names
     "by_head": f"{captions.SCORES}, each run at its best epoch on dev. The original's: "
     "RoBERTa-base, 512 tokens, 25,000 reviews to learn from, one run, without an interval.",
     "test_accuracy": f"{captions.DOTS} Grey: references, which are not fine-tuned.",
-    "differences": f"{captions.differences()} Runs of one seed read the same batches; these "
+    "differences": f"{captions.DIFFERENCES} Runs of one seed read the same batches; these "
     "intervals take all runs as independent.",
     "tuning": "Dev accuracy by learning rate, mean over the tuning seeds, which are not counted "
     "again.",
@@ -52,7 +52,7 @@ CAPTIONS = {  # of the tables and figures by their names
     "truncation": "What a long review keeps: its head, its tail, a quarter from the head and the "
     "rest from the tail, or all of it, read in windows over which logits are averaged. The head's "
     "learning rate is the same for all.",
-    "truncation_differences": captions.differences(),
+    "truncation_differences": captions.DIFFERENCES,
     "cost": "Parameters, and documents trained per second.",
     "runs": captions.LAST_EPOCH,
 }

@@ -33,7 +33,7 @@ CAPTIONS = {  # of the tables and figures by their names
     "doubling": "Curves a − b·n^−c through all sizes and samples: what twice the largest number "
     "would add, and what a curve without that number foretells for it, beside what was measured. "
     "Here ± is over refits that leave out one sample.",
-    "leads": captions.differences(),
+    "leads": captions.DIFFERENCES,
 }
 
 

@@ -49,7 +49,7 @@ CAPTIONS = {  # of the tables and figures by their names
     "suspicious": "Texts worth a look before a model is blamed, with the lines of the first.",
     "scores": f"{captions.SCORES}, each run at its best epoch on dev.",
     "scores_figure": f"{captions.DOTS} Grey: references, which are not fine-tuned.",
-    "differences": captions.differences(),
+    "differences": captions.DIFFERENCES,
     "learning_curves": captions.CURVES,
     "predicted": "Each dot is a test document, the mean over seeds. On the line, the two are "
     "equal.",

@@ -115,22 +115,10 @@ def _scores_by_run(p: Predictions, epoch: str) -> dict[str, dict]:
     }
 
 
-def by_epoch(
-    p: Predictions,
-    *,
-    by: str,
-    metrics: list[str],
-    split: str = "dev",
-    published: dict | None = None,
-) -> pd.DataFrame:
-    """Mean and standard deviation over seeds after every epoch.
-
-    `published` puts figures of another study beside ours: group -> the first metric after each
-    epoch, in percent.
-    """
+def by_epoch(p: Predictions, *, by: str, metrics: list[str], split: str = "dev") -> pd.DataFrame:
+    """Mean and standard deviation over seeds after every epoch."""
     rows = []
     last = max(run["last_epoch"] for run in p.runs.values())
-    original = f"{metrics[0]}, original"
     for epoch in range(1, last + 1):
         for group in p.groups(by, split=split, epoch=epoch):
             if group.is_reference:
@@ -140,12 +128,9 @@ def by_epoch(
             for metric in metrics:
                 row[metric] = scores[metric].mean()
                 row[f"{metric}_sd"] = standard_deviation(scores[metric])
-            if published is not None:
-                known = published.get(group.name, [])
-                row[original] = known[epoch - 1] / 100 if epoch <= len(known) else np.nan
             rows.append(row)
     table = pd.DataFrame(rows).sort_values([by, "epoch"], kind="stable", ignore_index=True)
-    return with_metrics(table, {metric: metric for metric in metrics} | {original: metrics[0]})
+    return with_metrics(table, {metric: metric for metric in metrics})
 
 
 def without_rows(p: Predictions, *, by: str, metrics: list[str], rows: list[int]) -> pd.DataFrame:

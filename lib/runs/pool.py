@@ -10,8 +10,8 @@ from contextlib import closing, contextmanager
 from lib.errors import InputError, LockedError, StoppedError
 from lib.runs.beginnings import SharedBeginnings
 from lib.runs.config import RunConfig
-from lib.runs.files import remove
 from lib.runs.keys import Prepared, prepare
+from lib.runs.parts import remove
 from lib.runs.places import KEY_LENGTH
 from lib.runs.published import published_page, published_runs
 from lib.runs.report import Report, titles_of

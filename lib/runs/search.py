@@ -17,8 +17,8 @@ from pydantic import Field
 
 from lib.errors import InputError, nearest
 from lib.runs.config import RunConfig, Settings
-from lib.runs.files import remove
 from lib.runs.keys import Prepared, prefix_hashes, prepare
+from lib.runs.parts import remove
 from lib.runs.pool import bring_models, engine, interruptible, train_all
 from lib.runs.published import page_runs, published_page
 from lib.runs.report import best_dev_score

@@ -33,9 +33,9 @@ def system_error(error: BaseException | None) -> OSError | None:
     while error is not None and not isinstance(error, InputError | StoppedError):
         if isinstance(error, OSError):
             return error
-        told = re.search(r"\(os error (\d+)\)", str(error))
-        if told:
-            number = int(told[1])
+        match = re.search(r"\(os error (\d+)\)", str(error))
+        if match:
+            number = int(match[1])
             return OSError(number, os.strerror(number))
         error = error.__cause__
     return None

@@ -104,8 +104,8 @@ def ranking_scores(
     ranked: np.ndarray, gold: np.ndarray, weights: np.ndarray | None = None
 ) -> dict[str, float]:
     """The scores of `document_scores` over all documents."""
-    parts = document_scores(ranked, gold, weights)
-    return {name: float(divide(top.sum(), bottom.sum())) for name, (top, bottom) in parts.items()}
+    ratios = document_scores(ranked, gold, weights)
+    return {name: float(divide(top.sum(), bottom.sum())) for name, (top, bottom) in ratios.items()}
 
 
 def decision_scores(

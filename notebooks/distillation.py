@@ -109,11 +109,11 @@ def _student(p: Predictions, group: Group) -> dict[str, str]:
 def _beside_teacher(p: Predictions, group: Group, teacher: Group, metric: str) -> dict[str, float]:
     """The share of the teacher's score that a group keeps, and how often it gives its label."""
     places = _taught_by(p, group, teacher)
-    own = sample_of(p, group, metric)
+    sample = sample_of(p, group, metric)
     if group.is_reference:
-        own = own.only([0] * len(places))
-    kept = ratio_of(own, sample_of(p, teacher, metric).only(places))
-    row = mean_and_interval("kept", kept, (0.0, np.inf))
+        sample = sample.only([0] * len(places))
+    share = ratio_of(sample, sample_of(p, teacher, metric).only(places))
+    row = mean_and_interval("kept", share, (0.0, np.inf))
     if p.task == "classification":
         same = (group.predicted == teacher.predicted[places]).astype(float)
         agreement = Sample(same.mean(1), same)

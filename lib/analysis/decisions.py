@@ -78,9 +78,9 @@ def _label_scores(group: Group, num_labels: int) -> tuple[dict, np.ndarray]:
     for run in range(len(group.runs)):
         logits, gold = dense(group, run, num_labels)
         given = logits > 0
-        parts = (given & gold, given, gold)
-        scores = _scores_of_counts(*(part.sum(0) for part in parts))
-        left_out = _scores_of_counts(*(part.sum(0) - part for part in parts))
+        counted = (given & gold, given, gold)
+        scores = _scores_of_counts(*(part.sum(0) for part in counted))
+        left_out = _scores_of_counts(*(part.sum(0) - part for part in counted))
         of_runs.append(scores)
         values.append(jackknife_values(scores["f1"], left_out["f1"]))
     scores = {name: np.stack([run[name] for run in of_runs]) for name in of_runs[0]}

@@ -227,8 +227,8 @@ def note_of(table: pd.DataFrame, file: str = "") -> str:
     """What is said below a table: the numbers that all rows share, its own note, and which CSV
     `file` has more columns."""
     shared = shared_numbers(table)
-    parts = [count(number, SAID_BELOW[column]) for column, number in shared.items()]
-    sentences = [f"{', '.join(parts)}."] if parts else []
+    numbers = [count(number, SAID_BELOW[column]) for column, number in shared.items()]
+    sentences = [f"{', '.join(numbers)}."] if numbers else []
     sentences.append(table.attrs.get("note", ""))
     hidden = {*own_columns(table)} - {*chosen_columns(table)} - {*shared}
     if file and hidden:

@@ -58,8 +58,8 @@ def _document_values(p: Predictions, group: Group, metric: str) -> np.ndarray:
             for ranked, logits in zip(group.ranked, group.logits, strict=True)
         ]
         return np.stack(values)
-    parts = [document_scores(ranked, group.labels, p.weights)[metric] for ranked in group.ranked]
-    return ratio_values(np.stack([top for top, _ in parts]), np.stack([low for _, low in parts]))
+    ratios = [document_scores(ranked, group.labels, p.weights)[metric] for ranked in group.ranked]
+    return ratio_values(np.stack([top for top, _ in ratios]), np.stack([low for _, low in ratios]))
 
 
 def dev_scores(p: Predictions, metric: str) -> pd.DataFrame:

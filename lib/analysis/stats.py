@@ -147,10 +147,10 @@ def _estimate(value: float, samples: list[Sample], by_document: np.ndarray) -> E
     if not all(sample.suffices for sample in samples):
         return Estimate(value, float("nan"), float("nan"))
     rows = len(by_document)
-    own = sum(sample.alone for sample in samples)
-    shared = max(0.0, float(np.var(by_document, ddof=1)) - own) / rows
-    parts = [sample.of_runs for sample in samples]
-    of_runs = sum(part for part, _ in parts)
+    alone = sum(sample.alone for sample in samples)
+    shared = max(0.0, float(np.var(by_document, ddof=1)) - alone) / rows
+    by_sample = [sample.of_runs for sample in samples]
+    of_runs = sum(part for part, _ in by_sample)
     variance = of_runs + shared
     if variance < ROUNDING**2:
         # All runs alike on every document: as if two documents more had gone either way
@@ -159,7 +159,7 @@ def _estimate(value: float, samples: list[Sample], by_document: np.ndarray) -> E
         value = round(value, 9)
     freedom_of_runs = np.inf
     if of_runs:
-        freedom_of_runs = of_runs**2 / sum(part**2 / freedom for part, freedom in parts)
+        freedom_of_runs = of_runs**2 / sum(part**2 / freedom for part, freedom in by_sample)
     lost = of_runs / freedom_of_runs + shared / (rows - 1)
     freedom = variance / lost if lost else rows - 1
     return Estimate(value, float(np.sqrt(variance)), float(freedom))

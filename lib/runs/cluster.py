@@ -107,8 +107,8 @@ def explain(error: BaseException) -> str:
 
 def different_content(job: Job, there: dict) -> str:
     """What a run depends on that is another on a worker than here."""
-    here = content_of(job.config)
-    names = [name for name in here if here[name] != there.get(name)]
+    content = content_of(job.config)
+    names = [name for name in content if content[name] != there.get(name)]
     advice = "name it in the configuration" if names == ["precision"] else "give it the same"
     return f"would train another run: its {', '.join(names) or 'key'} differs; {advice}"
 

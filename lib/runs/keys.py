@@ -36,7 +36,6 @@ class Prepared:
     corpus: Corpus
     key: str
     settings_by_step: list[dict]  # of the optimizer; none for a reference
-    backbone_folder: Path | None  # None for a reference
 
     @property
     def name(self) -> str:
@@ -63,8 +62,7 @@ def prepare(config: RunConfig) -> Prepared:
     if config.is_reference:
         if config.reference not in READ_BY_REFERENCE:
             predicted_in_file(config, corpus)  # what is wrong there is said before anything trains
-        return Prepared(config, corpus, run_key(config, corpus), [], None)
-    backbone_folder = resolve_backbone(config.backbone)
+        return Prepared(config, corpus, run_key(config, corpus), [])
     settings_by_step = plan_steps(
         config.schedule,
         config.optimizer,
@@ -73,8 +71,7 @@ def prepare(config: RunConfig) -> Prepared:
         epochs=config.epochs,
         **config.schedule_args,
     )
-    key = run_key(config, corpus)
-    return Prepared(config, corpus, key, settings_by_step, backbone_folder)
+    return Prepared(config, corpus, run_key(config, corpus), settings_by_step)
 
 
 def run_key(config: RunConfig, corpus: Corpus) -> str:

@@ -98,15 +98,15 @@ class Work:
 
     def submit(self, i: int, *, wait: bool = False) -> None:
         """Hand a run to the engine; `wait` for another process that trains it."""
-        kept = set(self.beginnings.to_keep(i))
+        states = set(self.beginnings.to_keep(i))
         if i in self.keep:
-            kept.add(self.keep[i])
+            states.add(self.keep[i])
         job = Job(
             number=i,
             config=self.prepared[i].config,
             key=self.prepared[i].key,
             title=self.titles[i],
-            keep=tuple(sorted(kept)),
+            keep=tuple(sorted(states)),
             options=self.options | {"wait": wait},
             rows=self.rows[i],
         )

@@ -63,15 +63,21 @@ def prepare(config: RunConfig) -> Prepared:
         if config.reference not in READ_BY_REFERENCE:
             predicted_in_file(config, corpus)  # what is wrong there is said before anything trains
         return Prepared(config, corpus, run_key(config, corpus), [])
-    settings_by_step = plan_steps(
+    settings_by_step = planned_steps(config, len(corpus.train))
+    return Prepared(config, corpus, run_key(config, corpus), settings_by_step)
+
+
+def planned_steps(config: RunConfig, train_rows: int) -> list[dict]:
+    """The optimizer's settings at each step of a run that learns from so many rows. Raises
+    InputError."""
+    return plan_steps(
         config.schedule,
         config.optimizer,
         learning_rate=config.learning_rate,
-        steps_per_epoch=-(-len(corpus.train) // config.batch_size),
+        steps_per_epoch=-(-train_rows // config.batch_size),
         epochs=config.epochs,
         **config.schedule_args,
     )
-    return Prepared(config, corpus, run_key(config, corpus), settings_by_step)
 
 
 def run_key(config: RunConfig, corpus: Corpus) -> str:

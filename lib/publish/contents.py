@@ -13,18 +13,12 @@ training, all tables as CSV and, in environment.json, the machine. `make verify`
 again; `make STUDY PROFILE=…` makes one with new runs. Minutes are of training and scoring, one run
 after the other.
 """
-COLUMNS = (
-    ("page", "---"),
-    ("data", "---"),
-    ("model", "---"),
-    ("minutes", "---:"),
-    ("machine", "---"),
-)
+HEADER = (("page", "data", "model", "minutes", "machine"), ("---", "---", "---", "---:", "---"))
 
 
 def contents(results: Path) -> str:
     """results/README.md, from the pages of `results`."""
-    columns = [list(column) for column in COLUMNS]
+    rows = list(HEADER)
     for name, page in profile_pages(results).items():
         made = read_json(results / name / "environment.json")
         seconds = sum(made["run_seconds"].values())
@@ -33,16 +27,9 @@ def contents(results: Path) -> str:
         title = f"{page['study'].replace('_', ' ')}, {page['profile']}"
         if "kept" in page:
             title += " (older)"
-        cells = (
-            f"[{escape(title)}]({name}/README.md)",
-            data,
-            model,
-            f"{seconds / 60:,.0f}",
-            escape("; ".join(machines)),
-        )
-        for column, cell in zip(columns, cells, strict=True):
-            column.append(cell)
-    return f"{INTRODUCTION}\n{pipe_table(zip(*columns, strict=True))}"
+        link = f"[{escape(title)}]({name}/README.md)"
+        rows.append((link, data, model, f"{seconds / 60:,.0f}", escape("; ".join(machines))))
+    return f"{INTRODUCTION}\n{pipe_table(rows)}"
 
 
 def write_contents(root: Path) -> None:

@@ -9,6 +9,7 @@ from lib.analysis import captions
 from lib.analysis.classes import confusions
 from lib.analysis.columns import score_as
 from lib.analysis.comparisons import comparison_table, differences, mark_significant
+from lib.analysis.decisions import scores_by_class
 from lib.analysis.display import escape, with_metrics
 from lib.analysis.groups import Group
 from lib.analysis.jackknife import confusion_values
@@ -18,7 +19,7 @@ from lib.analysis.predictions import Predictions, collect, group_of
 from lib.analysis.scores import shares_of
 from lib.analysis.stats import Sample, mean_and_interval
 from lib.analysis.tables import by_group
-from lib.confusions import class_scores, cross_entropy
+from lib.confusions import cross_entropy
 from lib.metrics import METRICS, SHARE
 from lib.publish.page import show_text
 from lib.runs.baselines import NO_MODEL, references
@@ -65,26 +66,21 @@ def configs(base: RunConfig, schedules: dict[str, dict], seeds: list[int]) -> li
     return runs + references(base)
 
 
-def by_class(p: Predictions, *, by: str, metric: str = "f1") -> pd.DataFrame:
-    """A score of every class on test, mean over seeds with its 95 % interval, a row for each
-    group and class."""
+def by_class(p: Predictions, *, by: str) -> pd.DataFrame:
+    """F1 of every class on test, mean over seeds with its 95 % interval, a row for each group and
+    class."""
     rows = []
-    num_labels = len(p.label_names)
     for group in p.groups(by):
         if group.name in NO_MODEL:
             continue
         runs = group.counted_once
-        scores = class_scores(confusions(runs, num_labels))[metric]
-        values = confusion_values(
-            lambda counts: class_scores(counts)[metric], runs.labels, runs.predicted, num_labels
-        )
+        scores, f1_values = scores_by_class(runs, len(p.label_names))
         for i, name in enumerate(p.label_names):
             documents = int((group.labels == i).sum())
             row = {by: display_name(group.name), "class": name, "documents": documents}
-            sample = shares_of(runs, scores[:, i], values[:, :, i])
-            row |= mean_and_interval(metric, sample, SHARE)
-            rows.append(row)
-    return with_metrics(pd.DataFrame(rows), {metric: metric})
+            sample = shares_of(runs, scores["f1"][:, i], f1_values[:, :, i])
+            rows.append(row | mean_and_interval("f1", sample, SHARE))
+    return with_metrics(pd.DataFrame(rows), {"f1": "f1"})
 
 
 def imbalance(p: Predictions, *, by: str, group: str, ratio: int = 10) -> pd.DataFrame:

@@ -6,11 +6,10 @@ import numpy as np
 import pandas as pd
 
 from lib.analysis import captions
-from lib.analysis.comparisons import OPEN, SIGNIFICANT, comparison_table, mark_significant
+from lib.analysis.comparisons import OPEN, SIGNIFICANT, comparison_table, level_of, mark_significant
 from lib.analysis.display import spelled, with_metrics
 from lib.analysis.pairs import pairs_of
 from lib.analysis.predictions import Predictions
-from lib.analysis.stats import family_level
 from lib.analysis.tables import by_group, by_run
 from lib.errors import InputError, lookup
 from lib.heads import HEADS
@@ -189,7 +188,7 @@ def effects(
     table = comparison_table(pairs, [row["bug"] for row in rows]).drop(columns="compared")
     for column in ("claim", "bug", "name"):
         table.insert(0, column, [row[column] for row in rows])
-    level = family_level(sum(pair.is_tested for pair in pairs))
+    level = level_of(pairs)
     visible = [pair.estimate.detectable(level) if pair.is_tested else np.nan for pair in pairs]
     table["smallest visible"] = visible
     table["changes"] = table["verdict"].replace(CHANGES)

@@ -42,7 +42,7 @@ def class_report(p: Predictions, *, by: str, group: str) -> pd.DataFrame:
     runs = group_of(p, by, group)
     num_labels = len(p.label_names)
     if runs.ranked is None:
-        scores, f1_values = _class_scores(runs, num_labels)
+        scores, f1_values = scores_by_class(runs, num_labels)
     else:
         scores, f1_values = _label_scores(runs, num_labels)
     support = scores["support"]
@@ -58,17 +58,16 @@ def class_report(p: Predictions, *, by: str, group: str) -> pd.DataFrame:
     return with_metrics(pd.DataFrame(rows), {metric: metric for metric in metrics})
 
 
-def _class_scores(group: Group, num_labels: int) -> tuple[dict, np.ndarray]:
+def scores_by_class(group: Group, num_labels: int) -> tuple[dict, np.ndarray]:
     """Scores by name (runs, num_labels), `support` (num_labels,), and the jackknife values of F1
     (runs, rows, num_labels)."""
+
+    def f1_of(counts: np.ndarray) -> np.ndarray:
+        return class_scores(counts)["f1"]
+
     scores = class_scores(confusions(group, num_labels))
     scores["support"] = scores["support"][0]
-    values = confusion_values(_f1_by_class, group.labels, group.predicted, num_labels)
-    return scores, values
-
-
-def _f1_by_class(counts: np.ndarray) -> np.ndarray:
-    return class_scores(counts)["f1"]
+    return scores, confusion_values(f1_of, group.labels, group.predicted, num_labels)
 
 
 def _label_scores(group: Group, num_labels: int) -> tuple[dict, np.ndarray]:

@@ -74,7 +74,7 @@ def leader(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
         lead = difference_of(pairs, top[by], other, metric)
         text = difference(lead["value"], metric)
         if lead["verdict"] != TOO_FEW:
-            text += f", {_interval(lead, metric)}"
+            text += f", {difference_interval(lead['low'], lead['high'], metric)}"
         text = f"{escape(spelled(other))} ({text})"
         others.setdefault(lead["verdict"], []).append(text)
     leads = [
@@ -90,10 +90,6 @@ def leader(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
     if leads:
         sentence += f"; it is {'; '.join(leads)}"
     return sentence + "."
-
-
-def _interval(compared: dict, metric: str) -> str:
-    return difference_interval(compared["low"], compared["high"], metric)
 
 
 def best_beside_reference(

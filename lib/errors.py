@@ -80,10 +80,11 @@ class Strict(BaseModel):
         try:
             super().__init__(**values)
         except ValidationError as error:
-            raise _first_complaint(error, type(self).model_fields) from None
+            raise explain(error, type(self).model_fields) from None
 
 
-def _first_complaint(error: ValidationError, names: Iterable[str]) -> InputError:
+def explain(error: ValidationError, names: Iterable[str]) -> InputError:
+    """The first complaint of a pydantic model with fields `names`, as one sentence."""
     first = error.errors()[0]
     name = ".".join(map(str, first["loc"]))
     if first["type"] == "extra_forbidden":

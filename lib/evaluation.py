@@ -69,20 +69,30 @@ def logits_of(
     """
     device = torch.device(device or default_device())
     model.to(device).eval()
-
-    def compute(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        try:
-            # not around the yield: leaving one of the two contexts there would undo both
-            with torch.inference_mode(), autocast(precision, device):
-                return model(to_device(ids, device), mask).float().cpu()
-        except RuntimeError as error:
-            if not (may_halve and is_out_of_memory(error) and len(ids) > 1):
-                raise
-        half = len(ids) // 2
-        return torch.cat([compute(ids[:half], mask[:half]), compute(ids[half:], mask[half:])])
-
     for ids, mask, labels, *_ in loader:
-        yield compute(ids, mask), labels
+        yield batch_logits(model, ids, mask, precision, device, may_halve), labels
+
+
+def batch_logits(
+    model: nn.Module,
+    ids: torch.Tensor,
+    mask: torch.Tensor,
+    precision: str,
+    device: torch.device,
+    may_halve: bool = True,
+) -> torch.Tensor:
+    """The output (batch, num_labels) of a model in evaluation mode on a device: float32, on the
+    CPU. See `logits_of`."""
+    try:
+        # not around a yield: leaving one of the two contexts there would undo both
+        with torch.inference_mode(), autocast(precision, device):
+            return model(to_device(ids, device), mask).float().cpu()
+    except RuntimeError as error:
+        if not (may_halve and is_out_of_memory(error) and len(ids) > 1):
+            raise
+    half = len(ids) // 2
+    rows = (slice(half), slice(half, None))
+    return torch.cat([batch_logits(model, ids[i], mask[i], precision, device) for i in rows])
 
 
 def in_order(loader: DataLoader) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Pretrained weights as modules: how a backbone is loaded, and how large it is."""
 
 import json
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -8,6 +9,7 @@ from torch import nn
 
 from lib.attention import attention_for
 from lib.backbones import (
+    CONFIG,
     SAFE,
     WEIGHTS,
     check_weights,
@@ -53,11 +55,17 @@ def longest_text(backbone: str | Path) -> int | None:
     positions has. None: any number. Raises InputError."""
     folder = resolve_backbone(backbone)
     limits = [load_tokenizer(folder).model_max_length]
-    positions = positions_of(load_config(folder))
+    positions = _positions_in(folder, (folder / CONFIG).stat().st_mtime_ns)
     if positions is not None:
         limits.append(positions)
     shortest = min(limits)
     return shortest if shortest < 1e12 else None  # transformers' word for no limit is 1e30
+
+
+@lru_cache(maxsize=4)
+def _positions_in(folder: Path, changed: int) -> int | None:
+    """`positions_of` a folder's configuration, as it is since a time."""
+    return positions_of(load_config(folder))
 
 
 def save_tokenizer(backbone: str | Path, folder: Path, max_length: int) -> None:

@@ -28,13 +28,13 @@ def compared(
     if len(table) == 1:  # nothing to compare: the model is what there is to name
         model = escape(Path(spelled(next(iter(trained.runs.values()))["config"]["backbone"])).name)
         group = spelled(table[by].iloc[0])
-        start = f"{what} are not compared here ({group} alone): {model} reaches "
-        start += f"{percents(table[metric])} on {number}"
+        level = percents(table[metric])
+        start = f"{model} reaches {level} on {number} ({group} alone, no other {what})"
     else:
         start = _difference(differences(trained, by=by, metric=metric), table, by, what, number)
     reference = best_reference(p, metric=metric)
     beside = percent(reference_scores(p, metric=metric)[reference])
-    return f"{start[0].upper()}{start[1:]}; {short_name(reference)} reaches {beside}."
+    return f"{start}; {short_name(reference)} reaches {beside}."
 
 
 def _difference(pairs: pd.DataFrame, table: pd.DataFrame, by: str, what: str, number: str) -> str:
@@ -43,18 +43,18 @@ def _difference(pairs: pd.DataFrame, table: pd.DataFrame, by: str, what: str, nu
     level = percents(table[metric])
     verdicts = set(pairs["verdict"])
     if verdicts <= {EQUAL, SAME}:
-        return f"no: {len(table)} {what} are within 1 point, {level} on {number}"
+        return f"No: {len(table)} {what} are within 1 point, {level} on {number}"
     if verdicts == {TOO_FEW}:
-        return f"not tested, for too few seeds: {len(table)} {what} reach {level} on {number}"
+        return f"Not tested, for too few seeds: {len(table)} {what} reach {level} on {number}"
     if SIGNIFICANT not in verdicts:
-        return f"no significant difference: {len(table)} {what} reach {level} on {number}"
+        return f"No significant difference: {len(table)} {what} reach {level} on {number}"
     significant = pairs[pairs["verdict"] == SIGNIFICANT]
     widest = significant.loc[significant[metric].abs().idxmax()]
     one, other = pairs.attrs["sides"][widest.name]
     worse, better = (one, other) if widest[metric] < 0 else (other, one)
     scores = table.set_index(by)[metric]
     return (
-        f"yes: {spelled(worse)} ({percent(scores[worse])}) is {distance(widest[metric], metric)} "
+        f"Yes: {spelled(worse)} ({percent(scores[worse])}) is {distance(widest[metric], metric)} "
         f"worse than {spelled(better)} ({percent(scores[better])}) on {number}"
     )
 

@@ -13,11 +13,9 @@ import numpy as np
 import pandas as pd
 import torch
 from safetensors import safe_open
-from torch.utils.data import TensorDataset
 
 from lib.errors import InputError
-from lib.evaluation import in_order, logits_of
-from lib.loaders import make_loader
+from lib.fast.labelling import Compute, for_labelling, sorted_logits
 from lib.models import CLASSIFIER_FILE, load_model
 from lib.readers import Reading
 from lib.runs.config import Distillation, RunConfig
@@ -118,7 +116,11 @@ class Run:
         check_model(self.folder)
         return load_model(self.folder / "model")
 
-    def predict(self, texts: list, batch_size: int = EVALUATION_BATCH) -> tuple[list, np.ndarray]:
+    @cached_property
+    def _compute(self) -> Compute:
+        return for_labelling(self.model[0])
+
+    def predict(self, texts: list) -> tuple[list, np.ndarray]:
         """Labels (rows) and probabilities (rows, num_labels) for texts, or pairs of texts.
 
         By the chosen epoch's model. With several labels a document, its labels are a list of those
@@ -131,7 +133,7 @@ class Run:
         names = settings["label_names"]
         if not texts:
             return [], np.empty((0, len(names)))
-        logits = self.logits_of(texts, batch_size)[0].double()
+        logits = self.logits_of(texts)[0].double()
         task = settings.get("task", "classification")
         if task == "regression":
             return logits[:, 0].tolist(), logits.numpy()
@@ -141,17 +143,14 @@ class Run:
             return labels, probabilities
         return [names[i] for i in logits.argmax(1)], logits.softmax(1).numpy()
 
-    def logits_of(
-        self, texts: list, batch_size: int = EVALUATION_BATCH
-    ) -> tuple[torch.Tensor, np.ndarray]:
+    def logits_of(self, texts: list) -> tuple[torch.Tensor, np.ndarray]:
         """Logits (rows, num_labels), float32, and the length of each text in tokens before
         truncation (rows,), in the order of the texts."""
-        model, settings = self.model
-        ids, mask, lengths = encode(texts, self.folder / "model", **reading_of(settings))
-        no_labels = torch.zeros(len(texts), dtype=torch.int32)
-        loader = make_loader(TensorDataset(ids, mask, no_labels), batch_size=batch_size)
-        batches = [logits for logits, _ in logits_of(model, loader, precision="fp32")]
-        return torch.cat(batches)[in_order(loader)], lengths
+        ids, mask, lengths = encode(texts, self.folder / MODEL, **reading_of(self.model[1]))
+        return self._logits(ids, mask), lengths
+
+    def _logits(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return sorted_logits(self._compute, ids, mask)
 
 
 def _json_lines(content: bytes) -> list[dict]:

@@ -163,11 +163,11 @@ def check_complete(loaded: dict, prefix: str, folder: Path) -> None:
     """Raises InputError where weights of the backbone itself, whose names begin with `prefix`, are
     not in its files, or have another shape there: transformers would draw them at random."""
     lacking = [*loaded["missing_keys"], *(entry[0] for entry in loaded["mismatched_keys"])]
-    own = sorted(name for name in lacking if name.startswith(prefix) and "pooler" not in name)
-    if own:
+    lost = sorted(name for name in lacking if name.startswith(prefix) and "pooler" not in name)
+    if lost:
         raise InputError(
-            f"The weights in {folder} are not those of its config.json: {len(own)} are missing or "
-            f"have another shape, such as {own[0]}"
+            f"The weights in {folder} are not those of its config.json: {len(lost)} are missing or "
+            f"have another shape, such as {lost[0]}"
         )
 
 

@@ -12,8 +12,9 @@ from torch.nn import functional as F
 
 from lib.fast import labelling
 from lib.fast.labelling import batches_by_length, for_labelling, sorted_logits, twin
-from lib.fast.prepared import PreparedLinear, is_preparable, prepare
+from lib.fast.prepared import PreparedLinear, prepare
 from lib.models import build_model, reads_pairs
+from lib.products import has_fast_products
 from lib.runs.store import Run
 from lib.tokenization import encode
 from lib.use.export import onnx_runtime
@@ -21,6 +22,7 @@ from lib.use.int8 import Int8Run
 from tests.conftest import WORDS, save_tiny
 from tests.test_cli import cli
 
+CPU = torch.device("cpu")
 ODD = [
     "",
     " ",
@@ -91,7 +93,7 @@ def test_weights_are_shared(backbones):
     other = twin(model)
     assert {weight.data_ptr() for weight in other.parameters()} == places
     layers = [module for module in other.modules() if isinstance(module, nn.Linear)]
-    assert all(isinstance(layer, PreparedLinear) for layer in layers) == is_preparable()
+    assert all(isinstance(layer, PreparedLinear) for layer in layers) == has_fast_products(CPU)
 
 
 def test_batches_are_of_like_lengths_and_no_more_tokens_than_said():
@@ -109,7 +111,7 @@ def test_batches_are_of_like_lengths_and_no_more_tokens_than_said():
         assert int(lengths[rows].max()) == width and len(rows) * width <= 64
 
 
-@pytest.mark.skipif(not is_preparable(), reason="no such products on this processor")
+@pytest.mark.skipif(not has_fast_products(CPU), reason="no such products on this processor")
 def test_a_prepared_layer_computes_what_follows_it():
     class Block(nn.Module):
         def __init__(self, activation):

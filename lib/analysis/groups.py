@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from lib.errors import InputError
-from lib.metrics import hits
+from lib.rankings import hits
 
 
 def _logits(frame: pd.DataFrame) -> np.ndarray:

@@ -12,8 +12,9 @@ from lib.devices import default_device
 from lib.evaluation import batch_logits
 from lib.fast.families import FAMILIES
 from lib.fast.packing import pack
-from lib.fast.prepared import is_preparable, prepare
+from lib.fast.prepared import prepare
 from lib.models import Classifier
+from lib.products import has_fast_products
 
 # Tokens of a batch. On a CPU, few enough for the states to stay in its caches, and enough for the
 # products to be worth their while; a GPU is kept busy.
@@ -37,7 +38,7 @@ def twin(model: Classifier) -> Classifier:
     same = copy.deepcopy(model, {id(tensor): tensor for tensor in tensors})
     if same.backbone.config.model_type in FAMILIES:
         same = pack(same)
-    if is_preparable():
+    if has_fast_products(default_device()):
         prepare(same)
     return same
 

@@ -7,6 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from lib.products import is_plain
+
 ROWS = 1024  # of states, for which weights are laid out; others may be more or fewer
 FEED_FORWARD = (("dense", "intermediate_act_fn"), ("lin1", "activation"))  # a layer, what follows
 
@@ -45,18 +47,12 @@ class PreparedLinear(nn.Linear):
         return self.joined
 
 
-def is_preparable() -> bool:
-    """Whether torch has these products for this processor."""
-    has_vectors = "AVX" in torch.backends.cpu.get_cpu_capability()
-    return has_vectors and torch.backends.mkldnn.is_available()
-
-
 def prepare(model: nn.Module) -> None:
     """Put prepared layers in the place of all plain ones of 32 bits: the model is for labelling
     alone from here on."""
     for module in list(model.modules()):
         for name, layer in list(module.named_children()):
-            if type(layer) is nn.Linear and layer.weight.dtype == torch.float32:
+            if is_plain(layer) and layer.weight.dtype == torch.float32:
                 setattr(module, name, PreparedLinear(layer.weight, layer.bias))
         for name, following in FEED_FORWARD:
             layer = getattr(module, name, None)

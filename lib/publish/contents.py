@@ -8,18 +8,12 @@ from lib.publish.front import profile_pages
 from lib.runs.files import read_json, write_text
 
 TABLE = re.compile(r"(<!-- pages -->\n\n)(?:\|.*\n)*")
-COLUMNS = (
-    ("page", "---"),
-    ("data", "---"),
-    ("model", "---"),
-    ("minutes", "---:"),
-    ("machine", "---"),
-)
+HEADER = (("page", "data", "model", "minutes", "machine"), ("---", "---", "---", "---:", "---"))
 
 
 def contents(results: Path) -> str:
     """A Markdown table with a row for each page of `results`."""
-    columns = [list(column) for column in COLUMNS]
+    rows = list(HEADER)
     for name, page in profile_pages(results).items():
         made = read_json(results / name / "environment.json")
         seconds = sum(made["run_seconds"].values())
@@ -28,16 +22,9 @@ def contents(results: Path) -> str:
         title = f"{page['study'].replace('_', ' ')}, {page['profile']}"
         if "kept" in page:
             title += " (older)"
-        cells = (
-            f"[{escape(title)}]({name}/README.md)",
-            data,
-            model,
-            f"{seconds / 60:,.0f}",
-            escape("; ".join(machines)),
-        )
-        for column, cell in zip(columns, cells, strict=True):
-            column.append(cell)
-    return pipe_table(zip(*columns, strict=True))
+        link = f"[{escape(title)}]({name}/README.md)"
+        rows.append((link, data, model, f"{seconds / 60:,.0f}", escape("; ".join(machines))))
+    return pipe_table(rows)
 
 
 def write_contents(root: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from lib.analysis.display import words
+from lib.publish.blocks import page_files
 from lib.publish.layout import findings_of, layout
 from lib.publish.older import is_older
 from lib.publish.record import page_of
@@ -21,7 +22,7 @@ def profile_pages(results: Path) -> dict[str, dict]:
     """The pages of profiles without overrides, by `study/profile`, the largest profiles of a
     study first."""
     pages = {}
-    for file in results.glob("*/[!.]*/page.json"):
+    for file in page_files(results):
         page = page_of(file.parent)
         if page["folder"] == page["profile"]:
             pages[f"{page['study']}/{page['folder']}"] = page

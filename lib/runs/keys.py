@@ -20,13 +20,12 @@ from lib.readers import Reading
 from lib.runs.answers import file_of, predicted_in_file
 from lib.runs.config import DATA_FIELDS, READ_BY_REFERENCE, RunConfig
 from lib.runs.files import cached_tensors, digest, file_digest, write_text
+from lib.runs.places import KEY_LENGTH
 from lib.runs.published import located, published_page
 from lib.runs.seal import is_whole
 from lib.runs.store import model_folder, store
 from lib.sources import DATASETS
 from lib.tokenization import Tokens, encode, is_single, reading_of, tokenize
-
-KEY_LENGTH = 16  # characters of a key that name its folder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +36,6 @@ class Prepared:
     corpus: Corpus
     key: str
     settings_by_step: list[dict]  # of the optimizer; none for a reference
-    backbone_folder: Path | None  # None for a reference
 
     @property
     def name(self) -> str:
@@ -64,18 +62,22 @@ def prepare(config: RunConfig) -> Prepared:
     if config.is_reference:
         if config.reference not in READ_BY_REFERENCE:
             predicted_in_file(config, corpus)  # what is wrong there is said before anything trains
-        return Prepared(config, corpus, run_key(config, corpus), [], None)
-    backbone_folder = resolve_backbone(config.backbone)
-    settings_by_step = plan_steps(
+        return Prepared(config, corpus, run_key(config, corpus), [])
+    settings_by_step = planned_steps(config, len(corpus.train))
+    return Prepared(config, corpus, run_key(config, corpus), settings_by_step)
+
+
+def planned_steps(config: RunConfig, train_rows: int) -> list[dict]:
+    """The optimizer's settings at each step of a run that learns from so many rows. Raises
+    InputError."""
+    return plan_steps(
         config.schedule,
         config.optimizer,
         learning_rate=config.learning_rate,
-        steps_per_epoch=-(-len(corpus.train) // config.batch_size),
+        steps_per_epoch=-(-train_rows // config.batch_size),
         epochs=config.epochs,
         **config.schedule_args,
     )
-    key = run_key(config, corpus)
-    return Prepared(config, corpus, key, settings_by_step, backbone_folder)
 
 
 def run_key(config: RunConfig, corpus: Corpus) -> str:
@@ -189,8 +191,8 @@ def identity_of(dataset: str, data_dir: str | None, reading: Reading) -> tuple:
             files = sorted([*Path(path).glob("*"), *Path(path).glob("*/*")])
         for file in files:
             if os.path.isfile(file):
-                found = os.stat(file)
-                identity.append((str(file), found.st_mtime_ns, found.st_size, found.st_ino))
+                status = os.stat(file)
+                identity.append((str(file), status.st_mtime_ns, status.st_size, status.st_ino))
     return tuple(identity)
 
 

@@ -21,8 +21,8 @@ from lib.readers import Reading
 from lib.runs.config import Distillation, RunConfig
 from lib.runs.machine import environment as environment
 from lib.runs.outcomes import judge
+from lib.runs.places import KEY_LENGTH, store
 from lib.runs.places import ROOT as ROOT
-from lib.runs.places import store
 from lib.runs.seal import MODEL, STATUS, check_model, check_run, damaged, read_sealed, read_status
 from lib.tokenization import encode, reading_of
 
@@ -45,6 +45,11 @@ class Run:
     @property
     def key(self) -> str:
         return self.status["key"]
+
+    @property
+    def name(self) -> str:
+        """The beginning of its key, as pages and the store name it."""
+        return self.key[:KEY_LENGTH]
 
     @property
     def fields(self) -> dict:
@@ -107,7 +112,7 @@ class Run:
         """The chosen epoch's model, and what is said of it. Raises InputError."""
         if not (self.folder / "model").is_dir():
             ended = f"{self.status['status']}, {self.config.backbone}"
-            raise InputError(f"The run {self.key[:16]} ({ended}) has no model")
+            raise InputError(f"The run {self.name} ({ended}) has no model")
         check_model(self.folder)
         return load_model(self.folder / "model")
 
@@ -170,7 +175,9 @@ def load_run(name: str | Path) -> Run:
     if Path(name).is_dir():
         folders = [Path(name)]
     else:
-        folders = [f for f in sorted(store().glob("*")) if f.name.startswith(str(name)[:16])]
+        folders = [
+            f for f in sorted(store().glob("*")) if f.name.startswith(str(name)[:KEY_LENGTH])
+        ]
     finished = [folder for folder in folders if (folder / STATUS).is_file()]
     if len(finished) != 1:
         number = f"{len(finished)} finished runs" if finished else "no finished run"
@@ -213,7 +220,7 @@ class Runs(list):
             }
             if run.verdict:
                 fields["outcome"] = run.verdict["outcome"]
-            frames.append(history.assign(run=run.key[:16], **fields))
+            frames.append(history.assign(run=run.name, **fields))
         return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
     def cost(self, by: str) -> pd.DataFrame:

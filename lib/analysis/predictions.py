@@ -106,8 +106,17 @@ class Predictions:
 
     def only(self, runs: dict[str, dict]) -> "Predictions":
         """The predictions of `runs`, which may differ from what these say of them."""
-        frame = self.frame[self.frame["run"].isin(list(runs))]
-        return dataclasses.replace(self, frame=frame, runs=runs)
+        if runs.keys() != self.runs.keys():
+            frame = self.frame[self.frame["run"].isin(list(runs))]
+            return dataclasses.replace(self, frame=frame, runs=runs)
+        others = dataclasses.replace(self, runs=runs)
+        others.__dict__["_places"] = self._places  # of the same frame, found once
+        return others
+
+    @cached_property
+    def _places(self) -> dict[tuple[str, str, int], np.ndarray]:
+        """Where in the frame the rows of each split, run and epoch are."""
+        return self.frame.groupby(["split", "run", "epoch"], observed=True).indices
 
     def single(self, split: str) -> Iterator[tuple[str, int, Group]]:
         """Each run alone after each epoch that was kept of a split: its key, the epoch, a group
@@ -123,16 +132,10 @@ class Predictions:
         `epoch` is `chosen` (on dev), `last`, or a number; runs that have no such predictions, on
         all folds, are left out.
         """
-        of_split = self.frame[self.frame["split"] == split]
-        by_run = dict(tuple(of_split.groupby("run", observed=True)))
         groups = []
         for name, keys in self._keys_by(by).items():
-            frames = {}
-            for key in keys:
-                rows = by_run.get(key, of_split.iloc[:0])
-                rows = rows[rows["epoch"] == self._epoch(key, epoch)]
-                if len(rows):
-                    frames[key] = rows
+            places = {key: self._places.get((split, key, self._epoch(key, epoch))) for key in keys}
+            frames = {key: self.frame.iloc[at] for key, at in places.items() if at is not None}
             families = families_of(self.runs, frames, f"{by} {name}")
             if families:
                 first_keys = [family[0] for family in families.values()]
@@ -164,9 +167,8 @@ class Predictions:
         return keys | of_references
 
     def _epoch(self, key: str, epoch: str | int) -> int | None:
-        run = self.runs[key]
         if isinstance(epoch, str):
-            return run[f"{epoch}_epoch"]
+            return self.runs[key][f"{epoch}_epoch"]
         return 1 if key in self.references else epoch
 
 

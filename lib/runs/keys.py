@@ -5,7 +5,7 @@ import hashlib
 import itertools
 import json
 import os
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import pandas as pd
@@ -36,7 +36,6 @@ class Prepared:
     config: RunConfig
     corpus: Corpus
     key: str
-    settings_by_step: list[dict]  # of the optimizer; none for a reference
     backbone_folder: Path | None  # None for a reference
 
     @property
@@ -53,6 +52,21 @@ class Prepared:
         """Whether the store has the run, and whole: a damaged one is trained again."""
         return is_whole(self.folder)
 
+    @cached_property
+    def settings_by_step(self) -> list[dict]:
+        """Of the optimizer; none for a reference. Raises InputError."""
+        config = self.config
+        if config.is_reference:
+            return []
+        return plan_steps(
+            config.schedule,
+            config.optimizer,
+            learning_rate=config.learning_rate,
+            steps_per_epoch=-(-len(self.corpus.train) // config.batch_size),
+            epochs=config.epochs,
+            **config.schedule_args,
+        )
+
     @property
     def steps_per_epoch(self) -> int:
         return len(self.settings_by_step) // self.config.epochs
@@ -64,18 +78,13 @@ def prepare(config: RunConfig) -> Prepared:
     if config.is_reference:
         if config.reference not in READ_BY_REFERENCE:
             predicted_in_file(config, corpus)  # what is wrong there is said before anything trains
-        return Prepared(config, corpus, run_key(config, corpus), [], None)
+        return Prepared(config, corpus, run_key(config, corpus), None)
     backbone_folder = resolve_backbone(config.backbone)
-    settings_by_step = plan_steps(
-        config.schedule,
-        config.optimizer,
-        learning_rate=config.learning_rate,
-        steps_per_epoch=-(-len(corpus.train) // config.batch_size),
-        epochs=config.epochs,
-        **config.schedule_args,
-    )
-    key = run_key(config, corpus)
-    return Prepared(config, corpus, key, settings_by_step, backbone_folder)
+    prepared = Prepared(config, corpus, run_key(config, corpus), backbone_folder)
+    if not prepared.is_finished:
+        # a wrong argument is told before anything trains; torch's optimizers take a second to come
+        _ = prepared.settings_by_step
+    return prepared
 
 
 def run_key(config: RunConfig, corpus: Corpus) -> str:

@@ -20,6 +20,9 @@ import pytest
 import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
+sys.modules["rfc3987_syntax"] = None  # what reads notebooks compiles it for most of a second
+os.fsync = lambda handle: None  # no test cuts the power: what a kill leaves, the system has
+
 WORDS = [
     f"{a}{b}"
     for a in ("ka", "lo", "mi", "nu", "pe", "ri", "so", "ta")

@@ -62,6 +62,12 @@ def two(one, tiny_still, request, tmp_path_factory):
     return request.param, [torch.load(folder / f"two-{rank}") for rank in (0, 1)]
 
 
+@pytest.fixture
+def copies(monkeypatch):
+    """Meanwhile, processes are copies of this one; `two` has new ones, as tests/test_launch.py."""
+    monkeypatch.setattr("lib.fast.launch.start_processes", parallel_workers.start_copies)
+
+
 def close(value: torch.Tensor, other: torch.Tensor) -> bool:
     return torch.allclose(value, other, rtol=1e-6, atol=1e-6)
 
@@ -107,7 +113,7 @@ def test_the_leading_process_decides(two):
 
 
 @pytest.mark.parametrize("backend", ["ddp", "fsdp"])
-def test_two_processes_train_what_one_does(base, backend, monkeypatch, tmp_path, capfd):
+def test_two_processes_train_what_one_does(base, backend, copies, monkeypatch, tmp_path, capfd):
     config = base.with_(
         schedule="exponential", schedule_args={"gamma": 0.8}, class_weight="balanced"
     )
@@ -135,7 +141,9 @@ def test_two_processes_train_what_one_does(base, backend, monkeypatch, tmp_path,
 
 
 @pytest.mark.parametrize(("first", "backend"), [(1, "ddp"), (2, "ddp"), (1, "fsdp"), (2, "fsdp")])
-def test_checkpoints_move_between_one_and_two_processes(base, first, backend, monkeypatch, capfd):
+def test_checkpoints_move_between_one_and_two_processes(
+    base, first, backend, copies, monkeypatch, capfd
+):
     config = base.with_(epochs=2)
     whole = run(config, tracker="none")
     shutil_rename(whole)
@@ -153,7 +161,9 @@ def test_checkpoints_move_between_one_and_two_processes(base, first, backend, mo
 
 
 @pytest.mark.parametrize("backend", ["ddp", "fsdp"])
-def test_two_processes_learn_from_a_teacher_as_one_does(base, backend, monkeypatch, tmp_path):
+def test_two_processes_learn_from_a_teacher_as_one_does(
+    base, backend, copies, monkeypatch, tmp_path
+):
     teacher = run(base.with_(epochs=1), tracker="none")
     maps = {"hidden_map": [[0, 0], [1, 2]], "attention_map": [[0, 1]], "student_layers": [1]}
     weights = {"hard": 1.0, "soft": 1.0, "hidden": 1.0, "attentions": 1.0}

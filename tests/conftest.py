@@ -1,6 +1,7 @@
 """Shared parts: tiny real transformers and tokenizers, built here; a tiny finished run; a run store
 of each test's own; notebooks without a kernel's start; no network."""
 
+import gc
 import hashlib
 import os
 import shutil
@@ -32,6 +33,10 @@ SPECIAL = {
     "bert": ("[PAD]", "[UNK]", "[CLS]", "[SEP]"),
     "roberta": ("<s>", "<pad>", "</s>", "<unk>"),
 }
+
+
+def pytest_collection_finish(session):
+    gc.freeze()  # what is imported stays: no collection need look at it again
 
 
 def save_tiny(folder, kind: str = "bert", hidden: int = 32, layers: int = 2):

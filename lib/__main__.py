@@ -103,6 +103,9 @@ def predict(
     as_trained: Annotated[
         bool, typer.Option("--as-trained", help="without dev's thresholds and temperature")
     ] = False,
+    int8: Annotated[
+        bool, typer.Option("--int8", help="by the run's export in 8 bits: faster, less exact")
+    ] = False,
     safe_csv: Annotated[
         bool, typer.Option(help="an apostrophe before a leading = + - @ tab CR, for spreadsheets")
     ] = False,
@@ -114,7 +117,8 @@ def predict(
     reading = {"delimiter": delimiter, "encoding": encoding, "quotes": quotes, "escape": escape}
     reading |= {"text_pair": text_pair, "sheet": sheet, "header": header}
     written = {"keep": keep or (), "every": every, "top": top, "safe_csv": safe_csv}
-    label(words, out, text, reading=reading, as_trained=as_trained, unsure=unsure, **written)
+    how = {"as_trained": as_trained, "int8": int8, "unsure": unsure}
+    label(words, out, text, reading=reading, **how, **written)
 
 
 @app.command()
@@ -131,6 +135,7 @@ def export(
     from lib.readers import Reading
     from lib.runs.keys import corpus_of
     from lib.runs.store import load_run, model_folder
+    from lib.use.export import EXPORTED
     from lib.use.export import export as export_model
     from lib.use.inputs import rows_of
 
@@ -141,7 +146,7 @@ def export(
         documents = [row.text for row in rows_of(str(texts), None, Reading())]
     else:
         raise InputError(f"There is no file {texts}")
-    out = out or folder.parent / "onnx"
+    out = out or folder.parent / EXPORTED
     result = export_model(folder, documents, out, format=format, quantize=quantize)
     difference = f"{result['largest_difference']:.1g}"
     print(f"On {result['texts']} texts, logits are PyTorch's within {difference}")

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Iterable
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 SHOWN = 120  # characters of a value that a message quotes
 
@@ -33,9 +33,9 @@ def system_error(error: BaseException | None) -> OSError | None:
     while error is not None and not isinstance(error, InputError | StoppedError):
         if isinstance(error, OSError):
             return error
-        told = re.search(r"\(os error (\d+)\)", str(error))
-        if told:
-            number = int(told[1])
+        match = re.search(r"\(os error (\d+)\)", str(error))
+        if match:
+            number = int(match[1])
             return OSError(number, os.strerror(number))
         error = error.__cause__
     return None
@@ -69,6 +69,18 @@ def shown(value) -> str:
     """A value as a message quotes it: escaped, and cut where it is long."""
     text = repr(value)
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+
+
+class Strict(BaseModel):
+    """Frozen settings, none of them unknown. Raises InputError, one sentence of what is wrong."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def __init__(self, /, **values):
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise explain(error, type(self).model_fields) from None
 
 
 def explain(error: ValidationError, names: Iterable[str]) -> InputError:

@@ -18,13 +18,8 @@ from lib.devices import (
 )
 from lib.loaders import batches_of
 from lib.losses import plain_loss
-from lib.metrics import (
-    classification_scores,
-    decision_scores,
-    ranking_scores,
-    regression_scores,
-    top_k,
-)
+from lib.metrics import scores_of
+from lib.rankings import top_k
 
 LARGEST = 65504.0  # of the 16-bit numbers that logits are kept as
 TOP = 5  # labels of a document that are kept, where it can have several
@@ -52,6 +47,13 @@ def num_kept(num_labels: int) -> int:
     return num_labels if num_labels <= FEW else TOP
 
 
+def keep_best(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of scores (rows, num_labels) those of the best labels that are kept (rows, k), the highest
+    first, and these labels' ids."""
+    ranked = top_k(scores, num_kept(scores.shape[1]))
+    return np.take_along_axis(scores, ranked, axis=1), ranked
+
+
 def logits_of(
     model: nn.Module,
     loader: DataLoader,
@@ -67,20 +69,30 @@ def logits_of(
     """
     device = torch.device(device or default_device())
     model.to(device).eval()
-
-    def compute(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        try:
-            # not around the yield: leaving one of the two contexts there would undo both
-            with torch.inference_mode(), autocast(precision, device):
-                return model(to_device(ids, device), mask).float().cpu()
-        except RuntimeError as error:
-            if not (may_halve and is_out_of_memory(error) and len(ids) > 1):
-                raise
-        half = len(ids) // 2
-        return torch.cat([compute(ids[:half], mask[:half]), compute(ids[half:], mask[half:])])
-
     for ids, mask, labels, *_ in loader:
-        yield compute(ids, mask), labels
+        yield batch_logits(model, ids, mask, precision, device, may_halve), labels
+
+
+def batch_logits(
+    model: nn.Module,
+    ids: torch.Tensor,
+    mask: torch.Tensor,
+    precision: str,
+    device: torch.device,
+    may_halve: bool = True,
+) -> torch.Tensor:
+    """The output (batch, num_labels) of a model in evaluation mode on a device: float32, on the
+    CPU. See `logits_of`."""
+    try:
+        # not around a yield: leaving one of the two contexts there would undo both
+        with torch.inference_mode(), autocast(precision, device):
+            return model(to_device(ids, device), mask).float().cpu()
+    except RuntimeError as error:
+        if not (may_halve and is_out_of_memory(error) and len(ids) > 1):
+            raise
+    half = len(ids) // 2
+    rows = (slice(half), slice(half, None))
+    return torch.cat([batch_logits(model, ids[i], mask[i], precision, device) for i in rows])
 
 
 def in_order(loader: DataLoader) -> np.ndarray:
@@ -111,7 +123,7 @@ def evaluate(
     )
     for index, (logits, gold) in enumerate(computed):
         number = processes.rank + index * processes.size
-        outputs[number] = _to_store(logits, gold, model.num_labels)
+        outputs[number] = _to_store(logits, gold)
     labels = loader.dataset.tensors[2].numpy()
     order = in_order(loader)
     sizes = [len(batch) for batch in batches]
@@ -120,22 +132,20 @@ def evaluate(
         arrays = {number: output[name] for number, output in outputs.items()}
         return processes.gather(arrays, sizes, like)
 
-    if labels.dtype.kind == "f":
-        numbers = gather("logits", sizes, np.empty((0, 1), np.float32))[order]
-        return Evaluation(numbers, labels, regression_scores(numbers[:, 0], labels))
     if labels.ndim == 1:
-        logits = gather("logits", sizes, np.empty((0, model.num_labels), np.float16))[order]
-        return Evaluation(logits, labels, classification_scores(logits.astype(np.float32), labels))
+        kind = np.float32 if labels.dtype.kind == "f" else np.float16
+        logits = gather("logits", sizes, np.empty((0, model.num_labels), kind))[order]
+        return Evaluation(logits, labels, scores_of(logits.astype(np.float32), labels))
     width = num_kept(model.num_labels)
     logits = gather("logits", sizes, np.empty((0, width), np.float16))[order]
     ranked = gather("ranked", sizes, np.empty((0, width), np.int64))[order]
     loss_sums = gather("loss_sum", [1] * len(sizes), np.empty(0))
-    scores = {"loss": sum(loss_sums.tolist()) / len(labels)} | ranking_scores(ranked, labels)
-    scores |= decision_scores(ranked, logits > 0, labels, model.num_labels)
-    return Evaluation(logits, labels, scores, ranked)
+    scores = scores_of(logits, labels, ranked, num_labels=model.num_labels)
+    loss = sum(loss_sums.tolist()) / len(labels)
+    return Evaluation(logits, labels, {"loss": loss} | scores, ranked)
 
 
-def _to_store(logits: torch.Tensor, labels: torch.Tensor, num_labels: int) -> dict[str, np.ndarray]:
+def _to_store(logits: torch.Tensor, labels: torch.Tensor) -> dict[str, np.ndarray]:
     """What of a batch's logits (batch, num_labels) is kept: in 16 bits, but for real numbers.
 
     Where a document can have several labels: the best ones with their logits, and the loss of all.
@@ -145,7 +155,7 @@ def _to_store(logits: torch.Tensor, labels: torch.Tensor, num_labels: int) -> di
     stored = logits.clamp(-LARGEST, LARGEST).numpy().astype(np.float16)
     if labels.ndim == 1:
         return {"logits": stored}
-    ranked = top_k(stored.astype(np.float32), num_kept(num_labels))
-    best = np.take_along_axis(stored, ranked, axis=1)
+    best, ranked = keep_best(stored.astype(np.float32))
     loss_sum = float(plain_loss(logits, labels)) * len(labels)
+    best = best.astype(np.float16)
     return {"logits": best, "ranked": ranked, "loss_sum": np.array([loss_sum])}

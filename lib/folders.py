@@ -53,9 +53,9 @@ def _files_in(folder: Path) -> Files:
     if "train" not in files:
         below = {}
         for subfolder in sorted(path for path in folder.iterdir() if path.is_dir()):
-            found = _splits_of(subfolder)
-            if "train" in found:
-                below[subfolder.name] = found
+            splits = _splits_of(subfolder)
+            if "train" in splits:
+                below[subfolder.name] = splits
         if len(below) > 1:
             raise InputError(
                 f"The folder {folder} has several with a train file: {', '.join(below)}; name one"
@@ -76,28 +76,28 @@ def _splits_of(folder: Path) -> Files:
     files = {}
     for split, stems in SPLIT_NAMES.items():
         if is_saved_whole:
-            found = [(folder / stem,) for stem in stems if is_saved(folder / stem)]
+            candidates = [(folder / stem,) for stem in stems if is_saved(folder / stem)]
         else:
-            found = [
+            candidates = [
                 *_whole_files(entries, stems),
                 *_sharded_files(entries, stems),
                 *_files_below(entries, stems),
             ]
-        if len(found) > 1:
-            listed = ", ".join(paths[0].name for paths in found)
+        if len(candidates) > 1:
+            listed = ", ".join(paths[0].name for paths in candidates)
             raise InputError(f"{folder.name} has several files for {split}: {listed}; keep one")
-        if found:
-            files[split] = found[0]
+        if candidates:
+            files[split] = candidates[0]
     return files
 
 
 def _whole_files(entries: list[Path], stems: tuple[str, ...]) -> list[tuple[Path]]:
     """The files of a split that are whole."""
     names = [stem + suffix for stem in stems for suffix in SUFFIXES]
-    found = [path for name in names for path in entries if path.name.lower() == name]
-    for path in found:
+    paths = [path for name in names for path in entries if path.name.lower() == name]
+    for path in paths:
         check_is_file(path)
-    return [(path,) for path in found]
+    return [(path,) for path in paths]
 
 
 def _sharded_files(entries: list[Path], stems: tuple[str, ...]) -> list[tuple[Path, ...]]:
@@ -119,14 +119,14 @@ def _sharded_files(entries: list[Path], stems: tuple[str, ...]) -> list[tuple[Pa
 def _files_below(entries: list[Path], stems: tuple[str, ...]) -> list[tuple[Path, ...]]:
     """The files of a split that has a folder of its own, if they are tables of one format; a text
     file there may be one document."""
-    found = []
+    of_split = []
     for folder in entries:
         if folder.name in stems and folder.is_dir():
             files = sorted(path for path in folder.iterdir() if path.name.endswith(SUFFIXES))
             formats = {path.suffix for path in files}
             if len(formats) == 1 and formats != {".txt"}:
-                found.append(tuple(files))
-    return found
+                of_split.append(tuple(files))
+    return of_split
 
 
 def read_label_names(folder: Path) -> dict[str, str]:

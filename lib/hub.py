@@ -9,12 +9,14 @@ from lib.errors import InputError
 from lib.folders import SPLIT_NAMES
 from lib.readers import Reading, Table
 
-HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w.-]+(@[\w.-]+)?")  # user/name, perhaps at a revision
+# user/name or user/name/subset, perhaps at a revision
+HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w.-]+(/[\w.-]+)?(@[\w.-]+)?")
 
 
 def pinned(dataset: str) -> tuple[str, str]:
-    """The name and the revision of a dataset `user/name@revision` of the Hub; without a revision
-    its newest one, which is said. Raises InputError where the Hub does not know it."""
+    """The name and the revision of a dataset `user/name@revision` of the Hub, or of its subset
+    `user/name/subset@revision`; without a revision the newest one, which is said. Raises InputError
+    where the Hub does not know it."""
     name, _, revision = dataset.partition("@")
     if revision:
         return name, revision
@@ -22,7 +24,7 @@ def pinned(dataset: str) -> tuple[str, str]:
     from huggingface_hub import dataset_info
 
     try:
-        revision = dataset_info(name, timeout=5).sha
+        revision = dataset_info(repository_of(name)[0], timeout=5).sha
     except Exception as error:
         raise InputError(
             f"There is no file or folder {dataset}, and no such dataset that the Hugging Face Hub "
@@ -30,6 +32,14 @@ def pinned(dataset: str) -> tuple[str, str]:
         ) from None
     print(f"{name}: its newest revision; {name}@{revision} will be the same one", flush=True)
     return name, revision
+
+
+def repository_of(name: str) -> tuple[str, str | None]:
+    """The repository of a dataset of the Hub, and the subset of it that the name ends with."""
+    if not HUB_NAME.fullmatch(name) or name.count("/") == 1:
+        return name, None
+    repository, _, subset = name.rpartition("/")
+    return repository, subset
 
 
 def hub_tables(
@@ -63,7 +73,8 @@ def load_hub_dataset(hub: str, *, revision: str, folder: str | None):
         flush=True,
     )
     try:
-        return datasets.load_dataset(hub, revision=revision)
+        repository, subset = repository_of(hub)
+        return datasets.load_dataset(repository, subset, revision=revision)
     except Exception as error:
         way_out = ""
         if folder:

@@ -8,8 +8,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from lib.confusions import divide
 from lib.errors import InputError
-from lib.metrics import divide, label_counts, label_shares
+from lib.rankings import label_counts, label_shares
 
 
 @dataclasses.dataclass(frozen=True)

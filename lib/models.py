@@ -23,6 +23,7 @@ from lib.pretrained import (
     width_of,
     without_pooler,
 )
+from lib.products import speed_up_products
 from lib.windows import averaged, window_of
 
 CLASSIFIER_FILE = "classifier.json"
@@ -55,6 +56,7 @@ class Classifier(nn.Module):
             for name, child in module.named_children():
                 if isinstance(child, nn.Dropout):
                     setattr(module, name, FastDropout(child.p))
+        speed_up_products(self)
 
     def forward(self, ids: torch.Tensor, mask: torch.Tensor, with_states: bool = False):
         """Logits (batch, num_labels), or the number (batch, 1), for token ids and mask (batch,

@@ -146,9 +146,9 @@ def check_content(path: Path, head: bytes, *, wanted: bytes = b"") -> None:
     is. `wanted`: how files of its kind begin."""
     if wanted and head.startswith(wanted):
         return
-    found = _kind_of(path, head)
-    if found:
-        kind, way_out = found
+    other = _kind_of(path, head)
+    if other:
+        kind, way_out = other
         raise InputError(f"{path.name} is {kind}, whatever its name says; {way_out}")
 
 

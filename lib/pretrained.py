@@ -1,6 +1,7 @@
 """Pretrained weights as modules: how a backbone is loaded, and how large it is."""
 
 import json
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -8,6 +9,7 @@ from torch import nn
 
 from lib.attention import attention_for
 from lib.backbones import (
+    CONFIG,
     SAFE,
     WEIGHTS,
     check_weights,
@@ -53,11 +55,17 @@ def longest_text(backbone: str | Path) -> int | None:
     positions has. None: any number. Raises InputError."""
     folder = resolve_backbone(backbone)
     limits = [load_tokenizer(folder).model_max_length]
-    positions = positions_of(load_config(folder))
+    positions = _positions_in(folder, (folder / CONFIG).stat().st_mtime_ns)
     if positions is not None:
         limits.append(positions)
     shortest = min(limits)
     return shortest if shortest < 1e12 else None  # transformers' word for no limit is 1e30
+
+
+@lru_cache(maxsize=4)
+def _positions_in(folder: Path, changed: int) -> int | None:
+    """`positions_of` a folder's configuration, as it is since a time."""
+    return positions_of(load_config(folder))
 
 
 def save_tokenizer(backbone: str | Path, folder: Path, max_length: int) -> None:
@@ -155,11 +163,11 @@ def check_complete(loaded: dict, prefix: str, folder: Path) -> None:
     """Raises InputError where weights of the backbone itself, whose names begin with `prefix`, are
     not in its files, or have another shape there: transformers would draw them at random."""
     lacking = [*loaded["missing_keys"], *(entry[0] for entry in loaded["mismatched_keys"])]
-    own = sorted(name for name in lacking if name.startswith(prefix) and "pooler" not in name)
-    if own:
+    lost = sorted(name for name in lacking if name.startswith(prefix) and "pooler" not in name)
+    if lost:
         raise InputError(
-            f"The weights in {folder} are not those of its config.json: {len(own)} are missing or "
-            f"have another shape, such as {own[0]}"
+            f"The weights in {folder} are not those of its config.json: {len(lost)} are missing or "
+            f"have another shape, such as {lost[0]}"
         )
 
 

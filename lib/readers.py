@@ -4,20 +4,18 @@ import dataclasses
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, field_validator
 
 from lib.columns import LONG_NAME, column_at, columns_at, joined, numbered_name, shorten
-from lib.errors import InputError, explain, nearest
+from lib.errors import InputError, Strict, nearest
 
 LONGEST_TEXT = 2**22  # characters of a text, or of a line of a file
 OTHER_DELIMITERS = ";\t|,"
 BY_ROW = (".parquet", ".json", ".xlsx")  # formats whose rows are counted, not their lines
 
 
-class Reading(BaseModel):
+class Reading(Strict):
     """How files are read, and what their columns mean. Raises InputError."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     dev_file: str | None = None  # beside the train file; None: the folder's, or rows of train
     test_file: str | None = None  # likewise
@@ -41,12 +39,6 @@ class Reading(BaseModel):
     # Classes with fewer rows are left out, or together the class "other"; None: all are learned.
     min_rows_per_class: int | None = Field(None, ge=2)
     rare_classes: Literal["drop", "other"] = "drop"
-
-    def __init__(self, /, **values):
-        try:
-            super().__init__(**values)
-        except ValidationError as error:
-            raise explain(error, type(self).model_fields) from None
 
     @field_validator("delimiter")
     @classmethod

@@ -93,10 +93,10 @@ def part(split: Split) -> dict[str, Split]:
     """The documents by the name of the split that each belongs to. Raises InputError where none
     are for train."""
     of_row = np.array(split.names)
-    parts = {name: split.take(np.flatnonzero(of_row == name)) for name in SPLITS}
-    if not len(parts["train"]):
+    by_name = {name: split.take(np.flatnonzero(of_row == name)) for name in SPLITS}
+    if not len(by_name["train"]):
         raise InputError("The column that says the split of each row has none for train")
-    return {name: documents for name, documents in parts.items() if len(documents)}
+    return {name: documents for name, documents in by_name.items() if len(documents)}
 
 
 def read_groups(table: Table) -> list[str]:

@@ -28,7 +28,7 @@ from lib.metrics import METRICS
 from lib.optim import follow_model, make_optimizer, plan_steps, set_step
 from lib.progress import Progress, progress_bar
 
-VERSION = 2  # part of a run's key: raise it when a change alters what training computes
+VERSION = 3  # part of a run's key: raise it when a change alters what training computes
 PLAIN = Objective(plain_loss)
 CHECK_EVERY = 16  # steps between checks of the losses, where looking waits for the device
 

@@ -6,18 +6,21 @@ import pandas as pd
 from scipy.special import softmax
 
 from lib.analysis import captions
-from lib.analysis.classes import SHARES, confusions
+from lib.analysis.classes import confusions
+from lib.analysis.columns import score_as
 from lib.analysis.comparisons import comparison_table, differences, mark_significant
+from lib.analysis.decisions import scores_by_class
 from lib.analysis.display import escape, with_metrics
 from lib.analysis.groups import Group
 from lib.analysis.jackknife import confusion_values
-from lib.analysis.names import MINUS
-from lib.analysis.pairs import run_by_run
+from lib.analysis.names import MINUS, display_name
+from lib.analysis.pairs import run_by_run, with_common_seeds
 from lib.analysis.predictions import Predictions, collect, group_of
-from lib.analysis.scores import display_name, shares_of
+from lib.analysis.scores import shares_of
 from lib.analysis.stats import Sample, mean_and_interval
 from lib.analysis.tables import by_group
-from lib.metrics import METRICS, class_scores, cross_entropy
+from lib.confusions import cross_entropy
+from lib.metrics import METRICS, SHARE
 from lib.publish.page import show_text
 from lib.runs.baselines import NO_MODEL, references
 from lib.runs.config import RunConfig
@@ -29,7 +32,7 @@ CAPTIONS = {  # of the tables and figures by their names
     "of a schedule's logits over its seeds.",
     "test_accuracy": f"After the last epoch. {captions.DOTS} Grey: references, which are not "
     "fine-tuned.",
-    "differences": f"{captions.differences()} After the last epoch. Runs of one seed start alike "
+    "differences": f"{captions.DIFFERENCES} After the last epoch. Runs of one seed start alike "
     "and read the same batches; these intervals do not use that, but take all runs as independent.",
     "differences_chosen": "Differences of the schedules at the epoch that dev chooses.",
     "learning_curves": captions.CURVES,
@@ -63,26 +66,21 @@ def configs(base: RunConfig, schedules: dict[str, dict], seeds: list[int]) -> li
     return runs + references(base)
 
 
-def by_class(p: Predictions, *, by: str, metric: str = "f1") -> pd.DataFrame:
-    """A score of every class on test, mean over seeds with its 95 % interval, a row for each
-    group and class."""
+def by_class(p: Predictions, *, by: str) -> pd.DataFrame:
+    """F1 of every class on test, mean over seeds with its 95 % interval, a row for each group and
+    class."""
     rows = []
-    num_labels = len(p.label_names)
     for group in p.groups(by):
         if group.name in NO_MODEL:
             continue
         runs = group.counted_once
-        scores = class_scores(confusions(runs, num_labels))[metric]
-        values = confusion_values(
-            lambda counts: class_scores(counts)[metric], runs.labels, runs.predicted, num_labels
-        )
+        scores, f1_values = scores_by_class(runs, len(p.label_names))
         for i, name in enumerate(p.label_names):
             documents = int((group.labels == i).sum())
             row = {by: display_name(group.name), "class": name, "documents": documents}
-            sample = shares_of(runs, scores[:, i], values[:, :, i])
-            row |= mean_and_interval(metric, sample, SHARES)
-            rows.append(row)
-    return with_metrics(pd.DataFrame(rows), {metric: metric})
+            sample = shares_of(runs, scores["f1"][:, i], f1_values[:, :, i])
+            rows.append(row | mean_and_interval("f1", sample, SHARE))
+    return with_metrics(pd.DataFrame(rows), {"f1": "f1"})
 
 
 def imbalance(p: Predictions, *, by: str, group: str, ratio: int = 10) -> pd.DataFrame:
@@ -99,7 +97,7 @@ def imbalance(p: Predictions, *, by: str, group: str, ratio: int = 10) -> pd.Dat
             name = p.label_names[majority]
         row = {"majority class": name}
         for metric in ("micro_f1", "macro_f1"):
-            row |= mean_and_interval(metric, _reweighted(runs, weights, metric), SHARES)
+            row |= mean_and_interval(metric, _reweighted(runs, weights, metric), SHARE)
         rows.append(row)
     return with_metrics(pd.DataFrame(rows), {"micro_f1": "micro_f1", "macro_f1": "macro_f1"})
 
@@ -138,9 +136,8 @@ def by_schedule(p: Predictions, *, by: str, metric: str = "accuracy") -> pd.Data
     table = by_group(at_last_epoch(p), metrics=[metric, "macro_f1"], verdict=True, **how)
     chosen = by_group(p, metrics=[metric], **how).set_index(by).reindex(table[by])
     column = f"{metric}, epoch chosen on dev"
-    for end in ("", "_low", "_high", "_values"):
-        if f"{metric}{end}" in chosen:
-            table[f"{column}{end}"] = chosen[f"{metric}{end}"].to_numpy()
+    beside = score_as(column, chosen, metric).reset_index(drop=True)
+    table[list(beside)] = beside
     table.attrs["metrics"] |= {column: metric}
     return table
 
@@ -190,12 +187,10 @@ def training_on(p: Predictions, *, by: str, stop: str, metric: str = "accuracy")
     earlier = {g.name: g for g in (p if stop == "score" else at_lowest_loss(p)).groups(by)}
     pairs = []
     for last in at_last_epoch(p).groups(by):
-        other = earlier.get(last.name)
-        seeds = [seed for seed in last.seeds if other and seed in other.seeds]
-        if seeds:
-            one = last.only([last.seeds.index(seed) for seed in seeds])
-            other = other.only([other.seeds.index(seed) for seed in seeds])
-            pairs.append(run_by_run(p, one, other, metric))
+        if last.name in earlier:
+            one, other = with_common_seeds(last, earlier[last.name])
+            if one.runs:
+                pairs.append(run_by_run(p, one, other, metric))
     names = [f"{pair.one.name}: last{MINUS}{STOPS[stop]}" for pair in pairs]
     table = comparison_table(pairs, names)
     table.insert(0, by, [pair.one.name for pair in pairs])

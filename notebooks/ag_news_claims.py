@@ -10,11 +10,14 @@ from lib.analysis.display import (
     points,
     title,
 )
-from lib.analysis.findings import best_group, difference_of, outlook
+from lib.analysis.findings import best_group, difference_in, difference_of, outlook
 from lib.analysis.predictions import Predictions
 from lib.analysis.tables import by_group
 from notebooks.ag_news import at_last_epoch, imbalance, overshoot, trained_differences, training_on
 
+FALLING = "exponential"  # the schedule whose scores peak early, as the original has it
+CURE = "multistep"  # and the one that it names against that
+CLAIMED = "macro_f1"  # what it claims this of
 PUBLISHED = {  # test accuracies of models that learned from 120,000 items, in percent
     "the original's RoBERTa-base, its epoch chosen on test": 95.86,
     "BERT-base": 94.5,
@@ -57,42 +60,27 @@ def _holds(row: dict, sign: int) -> str:
     return "**holds**" if holds else "**does not hold**"
 
 
-def peak(p: Predictions, *, by: str, group: str = "exponential", metric: str = "macro_f1") -> str:
+def peak(p: Predictions, *, by: str) -> str:
     """The original's first claim: scores peak before the last epoch."""
-    claim = f"The original's peak before the last epoch with {group}"
-    table = training_on(p, by=by, stop="score", metric=metric)
-    rows = table[table[by] == group].to_dict("records")
+    claim = f"The original's peak before the last epoch with {FALLING}"
+    table = training_on(p, by=by, stop="score", metric=CLAIMED)
+    rows = table[table[by] == FALLING].to_dict("records")
     if not rows:
         return f"{claim} is not tested: no run of it reached the last epoch."
-    row = _of_row(rows[0], metric)
-    than = "at the epoch that dev chooses"
-    return (
-        f"{claim} {_holds(row, -1)}: the last epoch's {title(metric)} is {gap(row, metric, than)}."
-    )
+    row = difference_in(rows[0], CLAIMED)
+    beside = gap(row, CLAIMED, "at the epoch that dev chooses")
+    return f"{claim} {_holds(row, -1)}: the last epoch's {title(CLAIMED)} is {beside}."
 
 
-def cure(
-    p: Predictions,
-    *,
-    by: str,
-    group: str = "multistep",
-    other: str = "exponential",
-    metric: str = "macro_f1",
-) -> str:
+def cure(p: Predictions, *, by: str) -> str:
     """The original's second claim: the multistep schedule ends higher."""
-    claim = f"Its cure, that {group} ends above {other},"
-    rows = trained_differences(p, by=by, metric=metric).to_dict("records")
+    claim = f"Its cure, that {CURE} ends above {FALLING},"
+    table = trained_differences(p, by=by, metric=CLAIMED)
     try:
-        row = difference_of(rows, group, other, metric)
+        row = difference_of(table, CURE, FALLING, CLAIMED)
     except LookupError:
         return f"{claim} is not tested: no run of one of them reached the last epoch."
-    return f"{claim} {_holds(row, 1)}: its {title(metric)} ends {gap(row, metric, other)}."
-
-
-def _of_row(row: dict, metric: str) -> dict:
-    low = row[f"{metric}_low"]
-    high = row[f"{metric}_high"]
-    return {"value": row[metric], "low": low, "high": high, "verdict": row["verdict"]}
+    return f"{claim} {_holds(row, 1)}: its {title(CLAIMED)} ends {gap(row, CLAIMED, FALLING)}."
 
 
 def rise(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
@@ -103,7 +91,7 @@ def rise(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
     if not len(risen):
         return "Mean dev loss does not rise before the last epoch with any schedule."
     ends = {
-        row[by]: _of_row(row, metric)
+        row[by]: difference_in(row, metric)
         for row in training_on(p, by=by, stop="loss", metric=metric).to_dict("records")
     }
     text = f"Mean dev loss rises before the last epoch with {listed(risen.index)}"

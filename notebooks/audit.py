@@ -6,11 +6,10 @@ import numpy as np
 import pandas as pd
 
 from lib.analysis import captions
-from lib.analysis.comparisons import OPEN, SIGNIFICANT, comparison_table, mark_significant
+from lib.analysis.comparisons import OPEN, SIGNIFICANT, comparison_table, level_of, mark_significant
 from lib.analysis.display import spelled, with_metrics
 from lib.analysis.pairs import pairs_of
 from lib.analysis.predictions import Predictions
-from lib.analysis.stats import family_level
 from lib.analysis.tables import by_group, by_run
 from lib.errors import InputError, lookup
 from lib.heads import HEADS
@@ -97,7 +96,7 @@ def student_configs(
 def _student(
     base: RunConfig, teacher: Run, layers: list[int], temperature: float, weights: dict[str, float]
 ) -> RunConfig:
-    distil = {"teacher": teacher.key[:16], "student_layers": layers}
+    distil = {"teacher": teacher.name, "student_layers": layers}
     distil |= {"temperature": temperature, "weights": weights}
     return base.with_(layers=None, seed=teacher.config.seed, distil=distil)
 
@@ -116,7 +115,7 @@ def variants(p: Predictions, bug: str, metric: str = "accuracy", **settings) -> 
             f"The bugs of the original studies are shown on classification; the task is {p.task}"
         )
     picks = lookup(PICKS, bug, "bug")(p, metric, **settings)
-    places = subjects_of(picks)
+    places = list(dict.fromkeys(pick.what for pick in picks))
     picks = sorted(picks, key=lambda pick: (places.index(pick.what), STATES.index(pick.bug)))
     test = p.frame[p.frame["split"] == "test"]
     rows_at = {
@@ -146,11 +145,6 @@ def _rows(pick: Pick, rows_at: dict[tuple[str, int], pd.DataFrame]) -> pd.DataFr
         return rows
     half = half_of(rows["label"].to_numpy())
     return pd.concat([rows[half], rows_at[pick.rest][~half]]).sort_index()
-
-
-def subjects_of(picks: list[Pick]) -> list[str]:
-    """What the picks are about, in order."""
-    return list(dict.fromkeys(pick.what for pick in picks))
 
 
 def settings_of(bug: str, factors: list[float] | None) -> dict:
@@ -194,7 +188,7 @@ def effects(
     table = comparison_table(pairs, [row["bug"] for row in rows]).drop(columns="compared")
     for column in ("claim", "bug", "name"):
         table.insert(0, column, [row[column] for row in rows])
-    level = family_level(sum(pair.is_tested for pair in pairs))
+    level = level_of(pairs)
     visible = [pair.estimate.detectable(level) if pair.is_tested else np.nan for pair in pairs]
     table["smallest visible"] = visible
     table["changes"] = table["verdict"].replace(CHANGES)
@@ -219,8 +213,5 @@ def _setting(config: dict) -> str:
 
 def every_run(p: Predictions, *, metrics: list[str]) -> pd.DataFrame:
     """`lib.analysis.tables.by_run` of all runs, by what they were."""
-    runs = {
-        key: run | {"config": run["config"] | {"setting": _setting(run["config"])}}
-        for key, run in p.runs.items()
-    }
-    return by_run(dataclasses.replace(p, runs=runs), by="setting", metrics=metrics)
+    settings = {key: _setting(run["config"]) for key, run in p.runs.items()}
+    return by_run(p.with_field("setting", settings), by="setting", metrics=metrics)

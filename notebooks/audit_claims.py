@@ -1,13 +1,11 @@
 """Whether the original studies' bugs change what these claim: sentences, from predictions."""
 
 from lib.analysis.comparisons import EQUAL, SAME, SIGNIFICANT, TOO_FEW
-from lib.analysis.display import difference, difference_interval, score
+from lib.analysis.display import difference, difference_interval, distance, score
 from lib.analysis.names import short_name
 from lib.analysis.predictions import Predictions
-from lib.analysis.references import best_reference
-from lib.analysis.scores import display_name
+from lib.analysis.references import best_reference, reference_scores
 from lib.analysis.stats import POWER
-from lib.analysis.tables import by_group
 from notebooks.audit import BUGS, bug_scores, effects
 
 
@@ -31,10 +29,8 @@ def _scores(p: Predictions, metric: str) -> str:
     """What the model scores without a bug, and what the best reference does."""
     table = bug_scores(p, bug="padding_read", metric=metric)
     model = table[(table["what"] == "weighted average") & (table["bug"] == "off")].iloc[0]
-    name = display_name(best_reference(p, metric=metric))
-    references = by_group(p.only(p.references), by="reference", metrics=[metric])
-    reference = references.set_index("reference")[metric][name]
-    without = f"{short_name(name)} {score(reference, metric)}"
+    name = best_reference(p, metric=metric)
+    without = f"{short_name(name)} {score(reference_scores(p, metric=metric)[name], metric)}"
     return f"the model scores {score(model[metric], metric)}, {without}"
 
 
@@ -60,7 +56,6 @@ def visible(p: Predictions, *, metric: str = "accuracy", factors: list[float] | 
     table = table.sort_values("smallest visible", kind="stable")
     texts = []
     for row in (table.iloc[0], table.iloc[-1]):
-        size = difference(row["smallest visible"], metric).removeprefix("+")
-        texts.append(f"{size} ({row['bug']})")
+        texts.append(f"{distance(row['smallest visible'], metric)} ({row['bug']})")
     power = f"{100 * POWER:.0f} % power"
     return f"These runs find true effects from {texts[0]} to {texts[1]} with {power}."

@@ -7,16 +7,17 @@ import numpy as np
 import pandas as pd
 
 from lib.analysis import captions
-from lib.analysis.comparisons import comparison_table, mark_significant
+from lib.analysis.comparisons import comparison_table, differences, mark_significant
 from lib.analysis.display import with_metrics
 from lib.analysis.groups import Group
+from lib.analysis.names import display_name
 from lib.analysis.pairs import pairs_of
 from lib.analysis.predictions import Predictions, group_of
 from lib.analysis.references import best_reference
-from lib.analysis.scores import display_name, sample_of
+from lib.analysis.scores import sample_of
 from lib.analysis.stats import Sample, mean_and_interval, ratio_of, standard_deviation
 from lib.analysis.tables import by_group, by_run
-from lib.metrics import METRICS
+from lib.metrics import METRICS, SHARE
 from lib.runs.baselines import NO_MODEL
 from notebooks.distillation_arms import (
     CONTROL,
@@ -38,10 +39,10 @@ CAPTIONS = {  # of the tables and figures by their names
     "own teacher's accuracy. Agreement: how often it gives its teacher's label.",
     "accuracy_by_depth": f"{captions.DOTS} Black line and band: the teacher. Dashed: the best "
     "reference without fine-tuning.",
-    "gains": f"{captions.differences()} Students of one seed share their teacher; the intervals "
+    "gains": f"{captions.DIFFERENCES} Students of one seed share their teacher; the intervals "
     "count them as if they did not, so they are rather too wide.",
     "across": f"{captions.SCORES}.",
-    "across_gains": captions.differences(),
+    "across_gains": captions.DIFFERENCES,
     "frontier": "Each line goes from the smallest student to the teacher; students of one depth "
     "are equally fast. Bars: 95 % interval.",
     "speed": "Median milliseconds for a batch, and size of the weights, on the machine that made "
@@ -77,7 +78,7 @@ def survival(
     with its 95 % interval. With `layers`, students of so many, and the reference that dev chooses,
     whose name is in `attrs["reference"]`."""
     p = named(p)
-    reference = display_name(best_reference(p, metric=metric))
+    reference = best_reference(p, metric=metric)
     teacher = group_of(p, "student", TEACHER)
     rows = []
     for group in p.groups("student"):
@@ -108,15 +109,15 @@ def _student(p: Predictions, group: Group) -> dict[str, str]:
 def _beside_teacher(p: Predictions, group: Group, teacher: Group, metric: str) -> dict[str, float]:
     """The share of the teacher's score that a group keeps, and how often it gives its label."""
     places = _taught_by(p, group, teacher)
-    own = sample_of(p, group, metric)
+    sample = sample_of(p, group, metric)
     if group.is_reference:
-        own = own.only([0] * len(places))
-    kept = ratio_of(own, sample_of(p, teacher, metric).only(places))
-    row = mean_and_interval("kept", kept, (0.0, np.inf))
+        sample = sample.only([0] * len(places))
+    share = ratio_of(sample, sample_of(p, teacher, metric).only(places))
+    row = mean_and_interval("kept", share, (0.0, np.inf))
     if p.task == "classification":
         same = (group.predicted == teacher.predicted[places]).astype(float)
         agreement = Sample(same.mean(1), same)
-        row |= mean_and_interval("agreement", agreement, METRICS["share"].limits)
+        row |= mean_and_interval("agreement", agreement, SHARE)
     return row
 
 
@@ -131,10 +132,6 @@ def gains(p: Predictions, *, metric: str = "accuracy") -> pd.DataFrame:
             if CONTROL in pair.sides:
                 pairs.append(pair)
                 names.append(f"{depth_name(depth)}: {pair.name}")
-    return _compared(pairs, names, metric)
-
-
-def _compared(pairs: list, names: list[str], metric: str) -> pd.DataFrame:
     table = comparison_table(pairs, names)
     mark_significant(table, metric)
     return table
@@ -143,23 +140,13 @@ def _compared(pairs: list, names: list[str], metric: str) -> pd.DataFrame:
 def across(p: Predictions, *, metric: str = "accuracy") -> pd.DataFrame:
     """The scores of a student of another architecture, of its teacher, and of the same model on
     labels alone."""
-    return by_group(_across(p), by="role", metrics=[metric])
+    return by_group(p.with_field("role", roles_across(p)), by="role", metrics=[metric])
 
 
 def across_gains(p: Predictions, *, metric: str = "accuracy") -> pd.DataFrame:
     """Every pair of `across`, compared on the same test documents."""
-    pairs = list(pairs_of(_across(p), by="role", metric=metric))
-    return _compared(pairs, [pair.name for pair in pairs], metric)
-
-
-def _across(p: Predictions) -> Predictions:
-    roles = roles_across(p)
-    return p.only(
-        {
-            key: p.runs[key] | {"config": p.runs[key]["config"] | {"role": role}}
-            for key, role in roles.items()
-        }
-    )
+    roles = p.with_field("role", roles_across(p))
+    return differences(roles, by="role", metric=metric, verdict=True)
 
 
 def by_student_run(p: Predictions, *, metrics: list[str]) -> pd.DataFrame:
@@ -167,17 +154,14 @@ def by_student_run(p: Predictions, *, metrics: list[str]) -> pd.DataFrame:
     names = roles_across(p) | {
         key: run["config"]["student"] for key, run in named(p, references=False).runs.items()
     }
-    runs = {
-        key: run | {"config": run["config"] | {"student": names[key]}}
-        for key, run in p.trained.items()
-    }
-    return by_run(p.only(runs), by="student", metrics=metrics)
+    students = p.with_field("student", {key: names[key] for key in p.trained})
+    return by_run(students, by="student", metrics=metrics)
 
 
 def with_methods(history: pd.DataFrame, runs) -> pd.DataFrame:
     """A history (`Runs.history`) with each run's way to teach as `student` and its number of
     layers as `layers`."""
-    methods = {run.key[:16]: method_of(run.config.model_dump()) for run in runs}
+    methods = {run.name: method_of(run.config.model_dump()) for run in runs}
     of_row = history["run"].map(methods)
     return history.assign(student=of_row.str[0], layers=of_row.str[1])
 

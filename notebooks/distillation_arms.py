@@ -69,16 +69,15 @@ def _with_own_layers(p: Predictions) -> dict[str, dict]:
 def named(p: Predictions, layers: int | None = None, *, references: bool = True) -> Predictions:
     """The runs with layers of their teacher, and it, with a field `student` (layers and method) to
     group by; of one depth, the method alone, and no teacher."""
-    runs = {}
+    students = {}
     for key, run in _with_own_layers(p).items():
         method, depth = method_of(run["config"])
         if layers in (None, depth):
-            name = method if layers or method == TEACHER else f"{depth_name(depth)}, {method}"
-            runs[key] = run | {"config": run["config"] | {"student": name}}
+            is_alone = layers or method == TEACHER
+            students[key] = method if is_alone else f"{depth_name(depth)}, {method}"
     if references:
-        for key, run in p.references.items():
-            runs[key] = run | {"config": run["config"] | {"student": ""}}
-    return p.only(runs)
+        students |= dict.fromkeys(p.references, "")
+    return p.with_field("student", students)
 
 
 def depths(p: Predictions) -> list[int]:

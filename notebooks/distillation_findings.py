@@ -8,6 +8,7 @@ from lib.analysis.display import (
     count,
     difference,
     difference_interval,
+    distance,
     percent,
     score,
     title,
@@ -16,7 +17,6 @@ from lib.analysis.findings import best_beside_reference, difference_of
 from lib.analysis.names import MINUS, short_name
 from lib.analysis.predictions import Predictions, group_of
 from lib.analysis.references import best_reference
-from lib.analysis.scores import display_name
 from lib.analysis.tables import by_group
 from notebooks.distillation import across_gains, gains, speed_of, survival
 from notebooks.distillation_arms import ALONE, CONTROL, TEACHER, depth_name, named
@@ -42,7 +42,7 @@ def answer(p: Predictions, *, layers: int, metric: str = "accuracy") -> str:
     """What a student scores, taught in the way that dev chooses, beside its teacher, the same
     layers on labels alone, and the best reference."""
     rows = _students(p, layers, metric)
-    reference = display_name(best_reference(p, metric=metric))
+    reference = best_reference(p, metric=metric)
     names = (best_method(p, layers, metric), TEACHER, CONTROL, reference)
     student, teacher, control, without = (score(rows[name][metric], metric) for name in names)
     comparison = f"keeps {student.removesuffix(' %')} of {teacher}"
@@ -70,9 +70,10 @@ def survives(p: Predictions, *, layers: int, metric: str = "accuracy") -> str:
     text = f"The way to teach that dev chooses at {depth_name(layers)} is {method}: the student "
     if np.isnan(student["kept_low"]):
         gain = student[metric] - rows[TEACHER][metric]
-        size = difference(abs(gain), metric).removeprefix("+")
         place = "above" if gain > 0 else "below"
-        return f"{text}is {size} {place} its teacher, too few seeds for an interval."
+        return (
+            f"{text}is {distance(gain, metric)} {place} its teacher, too few seeds for an interval."
+        )
     low = percent(student["kept_low"])
     high = percent(student["kept_high"])
     return (
@@ -132,10 +133,10 @@ def agrees(p: Predictions, *, layers: int) -> str:
 def beyond(p: Predictions, *, layers: int, metric: str = "accuracy") -> str:
     """How the student that dev chooses compares with the best reference."""
     runs = named(p, layers)
-    reference = display_name(best_reference(p, metric=metric))
+    reference = best_reference(p, metric=metric)
     student = best_method(p, layers, metric)
-    rows = differences(runs, by="student", metric=metric).to_dict("records")
-    gain = difference_of(rows, student, reference, metric)
+    table = differences(runs, by="student", metric=metric)
+    gain = difference_of(table, student, reference, metric)
     return (
         f"The student of {depth_name(layers)} ({student}) is {_better(gain, metric)} than "
         f"{reference}{_sure(gain, metric)}."
@@ -144,18 +145,17 @@ def beyond(p: Predictions, *, layers: int, metric: str = "accuracy") -> str:
 
 def across_gained(p: Predictions, *, metric: str = "accuracy") -> str:
     """What the soft labels of a teacher of another architecture add to labels alone."""
-    rows = across_gains(p, metric=metric).to_dict("records")
-    sides = {side for row in rows for side in row["compared"].split(MINUS)}
+    table = across_gains(p, metric=metric)
+    sides = {side for pair in table.attrs["sides"] for side in pair}
     student = next(side for side in sides if "soft labels of" in side)
     control = next(side for side in sides if side.endswith("labels alone"))
-    gain = difference_of(rows, student, control, metric)
+    gain = difference_of(table, student, control, metric)
     return f"{student} is {_better(gain, metric)} than {control}{_sure(gain, metric)}."
 
 
 def _better(gain: dict, metric: str) -> str:
     """`2.3 points better`, or `worse`."""
-    size = difference(abs(gain["value"]), metric).removeprefix("+")
-    return f"{size} {'better' if gain['value'] >= 0 else 'worse'}"
+    return f"{distance(gain['value'], metric)} {'better' if gain['value'] >= 0 else 'worse'}"
 
 
 def _sure(gain: dict, metric: str) -> str:

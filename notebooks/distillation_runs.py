@@ -51,7 +51,7 @@ def student_configs(
             configs.append(learner.with_(seed=teacher.config.seed, layers=len(of_teacher)))
         for method in [CONTROL, *methods]:
             for teacher in teachers:
-                taught = distil | {"teacher": teacher.key[:16], "weights": losses[method]}
+                taught = distil | {"teacher": teacher.name, "weights": losses[method]}
                 configs.append(learner.with_(seed=teacher.config.seed, distil=taught))
     return configs
 
@@ -65,7 +65,7 @@ def across_configs(
     configs = []
     for teacher in teachers:
         student = learner.with_(seed=teacher.config.seed)
-        taught = {"teacher": teacher.key[:16], "temperature": temperature, "weights": losses}
+        taught = {"teacher": teacher.name, "temperature": temperature, "weights": losses}
         configs += [student.with_(layers=depth_of(learner)), student.with_(distil=taught)]
     return configs
 

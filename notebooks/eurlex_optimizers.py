@@ -5,19 +5,19 @@ import numpy as np
 import pandas as pd
 
 from lib.analysis import captions, cells
+from lib.analysis.cells import CELL as CELL
 from lib.analysis.cells import cell_of
-from lib.analysis.classes import SHARES
 from lib.analysis.display import with_metrics
 from lib.analysis.groups import Group
 from lib.analysis.jackknife import ratio_values
+from lib.analysis.names import display_name
 from lib.analysis.predictions import HEALTH, Predictions
-from lib.analysis.references import best_reference
-from lib.analysis.scores import dev_scores, display_name, shares_of
-from lib.analysis.stats import mean_and_interval
-from lib.analysis.tables import by_group
+from lib.analysis.references import best_reference, learning_references
+from lib.analysis.scores import dev_scores, shares_of
+from lib.analysis.stats import mean_and_interval, no_score
+from lib.metrics import SHARE
 from lib.runs.outcomes import LEARNED
 
-CELL = ("optimizer", "learning_rate", "weight_decay")
 FEWEST = 20  # documents, below which there is no score of labels of like frequency
 HEALTH_METRICS = {  # what these columns hold
     "dev_loss": "loss",
@@ -94,8 +94,7 @@ def best(p: Predictions, *, tuning_seed: int, metric: str = "P@1") -> Prediction
 
 def reference_on_dev(p: Predictions, *, metric: str = "P@1") -> float:
     """The dev score of the best reference."""
-    scores = by_group(p, by="optimizer", metrics=[metric], split="dev").set_index("optimizer")
-    return scores[metric][display_name(best_reference(p, metric=metric))]
+    return learning_references(p, metric=metric)[best_reference(p, metric=metric)]
 
 
 def by_cell(
@@ -159,8 +158,8 @@ def by_frequency(p: Predictions, *, by: str, edges: list[int]) -> pd.DataFrame:
 def _ratio(group: Group, metric: str, hits: np.ndarray, of: np.ndarray) -> dict[str, float]:
     """A ratio of sums over documents (runs, rows), or none from too few documents."""
     if (of > 0).sum(1).min() < FEWEST:
-        return {metric: np.nan, f"{metric}_low": np.nan, f"{metric}_high": np.nan}
+        return no_score(metric)
     hits = hits.astype(float)
     of = of.astype(float)
     values = hits.sum(1) / of.sum(1)
-    return mean_and_interval(metric, shares_of(group, values, ratio_values(hits, of)), SHARES)
+    return mean_and_interval(metric, shares_of(group, values, ratio_values(hits, of)), SHARE)

@@ -3,7 +3,16 @@
 import numpy as np
 
 from lib.analysis.comparisons import SIGNIFICANT, TOO_FEW, differences
-from lib.analysis.display import count, difference_interval, listed, percent, points, spelled, title
+from lib.analysis.display import (
+    count,
+    difference_interval,
+    listed,
+    percent,
+    percents,
+    points,
+    spelled,
+    title,
+)
 from lib.analysis.findings import best_group, difference_of
 from lib.analysis.predictions import Predictions
 from lib.analysis.references import beside_best_reference, best_reference
@@ -21,34 +30,21 @@ def answer(p: Predictions, *, by: str = "optimizer", metric: str = "P@1") -> str
     """What the best reference and every optimizer score, the highest first; optimizers that are
     not significantly behind the best one stand together."""
     p = beside_best_reference(p, metric=metric)
-    reference = spelled(best_reference(p, metric=metric))
+    reference = best_reference(p, metric=metric)
     scores = by_group(p, by=by, metrics=[metric]).set_index(by)[metric]
     trained = scores.drop(reference).sort_values(ascending=False, kind="stable")
-    rows = differences(p, by=by, metric=metric).to_dict("records")
+    table = differences(p, by=by, metric=metric)
     top = trained.index[0]
     level = [top]
     for name in trained.index[1:]:
-        verdict = difference_of(rows, top, name, metric)["verdict"]
+        verdict = difference_of(table, top, name, metric)["verdict"]
         if verdict not in (SIGNIFICANT, TOO_FEW):
             level.append(name)
-    clauses = [(scores[top], f"{listed(map(spelled, level))} {_range(trained[level])}")]
-    clauses += [
-        (value, f"{spelled(name)} {_whole(value)}") for name, value in trained.drop(level).items()
-    ]
-    clauses.append((scores[reference], f"{reference} {_whole(scores[reference])}"))
+    clauses = [(scores[top], f"{listed(map(spelled, level))} {percents(trained[level], 0)}")]
+    for name in [*trained.index.drop(level), reference]:
+        clauses.append((scores[name], f"{spelled(name)} {percent(scores[name], 0)}"))
     ordered = sorted(clauses, key=lambda clause: clause[0], reverse=True)
     return f"{title(metric)}: {'; '.join(text for _, text in ordered)}."
-
-
-def _whole(share: float) -> str:
-    return f"{100 * share:.0f} %"
-
-
-def _range(shares) -> str:
-    """Several shares in whole percent, as `52–53 %`."""
-    low = f"{100 * shares.min():.0f}"
-    high = f"{100 * shares.max():.0f}"
-    return f"{high} %" if low == high else f"{low}–{high} %"
 
 
 def near_duplicates(
@@ -57,7 +53,7 @@ def near_duplicates(
     """What is left of the scores of the group that dev chooses and of the best reference without
     the test documents that leaked."""
     table = without_rows(p, by=by, metrics=[metric], rows=rows).set_index(by)
-    names = [best_group(p, by=by, metric=metric), spelled(best_reference(p, metric=metric))]
+    names = [best_group(p, by=by, metric=metric), best_reference(p, metric=metric)]
     every = table[metric]
     rest = table[f"{metric}, without"]
     falls = [
@@ -137,8 +133,8 @@ def decoupled(p: Predictions, *, metric: str = "P@1") -> str:
     gains = []
     for decay in sorted({run["config"]["weight_decay"] for run in p.trained.values()} - {0.0}):
         runs = p.where(optimizer=["adam", "adamw"], weight_decay=decay)
-        rows = differences(runs, by="optimizer", metric=metric).to_dict("records")
-        gain = difference_of(rows, "adamw", "adam", metric)
+        table = differences(runs, by="optimizer", metric=metric)
+        gain = difference_of(table, "adamw", "adam", metric)
         interval = difference_interval(gain["low"], gain["high"], metric)
         texts.append(f"with {decay:g} it is {points(gain['value'])} points ({interval})")
         gains.append(gain)

@@ -3,12 +3,12 @@ best with fresh seeds."""
 
 import pandas as pd
 
-from lib.analysis.cells import cell_of
+from lib.analysis.cells import CELL, cell_of
 from lib.analysis.predictions import Predictions, collect
 from lib.runs.config import RunConfig
 from lib.runs.pool import run_all
 from lib.runs.store import ROOT, Runs
-from notebooks.eurlex_optimizers import CELL, tuned
+from notebooks.eurlex_optimizers import tuned
 
 DECAYED = ("adam", "adamw")  # compared at several weight decays
 STEP = 10.0  # from an edge of a grid to the next learning rate

@@ -6,7 +6,7 @@ from lib.publish.front import refresh_readme
 from lib.publish.shown import png_of
 from lib.runs.places import ROOT
 
-TITLE = "Fine-tuned models (blue) beside the best reference (grey)"
+TITLE = "Fine-tuned models beside the best reference"
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 from lib.analysis import captions
 from lib.analysis.display import count, difference, percent, score, title, with_metrics
 from lib.analysis.predictions import Predictions
-from lib.analysis.scores import dev_scores
+from lib.analysis.scores import best_dev_scores, dev_scores
 from lib.metrics import classification_scores
 from lib.runs.store import Runs
 from lib.use.results import write_results
@@ -37,12 +37,6 @@ CAPTIONS = {  # of the tables and figures by their names
 }
 
 
-def best_scores(p: Predictions, metric: str) -> dict[str, float]:
-    """The best dev score of every trained run by its key; 0 for one without a score."""
-    best = dev_scores(p, metric).groupby("run")[metric].max()
-    return {key: best.get(key, 0.0) for key in p.trained}
-
-
 def expected_best_of(values) -> list[float]:
     """The expected best of 1, 2, … of these scores (runs,), drawn without replacement: the mean of
     the best over all subsets (Tang et al. 2020)."""
@@ -59,7 +53,7 @@ def expected_best(p: Predictions, *, metric: str) -> pd.DataFrame:
     """The expected best dev score after n trials, drawn without replacement from the runs, and the
     epochs they train (`expected_best_of`). A run without a score counts as 0."""
     epochs = float(np.mean([run["last_epoch"] for run in p.trained.values()]))
-    values = expected_best_of(list(best_scores(p, metric).values()))
+    values = expected_best_of(list(best_dev_scores(p, metric).values()))
     rows = [
         {"trials": n, metric: value, "epochs trained": n * epochs}
         for n, value in enumerate(values, 1)
@@ -103,9 +97,8 @@ def halving(p: Predictions, *, metric: str, eta: int = 3, start: int = 1) -> pd.
 def effects(p: Predictions, *, by: list[str], metric: str) -> pd.DataFrame:
     """The share of the variance of the best dev score over a full grid that each field explains
     alone, and the rest, which is their interplay and the noise."""
-    best = best_scores(p, metric)
     table = pd.DataFrame([run["config"] for run in p.trained.values()])[by]
-    scores = pd.Series(list(best.values()))
+    scores = pd.Series(list(best_dev_scores(p, metric).values()))
     variance = scores.var(ddof=0)
     shares = {}
     for field in by:
@@ -129,7 +122,7 @@ def constant_score(p: Predictions, metric: str) -> float:
 def constant(p: Predictions, *, metric: str) -> str:
     """How many cells do no better on dev than the same class for every document."""
     constant = constant_score(p, metric)
-    level = sum(value <= constant for value in best_scores(p, metric).values())
+    level = sum(value <= constant for value in best_dev_scores(p, metric).values())
     return (
         f"The same class for every document scores a dev {title(metric)} of "
         f"{score(constant, metric)}: **{level} of {len(p.trained)}** cells do no better."

@@ -8,12 +8,12 @@ import pandas as pd
 from lib.analysis.comparisons import EQUAL, OPEN, TOO_FEW, differences
 from lib.analysis.display import (
     count,
-    difference,
     difference_interval,
+    distance,
     kind_of,
     listed,
+    percent,
     score,
-    spelled,
     title,
     words,
 )
@@ -47,10 +47,7 @@ def tuned_and_default(
         for name, cell in ((DEFAULT, default), (TUNED, tuned)):
             if key in p.trained and cell.items() <= run["config"].items():
                 cells[key] = name
-    runs = {}
-    for key, name in cells.items():
-        runs[key] = p.runs[key] | {"config": p.runs[key]["config"] | {"cell": name}}
-    return p.only(runs)
+    return p.with_field("cell", cells)
 
 
 def test_scores(
@@ -74,7 +71,7 @@ def answer(p: Predictions, *, tuned: dict[str, Any], default: dict[str, Any], me
     best reference, in at most 20 words."""
     runs = tuned_and_default(p, tuned=tuned, default=default)
     scores = by_group(runs, by="cell", metrics=[metric]).set_index("cell")[metric]
-    reference = spelled(best_reference(p, metric=metric))
+    reference = best_reference(p, metric=metric)
     against = f"{reference} {_whole(scores[reference], metric)}"
     text = f"{title(metric)} is {_whole(scores[TUNED], metric)}"
     if DEFAULT not in scores:
@@ -87,26 +84,26 @@ def answer(p: Predictions, *, tuned: dict[str, Any], default: dict[str, Any], me
 
 def _whole(value: float, metric: str) -> str:
     """A share in whole percent, another number as it is."""
-    return f"{100 * value:.0f} %" if kind_of(metric) == "share" else score(value, metric)
+    return percent(value, 0) if kind_of(metric) == "share" else score(value, metric)
 
 
 def _gain(p: Predictions, one: str, other: str, metric: str) -> dict:
     compared = beside_best_reference(p, metric=metric)
-    rows = differences(compared, by="cell", metric=metric).to_dict("records")
-    return difference_of(rows, one, other, metric)
+    table = differences(compared, by="cell", metric=metric)
+    return difference_of(table, one, other, metric)
 
 
 def gains(p: Predictions, *, tuned: dict[str, Any], default: dict[str, Any], metric: str) -> str:
     """How much better the tuned cell is than the default cell and than the best reference."""
     runs = tuned_and_default(p, tuned=tuned, default=default)
-    reference = spelled(best_reference(p, metric=metric))
+    reference = best_reference(p, metric=metric)
     others = {reference: f"{reference} ("}
     if tuned != default:
         others = {DEFAULT: f"the default cell ({_cell(default)}; "} | others
     texts = []
     for name, text in others.items():
         gain = _gain(runs, TUNED, name, metric)
-        size = difference(abs(gain["value"]), metric).lstrip("+")
+        size = distance(gain["value"], metric)
         better = "better" if gain["value"] > 0 else "worse"
         interval = difference_interval(gain["low"], gain["high"], metric)
         verdict = "" if gain["verdict"] == TOO_FEW else f", {gain['verdict']}"

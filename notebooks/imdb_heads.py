@@ -19,12 +19,14 @@ from lib.analysis.display import (
     with_metrics,
 )
 from lib.analysis.findings import difference_of, outlook
+from lib.analysis.names import display_name
 from lib.analysis.predictions import Predictions
-from lib.analysis.scores import dev_scores, display_name, shares_of
+from lib.analysis.references import reference_scores
+from lib.analysis.scores import best_dev_scores, shares_of
 from lib.analysis.stats import mean_and_interval
 from lib.analysis.tables import by_group
 from lib.errors import InputError
-from lib.metrics import METRICS
+from lib.metrics import SHARE
 from lib.runs.config import RunConfig
 from plots.intervals import grouped_dots
 from plots.style import add_legend, add_title, styled
@@ -39,7 +41,7 @@ CAPTIONS = {  # of the tables and figures by their names
     "by_head": f"{captions.SCORES}, each run at its best epoch on dev. The original's: "
     "RoBERTa-base, 512 tokens, 25,000 reviews to learn from, one run, without an interval.",
     "test_accuracy": f"{captions.DOTS} Grey: references, which are not fine-tuned.",
-    "differences": f"{captions.differences()} Runs of one seed read the same batches; these "
+    "differences": f"{captions.DIFFERENCES} Runs of one seed read the same batches; these "
     "intervals take all runs as independent.",
     "tuning": "Dev accuracy by learning rate, mean over the tuning seeds, which are not counted "
     "again.",
@@ -50,7 +52,7 @@ CAPTIONS = {  # of the tables and figures by their names
     "truncation": "What a long review keeps: its head, its tail, a quarter from the head and the "
     "rest from the tail, or all of it, read in windows over which logits are averaged. The head's "
     "learning rate is the same for all.",
-    "truncation_differences": captions.differences(),
+    "truncation_differences": captions.DIFFERENCES,
     "cost": "Parameters, and documents trained per second.",
     "runs": captions.LAST_EPOCH,
 }
@@ -80,10 +82,9 @@ def tuning_configs(
 def _dev_scores(p: Predictions, by: str, metric: str) -> pd.DataFrame:
     """The best dev score of each group (row) at each learning rate (column, ascending), mean over
     seeds; a run without a score counts as 0."""
-    best = dev_scores(p, metric).groupby("run", observed=True)[metric].max()
     configs = [run["config"] for run in p.trained.values()]
     scores = pd.DataFrame(configs)[[by, "learning_rate"]]
-    scores[metric] = [best.get(key, 0.0) for key in p.trained]
+    scores[metric] = list(best_dev_scores(p, metric).values())
     table = scores.pivot_table(index=by, columns="learning_rate", values=metric)
     return table.loc[list(dict.fromkeys(scores[by]))]
 
@@ -156,7 +157,7 @@ def by_length(p: Predictions, *, by: str, bins: int = 4, max_length: int) -> pd.
                 "truncated": f"{(lengths > max_length).mean():.0%}",
             }
             sample = shares_of(runs, right.mean(1), right)
-            row |= mean_and_interval("accuracy", sample, METRICS["accuracy"].limits)
+            row |= mean_and_interval("accuracy", sample, SHARE)
             rows.append(row)
     return with_metrics(pd.DataFrame(rows), {"accuracy": "accuracy"})
 
@@ -195,8 +196,7 @@ def share_read(p: Predictions, *, by: str, max_length: int) -> str:
         f"The transformer reads at most {max_length} tokens, on average {share:.0%} of a review; "
         f"{(tokens > max_length).mean():.0%} of the reviews are longer."
     )
-    scores = by_group(p.only(p.references), by="reference", metrics=["accuracy"])
-    scores = scores.set_index("reference")["accuracy"]
+    scores = reference_scores(p, metric="accuracy")
     whole_text = display_name("tfidf")
     same = display_name("tfidf_same_text")
     return (
@@ -213,11 +213,11 @@ def open_pairs(p: Predictions, *, by: str) -> str:
 def beside_first(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
     """How each group of trained runs differs from the first one."""
     runs = p.only(p.trained)
-    rows = differences(runs, by=by, metric=metric).to_dict("records")
+    table = differences(runs, by=by, metric=metric)
     first, *others = [group.name for group in runs.groups(by)]
     texts = []
     for name in others:
-        row = difference_of(rows, name, first, metric)
+        row = difference_of(table, name, first, metric)
         texts.append(f"{spelled(name)} is {gap(row, metric, spelled(first))}")
     return f"Accuracy by what long reviews keep: {'; '.join(texts)}."
 

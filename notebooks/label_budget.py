@@ -2,14 +2,17 @@
 fine-tuning pays."""
 
 import dataclasses
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
 
 from lib.analysis import captions
+from lib.analysis.columns import score_as
 from lib.analysis.comparisons import SIGNIFICANT, TOO_FEW, comparison_table, mark_significant
 from lib.analysis.display import difference, listed, with_metrics
 from lib.analysis.findings import facts_of
+from lib.analysis.groups import Group
 from lib.analysis.pairs import Pair, pairs_of
 from lib.analysis.predictions import Predictions, collect
 from lib.analysis.scores import run_scores, sample_of
@@ -30,23 +33,22 @@ CAPTIONS = {  # of the tables and figures by their names
     "doubling": "Curves a − b·n^−c through all sizes and samples: what twice the largest number "
     "would add, and what a curve without that number foretells for it, beside what was measured. "
     "Here ± is over refits that leave out one sample.",
-    "leads": captions.differences(),
+    "leads": captions.DIFFERENCES,
 }
 
 
 def at_size(p: Predictions, size: int) -> Predictions:
     """The runs of so many labelled texts; the seed of each is its sample's."""
-    runs = {}
-    for key, run in p.runs.items():
-        config = run["config"]
-        if config["train_rows"] + config["dev_rows"] == size:
-            runs[key] = run | {"config": config | {"seed": config["subset_seed"]}}
-    return p.only(runs)
+    configs = {key: run["config"] for key, run in p.runs.items() if _size_of(run) == size}
+    return p.with_field("seed", {key: config["subset_seed"] for key, config in configs.items()})
 
 
 def sizes_of(p: Predictions) -> list[int]:
-    configs_of_runs = [run["config"] for run in p.runs.values()]
-    return sorted({config["train_rows"] + config["dev_rows"] for config in configs_of_runs})
+    return sorted({*map(_size_of, p.runs.values())})
+
+
+def _size_of(run: dict) -> int:
+    return run["config"]["train_rows"] + run["config"]["dev_rows"]
 
 
 def method_names(p: Predictions) -> dict[str, str]:
@@ -60,18 +62,25 @@ def method_names(p: Predictions) -> dict[str, str]:
     return names | {name: NAMES[name] for name in references}
 
 
+def groups_by_method(p: Predictions) -> Iterator[tuple[str, int, Predictions, Group]]:
+    """Each method at each size: its name, the size, the runs of that size, and those of it."""
+    names = method_names(p)
+    parted = [(size, at_size(p, size)) for size in sizes_of(p)]
+    groups = [(size, runs, group) for size, runs in parted for group in runs.groups("backbone")]
+    for method in dict.fromkeys(names.values()):
+        for size, runs, group in groups:
+            if names[group.name] == method:
+                yield method, size, runs, group
+
+
 def scores(p: Predictions, *, metric: str) -> pd.DataFrame:
     """A row for each method and size: its mean test score over samples, with the 95 % interval."""
-    names = method_names(p)
     rows = []
-    for size in sizes_of(p):
-        of_size = at_size(p, size)
-        for group in of_size.groups("backbone"):
-            runs = group.counted_once
-            row = {"method": names[group.name], SIZE: size, "samples": len(runs.seeds)}
-            sample = sample_of(of_size, runs, metric)
-            rows.append(row | mean_and_interval(metric, sample, METRICS[metric].limits))
-    rows.sort(key=lambda row: list(names.values()).index(row["method"]))
+    for method, size, of_size, group in groups_by_method(p):
+        runs = group.counted_once
+        row = {"method": method, SIZE: size, "samples": len(runs.seeds)}
+        sample = sample_of(of_size, runs, metric)
+        rows.append(row | mean_and_interval(metric, sample, METRICS[metric].limits))
     return with_metrics(pd.DataFrame(rows), {metric: metric})
 
 
@@ -81,10 +90,9 @@ def by_size(p: Predictions, *, metric: str) -> pd.DataFrame:
     table = pd.DataFrame({SIZE: sizes_of(p)})
     methods = list(dict.fromkeys(long["method"]))
     for method in methods:
-        of_method = long[long["method"] == method].set_index(SIZE)
-        for end in ("", "_low", "_high", "_values"):
-            if f"{metric}{end}" in of_method:
-                table[f"{method}{end}"] = table[SIZE].map(of_method[f"{metric}{end}"])
+        of_method = long[long["method"] == method].set_index(SIZE).reindex(table[SIZE])
+        beside = score_as(method, of_method, metric).reset_index(drop=True)
+        table[list(beside)] = beside
     return with_metrics(table, dict.fromkeys(methods, metric))
 
 
@@ -92,17 +100,12 @@ def minutes(runs, *, metric: str) -> pd.DataFrame:
     """Computing time of a run for each method and size, the median over samples in minutes, and
     the mean test score; `runs` are those of the store."""
     p = collect(runs)
-    seconds = {run.key[:16]: run.status["seconds"] for run in runs}
-    names = method_names(p)
+    seconds = {run.name: run.status["seconds"] for run in runs}
     rows = []
-    for size in sizes_of(p):
-        of_size = at_size(p, size)
-        for group in of_size.groups("backbone"):
-            taken = float(np.median([seconds[key] for key in group.runs])) / 60
-            score = run_scores(of_size, group)[metric].mean()
-            row = {"method": names[group.name], SIZE: size, "minutes": taken, metric: score}
-            rows.append(row)
-    rows.sort(key=lambda row: list(names.values()).index(row["method"]))
+    for method, size, of_size, group in groups_by_method(p):
+        taken = float(np.median([seconds[key] for key in group.runs])) / 60
+        score = run_scores(of_size, group)[metric].mean()
+        rows.append({"method": method, SIZE: size, "minutes": taken, metric: score})
     return with_metrics(pd.DataFrame(rows), {metric: metric})
 
 

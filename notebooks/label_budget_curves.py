@@ -17,10 +17,9 @@ from notebooks.label_budget import (
     FIRST,
     LARGER,
     SIZE,
-    at_size,
+    groups_by_method,
     leads,
     method_names,
-    sizes_of,
 )
 
 FEWEST_SIZES = 4  # for the three numbers of a curve
@@ -84,14 +83,10 @@ def without_one(quantity, sizes: np.ndarray, scores: np.ndarray, most: float) ->
 
 def score_table(p: Predictions, method: str, metric: str) -> tuple[np.ndarray, np.ndarray]:
     """The sizes that a method was tried at, and its test scores (samples, sizes)."""
-    names = method_names(p)
     columns = {}
-    for size in sizes_of(p):
-        of_size = at_size(p, size)
-        for group in of_size.groups("backbone"):
-            if names[group.name] == method:
-                by_seed = dict(zip(group.seeds, run_scores(of_size, group)[metric], strict=True))
-                columns[size] = pd.Series(by_seed)
+    for name, size, of_size, group in groups_by_method(p):
+        if name == method:
+            columns[size] = pd.Series(run_scores(of_size, group)[metric].tolist(), group.seeds)
     table = pd.DataFrame(columns).dropna()
     return table.columns.to_numpy(float), table.to_numpy()
 

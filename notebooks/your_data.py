@@ -11,10 +11,9 @@ from lib.analysis.comparisons import EQUAL, OPEN, SIGNIFICANT, differences
 from lib.analysis.display import count, escape, listed, score, title
 from lib.analysis.findings import difference_of
 from lib.analysis.groups import Group
-from lib.analysis.names import short_name
+from lib.analysis.names import display_name, short_name
 from lib.analysis.predictions import Predictions, group_of
 from lib.analysis.references import best_reference, learning_references
-from lib.analysis.scores import display_name
 from lib.analysis.tables import by_group
 from lib.data import Split
 from lib.errors import InputError
@@ -50,7 +49,7 @@ CAPTIONS = {  # of the tables and figures by their names
     "suspicious": "Texts worth a look before a model is blamed, with the lines of the first.",
     "scores": f"{captions.SCORES}, each run at its best epoch on dev.",
     "scores_figure": f"{captions.DOTS} Grey: references, which are not fine-tuned.",
-    "differences": captions.differences(),
+    "differences": captions.DIFFERENCES,
     "learning_curves": captions.CURVES,
     "predicted": "Each dot is a test document, the mean over seeds. On the line, the two are "
     "equal.",
@@ -97,13 +96,12 @@ def result(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
         f"fine-tuning reaches {title(metric)} {score(model[metric], metric)} on "
         f"{count(int(model['documents']), 'test text')}"
     )
-    if not learning_references(p):
+    if not learning_references(p, metric=metric):
         return f"{reached[0].upper()}{reached[1:]}."
-    reference = display_name(best_reference(p, metric=metric))
+    reference = best_reference(p, metric=metric)
     name = short_name(reference)
     beside = score(table.loc[reference, metric], metric)
-    rows = differences(p, by=by, metric=metric).to_dict("records")
-    gain = difference_of(rows, model.name, reference, metric)
+    gain = difference_of(differences(p, by=by, metric=metric), model.name, reference, metric)
     is_better = (gain["value"] > 0) == METRICS[metric].higher_is_better
     if (gain["verdict"], is_better) not in ANSWERS:
         return f"Not tested, {gain['verdict']}: {reached}; {name} reaches {beside}."

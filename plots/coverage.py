@@ -7,16 +7,16 @@ from plots.style import COLOURS, GREY, add_legend, add_title, metric_axis, style
 
 
 @styled
-def risk_coverage(curve: pd.DataFrame, kept: pd.DataFrame) -> Figure:
+def risk_coverage(curve: pd.DataFrame, thresholds: pd.DataFrame) -> Figure:
     """The share right by the share answered (`lib.analysis.abstain.risk_coverage`), and where the
-    thresholds that dev chose come out on test (`kept_right`)."""
+    `thresholds` that dev chose come out on test (`lib.analysis.abstain.kept_right`)."""
     figure = Figure(figsize=(5.0, 3.8))
     ax = figure.subplots()
     colour = COLOURS[0]
     band = {"color": colour, "alpha": 0.2, "linewidth": 0}
     ax.fill_between(curve["answered"], curve["right_low"], curve["right_high"], **band)
     ax.plot(curve["answered"], curve["right"], color=colour, label="the surest texts")
-    chosen = kept.dropna(subset="right")
+    chosen = thresholds.dropna(subset="right")
     for row in chosen.to_dict("records"):
         ax.axhline(row["right on dev"], color=GREY, linewidth=1, linestyle="--")
         ax.vlines(row["answered"], row["right_low"], row["right_high"], color=COLOURS[1])

@@ -43,15 +43,15 @@ def seed_lines(ax, history: pd.DataFrame, column: str, by: str) -> None:
         ax.plot(mean.index, mean, color=colour, marker="o", label=label)
 
 
-def quantile_bands(ax, history: pd.DataFrame, column: str, colour: str = COLOURS[0]) -> None:
+def quantile_bands(ax, history: pd.DataFrame, column: str) -> None:
     """The median of all runs after each epoch, the middle half of them and the middle 80 %."""
     shares = [0.1, 0.25, 0.5, 0.75, 0.9]
     quantiles = history.groupby("epoch")[column].quantile(shares).unstack()
     epochs = quantiles.index
     for low, high, alpha, label in ((0.1, 0.9, 0.15, "middle 80 %"), (0.25, 0.75, 0.3, "half")):
-        band = {"color": colour, "alpha": alpha, "linewidth": 0, "label": label}
+        band = {"color": COLOURS[0], "alpha": alpha, "linewidth": 0, "label": label}
         ax.fill_between(epochs, quantiles[low], quantiles[high], **band)
-    ax.plot(epochs, quantiles[0.5], color=colour, marker="o", label="median of all runs")
+    ax.plot(epochs, quantiles[0.5], color=COLOURS[0], marker="o", label="median of all runs")
 
 
 @styled

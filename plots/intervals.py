@@ -37,15 +37,13 @@ def dots(ax, places, table: pd.DataFrame, metric: str, colour: str, name: str) -
     metric_axis(ax.yaxis, metric)
 
 
-def grouped_dots(
-    ax, table: pd.DataFrame, metric: str, *, by: str, within: str, step: float = 0.13
-) -> list[str]:
+def grouped_dots(ax, table: pd.DataFrame, metric: str, *, by: str, within: str) -> list[str]:
     """The groups side by side at each value of `within`; returns these values."""
     names = list(dict.fromkeys(table[by]))
     values = list(dict.fromkeys(table[within]))
     for i, (name, colour) in enumerate(colours(names).items()):
         of_group = table[table[by] == name].set_index(within).loc[values]
-        places = np.arange(len(values)) + (i - (len(names) - 1) / 2) * step
+        places = np.arange(len(values)) + (i - (len(names) - 1) / 2) * 0.13
         dots(ax, places, of_group, metric, colour, name)
     return values
 

@@ -34,7 +34,7 @@ def overview(table: pd.DataFrame, *, title: str) -> Figure:
     for number, row in enumerate(table.to_dict("records")):
         above = f"{row['data']} · {row['model']}"
         at_left = {"transform": ax.get_yaxis_transform(), "va": "top", "color": DARK}
-        ax.text(0, number + 0.06, literal(above, 60), fontsize=SMALLEST, **at_left)
+        ax.text(0, number + 0.06, literal(above, 54), fontsize=SMALLEST, **at_left)
         for role, place in PLACES.items():
             if isinstance(row[role], str):
                 _draw(ax, row, role, number + place)

@@ -104,8 +104,8 @@ def add_title(figure: Figure, text: str) -> None:
     figure.suptitle(title, x=0.02, ha="left", fontsize=11, fontweight="bold")
 
 
-def panel_title(ax, text: str, size: int = 10) -> None:
-    ax.set_title(text, fontweight="normal", fontsize=size)
+def panel_title(ax, text: str) -> None:
+    ax.set_title(text, fontweight="normal", fontsize=10)
 
 
 def add_legend(figure: Figure, ax) -> None:

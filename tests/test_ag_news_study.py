@@ -41,7 +41,7 @@ def learners(last_of: dict[str, float], *, documents: int = 2000) -> Predictions
 
 def test_schedules_are_judged_at_the_last_epoch():
     p = learners({"constant": 0.70, "exponential": 0.80, "multistep": 0.90})
-    last = study.trained_differences(p, by="schedule").to_dict("records")
+    last = study.trained_differences(p, by="schedule")
     gain = difference_of(last, "multistep", "constant", "accuracy")
     assert gain["value"] == pytest.approx(0.2, abs=0.02) and gain["verdict"] == "significant"
     chosen = study.trained_differences(p, by="schedule", epoch="chosen")
@@ -111,8 +111,8 @@ def test_whether_a_rise_in_dev_loss_costs_accuracy():
     assert table.loc["constant", "seeds whose loss rose"] == "3 of 3"
     text = claims.rise(p, by="schedule")
     assert text.startswith(
-        "Dev loss rises before the last epoch with constant; most with constant, by 0.09, where "
-        "accuracy ends 4.5 points lower than at the lowest dev loss (95 % interval −"
+        "Mean dev loss rises before the last epoch with constant; most with constant, by 0.09, "
+        "where accuracy ends 4.5 points lower than at the lowest dev loss (95 % interval −"
     )
     p = learners({"constant": 0.9, "multistep": 0.9})
     assert claims.rise(p, by="schedule").endswith("with any schedule.")

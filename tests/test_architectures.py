@@ -7,6 +7,7 @@ import torch
 from lib import models, pretrained
 from lib.attention import record_attention
 from lib.errors import InputError
+from lib.fast.labelling import for_labelling, sorted_logits
 from lib.models import build_model, load_model, save_model
 from lib.pretrained import UNFIT, positions_of
 from lib.runs.pool import run
@@ -121,6 +122,9 @@ def test_padding_is_never_read(tmp_path, kind, head):
     save_model(model, tmp_path / "saved", **description, max_length=12)
     batches["saved and loaded"] = outputs_of(load_model(tmp_path / "saved")[0], ids, mask)
     differences = {name: largest_difference(rows, wanted) for name, rows in batches.items()}
+    labelled = sorted_logits(for_labelling(model), ids, mask, most=20)
+    with torch.inference_mode():
+        differences["labelling"] = largest_difference(labelled, model(ids, mask))
     assert max(differences.values()) <= 2e-5 * scale, differences
 
 

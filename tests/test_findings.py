@@ -33,13 +33,13 @@ def test_numbers_are_told_as_they_are_and_not_in_percent():
 
 
 def test_a_difference_is_given_from_either_side():
-    rows = comparisons.differences(classifiers(), by="head").to_dict("records")
-    one = findings.difference_of(rows, "far", "near", "accuracy")
-    other = findings.difference_of(rows, "near", "far", "accuracy")
+    table = comparisons.differences(classifiers(), by="head")
+    one = findings.difference_of(table, "far", "near", "accuracy")
+    other = findings.difference_of(table, "near", "far", "accuracy")
     assert one["value"] == -other["value"] > 0
     assert (one["low"], one["high"]) == (-other["high"], -other["low"])
     with pytest.raises(LookupError, match="far and nobody are not compared"):
-        findings.difference_of(rows, "far", "nobody", "accuracy")
+        findings.difference_of(table, "far", "nobody", "accuracy")
 
 
 def test_what_a_model_adds_to_the_baseline():

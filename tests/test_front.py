@@ -83,3 +83,12 @@ def test_the_figure_has_real_pages_that_name_their_best_model(root):
     assert table["best_score"].tolist() == [0.7, 0.4] and table["model"].tolist() == ["tiny"] * 2
     assert table["reference"].tolist() == ["TF-IDF"] * 2 and table["best_high"][0] == 0.8
     assert not len(overview_table({}))
+
+
+def test_the_figure_names_a_model_of_several_depths_without_them(root):
+    file = root / "results" / "a_study" / "base" / "page.json"
+    page = json.loads(file.read_text())
+    page["short"][1] = "tiny, 1, 2 and all layers"
+    file.write_text(json.dumps(page))
+    models = overview_table(profile_pages(root / "results"))["model"].tolist()
+    assert models == ["tiny", "tiny"]

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from lib.analysis import display, stats, tables
+from lib.analysis import scores as analysis_scores
 from lib.analysis.predictions import collect
 from lib.publish import study as publish
 from lib.publish.verify import verify
@@ -36,7 +37,8 @@ def made_up(monkeypatch):
         for k, curve in CURVES.items()
         for i, v in enumerate(curve, 1)
     ]
-    monkeypatch.setattr(search, "dev_scores", lambda p, metric: pd.DataFrame(rows))
+    for module in (search, analysis_scores):
+        monkeypatch.setattr(module, "dev_scores", lambda p, metric: pd.DataFrame(rows))
     cells = {"a": (8, 1e-3), "b": (8, 1e-4), "c": (16, 1e-3), "d": (16, 1e-4), "e": (32, 1e-3)}
     runs = {
         k: {

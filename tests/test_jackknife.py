@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lib import metrics
+from lib import confusions, metrics
 from lib.analysis import jackknife
 from lib.metrics import METRICS
 
@@ -34,14 +34,14 @@ def test_every_metric_of_a_confusion(name, classified):
     for run in range(2):
 
         def score_of(rows, run=run):
-            return function(metrics.confusion(labels[rows], predicted[run, rows], 4))
+            return function(confusions.confusion(labels[rows], predicted[run, rows], 4))
 
         assert values[run] == pytest.approx(left_out_one_by_one(score_of, 60))
 
 
 def test_of_accuracy_they_are_the_documents_that_are_right(classified):
     labels, predicted = classified
-    values = jackknife.confusion_values(metrics.accuracy, labels, predicted, 4)
+    values = jackknife.confusion_values(confusions.accuracy, labels, predicted, 4)
     assert values == pytest.approx((labels == predicted).astype(float))
 
 

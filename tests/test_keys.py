@@ -38,8 +38,8 @@ PINNED = {  # keys that runs have had; whoever changes one trains everything ane
             "schedule": "multistep",
             "schedule_args": {"milestones": [3], "gamma": 0.1},
         },
-        "957bf3567277712fc6f4685e853f209e9e5f419f7701a3e0096967eb230410e5",
-        ["63cfbfab4a8e8485", "72de507f1a6f8304"],
+        "a8a21ecf3361b36e613ca018870563926ce62e342e527539f7a9941cb31965e4",
+        ["d056d0ed5c6ee4df", "9e1b58160ae4a0f9"],
     ),
     "reviews": (
         {
@@ -58,8 +58,8 @@ PINNED = {  # keys that runs have had; whoever changes one trains everything ane
             "precision": "bf16",
             "seed": 3,
         },
-        "71dd0a2e19f44e56a563f877be26c1f87e5ef73d5c0810267eea45d906f31efd",
-        ["5629163e88c0151d", "f377fb65ccfe738d"],
+        "340242496da200145773c9672910281a274620acf5521705fbf0c0fcb5f6d656",
+        ["5fc077b6acf0483a", "1a5a43724d704d6b"],
     ),
     "acts": (
         {
@@ -82,8 +82,8 @@ PINNED = {  # keys that runs have had; whoever changes one trains everything ane
             "schedule": "linear",
             "schedule_args": {"warmup_ratio": 0.2},
         },
-        "2ddaa2a951a562f568e8766a91afc2e01aa4bb3555e982b1abdb3801fb896079",
-        ["1abaef68d956134e", "b9ef4aa52f2fbcdd"],
+        "c4c5b9317c23e7fa1c9df35f01e8d67d67c19e0731c572614ea80282678d429c",
+        ["ba618bbf092ddb4d", "203680e3ba382b83"],
     ),
 }
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import stats as oracle
 from sklearn import metrics as sk
 
-from lib import metrics
+from lib import confusions, metrics, rankings
 from lib.metrics import classification_scores, regression_scores
 
 
@@ -27,7 +27,7 @@ def test_scores_equal_scikit_learn(num_labels, rows, seed):
         assert got == pytest.approx(list(wanted[:3]))
     chances = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     assert found["loss"] == pytest.approx(sk.log_loss(labels, chances, labels=ids))
-    by_class = metrics.class_scores(metrics.confusion(labels, predicted, num_labels))
+    by_class = metrics.class_scores(confusions.confusion(labels, predicted, num_labels))
     wanted = sk.precision_recall_fscore_support(labels, predicted, labels=ids, zero_division=0)
     for name, values in zip(("precision", "recall", "f1", "support"), wanted, strict=True):
         assert by_class[name] == pytest.approx(values)
@@ -46,9 +46,9 @@ def test_a_class_that_neither_test_nor_a_prediction_has_does_not_count():
 def test_a_loss_in_parts_is_that_of_the_whole(monkeypatch):
     rng = np.random.default_rng(0)
     logits, labels = rng.normal(size=(50, 7)), rng.integers(7, size=50)
-    whole = metrics.cross_entropy(logits, labels)
-    monkeypatch.setattr(metrics, "AT_ONCE", 40)
-    assert metrics.cross_entropy(logits, labels) == whole
+    whole = confusions.cross_entropy(logits, labels)
+    monkeypatch.setattr(confusions, "AT_ONCE", 40)
+    assert confusions.cross_entropy(logits, labels) == whole
 
 
 def test_thousands_of_classes_have_the_same_scores(monkeypatch):
@@ -134,10 +134,10 @@ def test_thousands_of_random_cases_equal_the_oracle():
         labels, rows = int(rng.integers(5, 12)), int(rng.integers(1, 6))
         scores, gold = sparse_case(rng, rows, labels, int(rng.integers(1, 5)))
         gold[0, 0] = 0 if (gold[0] < 0).all() else gold[0, 0]
-        weights = metrics.inverse_propensity(
-            metrics.label_counts(rng.integers(-1, labels, size=(30, 3)), labels), 30
+        weights = rankings.inverse_propensity(
+            rankings.label_counts(rng.integers(-1, labels, size=(30, 3)), labels), 30
         )
-        found = metrics.ranking_scores(metrics.top_k(scores, 5), gold, weights)
+        found = metrics.ranking_scores(rankings.top_k(scores, 5), gold, weights)
         for k in (1, 3, 5):
             for name, value in ranking_oracle(scores, gold, weights, k).items():
                 assert found[f"{name}@{k}"] == pytest.approx(value), (name, k)
@@ -152,16 +152,16 @@ def test_the_order_of_rows_does_not_matter_and_ndcg_is_scikit_learns(seed):
         np.tile(np.arange(9) / 100, (20, 1)), axis=1
     )  # scikit-learn has no rule for ties
     gold[(gold < 0).all(1), 0] = 3
-    weights = metrics.inverse_propensity(metrics.label_counts(gold, 9), 20)
-    found = metrics.ranking_scores(metrics.top_k(scores, 5), gold, weights)
+    weights = rankings.inverse_propensity(rankings.label_counts(gold, 9), 20)
+    found = metrics.ranking_scores(rankings.top_k(scores, 5), gold, weights)
     turned = rng.permutation(20)
-    again = metrics.ranking_scores(metrics.top_k(scores[turned], 5), gold[turned], weights)
+    again = metrics.ranking_scores(rankings.top_k(scores[turned], 5), gold[turned], weights)
     assert again == pytest.approx(found)
     dense = np.zeros((20, 10))
     np.put_along_axis(dense, gold % 10, 1, axis=1)
     for k in (1, 3, 5):
         assert found[f"nDCG@{k}"] == pytest.approx(sk.ndcg_score(dense[:, :9], scores, k=k))
-    ranked = metrics.top_k(scores, 9)
+    ranked = rankings.top_k(scores, 9)
     chosen = np.take_along_axis(scores, ranked, axis=1) > 2
     ours = metrics.decision_scores(ranked, chosen, gold, 9)
     for average in ("micro", "macro"):
@@ -174,19 +174,19 @@ def test_propensity_by_hand():
     train = np.array([[0, 1], [0, -1], [0, -1], [1, -1]])
     c = (np.log(4) - 1) * 2.5**0.55
     wanted = [1 + c * (n + 1.5) ** -0.55 for n in (3, 2, 0, 0)]
-    assert metrics.inverse_propensity(metrics.label_counts(train, 3), 4) == pytest.approx(wanted)
+    assert rankings.inverse_propensity(rankings.label_counts(train, 3), 4) == pytest.approx(wanted)
 
 
 def test_ties_of_a_ranking_go_by_label_index():
     scores = np.array([[1.0, 2, 2, 2, 0], [0, 0, 0, 0, 0]])
-    assert metrics.top_k(scores, 2).tolist() == [[1, 2], [0, 1]]
+    assert rankings.top_k(scores, 2).tolist() == [[1, 2], [0, 1]]
 
 
 def test_a_large_label_space_needs_no_dense_matrix():
     rng = np.random.default_rng(0)
     gold = np.stack([np.sort(rng.choice(4000, 5, replace=False)) for _ in range(500)])
     ranked = np.where(rng.random((500, 5)) < 0.3, gold, rng.integers(0, 4000, size=(500, 5)))
-    weights = metrics.inverse_propensity(metrics.label_counts(gold, 4000), 500)
+    weights = rankings.inverse_propensity(rankings.label_counts(gold, 4000), 500)
     once = metrics.ranking_scores(ranked, gold, weights)
     tiled = metrics.ranking_scores(np.tile(ranked, (200, 1)), np.tile(gold, (200, 1)), weights)
     assert tiled == pytest.approx(once) and 0.25 < once["P@5"] < 0.35

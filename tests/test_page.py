@@ -118,7 +118,7 @@ def test_a_figure_is_a_block_of_equal_bytes(shown):
     drawn = figure()
     drawn.runs = ["a" * 16]
     page.show_figure(drawn, "test_scores", "Dots.")
-    page.show_figure(figure(), "test_scores", "Dots.", [SimpleNamespace(key="b" * 64)])
+    page.show_figure(figure(), "test_scores", "Dots.", [SimpleNamespace(name="b" * 16)])
     one, other = (bundle[BLOCK_MIME] for bundle in shown if BLOCK_MIME in bundle)
     assert one["runs"] == ["a" * 16] and other["runs"] == ["b" * 16]
     assert one["png"] == other["png"] == shown[0]["image/png"]

@@ -13,6 +13,7 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 import pytest
+import torch
 from distributed.cli import dask_scheduler, dask_worker
 
 import plots
@@ -25,6 +26,7 @@ from lib.publish.layout import findings_of, layout
 from lib.publish.shown import png_of
 from lib.runs.pool import ThisProcess
 from lib.runs.store import ROOT
+from lib.use.int8 import Int8Run
 from notebooks.front import TITLE
 from tests.conftest import learnable, save_tiny
 from tests.test_cli import cli
@@ -361,11 +363,14 @@ def test_every_option_of_predict(trained, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     pd.DataFrame({"id": [1, 2], "date": "today", "text": ["kana", "lona"]}).to_csv("reviews.csv")
     folders = {RUN: str(trained.folder), "runs/<another>": str(trained.folder)}
+    # what is exported, tests/test_labelling.py tests
+    monkeypatch.setattr(Int8Run, "exported", (None, {"texts": 1, "int8": {"agreement": 1.0}}))
+    monkeypatch.setattr(Int8Run, "_compute", lambda run, ids, mask: torch.zeros(len(ids), 2))
     lines = code("sh", "--unsure 100").splitlines()
     for line in lines:
         assert cli(monkeypatch, *command(line.partition("predict ")[2], **folders)) == 0
         assert len(capsys.readouterr().out.splitlines()) == 3
-    assert len(lines) == 7
+    assert len(lines) == 8
 
 
 def test_the_export(trained, tmp_path, monkeypatch, capsys):

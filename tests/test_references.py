@@ -126,7 +126,7 @@ def test_references_are_runs_that_a_rerun_finds(base, monkeypatch):
     p = collect(runs)
     scores = tables.by_group(p, by="seed", metrics=["accuracy"]).set_index("seed")["accuracy"]
     assert scores["TF-IDF, same text"] > 0.9 > scores["embeddings + logistic regression"] > 0.5
-    assert best_reference(p, metric="accuracy") == "tfidf"
+    assert best_reference(p, metric="accuracy") == "TF-IDF, whole text"
     monkeypatch.setattr(frozen, "embed", lambda *_: pytest.fail("embedded again"))
     for config, run_before in zip(configs, before, strict=True):
         finished = prepare(config)

@@ -124,10 +124,10 @@ def run_of(head: str, device: str, threads: int = 1, **fields) -> SimpleNamespac
 def test_a_summary_names_data_model_and_machines(layers):
     runs = [run_of(head, "CPU", layers=layers) for head in ("cls", "mean", "cls")]
     runs.append(run_of("cls", "GPU", 2, layers=layers))
-    shown = "first 3 layers, " if layers else ""
+    shown = ", 3 layers" if layers else ""
     assert summary([run_of("native", "other"), *runs], "small") == (
         "Profile `small` · data: the file a.csv; 25,000 train, 100 dev and 3 test rows, "
-        f"fingerprint `ffffffffffff` · model: tiny ({shown}CLS, mean heads) · "
+        f"fingerprint `ffffffffffff` · model: tiny{shown} (CLS, mean heads) · "
         "3 trained runs on CPU, 1 thread, torch 2; 1 trained run on GPU, 2 threads, torch 2."
     )
 
@@ -138,5 +138,5 @@ def test_the_short_facts_names_data_and_models_as_people_do():
     assert short_facts(runs, "small") == facts
     named = {"backbone": "all-MiniLM-L6-v2", "dataset": "imdb"}
     runs = [run_of("cls", "CPU", layers=layers, **named) for layers in (1, 3)]
-    facts = ["IMDB, 25,000 training texts", "MiniLM-L6, 1 layer and MiniLM-L6, 3 layers"]
+    facts = ["IMDB, 25,000 training texts", "MiniLM-L6, 1 and 3 layers"]
     assert short_facts([run_of("native", "none"), *runs], "full")[:2] == facts

@@ -73,8 +73,8 @@ def test_rows_are_matched_by_their_names_and_verdicts_compared(page, other):
         write_json(folder / "page.json", content | {"blocks": [*content["blocks"], block]})
     result = compare_published(page, other)
     assert result.verdicts == [
-        ("b in effects.csv", "significant", "not significant"),
-        ("a in effects.csv", "not significant", "not significant"),
+        ("b in effects.csv", "significant", "not significant", False),
+        ("a in effects.csv", "not significant", "not significant", True),
     ]
     assert result.missing == ["c in effects.csv"]
     assert result.record()["other verdicts"] == ["b in effects.csv"]

@@ -164,8 +164,8 @@ def test_a_dataset_of_the_hub_by_name_is_pinned_and_its_revision_recorded(monkey
     features = datasets.Features({"title": datasets.Value("string"), "answer": names})
     table = datasets.Dataset.from_dict(columns, features=features)
 
-    def load_dataset(name, *, revision):
-        loaded.append((name, revision))
+    def load_dataset(name, subset, *, revision):
+        loaded.append((name, subset, revision))
         return datasets.DatasetDict({"train": table})
 
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
@@ -174,10 +174,19 @@ def test_a_dataset_of_the_hub_by_name_is_pinned_and_its_revision_recorded(monkey
     assert corpus.label_names == ("no", "yes")
     assert corpus.source == "somebody/answers on the Hugging Face Hub at 0123456"
     newest = SimpleNamespace(sha="abcdef0123")
-    monkeypatch.setattr(huggingface_hub, "dataset_info", lambda name, timeout: newest)
-    assert load_corpus("somebody/answers", **where).source.endswith("at abcdef0")
-    assert "somebody/answers@abcdef0123 will be the same" in capsys.readouterr().out
-    assert loaded == [("somebody/answers", "0123456789"), ("somebody/answers", "abcdef0123")]
+    asked = []
+    monkeypatch.setattr(
+        huggingface_hub, "dataset_info", lambda name, timeout: asked.append(name) or newest
+    )
+    assert load_corpus("somebody/answers/short", **where).source == (
+        "somebody/answers/short on the Hugging Face Hub at abcdef0"
+    )
+    assert "somebody/answers/short@abcdef0123 will be the same" in capsys.readouterr().out
+    assert asked == ["somebody/answers"]
+    assert loaded == [
+        ("somebody/answers", None, "0123456789"),
+        ("somebody/answers", "short", "abcdef0123"),
+    ]
 
 
 def test_a_name_that_is_neither_a_file_nor_on_the_hub():

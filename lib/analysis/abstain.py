@@ -4,14 +4,14 @@ import numpy as np
 import pandas as pd
 
 from lib.analysis.calibration import confidences
-from lib.analysis.classes import SHARES
 from lib.analysis.display import percent, with_metrics
 from lib.analysis.groups import Group
 from lib.analysis.jackknife import ratio_values
 from lib.analysis.predictions import Predictions, group_of
 from lib.analysis.scores import shares_of
-from lib.analysis.stats import mean_and_interval
+from lib.analysis.stats import mean_and_interval, no_score
 from lib.errors import InputError
+from lib.metrics import SHARE
 
 TARGETS = (0.9, 0.95, 0.99)  # shares right that are asked for
 COVERAGES = tuple(np.round(np.arange(0.05, 1.001, 0.05), 2).tolist())
@@ -55,7 +55,7 @@ def kept_right(
         if np.isinf(row["confidence"]):
             row["confidence"] = np.nan
         sample = shares_of(test, answered.mean(1), answered.astype(float))
-        row |= mean_and_interval("answered", sample, SHARES)
+        row |= mean_and_interval("answered", sample, SHARE)
         rows.append(row | _right_of_answered(test, answered, right))
     columns = ("right on dev", "confidence", "answered", "right")
     return with_metrics(pd.DataFrame(rows), dict.fromkeys(columns, "share"))
@@ -65,11 +65,11 @@ def _right_of_answered(test: Group, answered: np.ndarray, right: np.ndarray) -> 
     """The share right of the answered documents, booleans (runs, rows); no number where a run
     answers none."""
     if not answered.any(1).all():
-        return {"right": np.nan, "right_low": np.nan, "right_high": np.nan}
+        return no_score("right")
     right_ones = (answered & right).astype(float)
     scores = right_ones.sum(1) / answered.sum(1)
     sample = shares_of(test, scores, ratio_values(right_ones, answered.astype(float)))
-    return mean_and_interval("right", sample, SHARES)
+    return mean_and_interval("right", sample, SHARE)
 
 
 def risk_coverage(p: Predictions, *, by: str, group: str) -> pd.DataFrame:

@@ -6,11 +6,10 @@ from pathlib import Path
 import pandas as pd
 
 from lib.analysis.comparisons import EQUAL, SAME, SIGNIFICANT, TOO_FEW, differences
-from lib.analysis.display import difference, difference_interval, escape, percent, spelled
+from lib.analysis.display import difference_interval, distance, escape, percent, percents, spelled
 from lib.analysis.names import short_name
 from lib.analysis.predictions import Predictions
-from lib.analysis.references import best_reference
-from lib.analysis.scores import display_name
+from lib.analysis.references import best_reference, reference_scores
 from lib.analysis.tables import by_group
 
 
@@ -29,44 +28,35 @@ def compared(
     if len(table) == 1:  # nothing to compare: the model is what there is to name
         model = escape(Path(spelled(next(iter(trained.runs.values()))["config"]["backbone"])).name)
         group = spelled(table[by].iloc[0])
-        start = f"{what} are not compared here ({group} alone): {model} reaches "
-        start += f"{_range(table[metric])} on {number}"
+        level = percents(table[metric])
+        start = f"{model} reaches {level} on {number} ({group} alone, no other {what})"
     else:
         start = _difference(differences(trained, by=by, metric=metric), table, by, what, number)
-    reference = display_name(best_reference(p, metric=metric))
-    scores = by_group(p.only(p.references), by="reference", metrics=[metric])
-    beside = percent(scores.set_index("reference")[metric][reference])
-    return f"{start[0].upper()}{start[1:]}; {short_name(reference)} reaches {beside}."
+    reference = best_reference(p, metric=metric)
+    beside = percent(reference_scores(p, metric=metric)[reference])
+    return f"{start}; {short_name(reference)} reaches {beside}."
 
 
 def _difference(pairs: pd.DataFrame, table: pd.DataFrame, by: str, what: str, number: str) -> str:
     """The verdict on the pairs of several groups, and their scores."""
     [metric] = [name for name in pairs.attrs["metrics"] if name != "p"]
-    level = _range(table[metric])
+    level = percents(table[metric])
     verdicts = set(pairs["verdict"])
     if verdicts <= {EQUAL, SAME}:
-        return f"no: {len(table)} {what} are within 1 point, {level} on {number}"
+        return f"No: {len(table)} {what} are within 1 point, {level} on {number}"
     if verdicts == {TOO_FEW}:
-        return f"not tested, for too few seeds: {len(table)} {what} reach {level} on {number}"
+        return f"Not tested, for too few seeds: {len(table)} {what} reach {level} on {number}"
     if SIGNIFICANT not in verdicts:
-        return f"no significant difference: {len(table)} {what} reach {level} on {number}"
+        return f"No significant difference: {len(table)} {what} reach {level} on {number}"
     significant = pairs[pairs["verdict"] == SIGNIFICANT]
     widest = significant.loc[significant[metric].abs().idxmax()]
     one, other = pairs.attrs["sides"][widest.name]
     worse, better = (one, other) if widest[metric] < 0 else (other, one)
     scores = table.set_index(by)[metric]
-    gap = difference(abs(widest[metric]), metric).removeprefix("+")
     return (
-        f"yes: {spelled(worse)} ({percent(scores[worse])}) is {gap} worse than {spelled(better)} "
-        f"({percent(scores[better])}) on {number}"
+        f"Yes: {spelled(worse)} ({percent(scores[worse])}) is {distance(widest[metric], metric)} "
+        f"worse than {spelled(better)} ({percent(scores[better])}) on {number}"
     )
-
-
-def _range(scores: pd.Series) -> str:
-    """The lowest to the highest of some shares."""
-    low = percent(scores.min())
-    high = percent(scores.max())
-    return high if low == high else f"{low.removesuffix('%').strip()}–{high}"
 
 
 def gap(row: dict, metric: str, than: str) -> str:
@@ -75,7 +65,7 @@ def gap(row: dict, metric: str, than: str) -> str:
     if row["verdict"] == SAME:
         return f"as high as {than} (the same models)"
     side = "higher" if row["value"] > 0 else "lower"
-    text = f"{difference(abs(row['value']), metric).removeprefix('+')} {side} than {than}"
+    text = f"{distance(row['value'], metric)} {side} than {than}"
     if row["verdict"] == TOO_FEW:
         return f"{text} (not tested, with {TOO_FEW})"
     return f"{text} ({difference_interval(row['low'], row['high'], metric)}; {row['verdict']})"

@@ -8,7 +8,7 @@ import pandas as pd
 
 from lib.analysis.duplicates import across
 from lib.data import SPLITS, Corpus, Split
-from lib.metrics import label_counts, label_shares
+from lib.rankings import label_counts, label_shares
 from lib.runs.markup import escape
 from lib.tokenization import Tokens
 

@@ -11,7 +11,8 @@ from lib.analysis.jackknife import jackknife_values
 from lib.analysis.predictions import Predictions, group_of
 from lib.analysis.scores import shares_of
 from lib.analysis.stats import mean_and_interval
-from lib.metrics import METRICS, hits
+from lib.metrics import SHARE
+from lib.rankings import hits
 from lib.runs.decided import best_temperature, class_losses, label_losses
 
 BINS = 15  # of equal width, as in Guo et al. 2017
@@ -49,10 +50,15 @@ def fit_temperature(group: Group, run: int) -> float:
     return best_temperature(lambda value: negative_log_likelihood(group, run, value).mean())
 
 
+def bins_of(confidence: np.ndarray, bins: int) -> np.ndarray:
+    """The bin of each decision (decisions,), of so many bins of equal width."""
+    return np.minimum((confidence * bins).astype(int), bins - 1)
+
+
 def ece(confidence: np.ndarray, right: np.ndarray, bins: int = BINS) -> float:
     """The mean distance of confidence and share right over `bins` bins of equal width, weighted by
     their decisions."""
-    bin_of = np.minimum((confidence * bins).astype(int), bins - 1)
+    bin_of = bins_of(confidence, bins)
     gap = np.bincount(bin_of, confidence - right, minlength=bins)
     return float(np.abs(gap).sum() / len(right))
 
@@ -62,7 +68,7 @@ def ece_values(
 ) -> np.ndarray:
     """The jackknife values (rows,) of `ece`, the decisions of one document left out together."""
     rows = document.max() + 1
-    bin_of = np.minimum((confidence * bins).astype(int), bins - 1)
+    bin_of = bins_of(confidence, bins)
     gap = np.bincount(document * bins + bin_of, confidence - right, minlength=rows * bins)
     gap = gap.reshape(rows, bins)
     decisions = len(right) - np.bincount(document, minlength=rows)
@@ -97,7 +103,7 @@ def calibration(p: Predictions, *, by: str, group: str) -> pd.DataFrame:
             "temperature": f"{np.mean(temperatures):.2f}",
             "seeds": len(temperatures),
         }
-        row |= mean_and_interval("ece", sample, METRICS["ece"].limits)
+        row |= mean_and_interval("ece", sample, SHARE)
         row["test loss"] = float(np.mean(losses))
         row["confidence"] = np.mean([sure.mean() for sure, _, _ in decisions])
         row["right"] = np.mean([right.mean() for _, right, _ in decisions])
@@ -115,7 +121,7 @@ def reliability(p: Predictions, *, by: str, group: str, bins: int = 10) -> pd.Da
         decisions = [confidences(test, run, value) for run, value in enumerate(temperatures)]
         confidence = np.concatenate([sure for sure, _, _ in decisions])
         right = np.concatenate([right for _, right, _ in decisions])
-        bin_of = np.minimum((confidence * bins).astype(int), bins - 1)
+        bin_of = bins_of(confidence, bins)
         for i in np.unique(bin_of):
             inside = bin_of == i
             rows.append(

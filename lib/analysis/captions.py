@@ -17,9 +17,4 @@ RISK_COVERAGE = (
     "The surest texts first. Band and bars: 95 % interval; dashed: what was asked for on dev."
 )
 LAST_EPOCH = "Test accuracy of each run at its chosen and at its last epoch."
-
-
-def differences(family: str = "this table") -> str:
-    """Of a table of differences in percentage points whose intervals hold over a family."""
-    together = "" if family == "this table" else f"; the intervals hold for {family} together"
-    return f"Differences in percentage points on the same test documents{together}."
+DIFFERENCES = "Differences in percentage points on the same test documents."

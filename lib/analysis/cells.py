@@ -2,19 +2,19 @@
 
 from collections import Counter
 
-import numpy as np
 import pandas as pd
 
 from lib.analysis.display import with_metrics
 from lib.analysis.predictions import Predictions
 from lib.analysis.scores import sample_of
-from lib.analysis.stats import mean_and_interval
+from lib.analysis.stats import mean_and_interval, no_score
 from lib.metrics import METRICS
+
+CELL = ("optimizer", "learning_rate", "weight_decay")  # what tells apart the runs of a grid
 
 
 def cell_of(run: dict) -> tuple:
-    """What tells apart the runs of a grid: optimizer, learning rate and weight decay."""
-    return tuple(run["config"][name] for name in ("optimizer", "learning_rate", "weight_decay"))
+    return tuple(run["config"][name] for name in CELL)
 
 
 def outcome_of(run: dict) -> str:
@@ -86,11 +86,11 @@ def _cell_scores(p: Predictions, by: str, metrics: list[str], split: str, epoch:
     """The scores of a cell's runs, missing where none could be scored."""
     groups = p.groups(by, split=split, epoch=epoch)
     group = next((group for group in groups if not group.is_reference), None)
-    if group is None:
-        ends = ("", "_low", "_high")
-        return {f"{metric}{end}": np.nan for metric in metrics for end in ends}
-    runs = group.counted_once
     row = {}
     for metric in metrics:
-        row |= mean_and_interval(metric, sample_of(p, runs, metric), METRICS[metric].limits)
+        if group is None:
+            row |= no_score(metric)
+        else:
+            sample = sample_of(p, group.counted_once, metric)
+            row |= mean_and_interval(metric, sample, METRICS[metric].limits)
     return row

@@ -6,9 +6,7 @@ import pandas as pd
 from lib.analysis.display import with_metrics
 from lib.analysis.groups import Group
 from lib.analysis.predictions import Predictions, group_of
-from lib.metrics import METRICS, confusion
-
-SHARES = METRICS["share"].limits
+from lib.confusions import confusion
 
 
 def confusions(group: Group, num_labels: int) -> np.ndarray:

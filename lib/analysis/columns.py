@@ -4,7 +4,8 @@ import pandas as pd
 
 from lib.runs.baselines import NAMES
 
-ENDS = ("_sd", "_low", "_high", "_values")  # of the columns that are shown beside the mean
+INTERVAL = ("_low", "_high", "_values")  # ends of the columns of a mean's interval
+ENDS = ("_sd", *INTERVAL)  # of the columns that are shown beside the mean
 MOST = 5
 SAID_BELOW = {"seeds": "seed", "documents": "document"}  # where all rows have the same number
 
@@ -43,6 +44,12 @@ def shared_numbers(table: pd.DataFrame) -> dict[str, int]:
         if len(numbers) == 1 and not isinstance(numbers[0], str):
             shared[column] = int(numbers[0])
     return shared
+
+
+def score_as(column: str, table: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """The columns of a metric's mean and interval in a table, as those of `column`."""
+    names = {f"{metric}{end}": f"{column}{end}" for end in ("", *INTERVAL)}
+    return table[[name for name in names if name in table]].rename(columns=names)
 
 
 def turned(columns: list[list[str]]) -> list[list[str]]:

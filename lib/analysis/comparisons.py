@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from lib.analysis.display import difference, listed, with_metrics
+from lib.analysis.display import distance, listed, with_metrics
 from lib.analysis.names import spelled_in
 from lib.analysis.pairs import Pair, pairs_of
 from lib.analysis.predictions import Predictions
@@ -21,7 +21,7 @@ TOO_FEW = f"fewer than {FEWEST_RUNS} seeds"
 def compare_pairs(pairs: list[Pair], names: list[str]) -> list[dict]:
     """A row for each pair, with its name, its difference, an interval and a verdict; the pairs are
     one family."""
-    level = _level_of(pairs)
+    level = level_of(pairs)
     tested = [i for i, pair in enumerate(pairs) if pair.is_tested]
     p_of = dict(zip(tested, adjusted([pairs[i].p for i in tested]), strict=True))
     unequal = adjusted([pairs[i].estimate.p_unequal() for i in tested])
@@ -41,10 +41,9 @@ def compare_pairs(pairs: list[Pair], names: list[str]) -> list[dict]:
     return rows
 
 
-def _level_of(pairs: list[Pair]) -> float:
+def level_of(pairs: list[Pair]) -> float:
     """The level of each interval, so that all of a family hold together."""
-    tested = [pair for pair in pairs if pair.is_tested]
-    return family_level(len(tested))
+    return family_level(sum(pair.is_tested for pair in pairs))
 
 
 def _verdict(pair: Pair, row: dict, p_unequal: float) -> str:
@@ -66,7 +65,7 @@ def _verdict(pair: Pair, row: dict, p_unequal: float) -> str:
 def detectable(pairs: list[Pair]) -> float:
     """The smallest true difference that a typical pair of a family (the median) is found to have
     with a chance of `POWER`; not a number where none can be told."""
-    level = _level_of(pairs)
+    level = level_of(pairs)
     smallest = [
         pair.estimate.detectable(level) for pair in pairs if pair.has_interval and pair.is_tested
     ]
@@ -122,7 +121,7 @@ def _note(pairs: list[Pair], table: pd.DataFrame) -> str:
         sentences.append(f"{len(tested)} comparisons together (Šidák).")
     least = table.attrs["detectable"]
     if np.isfinite(least):
-        size = difference(least, pairs[0].metric).removeprefix("+")
+        size = distance(least, pairs[0].metric)
         power = f"{100 * POWER:.0f} % power"
         sentences.append(f"A true difference of {size} is found with {power}.")
     if any(not pair.has_interval for pair in tested):

@@ -4,14 +4,16 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from lib.analysis.classes import SHARES, confusions
+from lib.analysis.classes import confusions
 from lib.analysis.display import difference_interval, signed, title, with_metrics
 from lib.analysis.groups import Group
 from lib.analysis.jackknife import confusion_values, decision_values, jackknife_values
 from lib.analysis.predictions import Predictions, group_of
 from lib.analysis.scores import shares_of
 from lib.analysis.stats import Sample, mean_and_interval, paired_difference
-from lib.metrics import METRICS, class_scores, decision_scores, divide, label_counts
+from lib.confusions import class_scores, divide
+from lib.metrics import METRICS, SHARE, decision_scores
+from lib.rankings import label_counts
 from lib.runs.decided import thresholds_of
 
 MOST = 50  # classes in a report, the most frequent
@@ -40,7 +42,7 @@ def class_report(p: Predictions, *, by: str, group: str) -> pd.DataFrame:
     runs = group_of(p, by, group)
     num_labels = len(p.label_names)
     if runs.ranked is None:
-        scores, f1_values = _class_scores(runs, num_labels)
+        scores, f1_values = scores_by_class(runs, num_labels)
     else:
         scores, f1_values = _label_scores(runs, num_labels)
     support = scores["support"]
@@ -50,23 +52,22 @@ def class_report(p: Predictions, *, by: str, group: str) -> pd.DataFrame:
         for metric in ("precision", "recall"):
             row[metric] = scores[metric][:, i].mean()
         sample = shares_of(runs, scores["f1"][:, i], f1_values[:, :, i])
-        row |= mean_and_interval("f1", sample, SHARES)
+        row |= mean_and_interval("f1", sample, SHARE)
         rows.append(row)
     metrics = ("precision", "recall", "f1")
     return with_metrics(pd.DataFrame(rows), {metric: metric for metric in metrics})
 
 
-def _class_scores(group: Group, num_labels: int) -> tuple[dict, np.ndarray]:
+def scores_by_class(group: Group, num_labels: int) -> tuple[dict, np.ndarray]:
     """Scores by name (runs, num_labels), `support` (num_labels,), and the jackknife values of F1
     (runs, rows, num_labels)."""
+
+    def f1_of(counts: np.ndarray) -> np.ndarray:
+        return class_scores(counts)["f1"]
+
     scores = class_scores(confusions(group, num_labels))
     scores["support"] = scores["support"][0]
-    values = confusion_values(_f1_by_class, group.labels, group.predicted, num_labels)
-    return scores, values
-
-
-def _f1_by_class(counts: np.ndarray) -> np.ndarray:
-    return class_scores(counts)["f1"]
+    return scores, confusion_values(f1_of, group.labels, group.predicted, num_labels)
 
 
 def _label_scores(group: Group, num_labels: int) -> tuple[dict, np.ndarray]:
@@ -76,9 +77,9 @@ def _label_scores(group: Group, num_labels: int) -> tuple[dict, np.ndarray]:
     for run in range(len(group.runs)):
         logits, gold = dense(group, run, num_labels)
         given = logits > 0
-        parts = (given & gold, given, gold)
-        scores = _scores_of_counts(*(part.sum(0) for part in parts))
-        left_out = _scores_of_counts(*(part.sum(0) - part for part in parts))
+        counted = (given & gold, given, gold)
+        scores = _scores_of_counts(*(part.sum(0) for part in counted))
+        left_out = _scores_of_counts(*(part.sum(0) - part for part in counted))
         of_runs.append(scores)
         values.append(jackknife_values(scores["f1"], left_out["f1"]))
     scores = {name: np.stack([run[name] for run in of_runs]) for name in of_runs[0]}
@@ -120,7 +121,7 @@ def thresholds(p: Predictions, *, by: str, group: str) -> pd.DataFrame:
     for way in WAYS:
         row = {"thresholds": way, "seeds": len(tuned)}
         for metric in F1_METRICS:
-            row |= mean_and_interval(metric, samples[way, metric], SHARES)
+            row |= mean_and_interval(metric, samples[way, metric], SHARE)
             if way != HALF:
                 gain = paired_difference(samples[way, metric], samples[HALF, metric])
                 row |= mean_and_interval(f"{metric}, gain", gain, family=gains)

@@ -68,16 +68,23 @@ def header(table: pd.DataFrame, column: str) -> str:
     return f"{text} (%)" if kind_of(metric) == "share" else text
 
 
-def axis_label(metric: str, split: str = "test") -> str:
-    """A metric with its interval, as an axis names it."""
-    return f"{split} {title(metric)}, with 95 % interval"
+def axis_label(metric: str) -> str:
+    """A test score with its interval, as an axis names it."""
+    return f"test {title(metric)}, with 95 % interval"
 
 
 # Numbers in sentences and figures
 
 
-def percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
+def percent(share: float, decimals: int = 1) -> str:
+    return f"{100 * share:.{decimals}f} %"
+
+
+def percents(shares: pd.Series, decimals: int = 1) -> str:
+    """The lowest to the highest of some shares: `52–53 %`."""
+    low = percent(shares.min(), decimals)
+    high = percent(shares.max(), decimals)
+    return high if low == high else f"{low.removesuffix(' %')}–{high}"
 
 
 def score(value: float, metric: str) -> str:
@@ -105,6 +112,11 @@ def difference(value: float, metric: str) -> str:
     """A difference of two values of a metric, with its sign and unit."""
     unit = " points" if kind_of(metric) == "share" else ""
     return signed(value, metric) + unit
+
+
+def distance(value: float, metric: str) -> str:
+    """How far two values of a metric are apart, whichever is larger, with its unit."""
+    return difference(abs(value), metric).removeprefix("+")
 
 
 def score_interval(row: Mapping, metric: str) -> str:
@@ -215,8 +227,8 @@ def note_of(table: pd.DataFrame, file: str = "") -> str:
     """What is said below a table: the numbers that all rows share, its own note, and which CSV
     `file` has more columns."""
     shared = shared_numbers(table)
-    parts = [count(number, SAID_BELOW[column]) for column, number in shared.items()]
-    sentences = [f"{', '.join(parts)}."] if parts else []
+    numbers = [count(number, SAID_BELOW[column]) for column, number in shared.items()]
+    sentences = [f"{', '.join(numbers)}."] if numbers else []
     sentences.append(table.attrs.get("note", ""))
     hidden = {*own_columns(table)} - {*chosen_columns(table)} - {*shared}
     if file and hidden:

@@ -5,9 +5,8 @@ import dataclasses
 import numpy as np
 
 from lib.analysis.groups import Group
-from lib.analysis.names import ENSEMBLE
-from lib.analysis.scores import display_name
-from lib.metrics import top_k
+from lib.analysis.names import ENSEMBLE, display_name
+from lib.rankings import top_k
 
 
 def with_ensembles(groups: list[Group], num_labels: int) -> list[Group]:

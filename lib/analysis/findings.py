@@ -19,11 +19,10 @@ from lib.analysis.display import (
     title,
     words,
 )
-from lib.analysis.names import MINUS, spelled_in
+from lib.analysis.names import MINUS, display_name, spelled_in
 from lib.analysis.pairs import pairs_of
 from lib.analysis.predictions import Predictions
 from lib.analysis.references import best_reference, learning_references
-from lib.analysis.scores import display_name
 from lib.analysis.tables import by_group
 from lib.metrics import METRICS
 
@@ -36,16 +35,22 @@ def best_group(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
     return table.loc[scores.idxmax(), by]
 
 
-def difference_of(rows: list[dict], one: str, other: str, metric: str) -> dict:
-    """How much `one` is above `other`, its interval and verdict, from rows of `differences`."""
-    for row in rows:
-        low = row[f"{metric}_low"]
-        high = row[f"{metric}_high"]
+def difference_of(table: pd.DataFrame, one: str, other: str, metric: str) -> dict:
+    """How much `one` is above `other`, its interval and verdict, from a table of `differences`."""
+    for row in table.to_dict("records"):
+        gain = difference_in(row, metric)
         if row["compared"] == f"{one}{MINUS}{other}":
-            return {"value": row[metric], "low": low, "high": high, "verdict": row["verdict"]}
+            return gain
         if row["compared"] == f"{other}{MINUS}{one}":
-            return {"value": -row[metric], "low": -high, "high": -low, "verdict": row["verdict"]}
+            return gain | {"value": -gain["value"], "low": -gain["high"], "high": -gain["low"]}
     raise LookupError(f"{one} and {other} are not compared")
+
+
+def difference_in(row: dict, metric: str) -> dict:
+    """The difference that a row of a table of differences has, its interval and verdict."""
+    low = row[f"{metric}_low"]
+    high = row[f"{metric}_high"]
+    return {"value": row[metric], "low": low, "high": high, "verdict": row["verdict"]}
 
 
 LEADS = {  # what a sentence says of the leader and others, by the verdict
@@ -63,13 +68,13 @@ def leader(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
     direction = METRICS[metric].higher_is_better
     table = table.sort_values(metric, ascending=not direction, kind="stable")
     top = table.iloc[0]
-    rows = differences(p, by=by, metric=metric).to_dict("records")
+    pairs = differences(p, by=by, metric=metric)
     others: dict[str, list[str]] = {}
     for other in table[by].iloc[1:]:
-        lead = difference_of(rows, top[by], other, metric)
+        lead = difference_of(pairs, top[by], other, metric)
         text = difference(lead["value"], metric)
         if lead["verdict"] != TOO_FEW:
-            text += f", {_interval(lead, metric)}"
+            text += f", {difference_interval(lead['low'], lead['high'], metric)}"
         text = f"{escape(spelled(other))} ({text})"
         others.setdefault(lead["verdict"], []).append(text)
     leads = [
@@ -87,17 +92,6 @@ def leader(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
     return sentence + "."
 
 
-def _interval(compared: dict, metric: str) -> str:
-    return difference_interval(compared["low"], compared["high"], metric)
-
-
-def _reference_of(p: Predictions, metric: str) -> str | None:
-    """The display name of the best reference on dev; None where none learns."""
-    if not learning_references(p):
-        return None
-    return display_name(best_reference(p, metric=metric))
-
-
 def best_beside_reference(
     p: Predictions, *, by: str, metric: str = "accuracy", epoch: str = "chosen"
 ) -> dict:
@@ -105,19 +99,16 @@ def best_beside_reference(
     `metric`, and `best` and `reference` with name, score, low and high (None without an
     interval)."""
     table = by_group(p, by=by, metrics=[metric], epoch=epoch).set_index(by)
-    names = {
-        "best": best_group(p, by=by, metric=metric),
-        "reference": _reference_of(p, metric),
-    }
+    names = {"best": best_group(p, by=by, metric=metric)}
+    if learning_references(p, metric=metric):
+        names["reference"] = best_reference(p, metric=metric)
     return facts_of(table, names, metric)
 
 
-def facts_of(table: pd.DataFrame, names: dict[str, str | None], metric: str) -> dict:
+def facts_of(table: pd.DataFrame, names: dict[str, str], metric: str) -> dict:
     """The same facts, of the rows of a table of scores that are named for each role."""
     facts: dict = {"metric": metric}
     for role, name in names.items():
-        if name is None:
-            continue
         row = table.loc[name]
         ends = [row.get(f"{metric}{end}", np.nan) for end in ("_low", "_high")]
         low, high = (None if np.isnan(end) else round(float(end), 6) for end in ends)
@@ -126,15 +117,11 @@ def facts_of(table: pd.DataFrame, names: dict[str, str | None], metric: str) -> 
     return facts
 
 
-def beyond_baseline(
-    p: Predictions, *, by: str, metric: str = "accuracy", baseline: str | None = None
-) -> str:
-    """What fine-tuning adds to the reference (None: the one that dev chooses), for the group that
-    dev chooses."""
+def beyond_baseline(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
+    """What fine-tuning adds to the best reference, for the group that dev chooses."""
     group = best_group(p, by=by, metric=metric)
-    reference = display_name(baseline or best_reference(p, metric=metric))
-    rows = differences(p, by=by, metric=metric).to_dict("records")
-    gain = difference_of(rows, group, reference, metric)
+    reference = best_reference(p, metric=metric)
+    gain = difference_of(differences(p, by=by, metric=metric), group, reference, metric)
     return (
         f"With the {words(by)} that dev chooses ({spelled(group)}), test {title(metric)} is "
         f"{gap(gain, metric, escape(reference))}."

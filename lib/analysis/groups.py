@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from lib.errors import InputError
-from lib.metrics import hits
+from lib.rankings import hits
 
 
 def _numbered(frame: pd.DataFrame, kind: str) -> np.ndarray:

@@ -11,7 +11,9 @@ from collections.abc import Callable
 import numpy as np
 from scipy.stats import rankdata
 
-from lib.metrics import METRICS, Decisions, confusion, divide
+from lib.confusions import confusion, divide
+from lib.metrics import METRICS
+from lib.rankings import Decisions
 
 CHUNK = 2_000_000  # counts held at once
 
@@ -60,9 +62,9 @@ def decision_values(
     every = Decisions.of(ranked, given, gold, num_labels)
     left_out = []
     for row in range(len(gold)):
-        here = slice(row, row + 1)
-        own = Decisions.of(ranked[here], given[here], gold[here], num_labels)
-        left_out.append(function(every.without(own)))
+        document = slice(row, row + 1)
+        of_document = Decisions.of(ranked[document], given[document], gold[document], num_labels)
+        left_out.append(function(every.without(of_document)))
     return jackknife_values(function(every), np.array(left_out))
 
 

@@ -35,6 +35,11 @@ SPELLED = {
 COLUMNS = ("head", "optimizer", "schedule", "truncation", "batching", "backbone", "compared")
 
 
+def display_name(group: str) -> str:
+    """A group as a page's tables name it: a reference by its title."""
+    return NAMES.get(group, group)
+
+
 def spelled(name: str) -> str:
     """A head, optimizer, reference or other choice, or the ensemble of one, as a person writes
     it."""

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from lib.analysis.groups import Group
-from lib.analysis.names import MINUS
+from lib.analysis.names import MINUS, display_name
 from lib.analysis.predictions import Predictions
-from lib.analysis.scores import display_name, sample_of
+from lib.analysis.scores import sample_of
 from lib.analysis.stats import (
     Estimate,
     difference_of_means,
@@ -83,7 +83,7 @@ def pairs_of(p: Predictions, *, by: str, metric: str, paired: bool = False) -> I
                 estimate = difference_of_means(samples[i], samples[j])
                 yield _pair(p, groups[i], groups[j], metric, estimate)
                 continue
-            one, other = _with_common_seeds(groups[i], groups[j])
+            one, other = with_common_seeds(groups[i], groups[j])
             if one.runs:
                 yield run_by_run(p, one, other, metric)
 
@@ -123,7 +123,8 @@ def _is_right_or_wrong(p: Predictions, metric: str) -> bool:
     return p.task == "classification" and metric in RIGHT_OR_WRONG
 
 
-def _with_common_seeds(one: Group, other: Group) -> tuple[Group, Group]:
+def with_common_seeds(one: Group, other: Group) -> tuple[Group, Group]:
+    """Two groups without the runs of seeds that only one of them has, in the first one's order."""
     common = [seed for seed in one.seeds if seed in other.seeds]
     groups = []
     for group in (one, other):

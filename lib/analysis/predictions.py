@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,19 +13,14 @@ import pandas as pd
 from lib.analysis.groups import Group, families_of
 from lib.data import Corpus
 from lib.errors import InputError, nearest
-from lib.metrics import inverse_propensity, label_counts
+from lib.rankings import inverse_propensity, label_counts
 from lib.runs.baselines import reference_name
 from lib.runs.keys import corpus_of, tokens_of
 from lib.runs.published import PREDICTIONS, published_page
 from lib.runs.store import Run
 
-HEALTH = [  # of the last epoch
-    "dev_loss",
-    "embedding_cosine",
-    "embedding_rank",
-    "top_label_share",
-    "gradient_norm",
-]
+# of the last epoch
+HEALTH = ["dev_loss", "embedding_cosine", "embedding_rank", "top_label_share", "gradient_norm"]
 STATUS_FIELDS = ("chosen_epoch", "last_epoch", "reason", "prior_loss", "choice")
 
 
@@ -118,6 +114,14 @@ class Predictions:
         """Where in the frame the rows of each split, run and epoch are."""
         return self.frame.groupby(["split", "run", "epoch"], observed=True).indices
 
+    def with_field(self, field: str, values: dict[str, Any]) -> "Predictions":
+        """The runs that `values` has by their keys, with a field of these to group them by."""
+        runs = {}
+        for key, value in values.items():
+            config = self.runs[key]["config"] | {field: value}
+            runs[key] = self.runs[key] | {"config": config}
+        return self.only(runs)
+
     def single(self, split: str) -> Iterator[tuple[str, int, Group]]:
         """Each run alone after each epoch that was kept of a split: its key, the epoch, a group
         of one."""
@@ -189,30 +193,26 @@ def collect(runs: Iterable[Run] | Predictions) -> Predictions:
         return runs
     page = published_page()
     if page:
-        return _published(page, tuple(run.name for run in runs))
+        return _published(page, tuple(dict.fromkeys(run.name for run in runs)))
     return _collect(tuple(run.folder for run in runs))
 
 
 @lru_cache(maxsize=4)
 def _published(page: Path, names: tuple[str, ...]) -> Predictions:
     """The predictions of some of a page's runs, in their order."""
-    predictions = Predictions.read(page / PREDICTIONS)
-    names = [name for name in dict.fromkeys(names)]
-    by_run = dict(tuple(predictions.frame.groupby("run", observed=True)))
+    p = Predictions.read(page / PREDICTIONS)
+    by_run = dict(tuple(p.frame.groupby("run", observed=True)))
     frame = pd.concat([by_run[name] for name in names if name in by_run], ignore_index=True)
-    frame["run"] = frame["run"].astype(pd.CategoricalDtype(names))
-    facts = {name: predictions.runs[name] for name in names}
-    return dataclasses.replace(predictions, frame=frame, runs=facts)
+    frame["run"] = frame["run"].astype(pd.CategoricalDtype(list(names)))
+    return dataclasses.replace(p, frame=frame, runs={name: p.runs[name] for name in names})
 
 
 @lru_cache(maxsize=4)
 def _collect(folders: tuple[Path, ...]) -> Predictions:
     runs = [Run(folder) for folder in folders]
-    facts = {run.key[:16]: _facts_of(run) for run in runs}
-    frames = []
-    for run in runs:
-        if run.status["chosen_epoch"]:
-            frames.append(run.predictions.assign(run=run.key[:16]))
+    facts = {run.name: _facts_of(run) for run in runs}
+    scored = [run for run in runs if run.status["chosen_epoch"]]
+    frames = [run.predictions.assign(run=run.name) for run in scored]
     if not frames:
         raise InputError("None of these runs has predictions: all diverged in their first epoch")
     frame = pd.concat(frames, ignore_index=True)
@@ -235,7 +235,7 @@ def _add_lengths(frame: pd.DataFrame, places: pd.Series, run: Run) -> Corpus:
     corpus = corpus_of(run.config)
     if corpus.fingerprint != run.status["data"]["fingerprint"]:
         raise InputError(
-            f"{Path(corpus.name).name} is not what the run {run.key[:16]} was trained on: it "
+            f"{Path(corpus.name).name} is not what the run {run.name} was trained on: it "
             "was changed since; run the notebook or the command again from its start"
         )
     tokens = tokens_of(run.config, corpus)

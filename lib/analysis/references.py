@@ -1,6 +1,6 @@
 """Which of a study's references its answer is measured by."""
 
-from lib.analysis.groups import Group
+from lib.analysis.names import display_name
 from lib.analysis.predictions import Predictions
 from lib.analysis.scores import run_scores
 from lib.errors import InputError
@@ -9,24 +9,27 @@ from lib.runs.baselines import NO_MODEL, reference_name
 
 
 def best_reference(p: Predictions, *, metric: str) -> str:
-    """The name of the group of the reference that is best on dev, among those that learn; of equal
-    ones, the one that `lib.runs.baselines.references` gives first.
-
-    `lib.analysis.scores.display_name` shows it as pages do; its test score is in any table of `p`
-    by group. Raises InputError where there is no such reference.
+    """The reference that is best on dev, among those that learn, as tables name it; of equal ones,
+    the one that `lib.runs.baselines.references` gives first. Raises InputError where there is none.
     """
-    groups = learning_references(p)
-    scores = {group.name: float(run_scores(p, group)[metric].iloc[0]) for group in groups}
+    scores = learning_references(p, metric=metric)
     if not scores:
         raise InputError("These runs have no reference that learns: add references(config)")
     choose = max if METRICS[metric].higher_is_better else min
     return choose(scores, key=scores.get)
 
 
-def learning_references(p: Predictions) -> list[Group]:
-    """The references that learn, scored on dev."""
-    groups = p.only(p.references).groups("reference", split="dev")
-    return [group for group in groups if group.name not in NO_MODEL]
+def learning_references(p: Predictions, *, metric: str) -> dict[str, float]:
+    """The dev scores of the references that learn, by their names in tables."""
+    without_model = {display_name(name) for name in NO_MODEL}
+    scores = reference_scores(p, metric=metric, split="dev")
+    return {name: score for name, score in scores.items() if name not in without_model}
+
+
+def reference_scores(p: Predictions, *, metric: str, split: str = "test") -> dict[str, float]:
+    """The score of each reference that was scored on a split, by its name in tables."""
+    groups = p.only(p.references).groups("reference", split=split)
+    return {display_name(g.name): float(run_scores(p, g)[metric].iloc[0]) for g in groups}
 
 
 def beside_best_reference(p: Predictions, *, metric: str) -> Predictions:
@@ -35,6 +38,6 @@ def beside_best_reference(p: Predictions, *, metric: str) -> Predictions:
     runs = {
         key: run
         for key, run in p.runs.items()
-        if key in p.trained or reference_name(run["config"]) == best
+        if key in p.trained or display_name(reference_name(run["config"])) == best
     }
     return p.only(runs)

@@ -12,35 +12,17 @@ from lib.analysis.jackknife import (
 )
 from lib.analysis.predictions import Predictions
 from lib.analysis.stats import Sample
-from lib.metrics import (
-    METRICS,
-    SHARE,
-    classification_scores,
-    decision_scores,
-    document_scores,
-    ranking_scores,
-    regression_scores,
-)
-from lib.runs.baselines import NAMES
-
-
-def display_name(group: str) -> str:
-    """A group as a page names it: a baseline by its title."""
-    return NAMES.get(group, group)
+from lib.metrics import METRICS, SHARE, document_scores, scores_of
 
 
 def run_scores(p: Predictions, group: Group) -> pd.DataFrame:
     """The scores of each run of a group, a row a run, a column a metric."""
-    if p.task == "regression":
-        rows = [regression_scores(values[:, 0], group.labels) for values in group.logits]
-    elif p.task == "classification":
-        rows = [classification_scores(logits, group.labels) for logits in group.logits]
-    else:
-        rows = []
-        for ranked, logits in zip(group.ranked, group.logits, strict=True):
-            scores = ranking_scores(ranked, group.labels, p.weights)
-            scores |= decision_scores(ranked, logits > 0, group.labels, len(p.label_names))
-            rows.append(scores)
+    options = {"num_labels": len(p.label_names), "weights": p.weights}
+    all_ranked = [None] * len(group.runs) if group.ranked is None else group.ranked
+    rows = [
+        scores_of(logits, group.labels, ranked, **options)
+        for logits, ranked in zip(group.logits, all_ranked, strict=True)
+    ]
     return pd.DataFrame(rows)
 
 
@@ -76,8 +58,8 @@ def _document_values(p: Predictions, group: Group, metric: str) -> np.ndarray:
             for ranked, logits in zip(group.ranked, group.logits, strict=True)
         ]
         return np.stack(values)
-    parts = [document_scores(ranked, group.labels, p.weights)[metric] for ranked in group.ranked]
-    return ratio_values(np.stack([top for top, _ in parts]), np.stack([low for _, low in parts]))
+    ratios = [document_scores(ranked, group.labels, p.weights)[metric] for ranked in group.ranked]
+    return ratio_values(np.stack([top for top, _ in ratios]), np.stack([low for _, low in ratios]))
 
 
 def dev_scores(p: Predictions, metric: str) -> pd.DataFrame:
@@ -89,3 +71,9 @@ def dev_scores(p: Predictions, metric: str) -> pd.DataFrame:
         if key in trained
     ]
     return pd.DataFrame(rows, columns=["run", "epoch", metric])
+
+
+def best_dev_scores(p: Predictions, metric: str) -> dict[str, float]:
+    """The highest dev score of every trained run by its key; 0 for one without a score."""
+    best = dev_scores(p, metric).groupby("run")[metric].max()
+    return {key: best.get(key, 0.0) for key in p.trained}

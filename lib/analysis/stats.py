@@ -81,25 +81,25 @@ class Estimate:
             return float(self.value == 0)
         return 2 * float(t.sf(abs(self.value) / self.error, self.freedom))
 
-    def p_unequal(self, margin: float = MARGIN) -> float:
+    def p_unequal(self) -> float:
         """Two one-sided tests (Schuirmann 1987): how likely a value so near to zero is, if the
-        true one is `margin` away from it."""
+        true one is `MARGIN` away from it."""
         if not np.isfinite(self.error):
             return 1.0
-        inside = margin - abs(self.value)
+        inside = MARGIN - abs(self.value)
         if self.error == 0:
             return float(inside <= 0)
         return float(t.sf(inside / self.error, self.freedom))
 
-    def detectable(self, level: float = LEVEL, power: float = POWER) -> float:
+    def detectable(self, level: float = LEVEL) -> float:
         """The smallest true value that an interval of this error leaves zero out of with a chance
-        of `power`."""
+        of `POWER`."""
         if not np.isfinite(self.error):
             return float("nan")
         if self.freedom > 1000:
-            return float((norm.ppf((1 + level) / 2) + norm.ppf(power)) * self.error)
+            return float((norm.ppf((1 + level) / 2) + norm.ppf(POWER)) * self.error)
         edge = t.ppf((1 + level) / 2, self.freedom)
-        shift = brentq(lambda shift: nct.sf(edge, self.freedom, shift) - power, 0, 3 * edge + 10)
+        shift = brentq(lambda shift: nct.sf(edge, self.freedom, shift) - POWER, 0, 3 * edge + 10)
         return float(shift * self.error)
 
 
@@ -147,10 +147,10 @@ def _estimate(value: float, samples: list[Sample], by_document: np.ndarray) -> E
     if not all(sample.suffices for sample in samples):
         return Estimate(value, float("nan"), float("nan"))
     rows = len(by_document)
-    own = sum(sample.alone for sample in samples)
-    shared = max(0.0, float(np.var(by_document, ddof=1)) - own) / rows
-    parts = [sample.of_runs for sample in samples]
-    of_runs = sum(part for part, _ in parts)
+    alone = sum(sample.alone for sample in samples)
+    shared = max(0.0, float(np.var(by_document, ddof=1)) - alone) / rows
+    by_sample = [sample.of_runs for sample in samples]
+    of_runs = sum(part for part, _ in by_sample)
     variance = of_runs + shared
     if variance < ROUNDING**2:
         # All runs alike on every document: as if two documents more had gone either way
@@ -159,16 +159,16 @@ def _estimate(value: float, samples: list[Sample], by_document: np.ndarray) -> E
         value = round(value, 9)
     freedom_of_runs = np.inf
     if of_runs:
-        freedom_of_runs = of_runs**2 / sum(part**2 / freedom for part, freedom in parts)
+        freedom_of_runs = of_runs**2 / sum(part**2 / freedom for part, freedom in by_sample)
     lost = of_runs / freedom_of_runs + shared / (rows - 1)
     freedom = variance / lost if lost else rows - 1
     return Estimate(value, float(np.sqrt(variance)), float(freedom))
 
 
-def family_level(size: int, level: float = LEVEL) -> float:
-    """The level of each of `size` intervals that together hold the truth with `level` at least
+def family_level(size: int) -> float:
+    """The level of each of `size` intervals that together hold the truth with 95 % at least
     (Šidák 1967)."""
-    return level ** (1 / max(1, size))
+    return LEVEL ** (1 / max(1, size))
 
 
 def adjusted(p_values: list[float]) -> list[float]:
@@ -194,6 +194,11 @@ def mean_and_interval(
     if not sample.suffices:
         row[f"{column}_values"] = " ".join(f"{score:.6f}" for score in sample.scores)
     return row
+
+
+def no_score(column: str) -> dict[str, float]:
+    """The same cells where there is nothing to score."""
+    return dict.fromkeys((column, f"{column}_low", f"{column}_high"), float("nan"))
 
 
 def standard_deviation(values) -> float:

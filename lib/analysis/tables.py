@@ -10,12 +10,14 @@ import pandas as pd
 
 from lib.analysis.cells import by_cell
 from lib.analysis.classes import confusion_table
+from lib.analysis.columns import score_as
 from lib.analysis.comparisons import best_significant, differences
 from lib.analysis.display import with_metrics
 from lib.analysis.ensembles import with_ensembles
+from lib.analysis.names import display_name
 from lib.analysis.predictions import Predictions
-from lib.analysis.scores import display_name, run_scores, sample_of
-from lib.analysis.stats import mean_and_interval, standard_deviation
+from lib.analysis.scores import run_scores, sample_of
+from lib.analysis.stats import mean_and_interval, no_score, standard_deviation
 from lib.metrics import METRICS
 
 __all__ = [
@@ -113,22 +115,10 @@ def _scores_by_run(p: Predictions, epoch: str) -> dict[str, dict]:
     }
 
 
-def by_epoch(
-    p: Predictions,
-    *,
-    by: str,
-    metrics: list[str],
-    split: str = "dev",
-    published: dict | None = None,
-) -> pd.DataFrame:
-    """Mean and standard deviation over seeds after every epoch.
-
-    `published` puts figures of another study beside ours: group -> the first metric after each
-    epoch, in percent.
-    """
+def by_epoch(p: Predictions, *, by: str, metrics: list[str], split: str = "dev") -> pd.DataFrame:
+    """Mean and standard deviation over seeds after every epoch."""
     rows = []
     last = max(run["last_epoch"] for run in p.runs.values())
-    original = f"{metrics[0]}, original"
     for epoch in range(1, last + 1):
         for group in p.groups(by, split=split, epoch=epoch):
             if group.is_reference:
@@ -138,12 +128,9 @@ def by_epoch(
             for metric in metrics:
                 row[metric] = scores[metric].mean()
                 row[f"{metric}_sd"] = standard_deviation(scores[metric])
-            if published is not None:
-                known = published.get(group.name, [])
-                row[original] = known[epoch - 1] / 100 if epoch <= len(known) else np.nan
             rows.append(row)
     table = pd.DataFrame(rows).sort_values([by, "epoch"], kind="stable", ignore_index=True)
-    return with_metrics(table, {metric: metric for metric in metrics} | {original: metrics[0]})
+    return with_metrics(table, {metric: metric for metric in metrics})
 
 
 def without_rows(p: Predictions, *, by: str, metrics: list[str], rows: list[int]) -> pd.DataFrame:
@@ -155,8 +142,8 @@ def without_rows(p: Predictions, *, by: str, metrics: list[str], rows: list[int]
     is_empty = not len(rest)
     if is_empty:
         rest = every.assign(documents=0)
-        ends = ("", "_low", "_high")
-        rest[[f"{metric}{end}" for metric in metrics for end in ends]] = np.nan
+        for metric in metrics:
+            rest = rest.assign(**no_score(metric))
         rest = rest.drop(columns=[f"{metric}_values" for metric in metrics], errors="ignore")
     leaked = every["documents"] - rest["documents"]
     table = every[[by, "seeds", "documents"]].assign(leaked=leaked)
@@ -164,9 +151,8 @@ def without_rows(p: Predictions, *, by: str, metrics: list[str], rows: list[int]
     for metric in metrics:
         for column, scores in ((metric, every), (f"{metric}, without", rest)):
             columns[column] = metric
-            for end in ("", "_low", "_high", "_values"):
-                if f"{metric}{end}" in scores:
-                    table[f"{column}{end}"] = scores[f"{metric}{end}"]
+            renamed = score_as(column, scores, metric)
+            table[list(renamed)] = renamed
     if is_empty:
         table.attrs["note"] = (
             "Every test document has a near-duplicate in train or dev: without them, nothing "

@@ -7,6 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from lib.devices import to_device
+from lib.products import has_fast_products
 
 SIMILAR = 0.75  # the shortest document of a block as a share of its longest
 
@@ -70,8 +71,8 @@ class Packing(Layout):
     that nothing waits for a GPU.
 
     On a CPU, documents follow each other from the shortest on, and a block is of similar lengths;
-    in 16 bits, the one row ends with a few tokens that nobody reads: see `rounded`. A GPU takes all
-    documents at once, as they come: it would wait for many small kernels.
+    where oneDNN computes, the one row ends with a few tokens that nobody reads: see `rounded`. A
+    GPU takes all documents at once, as they come: it would wait for many small kernels.
     """
 
     def __init__(self, mask: torch.Tensor, device: torch.device):
@@ -146,8 +147,8 @@ class Masks:
 
 
 def prepares_sizes(device: torch.device) -> bool:
-    """Whether products of new sizes take longer there: oneDNN's, which computes in 16 bits."""
-    return device.type == "cpu" and torch.is_autocast_enabled("cpu")
+    """Whether products of new sizes take longer there: oneDNN's."""
+    return device.type == "cpu" and (torch.is_autocast_enabled("cpu") or has_fast_products(device))
 
 
 def rounded(tokens: int) -> int:

@@ -2,10 +2,11 @@
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from lib.attention import attend
 from lib.fast.layout import Masks, Packing
+from lib.fast.prepared import PreparedLinear
+from lib.products import is_plain, linear
 
 HALVES = (torch.bfloat16, torch.float16)
 
@@ -30,12 +31,14 @@ def project(layers: list[nn.Module], states: torch.Tensor, size: int) -> torch.T
     """Several projections of states (some, tokens, width) as one product: (some, tokens,
     projections, heads, size). One large product is faster than several, and the states change
     their precision once."""
-    if any(type(layer) is not nn.Linear for layer in layers):  # such as with an adapter
+    if all(isinstance(layer, PreparedLinear) for layer in layers):
+        projected = layers[0].join(layers[1:])(states)
+    elif not all(map(is_plain, layers)):  # such as with an adapter
         projected = torch.cat([layer(states) for layer in layers], -1)
     else:
         weight = torch.cat([layer.weight for layer in layers])
         bias = torch.cat([layer.bias for layer in layers])
-        projected = F.linear(states, weight, bias)
+        projected = linear(states, weight, bias)
     return projected.unflatten(2, (len(layers), -1, size))
 
 

@@ -25,6 +25,11 @@ HEADER = {  # what a page is made from, beside its runs; the rest of page.json i
 KEPT = {"commit": str, "lacks": str, "files": dict}  # of an older page (see lib.publish.older)
 
 
+def page_files(results: Path) -> list[Path]:
+    """The page.json of every page in a folder of results; not those that are being made."""
+    return sorted(results.glob(f"*/[!.]*/{PAGE_FILE}"))
+
+
 def read_page(folder: Path) -> dict:
     """A page's page.json. Raises InputError where it is missing or damaged."""
     restore(folder)

@@ -13,6 +13,7 @@ from importlib.util import find_spec
 
 from lib.data import load_corpus
 from lib.errors import lookup
+from lib.publish.settings import READ_WITH_THE_DATA
 from lib.readers import PLAIN, Reading
 from lib.runs.tracking import check_tracker
 from lib.sources import DATASETS, generated_source, named_folder
@@ -23,7 +24,6 @@ TABLES = {  # what a parameter's value is called -> the module and the name of t
     "schedule": ("lib.optim", "SCHEDULES"),
 }
 ROW_LIMITS = ("train_rows", "dev_rows", "test_rows")
-READ_WITH_THE_DATA = ("dataset", "text", "label", *Reading.model_fields)
 
 
 def check_study(study: str, parameters: dict, changed: dict) -> None:

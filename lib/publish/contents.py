@@ -1,30 +1,19 @@
-"""The list of all published pages, as results/README.md."""
+"""The list of all published pages, in results/README.md."""
 
+import re
 from pathlib import Path
 
 from lib.analysis.display import escape, pipe_table
 from lib.publish.front import profile_pages
 from lib.runs.files import read_json, write_text
 
-INTRODUCTION = """# Published pages
-
-Each page opens with its answer. Its folder has what it rests on: the predictions, the history of
-training, all tables as CSV and, in environment.json, the machine. `make verify` computes all pages
-again; `make STUDY PROFILE=…` makes one with new runs. Minutes are of training and scoring, one run
-after the other.
-"""
-COLUMNS = (
-    ("page", "---"),
-    ("data", "---"),
-    ("model", "---"),
-    ("minutes", "---:"),
-    ("machine", "---"),
-)
+TABLE = re.compile(r"(<!-- pages -->\n\n)(?:\|.*\n)*")
+HEADER = (("page", "data", "model", "minutes", "machine"), ("---", "---", "---", "---:", "---"))
 
 
 def contents(results: Path) -> str:
-    """results/README.md, from the pages of `results`."""
-    columns = [list(column) for column in COLUMNS]
+    """A Markdown table with a row for each page of `results`."""
+    rows = list(HEADER)
     for name, page in profile_pages(results).items():
         made = read_json(results / name / "environment.json")
         seconds = sum(made["run_seconds"].values())
@@ -33,17 +22,14 @@ def contents(results: Path) -> str:
         title = f"{page['study'].replace('_', ' ')}, {page['profile']}"
         if "kept" in page:
             title += " (older)"
-        cells = (
-            f"[{escape(title)}]({name}/README.md)",
-            data,
-            model,
-            f"{seconds / 60:,.0f}",
-            escape("; ".join(machines)),
-        )
-        for column, cell in zip(columns, cells, strict=True):
-            column.append(cell)
-    return f"{INTRODUCTION}\n{pipe_table(zip(*columns, strict=True))}"
+        link = f"[{escape(title)}]({name}/README.md)"
+        rows.append((link, data, model, f"{seconds / 60:,.0f}", escape("; ".join(machines))))
+    return pipe_table(rows)
 
 
 def write_contents(root: Path) -> None:
-    write_text(root / "results" / "README.md", contents(root / "results"))
+    """Make the table below results/README.md's remark `pages` anew."""
+    readme = root / "results" / "README.md"
+    table = contents(root / "results")
+    text = TABLE.sub(lambda match: match[1] + table, readme.read_text(encoding="utf-8"))
+    write_text(readme, text)

@@ -6,9 +6,11 @@ from pathlib import Path
 import pandas as pd
 
 from lib.errors import InputError
+from lib.publish.blocks import page_files
 from lib.publish.record import citations, describe_config, histories, page_of, sparkline
 from lib.publish.swap import read_unchanged
-from lib.runs.store import ROOT, load_run, store
+from lib.runs.places import KEY_LENGTH, ROOT, store
+from lib.runs.store import load_run
 
 CURVES = (
     "train_loss",
@@ -65,26 +67,20 @@ def describe(key: str, results: Path = ROOT / "results") -> str:
 
 def find_run(key: str, results: Path) -> Place:
     """Where the only run is whose key begins so. Raises InputError."""
-    pages = read_unchanged(lambda: page_files(results), lambda: read_pages(results))
-    stored = {path.parent.name[:16]: path.parent for path in store().glob("*/status.json")}
+    pages = read_unchanged(
+        lambda: page_files(results),
+        lambda: {file.parent: page_of(file.parent) for file in page_files(results)},
+    )
+    stored = {path.parent.name[:KEY_LENGTH]: path.parent for path in store().glob("*/status.json")}
     published = {name for page in pages.values() for name in page["runs"]}
     name = the_key(key, published | set(stored), results)
     cited = {folder: page for folder, page in pages.items() if name in page["runs"]}
     return Place(name, stored.get(name), cited)
 
 
-def page_files(results: Path) -> list[Path]:
-    return sorted(results.glob("*/[!.]*/page.json"))
-
-
-def read_pages(results: Path) -> dict[Path, dict]:
-    """All published pages, by their folders."""
-    return {file.parent: page_of(file.parent) for file in page_files(results)}
-
-
 def the_key(key: str, keys: set[str], results: Path) -> str:
     """The only one of `keys` that begins as `key` does. Raises InputError."""
-    matching = sorted(name for name in keys if key and name.startswith(key[:16]))
+    matching = sorted(name for name in keys if key and name.startswith(key[:KEY_LENGTH]))
     if len(matching) == 1:
         return matching[0]
     number = f"{len(matching)} runs ({', '.join(matching[:3])}, …)" if matching else "no run"

@@ -12,10 +12,9 @@ from lib.analysis.predictions import Predictions
 from lib.analysis.scores import run_scores
 from lib.errors import InputError, shown
 from lib.metrics import METRICS
-from lib.optim import plan_steps
 from lib.runs.config import RunConfig
 from lib.runs.files import digest
-from lib.runs.keys import content_of, corpus_of, hash_inputs, key_inputs
+from lib.runs.keys import content_of, corpus_of, hash_inputs, key_inputs, planned_steps
 from lib.runs.published import PublishedRun
 
 MEASURED = (  # in history.csv, beside scores on dev
@@ -43,7 +42,7 @@ def with_evidence(predictions: Predictions, runs: Iterable, history: str) -> Pre
     facts = {}
     data: dict = {}  # of the page: the first run's
     for run in runs:
-        name = run.key[:16]
+        name = run.name
         machine = run.environment
         if machine not in machines:
             machines.append(machine)
@@ -204,23 +203,15 @@ def dev_scores(
 
 def check_steps(run: PublishedRun, history: pd.DataFrame) -> list[str]:
     """Each epoch has its steps, and ends with the learning rate of the schedule."""
-    config: RunConfig = run.config
-    steps_per_epoch = -(-run.data["rows"]["train"] // config.batch_size)
-    settings_by_step = plan_steps(
-        config.schedule,
-        config.optimizer,
-        learning_rate=config.learning_rate,
-        steps_per_epoch=steps_per_epoch,
-        epochs=config.epochs,
-        **config.schedule_args,
-    )
+    rows = run.data["rows"]["train"]
+    settings_by_step = planned_steps(run.config, rows)
+    steps_per_epoch = len(settings_by_step) // run.config.epochs
     if len(history) != run.facts["last_epoch"]:
         return [f"run {run.name}: its history has not the {run.facts['last_epoch']} epochs told"]
     for row in history.to_dict("records"):
         place = f"run {run.name}: epoch {row['epoch']}"
         steps = row["epoch"] * steps_per_epoch
         if row["step"] > steps or (row["step"] < steps and run.facts["status"] == "finished"):
-            rows = run.data["rows"]["train"]
             return [f"{place} ends with step {row['step']}, but {rows} train rows give {steps}"]
         planned = settings_by_step[int(row["step"]) - 1]["lr"]
         if f"{planned:.6f}" != f"{row['learning_rate']:.6f}":

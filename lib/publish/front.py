@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from lib.analysis.display import words
+from lib.publish.blocks import page_files
 from lib.publish.layout import findings_of, layout
 from lib.publish.older import is_older
 from lib.publish.record import page_of
@@ -13,7 +14,6 @@ from lib.publish.render import is_demo
 from lib.runs.files import write_text
 
 LARGEST_FIRST = ("paper", "full", "base", "small")  # profiles; then others
-HEADER = ("| question | data | answer |", "| --- | --- | --- |")
 TABLE = re.compile(r"(<!-- answers: (real|demo) -->\n\n)(?:\|.*\n)*")
 OLDER = re.compile(r"(<!-- older pages -->\n\n)(?:Older pages.*\n)?")
 
@@ -22,7 +22,7 @@ def profile_pages(results: Path) -> dict[str, dict]:
     """The pages of profiles without overrides, by `study/profile`, the largest profiles of a
     study first."""
     pages = {}
-    for file in results.glob("*/[!.]*/page.json"):
+    for file in page_files(results):
         page = page_of(file.parent)
         if page["folder"] == page["profile"]:
             pages[f"{page['study']}/{page['folder']}"] = page
@@ -37,16 +37,20 @@ def profile_pages(results: Path) -> dict[str, dict]:
 
 def answer_rows(pages: dict[str, dict], *, demo: bool) -> list[str]:
     """A Markdown table of each study's question and its answer: from the largest profile on real
-    data, or from the demo."""
+    data, which is named, or from the demo."""
+    columns = ["question", "answer"] if demo else ["question", "data", "answer"]
     rows = {}
     for name, page in pages.items():
         if is_demo(page) == demo and not is_older(page):
             findings, _ = findings_of(layout(page["blocks"])[0])
-            answer = findings[0]["text"].strip().replace("\n", " ") if findings else "–"
-            link = f"[{page['title']}](results/{name}/README.md)"
-            row = f"| {link} | {page['short'][0]} | {answer} |"
-            rows.setdefault(page["study"], row)
-    return [*HEADER, *rows.values()]
+            cells = {
+                "question": f"[{page['title']}](results/{name}/README.md)",
+                "data": page["short"][0],
+                "answer": findings[0]["text"].strip().replace("\n", " ") if findings else "–",
+            }
+            rows.setdefault(page["study"], [cells[column] for column in columns])
+    lines = [columns, ["---"] * len(columns), *rows.values()]
+    return [f"| {' | '.join(cells)} |" for cells in lines]
 
 
 def with_answers(readme: str, pages: dict[str, dict]) -> str:
@@ -82,7 +86,10 @@ def overview_table(pages: dict[str, dict]) -> pd.DataFrame:
         if block is None or is_demo(page) or is_older(page):
             continue
         facts = block["facts"]
-        row = {"data": page["short"][0], "model": page["short"][1], "metric": facts["metric"]}
+        data, model, *_ = page["short"]
+        if " and " in model:  # several numbers of layers
+            model = model.partition(",")[0]
+        row = {"data": data, "model": model, "metric": facts["metric"]}
         for role in ("best", "reference"):
             side = facts.get(role, {})
             row[role] = side.get("name")

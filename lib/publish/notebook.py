@@ -83,7 +83,7 @@ def signals_to_kernel() -> Iterator[None]:
 
 
 @contextmanager
-def meanwhile(action: Callable | None) -> Iterator[None]:
+def meanwhile(action: Callable) -> Iterator[None]:
     """Do something in a thread of its own, which has ended at the end."""
     thread = Thread(target=action)
     thread.start()
@@ -93,7 +93,7 @@ def meanwhile(action: Callable | None) -> Iterator[None]:
         thread.join()
 
 
-def execute(notebook: Path, parameters: dict, output: Path, beside: Callable | None = None):
+def execute(notebook: Path, parameters: dict, output: Path, beside: Callable):
     """The notebook, executed by papermill in a kernel of its own; `beside` is done meanwhile.
 
     Raises InputError or StoppedError with the notebook's own sentence where it ended by one.

@@ -29,7 +29,7 @@ SAID_IF_SET = {*OF_FILES, "subset_seed"}
 
 
 def _display(block: dict, **more) -> None:
-    """Show a block, as Markdown unless `more` has another form of it."""
+    """Show a block, as Markdown unless `more` has other forms of it."""
     from IPython.display import display
 
     shown = more or {"text/markdown": block_markdown(block) + "\n"}
@@ -50,10 +50,8 @@ def show_as_published(kind: str, name: str, error: InputError) -> None:
 
 
 def _tell_kept(name: str, reason: object) -> None:
-    from IPython.display import display
-
     block = {"kind": "kept", "name": name, "reason": str(reason)}
-    display({BLOCK_MIME: block, "text/plain": f"{name}: {reason}"}, raw=True)
+    _display(block, **{"text/plain": f"{name}: {reason}"})
 
 
 def name_of(function: Callable) -> str:
@@ -224,7 +222,7 @@ def show_figure(figure, name: str, caption: str, runs=None) -> None:
     """
     from IPython.display import display
 
-    keys = getattr(figure, "runs", []) if runs is None else [run.key[:16] for run in runs]
+    keys = getattr(figure, "runs", []) if runs is None else [run.name for run in runs]
     picture = base64.b64encode(png_of(figure)).decode()
     width, height = figure.get_size_inches() * DPI
     block = {
@@ -248,8 +246,6 @@ def show_text(text: str, name: str = "") -> None:
 
 def show_runs(runs) -> None:
     """Name the runs that a page shows, so that they are published with it."""
-    from IPython.display import display
-
     keys = [run.key for run in runs]
     text = f"{len(keys)} runs published with this page"
-    display({BLOCK_MIME: {"kind": "runs", "keys": keys}, "text/plain": text}, raw=True)
+    _display({"kind": "runs", "keys": keys}, **{"text/plain": text})

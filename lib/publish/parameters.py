@@ -186,8 +186,9 @@ def folder_of(profile: str, overrides: dict) -> str:
         pieces.append("_".join(f"{key}={value}" for key, value in shown.items()))
     names = [re.sub(r"[^\w=.-]+", "-", piece) for piece in pieces]
     if max(map(len, names)) > LONGEST or shown != changed:  # what is left out may differ
-        whole = "--".join([*pieces, *map(str, changed.values())] if shown != changed else pieces)
-        names.append(hashlib.sha256(whole.encode()).hexdigest()[:8])
+        values = [*map(str, changed.values())] if shown != changed else []
+        full_name = "--".join([*pieces, *values])
+        names.append(hashlib.sha256(full_name.encode()).hexdigest()[:8])
     return "--".join(name[:LONGEST] for name in names)
 
 

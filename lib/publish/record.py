@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from lib.analysis.display import cell, escape, kind_of, title
+from lib.analysis.groups import Group
 from lib.analysis.predictions import Predictions
 from lib.analysis.scores import run_scores
 from lib.errors import InputError
@@ -112,20 +113,20 @@ def sparkline(values: list[float]) -> str:
 def quoted(predictions: Predictions, rows: pd.DataFrame) -> list[list]:
     """Predictions as a table's rows: document, gold labels, predicted labels with their logits,
     best first."""
-    logits = rows.filter(regex=r"^logit_\d+$").to_numpy(np.float32)
+    group = Group.of("", [""], [0], [rows])
+    gold, logits = group.labels, group.logits[0]
     if predictions.task == "regression":
-        numbers = zip(rows["row"], rows["label"], logits[:, 0], strict=True)
-        return [[row, f"{gold:.3f}", f"{number:.3f}"] for row, gold, number in numbers]
+        numbers = zip(group.rows, gold, logits[:, 0], strict=True)
+        return [[row, f"{given:.3f}", f"{number:.3f}"] for row, given, number in numbers]
     if predictions.task == "multilabel":
-        gold = rows.filter(regex=r"^gold_\d+$").to_numpy()
-        ranked = rows.filter(regex=r"^top_\d+$").to_numpy()
+        ranked = group.ranked[0]
     else:
-        gold = rows[["label"]].to_numpy()
+        gold = gold[:, None]
         ranked = np.argsort(-logits, axis=1, kind="stable")
         logits = np.take_along_axis(logits, ranked, axis=1)
     names = (*predictions.label_names, LACKING)
     lines = []
-    for row, labels, best, values in zip(rows["row"], gold, ranked, logits, strict=True):
+    for row, labels, best, values in zip(group.rows, gold, ranked, logits, strict=True):
         given = "; ".join(names[i] for i in labels if i >= 0)
         guesses = [f"{names[i]} ({value:.2f})" for i, value in zip(best, values, strict=True)]
         lines.append([row, given, "; ".join(guesses[:5])])

@@ -1,7 +1,9 @@
 """Blocks as Markdown: in an open notebook, and as a page."""
 
 import html
+import math
 from collections import Counter
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from lib.analysis.captions import FOOTNOTE
@@ -11,6 +13,7 @@ from lib.runs.markup import code_span
 from lib.sources import DATASETS
 
 DEMO = "> **A demo:** its texts are made up, so its numbers say nothing about real ones."
+ALL = math.inf  # layers
 
 
 def is_demo(page: dict) -> bool:
@@ -107,13 +110,11 @@ def short_facts(runs: list, profile: str) -> list[str]:
     runs = trained_of(runs)
     first = runs[0]
     rows = first.status["data"]["rows"]
-    models = dict.fromkeys(model_name(run.config) for run in runs)
-    shown = listed(models) if len(models) <= 3 else f"{len(models)} sizes of model"
     alike = (repr(run.config.with_(seed=1, subset_seed=None)) for run in runs)
     seeds = max(Counter(alike).values())
     return [
         f"{escape(data_name(first.config.dataset))}, {rows['train']:,} training texts",
-        shown,
+        models_of(run.config for run in runs),
         count(seeds, "seed"),
         f"profile {profile}",
     ]
@@ -125,22 +126,35 @@ def data_name(dataset: str) -> str:
     return (entry.title if entry else "") or Path(dataset).name
 
 
-def model_name(config) -> str:
-    """A pretrained model as people name it, with its layers where only some are used."""
-    name = escape(Path(spelled(config.backbone)).name)
-    return f"{name}, {count(config.layers, 'layer')}" if config.layers else name
+def named(backbone: str) -> str:
+    """A pretrained model as people name it."""
+    return escape(Path(spelled(backbone)).name)
+
+
+def models_of(configs: Iterable, name: Callable[[str], str] = named) -> str:
+    """Pretrained models, each with the numbers of layers that are used of it, unless all always
+    are."""
+    depths_of: dict[str, set[float]] = {}
+    for config in configs:
+        distil = config.distil
+        layers = len(distil.student_layers) if distil and distil.student_layers else config.layers
+        depths_of.setdefault(name(config.backbone), set()).add(layers or ALL)
+    models = []
+    for model, depths in depths_of.items():
+        numbers = [str(depth) if depth != ALL else "all" for depth in sorted(depths)]
+        layers = "layer" if numbers == ["1"] else "layers"
+        models.append(model if depths == {ALL} else f"{model}, {listed(numbers)} {layers}")
+    return "; ".join(models)
 
 
 def summary(runs: list, profile: str) -> str:
     """What data and model a page's runs are of, and where they were trained."""
     trained = trained_of(runs)
-    first = trained[0]
-    config = first.config
-    data = first.status["data"]
+    data = trained[0].status["data"]
     rows = data["rows"]
+    models = models_of((run.config for run in trained), escape)
     heads = [spelled(head) for head in dict.fromkeys(run.config.head for run in trained)]
     head_or_heads = f"head{'s' * (len(heads) > 1)}"
-    layers = f"first {config.layers} layers, " if config.layers else ""
     number_by_machine: dict[str, int] = {}
     for run in trained:
         if len(run.history):
@@ -152,6 +166,6 @@ def summary(runs: list, profile: str) -> str:
         f"Profile `{profile}` · data: {escape_source(data['source'])}; {rows['train']:,} train, "
         f"{rows['dev']:,} dev and {rows['test']:,} test rows, "
         f"fingerprint `{data['fingerprint'][:12]}` · "
-        f"model: {escape(config.backbone)} ({layers}{', '.join(heads)} {head_or_heads}) · "
+        f"model: {models} ({', '.join(heads)} {head_or_heads}) · "
         f"{'; '.join(places)}."
     )

@@ -51,13 +51,16 @@ class Score:
         return f"{text})"
 
 
+Said = tuple[str, str, str, bool]  # what, as one page has it and the other, whether it is the same
+
+
 @dataclasses.dataclass
 class Comparison:
     """A page beside another one, which was published before."""
 
     scores: list[Score] = dataclasses.field(default_factory=list)
-    verdicts: list[tuple[str, str, str]] = dataclasses.field(default_factory=list)  # where, both
-    findings: list[tuple[str, str, str, bool]] = dataclasses.field(default_factory=list)  # is same
+    verdicts: list[Said] = dataclasses.field(default_factory=list)
+    findings: list[Said] = dataclasses.field(default_factory=list)
     settings: list[str] = dataclasses.field(default_factory=list)  # that differ
     missing: list[str] = dataclasses.field(default_factory=list)  # on one of the pages
 
@@ -80,7 +83,7 @@ class Comparison:
             "within": sum(each.is_within for each in intervals),
             "largest difference": str(self.largest or ""),
             "verdicts": len(self.verdicts),
-            "other verdicts": [where for where, one, other in self.verdicts if one != other],
+            "other verdicts": [name for name, *_, is_same in self.verdicts if not is_same],
             "findings": len(self.findings),
             "other findings": [name for name, *_, is_same in self.findings if not is_same],
             "other settings": self.settings,
@@ -145,7 +148,8 @@ def _compare_tables(name: str, folder: Path, again: Path, result: Comparison) ->
     for row in [row for row in rows[0] if row in rows[1]]:
         one, other = rows[0][row], rows[1][row]
         if "verdict" in columns:
-            result.verdicts.append((f"{row} in {name}", one["verdict"], other["verdict"]))
+            verdicts = one["verdict"], other["verdict"]
+            result.verdicts.append((f"{row} in {name}", *verdicts, verdicts[0] == verdicts[1]))
             continue
         for column in columns:
             if f"{column}_low" in columns and one[column] and other[column]:
@@ -203,42 +207,27 @@ def describe(result: Comparison, name: str) -> list[str]:
         lines.append(f"  largest difference: {largest}")
     elif largest:
         lines.append(f"  no score differs, of {len(result.scores):,}")
-    lines += _told(
-        "verdicts",
-        len(result.verdicts),
-        [
-            f"{row}: {cut(other)} instead of {cut(one)}"
-            for row, one, other in result.verdicts
-            if one != other
-        ],
-    )
-    lines += _told(
-        "findings",
-        len(result.findings),
-        [
-            f"{finding}: {cut(other)} instead of {cut(one)}"
-            for finding, one, other, is_same in result.findings
-            if not is_same
-        ],
-    )
+    lines += _same_and_other("verdicts", result.verdicts)
+    lines += _same_and_other("findings", result.findings)
     if result.missing:
-        lines.append(f"  on one of the pages only: {_some(result.missing, ', ')}")
+        more = len(result.missing) - MOST_TOLD
+        names = ", ".join(result.missing[:MOST_TOLD]) + (f" and {more} more" if more > 0 else "")
+        lines.append(f"  on one of the pages only: {names}")
     return lines
 
 
-def _told(kind: str, count: int, others: list[str]) -> list[str]:
+def _same_and_other(kind: str, said: list[Said]) -> list[str]:
     """How many verdicts or findings are the same, and those that are not."""
-    if not count:
+    if not said:
         return []
-    more = f"    and {len(others) - MOST_TOLD} more" if len(others) > MOST_TOLD else ""
-    lines = [f"  {count - len(others)} of {count} {kind} are the same"]
-    lines += [f"    {line}" for line in others[:MOST_TOLD]]
-    return [*lines, more] if more else lines
-
-
-def _some(names: list[str], between: str) -> str:
-    more = f" and {len(names) - MOST_TOLD} more" if len(names) > MOST_TOLD else ""
-    return between.join(names[:MOST_TOLD]) + more
+    others = [
+        f"    {name}: {cut(other)} instead of {cut(one)}"
+        for name, one, other, is_same in said
+        if not is_same
+    ]
+    lines = [f"  {len(said) - len(others)} of {len(said)} {kind} are the same", *others[:MOST_TOLD]]
+    more = len(others) - MOST_TOLD
+    return [*lines, f"    and {more} more"] if more > 0 else lines
 
 
 # A page that is made again

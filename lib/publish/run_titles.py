@@ -1,7 +1,7 @@
 """Runs by what tells them apart, as people speak: `1-layer student, soft labels, seed 1`."""
 
 from lib.analysis.display import count, listed, spelled, words
-from lib.analysis.scores import display_name
+from lib.analysis.names import display_name
 from lib.runs.baselines import reference_name
 from lib.runs.config import RunConfig
 

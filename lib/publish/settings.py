@@ -9,38 +9,17 @@ from functools import lru_cache
 
 from lib.errors import InputError, nearest
 from lib.publish.strict_yaml import read_value, read_yaml
+from lib.readers import Reading
 from lib.runs.places import NOTEBOOKS
 
 PLUGIN_KEYS = NOTEBOOKS / "params" / "plugin_keys.yaml"
 
+READ_WITH_THE_DATA = ("dataset", "text", "label", *Reading.model_fields)
 SECTIONS = {
     "data": (
-        "dataset",
-        "dev_file",
-        "test_file",
-        "text",
-        "text_pair",
-        "label",
-        "task",
-        "labels",
-        "label_separator",
-        "delimiter",
-        "quotes",
-        "escape",
-        "encoding",
-        "header",
-        "sheet",
-        "split",
-        "group",
-        "min_rows_per_class",
-        "rare_classes",
-        "on_bad_rows",
+        *READ_WITH_THE_DATA,
         "reference_files",
-        "train_rows",
-        "dev_rows",
-        "test_rows",
-        "split_seed",
-        "folds",
+        *("train_rows", "dev_rows", "test_rows", "split_seed", "folds"),
     ),
     "model": (
         "backbone",

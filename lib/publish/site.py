@@ -14,6 +14,7 @@ from lib.analysis.captions import FOOTNOTE
 from lib.analysis.display import escape, words
 from lib.analysis.predictions import Predictions
 from lib.errors import InputError
+from lib.publish.blocks import page_files
 from lib.publish.layout import HIDDEN, findings_of, layout
 from lib.publish.older import is_older, remark
 from lib.publish.record import citations, code, histories, page_of, run_blocks, text
@@ -32,7 +33,6 @@ from lib.publish.swap import new_folder, read_unchanged
 from lib.runs.files import read_json
 from lib.runs.store import ROOT
 
-PAGES = "results/*/[!.]*/page.json"
 SHOWN = ("results", "notebooks", "docs")  # folders that the site may have files of
 COPIED = (".png", ".csv", ".json")  # files that docs and other texts may link to
 
@@ -76,7 +76,7 @@ def collect(root: Path) -> Site:
     """All that the site of a repository shows. Raises InputError."""
     site = Site(root)
     pages = {}
-    for file in sorted(root.glob(PAGES)):
+    for file in page_files(root / "results"):
         name = file.parent.relative_to(root).as_posix()
         if "--" not in file.parent.name:  # which are unpublished
             pages[name] = page_of(site.source(f"{name}/page.json").parent)
@@ -201,7 +201,7 @@ def build(out: Path, root: Path = ROOT) -> int:
         import lib.publish.site_sphinx  # noqa: F401
     except ModuleNotFoundError as error:
         raise InputError(f"The site needs {error.name}: `make site` installs it") from None
-    read_unchanged(lambda: root.glob(PAGES), lambda: _build_once(out, root))
+    read_unchanged(lambda: page_files(root / "results"), lambda: _build_once(out, root))
     return len(list(out.rglob("*.html")))
 
 

@@ -1,11 +1,12 @@
 """Blocks that only the site has: where numbers come from, folds, and cards of pages."""
 
 from lib.analysis.display import escape
+from lib.publish.blocks import PAGE_FILE, SOURCES
 from lib.publish.layout import layout
 from lib.publish.record import code, literal, table, text
 from lib.publish.run_titles import run_names
 
-BESIDE = ("predictions.parquet", "history.csv", "environment.json", "page.json")  # a page
+BESIDE = (*SOURCES, PAGE_FILE)  # files that every page has
 SUFFIXES = {"table": "csv", "audit": "csv", "measured": "csv", "data": "csv", "figure": "png"}
 FIRST_ROWS = 6  # of a table on the first page
 

@@ -12,8 +12,8 @@ import pandas as pd
 
 from lib.data import Corpus, Split
 from lib.errors import InputError, shown
-from lib.evaluation import num_kept
-from lib.metrics import label_counts, top_k
+from lib.evaluation import keep_best
+from lib.rankings import label_counts
 from lib.runs.answers import predicted_in_file
 from lib.runs.config import RunConfig
 from lib.runs.fits import SCORED
@@ -58,8 +58,7 @@ def baseline_predictions(config: RunConfig, corpus: Corpus) -> tuple[pd.DataFram
     for split_name, scores in scores_by_split.items():
         ranked = None
         if corpus.multilabel:
-            ranked = top_k(scores, num_kept(corpus.num_labels))
-            scores = np.take_along_axis(scores, ranked, axis=1)
+            scores, ranked = keep_best(scores)
         frames.append(to_frame(split_name, 1, getattr(corpus, split_name), scores, ranked))
     return pd.concat(frames, ignore_index=True), choice
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Collection
 
-from lib.runs.files import remove
 from lib.runs.keys import Prepared, prefix_hashes
+from lib.runs.parts import remove
 from lib.runs.store import store
 
 

@@ -16,6 +16,7 @@ from distributed.deploy.subprocess import SubprocessWorker
 
 from lib.errors import InputError
 from lib.runs.keys import content_of
+from lib.runs.places import KEY_LENGTH
 from lib.runs.store import Run, load_run, store
 from lib.runs.workers import (
     TRIM,
@@ -106,8 +107,8 @@ def explain(error: BaseException) -> str:
 
 def different_content(job: Job, there: dict) -> str:
     """What a run depends on that is another on a worker than here."""
-    here = content_of(job.config)
-    names = [name for name in here if here[name] != there.get(name)]
+    content = content_of(job.config)
+    names = [name for name in content if content[name] != there.get(name)]
     advice = "name it in the configuration" if names == ["precision"] else "give it the same"
     return f"would train another run: its {', '.join(names) or 'key'} differs; {advice}"
 
@@ -172,7 +173,7 @@ class Cluster:
             where = {"workers": [name for name in there if name not in self.refused]}
             if not where["workers"]:
                 raise InputError(f"No worker can be used: {'; '.join(self.refused.values())}")
-        name = f"{job.key[:16]}-{uuid.uuid4().hex[:8]}"
+        name = f"{job.name}-{uuid.uuid4().hex[:8]}"
         future = self.client.submit(train_job, job, self.driver, key=name, pure=False, **where)
         self.jobs[future] = job
         self.done.add(future)
@@ -209,7 +210,7 @@ class Cluster:
         if outcome.files is None:
             return outcome
         try:
-            write_run(job.key[:16], outcome.files, model_on=outcome.worker)
+            write_run(job.name, outcome.files, model_on=outcome.worker)
         except InputError as error:
             return Outcome("failed", str(error))
         return outcome
@@ -221,24 +222,25 @@ class Cluster:
             raise InputError(f"{job.title}: no worker finds its teacher {name} in its store")
         self.sent.add((job.number, name))
         teacher = load_run(name)
-        self.client.run(write_run, teacher.key[:16], read_files(teacher.folder, model=True))
+        self.client.run(write_run, teacher.name, read_files(teacher.folder, model=True))
 
     def fetch_model(self, key: str) -> bool:
         """Bring a run with its model into this store, from the worker that trained it; whether it
         is there."""
-        folder = store() / key[:16]
+        name = key[:KEY_LENGTH]
+        folder = store() / name
         if (folder / "model").is_dir():
             return True
         address = self.places.get(key) or Run(folder).status.get("model_on")
         if address not in self.workers_there():
             return False
-        task = self.client.submit(read_run, key[:16], workers=[address], pure=False)
+        task = self.client.submit(read_run, name, workers=[address], pure=False)
         try:
             files = task.result(timeout=FETCHED_IN)
         except TimeoutError:
             return False
         if files is not None:
-            write_run(key[:16], files)
+            write_run(name, files)
         return files is not None
 
     def workers_there(self) -> list[str]:

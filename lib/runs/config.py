@@ -2,12 +2,12 @@
 
 import inspect
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, ConfigDict, Field, field_validator
 
 from lib.backbones import EMBEDDED
-from lib.errors import explain
+from lib.errors import Strict
 from lib.metrics import INPUTS, metrics_of
 from lib.optim import plan_steps
 from lib.readers import PLAIN, Reading
@@ -44,21 +44,16 @@ MOST_EPOCHS = 100_000  # the settings of every step are planned before the first
 MOST_SEED = 2**32 - 1  # what every generator of random numbers takes
 
 Pairs = tuple[tuple[int, int], ...]
+PathText = Annotated[str, AfterValidator(check_path)]  # a name, or a path
 
 
-class Settings(BaseModel):
+class Settings(Strict):
     """Frozen settings whose values are plain: what JSON can hold, and every file and tracker.
 
     Raises InputError.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    def __init__(self, /, **values):
-        try:
-            super().__init__(**values)
-        except ValidationError as error:
-            raise explain(error, type(self).model_fields) from None
+    model_config = ConfigDict(allow_inf_nan=False)
 
     @field_validator("*", mode="before")
     @classmethod
@@ -77,17 +72,16 @@ class Distillation(Settings):
     """
 
     # a finished run: its key or its folder, or a model's folder
-    teacher: str
+    teacher: PathText
     # the teacher's layers, from 0, that the student starts with, its embeddings and head, too;
     # None: a new model of the run's backbone
     student_layers: tuple[int, ...] | None = Field(None, min_length=1)
     # of soft labels
     temperature: float = Field(2.0, gt=0)
     # of the losses
-    weights: dict[Literal["soft", "hard", "hidden", "attentions"], float] = {
-        "soft": 0.5,
-        "hard": 0.5,
-    }
+    weights: dict[Literal["soft", "hard", "hidden", "attentions"], float] = Field(
+        {"soft": 0.5, "hard": 0.5}
+    )
     # (student's, teacher's) hidden states; 0: the embeddings
     hidden_map: Pairs | None = Field(None, min_length=1)
     # (student's, teacher's) layers, from 0
@@ -95,11 +89,6 @@ class Distillation(Settings):
     # (student's, teacher's) attention heads, from 0; None: alike
     head_map: Pairs | None = Field(None, min_length=1)
     attention_loss: Literal["kl", "mse"] = "kl"
-
-    @field_validator("teacher")
-    @classmethod
-    def _may_be_a_path(cls, value):
-        return check_path(value)
 
     def __str__(self):
         text = f"{' + '.join(self.weights)} of {Path(self.teacher).name[:16]}"
@@ -123,7 +112,7 @@ class RunConfig(Settings):
     """
 
     # Data
-    dataset: str = "demo_news"  # a row of lib.sources.DATASETS, a folder or a file
+    dataset: PathText = "demo_news"  # a row of lib.sources.DATASETS, a folder or a file
     text: str = "text"  # column
     label: str = "label"  # column
     train_rows: int | None = Field(None, ge=2, le=MOST)  # None: all
@@ -137,9 +126,9 @@ class RunConfig(Settings):
     subset_seed: int | None = Field(None, ge=0, le=MOST_SEED)
     reading: Reading = PLAIN  # how files are read, and what their columns mean
     # a row of lib.runs.baselines.BASELINES, or a file of predictions; None: the run trains a model
-    reference: str | None = None
+    reference: PathText | None = None
     # Model
-    backbone: str = EMBEDDED  # embedded, a folder or a Hub name
+    backbone: PathText = EMBEDDED  # embedded, a folder or a Hub name
     head: str = "native"  # native, or a row of lib.heads.HEADS
     dropout: float = Field(0.1, ge=0, lt=1)  # of the head; native heads have the backbone's
     prior_bias: bool = False  # the output layer's bias starts at train's label shares
@@ -169,7 +158,7 @@ class RunConfig(Settings):
     weight_decay: float = Field(0.0, ge=0)
     layer_decay: float = Field(1.0, gt=0, le=1)  # a layer's learning rate by that of the one above
     schedule: str = "constant"  # a row of lib.optim.SCHEDULES
-    schedule_args: dict[str, Any] = {}
+    schedule_args: dict[str, Any] = Field({})
     clip_norm: float | None = Field(1.0, gt=0)  # None: no clipping
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto is resolved before the run is keyed
     seed: int = Field(1, ge=0, le=MOST_SEED)
@@ -187,11 +176,6 @@ class RunConfig(Settings):
     distil: Distillation | None = None  # None: the labels are the only teacher
     health: bool = False  # look at the embeddings after every epoch, and judge the run
     test_every_epoch: bool = False  # else test is scored for the chosen and the last epoch
-
-    @field_validator("dataset", "backbone", "reference")
-    @classmethod
-    def _may_be_a_path(cls, value):
-        return value if value is None else check_path(value)
 
     @field_validator("freeze", mode="before")
     @classmethod

@@ -191,10 +191,10 @@ class Distilling(Objective):
 
     @torch.no_grad()
     def measure(
-        self, model: nn.Module, dataset: TensorDataset, *, precision: str, device=None
+        self, model: nn.Module, dataset: TensorDataset, *, precision: str
     ) -> dict[str, float]:
         """Each loss on a dataset, the model in evaluation mode: dev_soft, dev_hidden and so on."""
-        device = torch.device(device or devices.default_device())
+        device = devices.default_device()
         model.to(device).eval()
         sums = dict.fromkeys(self.settings.weights, 0.0)
         for batch in make_loader(dataset, batch_size=BATCH):

@@ -14,7 +14,6 @@ from safetensors.torch import load_file, save_file
 
 from lib.errors import reason_of, system_error
 from lib.runs.parts import part_beside, remove_left_over
-from lib.runs.parts import remove as remove
 
 Tensors = dict[str, torch.Tensor]
 

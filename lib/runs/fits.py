@@ -9,7 +9,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from lib.data import Corpus
 from lib.evaluation import LARGEST
-from lib.metrics import label_counts
+from lib.rankings import label_counts
 
 SCORED = ("dev", "test")  # splits
 STEPS = 500  # of a logistic regression, at most

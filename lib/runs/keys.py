@@ -20,13 +20,12 @@ from lib.readers import Reading
 from lib.runs.answers import file_of, predicted_in_file
 from lib.runs.config import DATA_FIELDS, READ_BY_REFERENCE, RunConfig
 from lib.runs.files import cached_tensors, digest, file_digest, write_text
+from lib.runs.places import KEY_LENGTH
 from lib.runs.published import located, published_page
 from lib.runs.seal import is_whole
 from lib.runs.store import model_folder, store
 from lib.sources import DATASETS
 from lib.tokenization import Tokens, encode, is_single, reading_of, tokenize
-
-KEY_LENGTH = 16  # characters of a key that name its folder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +35,6 @@ class Prepared:
     config: RunConfig
     corpus: Corpus
     key: str
-    backbone_folder: Path | None  # None for a reference
 
     @property
     def name(self) -> str:
@@ -55,17 +53,9 @@ class Prepared:
     @cached_property
     def settings_by_step(self) -> list[dict]:
         """Of the optimizer; none for a reference. Raises InputError."""
-        config = self.config
-        if config.is_reference:
+        if self.config.is_reference:
             return []
-        return plan_steps(
-            config.schedule,
-            config.optimizer,
-            learning_rate=config.learning_rate,
-            steps_per_epoch=-(-len(self.corpus.train) // config.batch_size),
-            epochs=config.epochs,
-            **config.schedule_args,
-        )
+        return planned_steps(self.config, len(self.corpus.train))
 
     @property
     def steps_per_epoch(self) -> int:
@@ -75,16 +65,26 @@ class Prepared:
 def prepare(config: RunConfig) -> Prepared:
     """Read what a configuration names. Raises InputError where something of it is wrong."""
     corpus = corpus_of(config)
-    if config.is_reference:
-        if config.reference not in READ_BY_REFERENCE:
-            predicted_in_file(config, corpus)  # what is wrong there is said before anything trains
-        return Prepared(config, corpus, run_key(config, corpus), None)
-    backbone_folder = resolve_backbone(config.backbone)
-    prepared = Prepared(config, corpus, run_key(config, corpus), backbone_folder)
+    if config.is_reference and config.reference not in READ_BY_REFERENCE:
+        predicted_in_file(config, corpus)  # what is wrong there is said before anything trains
+    prepared = Prepared(config, corpus, run_key(config, corpus))
     if not prepared.is_finished:
         # a wrong argument is told before anything trains; torch's optimizers take a second to come
         _ = prepared.settings_by_step
     return prepared
+
+
+def planned_steps(config: RunConfig, train_rows: int) -> list[dict]:
+    """The optimizer's settings at each step of a run that learns from so many rows. Raises
+    InputError."""
+    return plan_steps(
+        config.schedule,
+        config.optimizer,
+        learning_rate=config.learning_rate,
+        steps_per_epoch=-(-train_rows // config.batch_size),
+        epochs=config.epochs,
+        **config.schedule_args,
+    )
 
 
 def run_key(config: RunConfig, corpus: Corpus) -> str:
@@ -198,8 +198,8 @@ def identity_of(dataset: str, data_dir: str | None, reading: Reading) -> tuple:
             files = sorted([*Path(path).glob("*"), *Path(path).glob("*/*")])
         for file in files:
             if os.path.isfile(file):
-                found = os.stat(file)
-                identity.append((str(file), found.st_mtime_ns, found.st_size, found.st_ino))
+                status = os.stat(file)
+                identity.append((str(file), status.st_mtime_ns, status.st_size, status.st_ino))
     return tuple(identity)
 
 

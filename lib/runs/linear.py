@@ -11,16 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from lib.data import SPLITS, Corpus
-from lib.evaluation import num_kept
-from lib.metrics import (
-    METRICS,
-    check_metric,
-    classification_scores,
-    decision_scores,
-    ranking_scores,
-    regression_scores,
-    top_k,
-)
+from lib.evaluation import keep_best
+from lib.metrics import METRICS, check_metric, scores_of
 from lib.models import build_model, reads_pairs
 from lib.runs.config import RunConfig
 from lib.runs.fits import Features, Scores, logistic, machine_a_label, machine_of_classes, ridge
@@ -128,16 +120,10 @@ def choose(candidates: Iterator[Candidate], config: RunConfig, corpus: Corpus) -
 
 def dev_score(scores: np.ndarray, corpus: Corpus, metric: str) -> float:
     """A metric of the scores of dev."""
-    labels = corpus.dev.labels
-    if corpus.task == "regression":
-        return regression_scores(scores[:, 0], labels)[metric]
-    if corpus.task == "classification":
-        return classification_scores(scores, labels)[metric]
-    ranked = top_k(scores, num_kept(corpus.num_labels))
-    given = np.take_along_axis(scores, ranked, axis=1) > 0
-    every = ranking_scores(ranked, labels)
-    every |= decision_scores(ranked, given, labels, corpus.num_labels)
-    return every[metric]
+    ranked = None
+    if corpus.multilabel:
+        scores, ranked = keep_best(scores)
+    return scores_of(scores, corpus.dev.labels, ranked, num_labels=corpus.num_labels)[metric]
 
 
 def with_settings(model: Model, features: Features, corpus: Corpus) -> Iterator[Candidate]:

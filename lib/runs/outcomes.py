@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from lib.metrics import label_shares
+from lib.rankings import label_shares
 
 ONE_POINT = 0.99  # mean cosine above which all documents are taken for one point
 ONE_RANK = 1.25  # and their effective rank below which

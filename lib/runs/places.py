@@ -9,6 +9,7 @@ from lib.readers import is_whole
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = ROOT / "notebooks"
+KEY_LENGTH = 16  # characters of a run's key that name it
 ELSEWHERE = "…/"  # begins a page's name for a file or folder of the machine that made it
 
 

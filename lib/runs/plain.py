@@ -58,10 +58,10 @@ def check_text(text: str) -> str:
 def plain_number(value: numbers.Real) -> int | float:
     """The number, as Python has it. Raises ValueError where it is not finite, or too large."""
     if isinstance(value, numbers.Integral):
-        whole = int(value)
-        if abs(whole) > LARGEST:
+        integer = int(value)
+        if abs(integer) > LARGEST:
             raise ValueError(f"a whole number is at most {LARGEST:,}")
-        return whole
+        return integer
     number = float(value)
     if not math.isfinite(number):
         raise ValueError("a number is finite")

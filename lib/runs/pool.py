@@ -10,8 +10,9 @@ from contextlib import closing, contextmanager
 from lib.errors import InputError, LockedError, StoppedError
 from lib.runs.beginnings import SharedBeginnings
 from lib.runs.config import RunConfig
-from lib.runs.files import remove
 from lib.runs.keys import Prepared, prepare
+from lib.runs.parts import remove
+from lib.runs.places import KEY_LENGTH
 from lib.runs.published import published_page, published_runs
 from lib.runs.report import Report, titles_of
 from lib.runs.rows import added_rows
@@ -49,7 +50,7 @@ class ThisProcess:
         return job, Outcome("finished")
 
     def fetch_model(self, key: str) -> bool:
-        return (store() / key[:16] / "model").is_dir()
+        return (store() / key[:KEY_LENGTH] / "model").is_dir()
 
     def close(self) -> None:
         pass
@@ -97,15 +98,15 @@ class Work:
 
     def submit(self, i: int, *, wait: bool = False) -> None:
         """Hand a run to the engine; `wait` for another process that trains it."""
-        kept = set(self.beginnings.to_keep(i))
+        states = set(self.beginnings.to_keep(i))
         if i in self.keep:
-            kept.add(self.keep[i])
+            states.add(self.keep[i])
         job = Job(
             number=i,
             config=self.prepared[i].config,
             key=self.prepared[i].key,
             title=self.titles[i],
-            keep=tuple(sorted(kept)),
+            keep=tuple(sorted(states)),
             options=self.options | {"wait": wait},
             rows=self.rows[i],
         )

@@ -13,12 +13,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
-from lib.errors import InputError, explain, nearest
-from lib.runs.config import RunConfig
-from lib.runs.files import remove
+from lib.errors import InputError, nearest
+from lib.runs.config import RunConfig, Settings
 from lib.runs.keys import Prepared, prefix_hashes, prepare
+from lib.runs.parts import remove
 from lib.runs.pool import bring_models, engine, interruptible, train_all
 from lib.runs.published import page_runs, published_page
 from lib.runs.report import best_dev_score
@@ -28,10 +28,8 @@ from lib.runs.tracking import check_tracker
 MOST_CELLS = 10_000  # of a grid
 
 
-class Sweep(BaseModel):
+class Sweep(Settings):
     """What is searched, and how. Raises InputError."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(pattern=r"^\w[\w.-]*$")
     base: dict[str, Any]  # fields of RunConfig
@@ -43,10 +41,7 @@ class Sweep(BaseModel):
     tracker: str = "tensorboard"  # of each run (see `lib.runs.tracking`)
 
     def __init__(self, **values):
-        try:
-            super().__init__(**values)
-        except ValidationError as error:
-            raise explain(error, type(self).model_fields) from None
+        super().__init__(**values)
         for name, choices in self.space.items():
             if name not in RunConfig.model_fields:
                 hint = nearest(name, RunConfig.model_fields)

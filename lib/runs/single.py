@@ -14,9 +14,10 @@ from lib.fast.launch import BACKENDS, launch, resolve_backend
 from lib.runs.baselines import baseline_predictions
 from lib.runs.checkpoints import MINUTES, CheckpointTimer
 from lib.runs.config import RunConfig
-from lib.runs.files import remove, write_json
+from lib.runs.files import write_json
 from lib.runs.keys import Prepared, prepare
 from lib.runs.locks import locked
+from lib.runs.parts import remove
 from lib.runs.published import published_page, published_runs
 from lib.runs.seal import STATUS, damage, describe_damage, replace_sealed, seal
 from lib.runs.session import Session, train

@@ -13,18 +13,16 @@ import numpy as np
 import pandas as pd
 import torch
 from safetensors import safe_open
-from torch.utils.data import TensorDataset
 
 from lib.errors import InputError
-from lib.evaluation import in_order, logits_of
-from lib.loaders import make_loader
+from lib.fast.labelling import Compute, for_labelling, sorted_logits
 from lib.models import CLASSIFIER_FILE, load_model
 from lib.readers import Reading
 from lib.runs.config import Distillation, RunConfig
 from lib.runs.machine import environment as environment
 from lib.runs.outcomes import judge
+from lib.runs.places import KEY_LENGTH, store
 from lib.runs.places import ROOT as ROOT
-from lib.runs.places import store
 from lib.runs.seal import MODEL, STATUS, check_model, check_run, damaged, read_sealed, read_status
 from lib.tokenization import encode, reading_of
 
@@ -47,6 +45,11 @@ class Run:
     @property
     def key(self) -> str:
         return self.status["key"]
+
+    @property
+    def name(self) -> str:
+        """The beginning of its key, as pages and the store name it."""
+        return self.key[:KEY_LENGTH]
 
     @property
     def fields(self) -> dict:
@@ -109,11 +112,15 @@ class Run:
         """The chosen epoch's model, and what is said of it. Raises InputError."""
         if not (self.folder / "model").is_dir():
             ended = f"{self.status['status']}, {self.config.backbone}"
-            raise InputError(f"The run {self.key[:16]} ({ended}) has no model")
+            raise InputError(f"The run {self.name} ({ended}) has no model")
         check_model(self.folder)
         return load_model(self.folder / "model")
 
-    def predict(self, texts: list, batch_size: int = EVALUATION_BATCH) -> tuple[list, np.ndarray]:
+    @cached_property
+    def _compute(self) -> Compute:
+        return for_labelling(self.model[0])
+
+    def predict(self, texts: list) -> tuple[list, np.ndarray]:
         """Labels (rows) and probabilities (rows, num_labels) for texts, or pairs of texts.
 
         By the chosen epoch's model. With several labels a document, its labels are a list of those
@@ -126,7 +133,7 @@ class Run:
         names = settings["label_names"]
         if not texts:
             return [], np.empty((0, len(names)))
-        logits = self.logits_of(texts, batch_size)[0].double()
+        logits = self.logits_of(texts)[0].double()
         task = settings.get("task", "classification")
         if task == "regression":
             return logits[:, 0].tolist(), logits.numpy()
@@ -136,17 +143,14 @@ class Run:
             return labels, probabilities
         return [names[i] for i in logits.argmax(1)], logits.softmax(1).numpy()
 
-    def logits_of(
-        self, texts: list, batch_size: int = EVALUATION_BATCH
-    ) -> tuple[torch.Tensor, np.ndarray]:
+    def logits_of(self, texts: list) -> tuple[torch.Tensor, np.ndarray]:
         """Logits (rows, num_labels), float32, and the length of each text in tokens before
         truncation (rows,), in the order of the texts."""
-        model, settings = self.model
-        ids, mask, lengths = encode(texts, self.folder / "model", **reading_of(settings))
-        no_labels = torch.zeros(len(texts), dtype=torch.int32)
-        loader = make_loader(TensorDataset(ids, mask, no_labels), batch_size=batch_size)
-        batches = [logits for logits, _ in logits_of(model, loader, precision="fp32")]
-        return torch.cat(batches)[in_order(loader)], lengths
+        ids, mask, lengths = encode(texts, self.folder / MODEL, **reading_of(self.model[1]))
+        return self._logits(ids, mask), lengths
+
+    def _logits(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return sorted_logits(self._compute, ids, mask)
 
 
 def _json_lines(content: bytes) -> list[dict]:
@@ -171,7 +175,9 @@ def load_run(name: str | Path) -> Run:
     if Path(name).is_dir():
         folders = [Path(name)]
     else:
-        folders = [f for f in sorted(store().glob("*")) if f.name.startswith(str(name)[:16])]
+        folders = [
+            f for f in sorted(store().glob("*")) if f.name.startswith(str(name)[:KEY_LENGTH])
+        ]
     finished = [folder for folder in folders if (folder / STATUS).is_file()]
     if len(finished) != 1:
         number = f"{len(finished)} finished runs" if finished else "no finished run"
@@ -214,7 +220,7 @@ class Runs(list):
             }
             if run.verdict:
                 fields["outcome"] = run.verdict["outcome"]
-            frames.append(history.assign(run=run.key[:16], **fields))
+            frames.append(history.assign(run=run.name, **fields))
         return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
     def cost(self, by: str) -> pd.DataFrame:

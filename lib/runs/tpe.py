@@ -77,7 +77,7 @@ def cut_torn(journal: Path) -> None:
     if not journal.exists():
         return
     content = journal.read_bytes()
-    whole = 0
+    intact = 0
     for line in content.splitlines(keepends=True):
         try:
             json.loads(line)
@@ -85,11 +85,11 @@ def cut_torn(journal: Path) -> None:
             break
         if not line.endswith(b"\n"):
             break
-        whole += len(line)
-    if whole < len(content):
+        intact += len(line)
+    if intact < len(content):
         with journal.open("r+b") as file:
-            file.truncate(whole)
-        lost = len(content) - whole
+            file.truncate(intact)
+        lost = len(content) - intact
         print(f"{journal} is torn: its last {lost} bytes are no whole line and go", flush=True)
 
 
@@ -135,6 +135,6 @@ def tell(study: optuna.Study, trial: Trial, run: Run | None) -> None:
         study.tell(trial, state=TrialState.FAIL)
         return
     score = best_dev_score(run)
-    trial.set_user_attr("run", run.key[:16])
+    trial.set_user_attr("run", run.name)
     trial.set_user_attr("status", run.verdict.get("outcome", run.status["status"]))
     study.tell(trial, WORST if score is None else score)

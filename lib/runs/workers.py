@@ -12,7 +12,7 @@ from lib.errors import InputError, LockedError, StoppedError
 from lib.runs.config import RunConfig
 from lib.runs.keys import content_of, corpus_of, prepare
 from lib.runs.parts import part_beside, remove, remove_left_over
-from lib.runs.places import ROOT
+from lib.runs.places import KEY_LENGTH, ROOT
 from lib.runs.rows import add_rows
 from lib.runs.seal import check_run, is_whole, seal_without_model
 from lib.runs.single import run
@@ -38,6 +38,11 @@ class Job:
     keep: tuple[str, ...] = ()  # prefix hashes to leave a checkpoint of
     options: dict = field(default_factory=dict)  # of `lib.runs.single.run`
     rows: dict = field(default_factory=dict)  # see `lib.runs.rows`
+
+    @property
+    def name(self) -> str:
+        """The name of the run's folder."""
+        return self.key[:KEY_LENGTH]
 
 
 @dataclass(frozen=True)
@@ -95,7 +100,7 @@ def _train_job(job: Job, driver: Driver) -> Outcome:
             return Outcome("lacks teacher", teacher)
         if prepare(job.config).key != job.key:
             return Outcome("refused", content=content_of(job.config, corpus_of(job.config)))
-        log = store() / "logs" / f"{job.key[:16]}.log"
+        log = store() / "logs" / f"{job.name}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("a", encoding="utf-8") as lines, redirect_stdout(lines):
             finished = run(job.config, job.keep, **job.options)

@@ -7,6 +7,7 @@ from lib.errors import InputError
 from lib.runs.store import Run, load_run
 from lib.use.decisions import AS_TRAINED, decisions_of, describe_decisions
 from lib.use.inputs import STANDARD_INPUT, describe_reading, is_table, reading_of
+from lib.use.int8 import Int8Run
 from lib.use.labeller import Labeller
 from lib.use.predict import is_standard_output, predict_file
 
@@ -18,6 +19,7 @@ def label(
     *,
     reading: dict,
     as_trained: bool = False,
+    int8: bool = False,
     unsure: int | None = None,
     **written,
 ) -> None:
@@ -28,6 +30,8 @@ def label(
     if source != STANDARD_INPUT and not Path(source).is_file():
         raise InputError(f"There is no file {source}")
     runs = [load_run(name) for name in names]
+    if int8:
+        runs = [Int8Run(run.folder) for run in runs]
     labeller = Labeller(runs)
     config = runs[0].config
     how = reading_of(config, **reading)
@@ -37,6 +41,8 @@ def label(
         labeller.decisions = AS_TRAINED if as_trained else decisions_of(runs)
         if not as_trained:
             _say(describe_decisions(labeller.decisions, labeller.names))
+    for run in runs if int8 else ():
+        _say(f"8 bits: {run.agreement}")
     count = predict_file(labeller, source, out, column, how, unsure=unsure, **written)
     if labeller.too_long:
         _say(f"{labeller.too_long:,} of {count:,} texts lost tokens: {_reads(labeller.runs)}")

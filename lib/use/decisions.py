@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from lib.metrics import hits
+from lib.rankings import hits
 from lib.runs.decided import (
     LARGEST_LOG,
     best_temperature,

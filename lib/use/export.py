@@ -24,6 +24,8 @@ TOLERANCE = 1e-4  # of a logit
 FORMATS = ("onnx",)
 QUANTIZE = ("int8",)
 CHECKED = 256  # texts
+EXPORTED = "onnx"  # in a run's folder
+INT8_FILE = "model_int8.onnx"
 NOTE = "export.json"  # how an export compares with PyTorch
 ALONE = 8  # texts that are checked one at a time, too
 CARRIED = (
@@ -162,9 +164,7 @@ def export(
         raise InputError(f"Unknown format {format!r}.{nearest(format, FORMATS)}")
     if quantize not in (None, *QUANTIZE):
         raise InputError(f"Unknown quantize {quantize!r}.{nearest(quantize, QUANTIZE)}")
-    weights = fingerprint(folder)
-    done = _earlier_export(out)
-    if done.get("weights") == weights and (quantize is None or "int8" in done):
+    if done := earlier_export(folder, out, quantize):
         return done
     if not texts:
         raise InputError(
@@ -176,7 +176,8 @@ def export(
     try:
         with failures_named(out):
             part.mkdir()
-            comparison = {"weights": weights} | write_checked(folder, texts, part, quantize)
+            comparison = {"weights": fingerprint(folder)}
+            comparison |= write_checked(folder, texts, part, quantize)
             for name in CARRIED:
                 if (folder / name).is_file():
                     shutil.copyfile(folder / name, part / name)
@@ -189,7 +190,15 @@ def export(
     return comparison
 
 
-def _earlier_export(out: Path) -> dict:
+def earlier_export(folder: Path, out: Path, quantize: str | None) -> dict:
+    """How the export in `out` compares; empty where there is none of the model in `folder` that
+    has what is wanted."""
+    done = _whole_export(out)
+    is_current = done.get("weights") == fingerprint(folder)
+    return done if is_current and (quantize is None or quantize in done) else {}
+
+
+def _whole_export(out: Path) -> dict:
     """How the export in a folder compares; empty where there is none, or its files are damaged."""
     try:
         comparison = read_json(out / NOTE)
@@ -197,14 +206,12 @@ def _earlier_export(out: Path) -> dict:
         return {}
     except ValueError:
         comparison = None
-    if not isinstance(comparison, dict):
-        damaged = True
-    else:  # an earlier version wrote no digests
-        damaged = comparison.get("files") not in (None, file_digests(out, leave_out=NOTE))
-    if damaged:
-        print(f"The export {out} is damaged: made again", flush=True)
-        return {}
-    return comparison
+    # an earlier version wrote no digests
+    digests = (None, file_digests(out, leave_out=NOTE))
+    if isinstance(comparison, dict) and comparison.get("files") in digests:
+        return comparison
+    print(f"The export {out} is damaged: made again", flush=True)
+    return {}
 
 
 def write_checked(folder: Path, texts: list, out: Path, quantize: str | None) -> dict:
@@ -232,8 +239,8 @@ def write_checked(folder: Path, texts: list, out: Path, quantize: str | None) ->
         )
     comparison: dict = {"texts": min(len(texts), CHECKED), "largest_difference": difference}
     if quantize:
-        write_int8(out / "model.onnx", out / "model_int8.onnx")
-        runtime = onnx_runtime(out / "model_int8.onnx")
+        write_int8(out / "model.onnx", out / INT8_FILE)
+        runtime = onnx_runtime(out / INT8_FILE)
         logits = np.concatenate([runtime(*batch) for batch in several])
         wanted = np.concatenate(expected[len(single) :])
         comparison[quantize] = {

@@ -11,9 +11,9 @@ from lib.backbones import sha256
 from lib.models import load_model
 from lib.runs.files import digest, write_text
 from lib.runs.store import environment, model_folder
-from lib.use.export import Batch, Runtime, batches, onnx_runtime, pytorch
+from lib.use.export import EXPORTED, INT8_FILE, Batch, Runtime, batches, onnx_runtime, pytorch
 
-EXPORTS = {"ONNX Runtime": "model.onnx", "ONNX Runtime, int8": "model_int8.onnx"}
+EXPORTS = {"ONNX Runtime": "model.onnx", "ONNX Runtime, int8": INT8_FILE}
 PYTORCH = "PyTorch"
 
 
@@ -68,8 +68,8 @@ def weight_files(models: dict[str, Path]) -> dict[tuple[str, str], Path]:
     for name, folder in models.items():
         files[name, PYTORCH] = folder / "model.safetensors"
         for kind, file in EXPORTS.items():
-            if (folder.parent / "onnx" / file).is_file():
-                files[name, kind] = folder.parent / "onnx" / file
+            if (folder.parent / EXPORTED / file).is_file():
+                files[name, kind] = folder.parent / EXPORTED / file
     return files
 
 

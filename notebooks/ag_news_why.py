@@ -9,7 +9,7 @@ from lib.analysis.predictions import collect, group_of
 from lib.data import Corpus
 from lib.publish.page import measured, show_text
 from lib.runs.keys import corpus_of
-from lib.runs.store import Run
+from lib.runs.store import Run, store
 from lib.use.explain import as_markdown, explain
 
 DECIMALS = 3  # of a contribution
@@ -50,7 +50,7 @@ def words_of_errors(run: Run, corpus: Corpus, *, by: str, group: str, count: int
     tables = [pd.DataFrame(columns=list(COLUMNS))]
     for number, i in enumerate(order[is_error[order]][:count]):
         taken = corpus.label_names[predicted[i]]
-        words = explain(run, corpus.test.texts[i], label=taken)
+        words = explain(run, corpus.test.texts[i], label=taken, cache=store() / "measured")
         words["contribution"] = words["contribution"].round(DECIMALS)
         facts = {"error": number, "taken": taken, "given": corpus.label_names[members.labels[i]]}
         facts |= {"confidence": confidence[i].max(), "seed": members.seeds[0]}

@@ -1,6 +1,7 @@
 """Shared parts: tiny real transformers and tokenizers, built here; a tiny finished run; a run store
 of each test's own; notebooks without a kernel's start; no network."""
 
+import gc
 import hashlib
 import os
 import shutil
@@ -20,6 +21,9 @@ import pytest
 import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
+sys.modules["rfc3987_syntax"] = None  # what reads notebooks compiles it for most of a second
+os.fsync = lambda handle: None  # no test cuts the power: what a kill leaves, the system has
+
 WORDS = [
     f"{a}{b}"
     for a in ("ka", "lo", "mi", "nu", "pe", "ri", "so", "ta")
@@ -29,6 +33,10 @@ SPECIAL = {
     "bert": ("[PAD]", "[UNK]", "[CLS]", "[SEP]"),
     "roberta": ("<s>", "<pad>", "</s>", "<unk>"),
 }
+
+
+def pytest_collection_finish(session):
+    gc.freeze()  # what is imported stays: no collection need look at it again
 
 
 def save_tiny(folder, kind: str = "bert", hidden: int = 32, layers: int = 2):

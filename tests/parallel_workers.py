@@ -2,15 +2,20 @@
 others, and failures."""
 
 import importlib
+import json
 import os
 import signal
 import time
+import warnings
 from pathlib import Path
 
 import torch
+from accelerate.state import AcceleratorState
+from torch.distributed.elastic.multiprocessing import start_processes
 from torch.nn import functional as F
 
 from lib.errors import InputError, StoppedError
+from lib.fast import launch
 from lib.fast.parallel import Processes, processes, unshard
 from lib.models import Classifier, build_model
 
@@ -170,6 +175,20 @@ def fail(how: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
     if how == "hangs":
         time.sleep(100)
+
+
+def start_copies(name: str, entrypoint: str, args: dict, **options):
+    """In the place of torch's `start_processes`: copies of this process instead of new ones, which
+    would import for seconds what this one has imported."""
+    calls = {rank: command[-2:] for rank, command in args.items()}  # of `lib.fast.launch.work`
+    with warnings.catch_warnings():  # from Python 3.12 on: of threads, which the copies have not
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return start_processes(name, call_in_copy, calls, start_method="fork", **options)
+
+
+def call_in_copy(name: str, arguments: str) -> None:
+    AcceleratorState._reset_state(reset_partial_state=True)  # this process was alone
+    launch._call(name, json.loads(arguments))
 
 
 def die_at_nine(name: str, arguments: dict) -> None:

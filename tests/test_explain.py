@@ -42,6 +42,20 @@ def test_the_word_that_tells_the_label_contributes_most(learned):
     assert against["contribution"].to_numpy() == pytest.approx(-table["contribution"], abs=1e-4)
 
 
+def test_a_cache_keeps_what_each_text_and_label_gave(learned, tmp_path, monkeypatch):
+    run, text = learned["head"], f"  {OTHERS[0]} {YES}, {OTHERS[1]}"
+    plain = explain(run, text)
+    tables = [explain(run, text, cache=tmp_path)]
+    monkeypatch.setattr("lib.use.explain._explained", lambda *_: pytest.fail("computed again"))
+    tables.append(explain(run, text, cache=tmp_path))
+    for table in tables:
+        pd.testing.assert_frame_equal(table, plain)
+        assert table.attrs == plain.attrs
+    for other in ({"text": text.strip()}, {"text": text, "label": "no"}):
+        with pytest.raises(pytest.fail.Exception):
+            explain(run, **other, cache=tmp_path)
+
+
 @pytest.mark.parametrize("truncation", ["head", "windows"])
 def test_contributions_are_the_gradient_of_the_logits(learned, truncation):
     """By finite differences: each embedding is stretched by a little."""

@@ -4,6 +4,7 @@ import pytest
 
 from lib.devices import resolve_precision
 from lib.readers import Reading
+from lib.runs import keys
 from lib.runs.config import RunConfig
 from lib.runs.keys import corpus_of, identity_of, prefix_hashes, prepare, run_key, tokens_of
 
@@ -101,6 +102,17 @@ def test_a_prepared_run_knows_its_steps(base):
     assert prepared.folder.name == prepared.key[:16] and not prepared.is_finished
     baseline = prepare(base.baseline("majority"))
     assert baseline.config.is_reference and prefix_hashes(baseline) == []
+
+
+def test_steps_are_planned_for_what_is_not_finished(trained, monkeypatch):
+    monkeypatch.setenv("RUNS_DIR", str(trained.folder.parent))
+    with monkeypatch.context() as patch:
+        patch.setattr(keys, "plan_steps", lambda *_, **__: pytest.fail("planned"))
+        prepared = prepare(trained.config)
+        with pytest.raises(pytest.fail.Exception):
+            prepare(trained.config.with_(seed=9))
+    assert prepared.is_finished
+    assert len(prepared.settings_by_step) == trained.history["step"].iloc[-1]
 
 
 def test_a_file_that_changes_is_read_again(base, folder, capsys):

@@ -4,6 +4,8 @@ import builtins
 import os
 import signal
 import sys
+from importlib import import_module
+from types import ModuleType
 
 import nbformat
 import pytest
@@ -11,9 +13,11 @@ from IPython.core.interactiveshell import InteractiveShell
 
 from lib.errors import InputError
 from lib.publish.notebook import (
+    ADDRESSES,
     blocks_of,
     execute_here,
     signals_to_kernel,
+    without_address_grammars,
 )
 from lib.publish.page import BLOCK_MIME
 
@@ -51,6 +55,18 @@ def test_blocks_of_an_executed_notebook():
         {"kind": "finding", "text": "a", "section": "answer"},
         {"kind": "text", "text": "b", "section": "answer"},
     ]
+
+
+def test_no_grammars_of_addresses_are_compiled_to_read_a_notebook(monkeypatch):
+    monkeypatch.delitem(sys.modules, ADDRESSES, raising=False)
+    with without_address_grammars(), pytest.raises(ModuleNotFoundError):
+        import_module(ADDRESSES)
+    assert ADDRESSES not in sys.modules
+    module = ModuleType(ADDRESSES)
+    monkeypatch.setitem(sys.modules, ADDRESSES, module)
+    with without_address_grammars():
+        assert import_module(ADDRESSES) is module
+    assert sys.modules[ADDRESSES] is module
 
 
 def test_parameters_replace_those_of_their_cell(tmp_path):

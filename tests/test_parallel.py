@@ -1,8 +1,12 @@
 """Two processes compute what one does: steps, evaluations, states, runs."""
 
+import importlib
 import json
-import subprocess
+import os
 import sys
+import warnings
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +18,7 @@ from lib.runs import single, store
 from lib.runs.config import RunConfig
 from lib.runs.pool import run, run_all
 from tests import parallel_workers
+from tests.conftest import exit_code, start_child
 from tests.test_resume import killed_at
 
 FIXED = {
@@ -62,6 +67,12 @@ def two(one, tiny_still, request, tmp_path_factory):
     return request.param, [torch.load(folder / f"two-{rank}") for rank in (0, 1)]
 
 
+@pytest.fixture
+def copies(monkeypatch):
+    """Meanwhile, processes are copies of this one; `two` has new ones, as tests/test_launch.py."""
+    monkeypatch.setattr("lib.fast.launch.start_processes", parallel_workers.start_copies)
+
+
 def close(value: torch.Tensor, other: torch.Tensor) -> bool:
     return torch.allclose(value, other, rtol=1e-6, atol=1e-6)
 
@@ -107,7 +118,7 @@ def test_the_leading_process_decides(two):
 
 
 @pytest.mark.parametrize("backend", ["ddp", "fsdp"])
-def test_two_processes_train_what_one_does(base, backend, monkeypatch, tmp_path, capfd):
+def test_two_processes_train_what_one_does(base, backend, copies, monkeypatch, tmp_path, capfd):
     config = base.with_(
         schedule="exponential", schedule_args={"gamma": 0.8}, class_weight="balanced"
     )
@@ -135,7 +146,9 @@ def test_two_processes_train_what_one_does(base, backend, monkeypatch, tmp_path,
 
 
 @pytest.mark.parametrize(("first", "backend"), [(1, "ddp"), (2, "ddp"), (1, "fsdp"), (2, "fsdp")])
-def test_checkpoints_move_between_one_and_two_processes(base, first, backend, monkeypatch, capfd):
+def test_checkpoints_move_between_one_and_two_processes(
+    base, first, backend, copies, monkeypatch, capfd
+):
     config = base.with_(epochs=2)
     whole = run(config, tracker="none")
     shutil_rename(whole)
@@ -153,7 +166,9 @@ def test_checkpoints_move_between_one_and_two_processes(base, first, backend, mo
 
 
 @pytest.mark.parametrize("backend", ["ddp", "fsdp"])
-def test_two_processes_learn_from_a_teacher_as_one_does(base, backend, monkeypatch, tmp_path):
+def test_two_processes_learn_from_a_teacher_as_one_does(
+    base, backend, copies, monkeypatch, tmp_path
+):
     teacher = run(base.with_(epochs=1), tracker="none")
     maps = {"hidden_map": [[0, 0], [1, 2]], "attention_map": [[0, 1]], "student_layers": [1]}
     weights = {"hard": 1.0, "soft": 1.0, "hidden": 1.0, "attentions": 1.0}
@@ -242,34 +257,33 @@ def accelerate_fsdp(port: int, rank: int) -> list[str]:
     return command
 
 
+def start_node(command: list[str], log: Path) -> None:
+    """What `python -m` does with a launcher's module and arguments, without a start of its own; the
+    process that trains is a new one."""
+    with log.open("w", encoding="utf-8") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    os.chdir(store.ROOT)
+    warnings.simplefilter("ignore")
+    sys.argv = command
+    importlib.import_module(command[0]).main()
+
+
 @pytest.mark.parametrize("launcher", [torchrun, accelerate, accelerate_fsdp])
 def test_two_nodes_share_a_run(base, launcher, tmp_path):
     """The commands of the README for two machines, on one."""
     spec, port = tmp_path / "run.yaml", free_port()
     spec.write_text(base.with_(epochs=1).model_dump_json(exclude={"reading", "schedule_args"}))
-    commands = [
-        [
-            sys.executable,
-            "-m",
-            *launcher(port, rank),
-            "-m",
-            "lib",
-            "train",
-            str(spec),
-            "tracker=none",
-        ]
+    logs = [tmp_path / f"node-{rank}" for rank in (0, 1)]
+    train = ["-m", "lib", "train", str(spec), "tracker=none"]
+    nodes = [
+        start_child(partial(start_node, [*launcher(port, rank), *train], logs[rank]))
         for rank in (0, 1)
     ]
-    options = {
-        "cwd": store.ROOT,
-        "stdout": subprocess.PIPE,
-        "stderr": subprocess.STDOUT,
-        "text": True,
-    }
-    nodes = [subprocess.Popen(command, **options) for command in commands]
-    told = [node.communicate(timeout=180)[0] for node in nodes]
-    assert [node.returncode for node in nodes] == [0, 0], told
-    assert sum("epoch 1/1" in text for text in told) == 1
+    ends = [exit_code(node) for node in nodes]
+    outputs = [log.read_text() for log in logs]
+    assert ends == [0, 0], outputs
+    assert sum("epoch 1/1" in output for output in outputs) == 1
     found = run_all([base.with_(epochs=1)])
     assert processes_of(found[0]) == 2
 

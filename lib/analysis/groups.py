@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import re
 from collections.abc import Iterable
 from functools import cached_property
 
@@ -12,12 +13,18 @@ from lib.errors import InputError
 from lib.rankings import hits
 
 
+def _numbered(frame: pd.DataFrame, kind: str) -> np.ndarray:
+    """The columns `kind`_0, `kind`_1 and so on: (rows, columns)."""
+    columns = [frame[name].to_numpy() for name in frame if re.fullmatch(rf"{kind}_\d+", name)]
+    return np.array(columns).reshape(len(columns), len(frame)).T
+
+
 def _logits(frame: pd.DataFrame) -> np.ndarray:
-    return frame.filter(regex=r"^logit_\d+$").to_numpy().astype(np.float32)
+    return _numbered(frame, "logit").astype(np.float32)
 
 
 def _ids(frame: pd.DataFrame, kind: str) -> np.ndarray:
-    return frame.filter(regex=rf"^{kind}_\d+$").to_numpy().astype(np.int64)
+    return _numbered(frame, kind).astype(np.int64)
 
 
 def _labels(frame: pd.DataFrame) -> np.ndarray:

@@ -102,8 +102,17 @@ class Predictions:
 
     def only(self, runs: dict[str, dict]) -> "Predictions":
         """The predictions of `runs`, which may differ from what these say of them."""
-        frame = self.frame[self.frame["run"].isin(list(runs))]
-        return dataclasses.replace(self, frame=frame, runs=runs)
+        if runs.keys() != self.runs.keys():
+            frame = self.frame[self.frame["run"].isin(list(runs))]
+            return dataclasses.replace(self, frame=frame, runs=runs)
+        others = dataclasses.replace(self, runs=runs)
+        others.__dict__["_places"] = self._places  # of the same frame, found once
+        return others
+
+    @cached_property
+    def _places(self) -> dict[tuple[str, str, int], np.ndarray]:
+        """Where in the frame the rows of each split, run and epoch are."""
+        return self.frame.groupby(["split", "run", "epoch"], observed=True).indices
 
     def with_field(self, field: str, values: dict[str, Any]) -> "Predictions":
         """The runs that `values` has by their keys, with a field of these to group them by."""
@@ -127,16 +136,10 @@ class Predictions:
         `epoch` is `chosen` (on dev), `last`, or a number; runs that have no such predictions, on
         all folds, are left out.
         """
-        of_split = self.frame[self.frame["split"] == split]
-        by_run = dict(tuple(of_split.groupby("run", observed=True)))
         groups = []
         for name, keys in self._keys_by(by).items():
-            frames = {}
-            for key in keys:
-                rows = by_run.get(key, of_split.iloc[:0])
-                rows = rows[rows["epoch"] == self._epoch(key, epoch)]
-                if len(rows):
-                    frames[key] = rows
+            places = {key: self._places.get((split, key, self._epoch(key, epoch))) for key in keys}
+            frames = {key: self.frame.iloc[at] for key, at in places.items() if at is not None}
             families = families_of(self.runs, frames, f"{by} {name}")
             if families:
                 first_keys = [family[0] for family in families.values()]
@@ -168,9 +171,8 @@ class Predictions:
         return keys | of_references
 
     def _epoch(self, key: str, epoch: str | int) -> int | None:
-        run = self.runs[key]
         if isinstance(epoch, str):
-            return run[f"{epoch}_epoch"]
+            return self.runs[key][f"{epoch}_epoch"]
         return 1 if key in self.references else epoch
 
 
@@ -191,20 +193,18 @@ def collect(runs: Iterable[Run] | Predictions) -> Predictions:
         return runs
     page = published_page()
     if page:
-        return _published(page, tuple(run.name for run in runs))
+        return _published(page, tuple(dict.fromkeys(run.name for run in runs)))
     return _collect(tuple(run.folder for run in runs))
 
 
 @lru_cache(maxsize=4)
 def _published(page: Path, names: tuple[str, ...]) -> Predictions:
     """The predictions of some of a page's runs, in their order."""
-    predictions = Predictions.read(page / PREDICTIONS)
-    names = tuple(dict.fromkeys(names))
-    by_run = dict(tuple(predictions.frame.groupby("run", observed=True)))
+    p = Predictions.read(page / PREDICTIONS)
+    by_run = dict(tuple(p.frame.groupby("run", observed=True)))
     frame = pd.concat([by_run[name] for name in names if name in by_run], ignore_index=True)
-    frame["run"] = frame["run"].astype(pd.CategoricalDtype(names))
-    facts = {name: predictions.runs[name] for name in names}
-    return dataclasses.replace(predictions, frame=frame, runs=facts)
+    frame["run"] = frame["run"].astype(pd.CategoricalDtype(list(names)))
+    return dataclasses.replace(p, frame=frame, runs={name: p.runs[name] for name in names})
 
 
 @lru_cache(maxsize=4)

@@ -13,6 +13,7 @@ import psutil
 from lib.errors import InputError, StoppedError, reason_of
 
 SECTIONS = ("answer", "details")  # tags of cells; the others are the study itself
+ADDRESSES = "rfc3987_syntax"
 QUIET = {
     "TQDM_DISABLE": "1",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
@@ -39,6 +40,22 @@ def blocks_of_cell(cell, outputs: Iterable[dict]) -> list[dict]:
         return [{"kind": "text", "name": "", "section": section, "text": cell.source.strip()}]
     shown = [data[BLOCK_MIME] for data in outputs if BLOCK_MIME in data]
     return [{**block, "section": section} for block in shown]
+
+
+@contextmanager
+def without_address_grammars() -> Iterator[None]:
+    """Meanwhile, what reads notebooks is imported without the grammars of web addresses.
+
+    jsonschema would compile 39 of them for most of a second; no notebook is checked for addresses.
+    """
+    if ADDRESSES in sys.modules:
+        yield
+        return
+    sys.modules[ADDRESSES] = None  # whoever imports it is told that there is none
+    try:
+        yield
+    finally:
+        del sys.modules[ADDRESSES]
 
 
 @contextmanager
@@ -81,9 +98,10 @@ def execute(notebook: Path, parameters: dict, output: Path, beside: Callable):
 
     Raises InputError or StoppedError with the notebook's own sentence where it ended by one.
     """
-    import papermill
-    from nbclient.exceptions import DeadKernelError
-    from papermill.exceptions import PapermillExecutionError
+    with without_address_grammars():
+        import papermill
+        from nbclient.exceptions import DeadKernelError
+        from papermill.exceptions import PapermillExecutionError
 
     os.environ.update(QUIET)
     try:
@@ -125,7 +143,8 @@ def execute_here(notebook: Path, parameters: dict) -> list[dict]:
     For notebooks that train nothing. Raises InputError with the notebook's own sentence, or what
     failed in it.
     """
-    import nbformat
+    with without_address_grammars():
+        import nbformat
     from IPython.core.interactiveshell import InteractiveShell
     from IPython.utils.capture import capture_output
     from traitlets.config import Config

@@ -78,7 +78,10 @@ def _changes(allowed: dict, config: Path | None, overrides: dict) -> dict:
 
 
 def import_publisher() -> None:
-    """Import what publishes a page, and with it torch, which takes seconds."""
+    """Import what publishes a page, with torch and what it uses later, which takes seconds."""
+    import matplotlib.backends.backend_agg  # noqa: F401
+    import sklearn.model_selection  # noqa: F401
+
     import lib.publish.folder  # noqa: F401
 
 

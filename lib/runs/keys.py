@@ -5,7 +5,7 @@ import hashlib
 import itertools
 import json
 import os
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import pandas as pd
@@ -35,7 +35,6 @@ class Prepared:
     config: RunConfig
     corpus: Corpus
     key: str
-    settings_by_step: list[dict]  # of the optimizer; none for a reference
 
     @property
     def name(self) -> str:
@@ -51,6 +50,13 @@ class Prepared:
         """Whether the store has the run, and whole: a damaged one is trained again."""
         return is_whole(self.folder)
 
+    @cached_property
+    def settings_by_step(self) -> list[dict]:
+        """Of the optimizer; none for a reference. Raises InputError."""
+        if self.config.is_reference:
+            return []
+        return planned_steps(self.config, len(self.corpus.train))
+
     @property
     def steps_per_epoch(self) -> int:
         return len(self.settings_by_step) // self.config.epochs
@@ -59,12 +65,13 @@ class Prepared:
 def prepare(config: RunConfig) -> Prepared:
     """Read what a configuration names. Raises InputError where something of it is wrong."""
     corpus = corpus_of(config)
-    if config.is_reference:
-        if config.reference not in READ_BY_REFERENCE:
-            predicted_in_file(config, corpus)  # what is wrong there is said before anything trains
-        return Prepared(config, corpus, run_key(config, corpus), [])
-    settings_by_step = planned_steps(config, len(corpus.train))
-    return Prepared(config, corpus, run_key(config, corpus), settings_by_step)
+    if config.is_reference and config.reference not in READ_BY_REFERENCE:
+        predicted_in_file(config, corpus)  # what is wrong there is said before anything trains
+    prepared = Prepared(config, corpus, run_key(config, corpus))
+    if not prepared.is_finished:
+        # a wrong argument is told before anything trains; torch's optimizers take a second to come
+        _ = prepared.settings_by_step
+    return prepared
 
 
 def planned_steps(config: RunConfig, train_rows: int) -> list[dict]:

@@ -7,29 +7,35 @@ what the model reacts to, not why that is so.
 
 import html
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 
-from lib.backbones import load_tokenizer, resolve_backbone
+from lib.backbones import fingerprint, load_tokenizer, resolve_backbone
 from lib.errors import InputError, nearest
 from lib.models import Classifier
+from lib.runs.files import cached_tensors, digest, file_digest
 from lib.runs.markup import escape
 from lib.runs.store import Run, check_texts, load_run
 from lib.tokenization import WINDOWS, encode, is_single, reading_of, shorten
 from lib.windows import check_stride, cut
 
+NUMBERS = ("start", "end", "contribution")
 STRONG = 0.5  # of the largest contribution: a word that Markdown marks
 FOR, AGAINST = "0,114,178", "213,94,0"  # red, green, blue
 
 
-def explain(run: Run | str, text: str, *, label: str | None = None) -> pd.DataFrame:
+def explain(
+    run: Run | str, text: str, *, label: str | None = None, cache: Path | None = None
+) -> pd.DataFrame:
     """A row for each word that the model reads of a text: `word`, `start` and `end` (characters),
     and `contribution` to a label, the largest being 1 or −1; of a regression, to the number.
 
     `run` is a run, its key or folder, `label` the name of a class, or None for the predicted one,
-    which `attrs["label"]` names. Raises InputError.
+    which `attrs["label"]` names. `cache` is a folder that keeps the result, by model, text and this
+    code: a model takes seconds to load. Raises InputError.
     """
     run = run if isinstance(run, Run) else load_run(run)
     check_texts([text])
@@ -37,6 +43,30 @@ def explain(run: Run | str, text: str, *, label: str | None = None) -> pd.DataFr
         raise InputError(
             "explain wants one text that is not blank; pairs of texts are not explained"
         )
+    folder = run.folder / "model"
+    if cache is None or not folder.is_dir():
+        return _explained(run, text, label)
+    key = digest(file_digest(Path(__file__)), run.key, fingerprint(folder), text, [label])
+
+    def make() -> dict[str, torch.Tensor]:
+        table = _explained(run, text, label)
+        numbers = {name: torch.tensor(table[name].to_numpy()) for name in NUMBERS}
+        return numbers | {"label": torch.tensor(_names_of(run).index(table.attrs["label"]))}
+
+    tensors = cached_tensors(cache, key, make)
+    table = pd.DataFrame({name: tensors[name].numpy() for name in NUMBERS})
+    spans = zip(table["start"], table["end"], strict=True)
+    table.insert(0, "word", [text[start:end].strip() for start, end in spans])
+    table.attrs["label"] = _names_of(run)[int(tensors["label"])]
+    return table
+
+
+def _names_of(run: Run) -> list[str]:
+    return run.status["label_names"]
+
+
+def _explained(run: Run, text: str, label: str | None) -> pd.DataFrame:
+    """`explain`, by the run's model."""
     model, settings = run.model
     folder = run.folder / "model"
     ids, mask, _ = encode([text], folder, **reading_of(settings))

@@ -20,8 +20,8 @@ def test_the_answer_is_beside_the_best_reference():
     p = with_baseline(classifiers(), "near").keep(lambda run: run["config"]["head"] == "far")
     model, reference = by_group(p, by="head", metrics=["accuracy"])["accuracy"]
     assert study.result(p, by="head") == (
-        f"Yes: fine-tuning reaches accuracy {100 * model:.1f} % on 600 texts, significantly better "
-        f"than TF-IDF ({100 * reference:.1f} %)."
+        f"Yes: fine-tuning reaches accuracy {100 * model:.1f} % on 600 test texts, significantly "
+        f"better than TF-IDF ({100 * reference:.1f} %)."
     )
     assert len(study.result(p, by="head").split()) <= 20
 

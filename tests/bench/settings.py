@@ -38,7 +38,8 @@ class Settings(BaseModel):
     learning_rate: float = Field(1e-4, gt=0)  # peak; AdamW, linear to zero, clipped at norm 1
     threads: int = Field(len(os.sched_getaffinity(0)), ge=1)
     # speed
-    ours: tuple[str, ...] = ("random:fp32", *BATCHINGS)  # batching, or batching:precision
+    # batching, or batching:precision
+    ours: tuple[str, ...] = ("random:fp32", "grouped_packed:fp32", *BATCHINGS)
     rounds: int = Field(7, ge=1)
     steps: int = Field(4, ge=1)  # measured in each round and configuration
     warm_up: int = Field(1, ge=1)  # steps before them

@@ -18,6 +18,7 @@ class Way:
     padded: bool = False  # to max_length
 
 
+GROUPED = "group_by_length"
 DEFAULT_SCRIPT = Way("Trainer, default script", "Trainer", "fp32", padded=True)
 DYNAMIC_PADDING = Way("Trainer, dynamic padding", "Trainer", "fp32")
 
@@ -28,8 +29,9 @@ def trainer_ways() -> list[Way]:
     every = [DEFAULT_SCRIPT, DYNAMIC_PADDING]
     if precision == "bf16":
         every.append(Way("Trainer, dynamic padding, bf16", "Trainer", "bf16"))
+        every.append(Way("Trainer, group by length, fp32", "Trainer", "fp32", GROUPED))
     grouped = f"Trainer, group by length, {precision}"
-    return [*every, Way(grouped, "Trainer", precision, batching="group_by_length")]
+    return [*every, Way(grouped, "Trainer", precision, GROUPED)]
 
 
 def our_ways(settings: Settings) -> list[Way]:

@@ -138,16 +138,16 @@ def _of_the_first(pair: Pair, names: dict[str, str]) -> Pair | None:
     return dataclasses.replace(pair, one=pair.other, other=pair.one, estimate=turned)
 
 
-def ahead_from(table: pd.DataFrame, method: str, metric: str) -> int | None:
-    """The smallest size from which on fine-tuning is significantly ahead of a method at every
-    size, from the rows of `leads`; None where it is not so at the largest."""
-    smallest = None
-    of_method = table[table["compared with"] == method]
-    for row in of_method.sort_values(SIZE, ascending=False).to_dict("records"):
-        if row["verdict"] != SIGNIFICANT or row[metric] < 0:
-            break
-        smallest = row[SIZE]
-    return smallest
+def sizes_ahead(table: pd.DataFrame, method: str, metric: str, unit: str = "") -> str:
+    """At which sizes fine-tuning is significantly ahead of a method, in words, from the rows of
+    `leads`: `at no size`, `from 200 on` or `at 100 and 800`; `unit` follows the numbers."""
+    of_method = table[table["compared with"] == method].sort_values(SIZE)
+    is_ahead = (of_method["verdict"] == SIGNIFICANT) & (of_method[metric] > 0)
+    sizes = [f"{size:,}" for size in of_method[SIZE][is_ahead]]
+    if not sizes:
+        return "at no size"
+    is_rest = is_ahead.iloc[-len(sizes) :].all() and len(sizes) > 1
+    return f"from {sizes[0]}{unit} on" if is_rest else f"at {listed(sizes)}{unit}"
 
 
 def best_reference(p: Predictions, *, metric: str) -> str:
@@ -175,22 +175,18 @@ def answer(p: Predictions, *, metric: str) -> str:
     largest = sizes_of(p)[-1]
     best = best_reference(p, metric=metric)
     last = table[(table[SIZE] == largest) & (table["compared with"] == best)].iloc[0]
-    gain = f"{difference(last[metric], metric)} against {best}"
+    gain = f"{difference(last[metric], metric)} at {largest:,}"
     if TOO_FEW in table["verdict"].tolist():
-        return f"With {TOO_FEW}, nothing is tested: at {largest:,} fine-tuning scores {gain}."
-    end = f"at {largest:,}: {gain}"
+        return f"With {TOO_FEW}, nothing is tested: fine-tuning scores {gain} against {best}."
     if last["verdict"] != SIGNIFICANT:
-        end += ", not significant"
+        gain += ", not significant"
     references = [name for name in method_names(p).values() if name not in (FIRST, LARGER)]
-    from_size = {name: ahead_from(table, name, metric) for name in references}
-    beaten = sorted(filter(from_size.get, references), key=from_size.get)
-    others = [name for name in references if not from_size[name]]
-    if not beaten:
-        beats = "beats neither" if len(others) > 1 else "does not beat"
-        return f"No: fine-tuning {beats} {' nor '.join(others)} ({end})."
-    first, *rest = beaten
-    sentence = f"Fine-tuning beats {first} from {from_size[first]:,} {SIZE} on"
-    sentence += "".join(f", {name} from {from_size[name]:,}" for name in rest)
-    if others:
-        sentence += f", {listed(others)} at no size"
-    return f"{sentence} ({end})."
+    others = [name for name in references if name != best]
+    ahead = {name: sizes_ahead(table, name, metric) for name in [*others, best]}
+    first = next(iter(ahead))
+    ahead[first] = sizes_ahead(table, first, metric, f" {SIZE}")
+    if set(ahead.values()) == {"at no size"}:
+        beats = "beats neither" if others else "does not beat"
+        return f"No: fine-tuning {beats} {' nor '.join(ahead)} ({gain})."
+    texts = ", ".join(f"{name} {sizes}" for name, sizes in ahead.items())
+    return f"Fine-tuning beats {texts} ({gain})."

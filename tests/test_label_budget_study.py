@@ -58,8 +58,11 @@ FLAT = [0.70, 0.748, 0.78, 0.80, 0.81]
 def test_the_answer_says_from_where_on_fine_tuning_is_ahead():
     p = budgets({"tiny": RISING, REFERENCE: FLAT})
     text = study.answer(p, metric="accuracy")
-    assert text.startswith("Fine-tuning beats TF-IDF from 200 labelled texts on")
-    assert text.endswith("(at 800: +11.0 points against TF-IDF).")
+    assert text == ("Fine-tuning beats TF-IDF from 200 labelled texts on (+11.0 points at 800).")
+    table = study.leads(p, metric="accuracy")
+    assert study.sizes_ahead(table, "TF-IDF", "accuracy") == "from 200 on"
+    table.loc[3, "verdict"] = "not significant"
+    assert study.sizes_ahead(table, "TF-IDF", "accuracy", " texts") == "at 200 and 800 texts"
     assert len(text.split()) <= 20
     table = study.leads(p, metric="accuracy")
     assert table["labelled texts"].tolist() == list(SIZES)
@@ -71,11 +74,11 @@ def test_the_answer_says_from_where_on_fine_tuning_is_ahead():
 def test_the_answer_where_it_never_pays_and_where_nothing_is_tested():
     p = budgets({"tiny": FLAT, REFERENCE: RISING})
     assert study.answer(p, metric="accuracy") == (
-        "No: fine-tuning does not beat TF-IDF (at 800: −11.0 points against TF-IDF)."
+        "No: fine-tuning does not beat TF-IDF (−11.0 points at 800)."
     )
     p = budgets({"tiny": RISING, REFERENCE: FLAT}, seeds=(1, 2))
     text = study.answer(p, metric="accuracy")
-    assert text.startswith("With fewer than 3 seeds, nothing is tested: at 800 fine-tuning")
+    assert text.startswith("With fewer than 3 seeds, nothing is tested: fine-tuning scores")
 
 
 def test_scores_are_the_means_of_the_samples_of_a_size():

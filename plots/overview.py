@@ -17,6 +17,7 @@ from plots.style import (
 )
 
 PLACES = {"best": 0.36, "reference": 0.68}  # below the top of a page's row, whose height is 1
+USUAL = (" + logistic regression", ", whole text")  # endings of references that need no saying
 COLOUR = {"best": COLOURS[0], "reference": GREY}
 
 
@@ -34,7 +35,8 @@ def overview(table: pd.DataFrame, *, title: str) -> Figure:
     for number, row in enumerate(table.to_dict("records")):
         above = f"{row['data']} · {row['model']}"
         at_left = {"transform": ax.get_yaxis_transform(), "va": "top", "color": DARK}
-        ax.text(0, number + 0.06, literal(above, 54), fontsize=SMALLEST, **at_left)
+        heading = ax.text(0, number + 0.06, literal(above, 54), fontsize=SMALLEST, **at_left)
+        heading.set_in_layout(False)  # the rows take the whole width, and text lies on them
         for role, place in PLACES.items():
             if isinstance(row[role], str):
                 _draw(ax, row, role, number + place)
@@ -55,8 +57,11 @@ def _draw(ax, row: dict, role: str, place: float) -> None:
     ax.plot(value, place, "o", color=COLOUR[role], markersize=7)
     is_left = value < sum(ax.get_xlim()) / 2
     reach = [value, *(end for end in ends if end == end and end is not None)]
-    ax.annotate(
-        f"{literal(row[role])} {score(value, row['metric'])}",
+    name = row[role]
+    for ending in USUAL:
+        name = name.removesuffix(ending)
+    label = ax.annotate(
+        f"{literal(name)} {score(value, row['metric'])}",
         (max(reach) if is_left else min(reach), place),
         (7 if is_left else -7, 0),
         textcoords="offset points",
@@ -65,3 +70,4 @@ def _draw(ax, row: dict, role: str, place: float) -> None:
         fontsize=SMALLEST,
         color=COLOUR[role],
     )
+    label.set_in_layout(False)

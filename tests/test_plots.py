@@ -87,6 +87,11 @@ def test_the_overview_has_each_pages_model_and_reference():
     assert {"B, 20 training texts · tiny", "Adam 50.0 %"} <= set(shown)
 
 
+def test_a_long_name_of_a_reference_is_short_in_the_overview():
+    table = OVERVIEW.assign(reference="embeddings + logistic regression").iloc[:1]
+    assert "embeddings 75.0 %" in texts(plots.overview(table, title="All"))
+
+
 @pytest.mark.parametrize(
     "figure",
     [

@@ -124,8 +124,8 @@ def test_a_prepared_layer_computes_what_follows_it():
         block = Block(activation)
         wanted = activation(block.lin1(states))
         prepare(block)
-        found = block.activation(block.lin1(states))
-        assert torch.allclose(found, wanted, atol=1e-6)
+        fused = block.activation(block.lin1(states))
+        assert torch.allclose(fused, wanted, atol=1e-6)
         assert isinstance(block.activation, nn.Identity) == is_fused
     first, second = (PreparedLinear(torch.randn(4, 6), torch.randn(4)) for _ in range(2))
     both = torch.cat([F.linear(states, layer.weight, layer.bias) for layer in (first, second)], -1)
@@ -156,11 +156,11 @@ def test_labels_in_8_bits(exported, monkeypatch, capsys):
     assert f"Exports the model to {run.folder / 'onnx'}\n" in printed.err
     assert "8 bits: on 12 texts, " in printed.err
     assert "% of the labels are those in 32 bits" in printed.err
-    found = pd.read_csv(io.StringIO(printed.out), keep_default_na=False)
+    rows = pd.read_csv(io.StringIO(printed.out), keep_default_na=False)
     small = Int8Run(run.folder)
-    texts = [text for text in found["text"] if text]
+    texts = [text for text in rows["text"] if text]
     runtime = onnx_runtime(run.folder / "onnx" / "model_int8.onnx")
-    for text, label in zip(found["text"], found["label"], strict=True):
+    for text, label in zip(rows["text"], rows["label"], strict=True):
         if not text:
             assert label == ""
             continue

@@ -23,7 +23,7 @@ from tests.bench.documents import (
 from tests.bench.intervals import Interval, mean_interval, measured_on, pipe, ratio_interval
 from tests.bench.settings import DEVICE, Settings
 from tests.bench.speed import synchronized
-from tests.bench.train import after_each_step, train_ours, train_trainer
+from tests.bench.train import Amount, after_each_step, train_ours, train_trainer
 from tests.bench.ways import Way, our_ways, trainer_ways, way_named
 
 BELOW_THE_END = 0.02  # the target, from the lower of the two means of dev accuracy at the end
@@ -94,9 +94,10 @@ class Learner:
         if self.way.by == "Trainer":
             rows = huggingface_rows(rows, settings, padded=self.way.padded)
             train = train_trainer
+        amount = Amount(seed=self.seed, epochs=settings.epochs)
         self.begin = synchronized()
         with after_each_step(self.model, self.note):
-            train(self.model, rows, self.way, settings, seed=self.seed, epochs=settings.epochs)
+            train(self.model, rows, self.way, settings, amount)
 
     def note(self, count: int) -> None:
         """Score dev after some of the steps, and after the last."""

@@ -8,7 +8,7 @@ from lib.loaders import IndexBatches
 from lib.models import Classifier
 from tests.bench.documents import huggingface_rows, huggingface_twin, with_weights_of
 from tests.bench.settings import NotEqualError, Settings
-from tests.bench.train import train_ours, train_trainer
+from tests.bench.train import Amount, train_ours, train_trainer
 from tests.bench.ways import Way, our_ways
 
 TOLERANCE = 1e-5  # of a loss, relatively
@@ -38,12 +38,12 @@ def gate(settings: Settings, start: Classifier, dataset: TensorDataset, **option
     before = start.backbone.state_dict()
     twin = without_dropout(huggingface_twin(start, settings))
     rows = huggingface_rows(dataset, settings, padded=False)
-    theirs = train_trainer(twin, rows, Way("", "Trainer", "fp32"), settings, batches=batches)
+    theirs = train_trainer(twin, rows, Way("", "Trainer", "fp32"), settings, Amount(batches))
     tables = []
     for layout, batching in layouts(settings).items():
         model = without_dropout(with_weights_of(start, settings, batching))
         way = Way("", "ours", "fp32", batching)
-        ours = train_ours(model, dataset, way, settings, batches=batches, **options)
+        ours = train_ours(model, dataset, way, settings, Amount(batches), **options)
         table = pd.DataFrame({"layout": layout, "step": range(1, len(ours) + 1)})
         table = table.assign(trainer_loss=theirs, our_loss=ours)
         table["difference"] = (table["our_loss"] / table["trainer_loss"] - 1).abs()

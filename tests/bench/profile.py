@@ -14,7 +14,7 @@ from tests.bench.documents import Work, with_weights_of
 from tests.bench.intervals import Interval, measured_on, pipe
 from tests.bench.settings import ON_GPU, Settings
 from tests.bench.speed import choose, epoch_of
-from tests.bench.train import train_ours
+from tests.bench.train import Amount, train_ours
 from tests.bench.ways import Way
 
 GROUPS = {  # what operators do, by parts of their names; the first that fits
@@ -59,7 +59,7 @@ def profile(
     model = with_weights_of(start, settings, way.batching)
     activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * ON_GPU
     with torch.profiler.profile(activities=activities, acc_events=True) as recorded:
-        train_ours(model, dataset, way, settings, batches=batches)
+        train_ours(model, dataset, way, settings, Amount(batches))
     time_of = "self_device_time_total" if ON_GPU else "self_cpu_time_total"
     rows = []
     for event in recorded.key_averages():

@@ -56,7 +56,7 @@ def first_steps(csv: str, settings) -> Callable:
 
     from lib.loaders import make_loader
     from tests.bench.documents import new_model
-    from tests.bench.train import train_ours
+    from tests.bench.train import Amount, train_ours
     from tests.bench.ways import our_ways
 
     torch.set_num_threads(settings.threads)
@@ -68,7 +68,7 @@ def first_steps(csv: str, settings) -> Callable:
     def train() -> None:
         size = settings.batch_size
         loader = make_loader(dataset, batch_size=size, batching=way.batching, seed=1)
-        train_ours(model, dataset, way, settings, batches=list(islice(loader.sampler, STEPS)))
+        train_ours(model, dataset, way, settings, Amount(list(islice(loader.sampler, STEPS))))
 
     return train
 

@@ -13,7 +13,7 @@ from lib.models import Classifier
 from lib.products import linear
 from tests.bench.documents import Work, huggingface_rows, huggingface_twin, with_weights_of
 from tests.bench.settings import DEVICE, ON_GPU, Settings, native_precision
-from tests.bench.train import Batches, after_each_step, train_ours, train_trainer
+from tests.bench.train import Amount, Batches, after_each_step, train_ours, train_trainer
 from tests.bench.ways import Way, all_ways
 
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
@@ -94,7 +94,7 @@ def time_steps(
 
     train = train_ours if way.by == "ours" else train_trainer
     with after_each_step(model, note) as steps:
-        train(model, rows, way, settings, batches=batches)
+        train(model, rows, way, settings, Amount(batches))
     if steps() != len(batches):
         raise RuntimeError(f"{way.name} made {steps()} steps of {len(batches)} batches")
     return times[1] - times[0]

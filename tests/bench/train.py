@@ -1,6 +1,7 @@
 """The two loops: `lib.training` and transformers' Trainer, on batches of their own or on given
 ones."""
 
+import dataclasses
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -34,30 +35,36 @@ class Given(IndexBatches):
         yield from self.batches[self.done :]
 
 
+@dataclasses.dataclass(frozen=True)
+class Amount:
+    """What is trained on: these batches, or so many epochs of the way's own, from a seed."""
+
+    batches: Batches | None = None
+    seed: int = 1
+    epochs: int = 1
+
+
 def train_ours(
     model: Classifier,
     dataset: TensorDataset,
     way: Way,
     settings: Settings,
-    *,
-    batches: Batches | None = None,
-    seed: int = 1,
-    epochs: int = 1,
+    amount: Amount,
     **options,
 ) -> list[float]:
-    """Train in place by `lib.training`, on these batches or on the way's own; the loss of every
-    step."""
-    train = make_loader(dataset, batch_size=settings.batch_size, batching=way.batching, seed=seed)
-    if batches is not None:
-        sampler = Given(batches, train.sampler.lengths)
+    """Train in place by `lib.training`; the loss of every step."""
+    order = {"batching": way.batching, "seed": amount.seed}
+    train = make_loader(dataset, batch_size=settings.batch_size, **order)
+    if amount.batches is not None:
+        sampler = Given(amount.batches, train.sampler.lengths)
         train = DataLoader(dataset, sampler=sampler, batch_size=None, collate_fn=train.collate_fn)
     # the loop wants a dev split
     dev = make_loader(TensorDataset(*(tensor[:2] for tensor in dataset.tensors)))
     rate = {"learning_rate": settings.learning_rate}
-    plan = {"steps_per_epoch": len(train), "epochs": epochs, "warmup_ratio": 0.0}
+    plan = {"steps_per_epoch": len(train), "epochs": amount.epochs, "warmup_ratio": 0.0}
     steps = plan_steps("linear", "adamw", **plan, **rate)
     optimizer = make_optimizer("adamw", model, **rate)
-    usual = {"clip_norm": 1.0, "precision": way.precision, "seed": seed, "device": DEVICE}
+    usual = {"clip_norm": 1.0, "precision": way.precision, "seed": amount.seed, "device": DEVICE}
     progress = training.Progress.start(len(steps))
     options = usual | options | {"progress": progress}
     for _ in training.train_epochs(model, optimizer, steps, train, dev, **options):
@@ -70,22 +77,18 @@ def train_trainer(
     rows,
     way: Way,
     settings: Settings,
-    *,
-    batches: Batches | None = None,
-    seed: int = 1,
-    epochs: int = 1,
+    amount: Amount,
 ) -> list[float]:
-    """Train in place by transformers' Trainer, on these batches or on its own; the loss of every
-    step."""
+    """Train in place by transformers' Trainer; the loss of every step."""
     import transformers as hf
 
     losses = []
 
     class Recorded(hf.Trainer):
         def _get_train_sampler(self, train_dataset=None):
-            if batches is None:
+            if amount.batches is None:
                 return super()._get_train_sampler(train_dataset)
-            return [row for batch in batches for row in batch]
+            return [row for batch in amount.batches for row in batch]
 
         def training_step(self, *arguments, **options):
             losses.append(super().training_step(*arguments, **options))
@@ -95,11 +98,11 @@ def train_trainer(
     collator = hf.default_data_collator
     if not way.padded:
         collator = hf.DataCollatorWithPadding(tokenizer)
-    amount = {"num_train_epochs": epochs}
-    if batches is not None:
-        amount = {"max_steps": len(batches)}
+    end = {"num_train_epochs": amount.epochs}
+    if amount.batches is not None:
+        end = {"max_steps": len(amount.batches)}
     with tempfile.TemporaryDirectory() as folder:
-        arguments = _trainer_arguments(folder, way, settings, seed=seed, **amount)
+        arguments = _trainer_arguments(folder, way, settings, seed=amount.seed, **end)
         parts = {"data_collator": collator, "processing_class": tokenizer}
         trainer = Recorded(model, arguments, train_dataset=rows, **parts)
         trainer.remove_callback(hf.PrinterCallback)

@@ -30,8 +30,8 @@ CHANGES = {SIGNIFICANT: "yes", OPEN: "not seen"}  # whether the claim changes, b
 
 CAPTIONS = {  # of the tables and figures by their names
     "effects": "Test accuracy with the bug, less that without it, in points; smallest visible: "
-    "the true effect that these runs would find with 80 % power. A bug changes its study's claim "
-    "where its effect on what is claimed is significant.",
+    "the true effect that these runs would find with 80 % power, if any. A bug changes its study's "
+    "claim where its effect on what is claimed is significant.",
     "effects_figure": "Dots: mean over seeds, full where significant. Bars: 95 % intervals, which "
     "hold together.",
     "padding_read": "The quantity claimed is a head's distance from CLS, which the bug leaves "
@@ -172,7 +172,8 @@ def effects(
     p: Predictions, *, metric: str = "accuracy", factors: list[float] | None = None
 ) -> pd.DataFrame:
     """What each bug changes of what its study claims, on the same test documents, and the smallest
-    change that these runs would find with 80 % power; the intervals hold over the whole table.
+    change that these runs would find with 80 % power, none where no change of a share is so large;
+    the intervals hold over the whole table.
 
     Where a bug is a way to choose among the same runs (`PAIRED`), it is compared seed by seed.
     """
@@ -190,7 +191,7 @@ def effects(
         table.insert(0, column, [row[column] for row in rows])
     level = level_of(pairs)
     visible = [pair.estimate.detectable(level) if pair.is_tested else np.nan for pair in pairs]
-    table["smallest visible"] = visible
+    table["smallest visible"] = pd.Series(visible).where(lambda effect: effect <= 1)
     table["changes"] = table["verdict"].replace(CHANGES)
     mark_significant(table, metric)
     table.attrs["note"] = (

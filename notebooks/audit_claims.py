@@ -1,7 +1,7 @@
 """Whether the original studies' bugs change what these claim: sentences, from predictions."""
 
 from lib.analysis.comparisons import EQUAL, SAME, SIGNIFICANT, TOO_FEW
-from lib.analysis.display import difference, difference_interval, distance, score
+from lib.analysis.display import difference, difference_interval, distance, listed, score
 from lib.analysis.names import short_name
 from lib.analysis.predictions import Predictions
 from lib.analysis.references import best_reference, reference_scores
@@ -50,7 +50,10 @@ def significant(
 
 def visible(p: Predictions, *, metric: str = "accuracy", factors: list[float] | None = None) -> str:
     """Which effects these runs could have seen."""
-    table = effects(p, metric=metric, factors=factors).dropna(subset=["smallest visible"])
+    table = effects(p, metric=metric, factors=factors)
+    tested = table[~table["verdict"].isin([TOO_FEW, SAME])]
+    hopeless = tested.loc[tested["smallest visible"].isna(), "bug"]
+    table = table.dropna(subset=["smallest visible"])
     if not len(table):
         return f"With {TOO_FEW} no effect can be told from chance."
     table = table.sort_values("smallest visible", kind="stable")
@@ -58,4 +61,7 @@ def visible(p: Predictions, *, metric: str = "accuracy", factors: list[float] | 
     for row in (table.iloc[0], table.iloc[-1]):
         texts.append(f"{distance(row['smallest visible'], metric)} ({row['bug']})")
     power = f"{100 * POWER:.0f} % power"
-    return f"These runs find true effects from {texts[0]} to {texts[1]} with {power}."
+    text = f"These runs find true effects from {texts[0]} to {texts[1]} with {power}"
+    if len(hopeless):
+        text += f"; no effect, however large, of {listed(hopeless)}"
+    return f"{text}."

@@ -42,7 +42,11 @@ class BlockRenderer(SphinxRenderer):
     def _add_block(self, block: dict) -> None:
         """A block of page.json, or one of `code`, `nav`, `said` or `fold`."""
         kind = block["kind"]
-        if kind == "text":
+        if kind == "text" and block.get("name") == "why":
+            container = nodes.container(classes=["why"])
+            with self.current_node_context(container, append=True):
+                self.nested_render_text(block["text"], 0)
+        elif kind == "text":
             self.nested_render_text(block["text"], 0)
         elif kind == "code":
             self._add_code(block["text"], block["language"])

@@ -18,6 +18,9 @@ table.docutils .text-right { text-align: right; }
 table.docutils td.text-right { white-space: nowrap; }
 .spread { color: var(--color-foreground-secondary); font-size: .85em; font-weight: normal; }
 .said { font-size: .875rem; color: var(--color-foreground-secondary); margin: .5rem 0 1rem; }
+.why strong, .why em { padding: 0 .15em; border-radius: .2em; }
+.why strong { background: rgba(0, 114, 178, .3); }
+.why em { background: rgba(213, 94, 0, .3); }
 .figure img { max-width: 100%; height: auto; background: white; border-radius: .25rem; }
 .from { display: flex; flex-wrap: wrap; align-items: baseline; gap: .25rem 1.25rem;
   font-size: .8125rem; margin: .25rem 0 1.5rem; }

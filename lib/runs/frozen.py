@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 from torch.utils.data import TensorDataset
 
-from lib import devices, evaluation
+from lib import devices, evaluation, training
 from lib.attention import parts_from_below
 from lib.backbones import fingerprint, resolve_backbone
 from lib.data import SPLITS
@@ -73,6 +73,7 @@ def document_vectors(
     from the cache if there is one (see `freeze_backbone`), and their mask (rows, windows)."""
     precision = devices.resolve_precision(precision, devices.default_device())
     depends_on = [
+        training.VERSION,
         fingerprint(resolve_backbone(backbone)),
         model.backbone.config.num_hidden_layers,
         type(model.head).pool.__name__,

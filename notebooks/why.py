@@ -1,4 +1,4 @@
-"""Why a model of the study of learning-rate schedules errs: the words that its errors rest on."""
+"""Why a model errs: the words that its surest errors rest on."""
 
 import numpy as np
 import pandas as pd
@@ -7,18 +7,20 @@ from scipy.special import softmax
 from lib.analysis.display import escape
 from lib.analysis.predictions import collect, group_of
 from lib.data import Corpus
-from lib.publish.page import measured, show_text
+from lib.errors import InputError
+from lib.publish.page import measured, show_as_published, show_text
 from lib.runs.keys import corpus_of
 from lib.runs.store import Run, store
+from lib.sources import DATASETS
 from lib.use.explain import as_markdown, explain
 
 DECIMALS = 3  # of a contribution
 COLUMNS = ("given", "taken", "confidence", "seed", "error", "word", "contribution")
 HEADING = "### Why it errs\n\n"
 INTRODUCTION = (
-    "The errors that {group} is surest of with seed {seed}, replaced labels left out. **Bold** is "
-    "what speaks for the class that it takes a text for, *slanted* what speaks against it, by "
-    "gradient times input: a hint at what the model reacts to, no proof."
+    "The errors that {group} is surest of with seed {seed}{but}. **Bold** is what speaks for the "
+    "class that it takes a text for, *slanted* what speaks against it, by gradient times input: a "
+    "hint at what the model reacts to, no proof."
 )
 
 
@@ -26,26 +28,41 @@ def show_why(runs, config, *, by: str, group: str, count: int = 3) -> None:
     """Quote the test documents that a group's first run gets wrong with the highest confidence,
     with the words marked that this rests on.
 
-    Only of a generated corpus: other texts are not ours to publish. Models are not published, so
-    that a page that is made from its own files keeps its words.
+    Not of pairs of texts, which are not explained, nor of texts that may not be quoted. Models are
+    not published, so that a page that is made from its own files keeps its words.
     """
-    if not config.dataset.startswith("demo_"):
+    if not may_quote(config.dataset) or config.reading.text_pair:
         return
     key = group_of(collect(runs), by, group).runs[0]
     [run] = [run for run in runs if run.key.startswith(key)]
     options = {"by": by, "group": group, "count": count}
-    table = measured("why", lambda: words_of_errors(run, corpus_of(config), **options))
-    show_text(HEADING + as_text(table, group), "why")
+    try:
+        table = measured("why", lambda: words_of_errors(run, corpus_of(run.config), **options))
+    except InputError as error:  # a page of before, whose model is gone
+        show_as_published("text", "why", error)
+        return
+    show_text(HEADING + as_text(table, group, is_generated(config.dataset)), "why")
+
+
+def may_quote(dataset: str) -> bool:
+    """Whether a page may quote a corpus: a table of one's own, or a generated one."""
+    return dataset not in DATASETS or is_generated(dataset)
+
+
+def is_generated(dataset: str) -> bool:
+    return dataset.startswith("demo_")
 
 
 def words_of_errors(run: Run, corpus: Corpus, *, by: str, group: str, count: int) -> pd.DataFrame:
     """A row for each word of the test documents that a run gets wrong with the highest confidence:
     what it adds to the logit of the predicted class, the strongest word of a document being 1 or
-    −1. Documents whose label the generator replaced are left out."""
+    −1. Documents whose label a generator replaced are left out."""
     members = group_of(collect([run]), by, group)
     confidence = softmax(members.logits[0], axis=-1)
     predicted = members.predicted[0]
-    is_error = (predicted != members.labels) & (corpus.test.true_labels == members.labels)
+    is_error = predicted != members.labels
+    if corpus.test.true_labels is not None:
+        is_error &= corpus.test.true_labels == members.labels
     order = np.argsort(-confidence.max(1), kind="stable")
     tables = [pd.DataFrame(columns=list(COLUMNS))]
     for number, i in enumerate(order[is_error[order]][:count]):
@@ -58,11 +75,13 @@ def words_of_errors(run: Run, corpus: Corpus, *, by: str, group: str, count: int
     return pd.concat(tables[1:] or tables, ignore_index=True)
 
 
-def as_text(table: pd.DataFrame, group: str) -> str:
-    """The rows of `words_of_errors` as Markdown."""
+def as_text(table: pd.DataFrame, group: str, generated: bool) -> str:
+    """The rows of `words_of_errors` as Markdown, of a generated corpus or another."""
     if not len(table):
-        return f"With its first seed, {group} errs on replaced labels alone."
-    lines = [INTRODUCTION.format(group=group, seed=table["seed"].iloc[0]), ""]
+        errs = "errs on replaced labels alone" if generated else "makes no error"
+        return f"With its first seed, {group} {errs}."
+    but = ", replaced labels left out" if generated else ""
+    lines = [INTRODUCTION.format(group=group, seed=table["seed"].iloc[0], but=but), ""]
     for _, words in table.groupby("error"):
         first = words.iloc[0]
         lines.append(

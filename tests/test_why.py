@@ -1,6 +1,7 @@
-"""The words that the errors of the study of schedules rest on."""
+"""The words that a model's errors rest on."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from lib.analysis.predictions import collect
@@ -8,7 +9,7 @@ from lib.runs.config import RunConfig
 from lib.runs.keys import corpus_of
 from lib.runs.pool import run_all
 from lib.use.explain import as_markdown, explain
-from notebooks import ag_news_why as why
+from notebooks import why
 
 OF = {"by": "schedule", "group": "constant"}
 
@@ -38,19 +39,28 @@ def test_the_surest_errors_are_explained_without_replaced_labels(demo):
         words = explain(run, test.texts[i])
         assert rows["word"].tolist() == words["word"].tolist()
         assert rows["contribution"].to_numpy() == pytest.approx(words["contribution"], abs=6e-4)
-    text = why.as_text(table, "constant")
+    text = why.as_text(table, "constant", True)
     assert "surest of with seed 2" in text and text.count("- labelled ") == 2
     assert text.endswith(as_markdown(rows)) and "**" in text.splitlines()[-1]
     none = why.words_of_errors(run, corpus_of(demo), count=0, **OF)
-    assert why.as_text(none, "constant").endswith("errs on replaced labels alone.")
+    assert why.as_text(none, "constant", True).endswith("errs on replaced labels alone.")
 
 
-def test_they_are_shown_of_made_up_texts_alone(demo, base, monkeypatch):
+def test_they_are_shown_of_texts_that_may_be_quoted(demo, base, monkeypatch):
     shown = []
     monkeypatch.setattr(why, "show_text", lambda text, name: shown.append(text))
     for config in (demo, base):
         runs = run_all([config, config.baseline("majority")], "none")
         assert len(collect(runs).runs) == 2
         why.show_why(runs, config, **OF)
-    [text] = shown
-    assert text.startswith("### Why it errs\n\nThe errors that constant is surest of")
+        pairs = config.reading.model_copy(update={"text_pair": "b"})
+        for other in ({"dataset": "imdb"}, {"reading": pairs}):  # of others, and not explained
+            why.show_why(runs, config.model_copy(update=other), **OF)
+    of_generated, of_own = shown
+    assert of_generated.startswith("### Why it errs\n\nThe errors that constant is surest of")
+    assert "replaced labels left out" in of_generated
+    assert "seed 1. **Bold**" in of_own and of_own.count("- labelled ") == 3
+
+
+def test_a_model_that_makes_no_error_is_said_to():
+    assert why.as_text(pd.DataFrame(), "cls", False) == "With its first seed, cls makes no error."

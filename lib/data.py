@@ -15,6 +15,7 @@ import numpy as np
 from lib.bad_rows import counts_bad_rows
 from lib.carving import carve_splits
 from lib.folds import take_fold
+from lib.garbage import no_search_for_garbage
 from lib.label_cells import LabelColumn, read_label_column
 from lib.labels import Encoded, encode_labels, task_of
 from lib.rare import gather_rare
@@ -91,6 +92,7 @@ class Corpus:
         return digest.hexdigest()
 
 
+@no_search_for_garbage()
 def load_corpus(
     dataset: str,
     *,

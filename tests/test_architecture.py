@@ -34,6 +34,7 @@ OPTIONAL_CORE = (
         "rare",
         "label_cells",
         "vocabulary",
+        "garbage",
     ),
 )
 

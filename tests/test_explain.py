@@ -12,7 +12,7 @@ from lib.backbones import load_tokenizer
 from lib.errors import InputError
 from lib.runs.pool import run
 from lib.tokenization import encode, reading_of
-from lib.use.explain import as_html, as_markdown, explain, explain_all
+from lib.use.explain import as_html, as_markdown, explain
 from tests.conftest import WORDS, tiny_run
 
 NO, YES, *OTHERS = WORDS  # the two words that tell the label of a learnable text
@@ -90,8 +90,6 @@ def test_what_is_cut_off_is_not_explained_and_what_cannot_be_is_refused(learned)
     with pytest.raises(InputError, match=r"no label 'yess'\. Did you mean yes"):
         explain(done, YES, label="yess")
     assert lib.explain is explain
-    several = explain_all(done, [YES, f"{NO} {YES}"])
-    assert several["text"].tolist() == [0, 1, 1] and several["word"].tolist() == [YES, NO, YES]
 
 
 def test_words_are_shown_as_they_are_and_marked():

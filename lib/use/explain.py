@@ -88,15 +88,6 @@ def _explained(run: Run, text: str, label: str | None) -> pd.DataFrame:
     return table
 
 
-def explain_all(run: Run | str, texts: list[str]) -> pd.DataFrame:
-    """`explain` of several texts in one table; `text` is the number of each, from 0."""
-    tables = [explain(run, text).assign(text=number) for number, text in enumerate(texts)]
-    columns = ["text", "word", "start", "end", "contribution"]
-    return (
-        pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
-    )
-
-
 def _target(settings: dict, label: str | None) -> int | None:
     names = list(settings["label_names"])
     if label is None:

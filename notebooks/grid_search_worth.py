@@ -10,9 +10,7 @@ from lib.analysis.display import (
     count,
     difference_interval,
     distance,
-    kind_of,
     listed,
-    percent,
     score,
     title,
     words,
@@ -72,19 +70,14 @@ def answer(p: Predictions, *, tuned: dict[str, Any], default: dict[str, Any], me
     runs = tuned_and_default(p, tuned=tuned, default=default)
     scores = by_group(runs, by="cell", metrics=[metric]).set_index("cell")[metric]
     reference = best_reference(p, metric=metric)
-    against = f"{reference} {_whole(scores[reference], metric)}"
-    text = f"{title(metric)} is {_whole(scores[TUNED], metric)}"
+    against = f"{reference} {score(scores[reference], metric)}"
+    text = f"{title(metric)} is {score(scores[TUNED], metric)}"
     if DEFAULT not in scores:
         return f"No. The search chooses the default cell: its {text}; {against}."
     gain = _gain(runs, TUNED, DEFAULT, metric)
     worth = WORTH.get(gain["verdict"], "Yes." if gain["value"] > 0 else "No.")
-    text += f", at the defaults {_whole(scores[DEFAULT], metric)}"
+    text += f", at the defaults {score(scores[DEFAULT], metric)}"
     return f"{worth} After the search {text}; {against}."
-
-
-def _whole(value: float, metric: str) -> str:
-    """A share in whole percent, another number as it is."""
-    return percent(value, 0) if kind_of(metric) == "share" else score(value, metric)
 
 
 def _gain(p: Predictions, one: str, other: str, metric: str) -> dict:

@@ -8,10 +8,18 @@ from lib.analysis.display import (
     listed,
     percent,
     points,
+    spelled,
     title,
 )
-from lib.analysis.findings import best_group, difference_in, difference_of, outlook
+from lib.analysis.findings import (
+    above_reference,
+    best_group,
+    difference_in,
+    difference_of,
+    outlook,
+)
 from lib.analysis.predictions import Predictions
+from lib.analysis.references import best_reference
 from lib.analysis.tables import by_group
 from notebooks.ag_news import at_last_epoch, imbalance, overshoot, trained_differences, training_on
 
@@ -32,6 +40,17 @@ def answer(p: Predictions, *, by: str, what: str, documents: str) -> str:
 def open_pairs(p: Predictions, *, by: str) -> str:
     """`lib.analysis.findings.outlook` of the schedules at the last epoch."""
     return outlook(at_last_epoch(p.only(p.trained)), by=by)
+
+
+def beyond(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
+    """What fine-tuning adds to the best reference after the last epoch, with the schedule that dev
+    chooses."""
+    group = best_group(p, by=by, metric=metric)
+    gain = above_reference(at_last_epoch(p), group, by=by, metric=metric)
+    return (
+        f"With the schedule that dev chooses ({spelled(group)}), test {title(metric)} ends "
+        f"{gap(gain, metric, escape(best_reference(p, metric=metric)))}."
+    )
 
 
 def same_models(p: Predictions, *, by: str) -> str:
@@ -84,21 +103,22 @@ def cure(p: Predictions, *, by: str) -> str:
 
 
 def rise(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
-    """Whether test scores fall where dev loss rises again before the last epoch."""
+    """Whether test scores fall after the epoch with the lowest dev loss."""
     table = overshoot(p, by=by)
     rises = (table["last dev loss"] - table["lowest dev loss"]).set_axis(table[by])
     risen = rises[rises > 0]
     if not len(risen):
-        return "Mean dev loss does not rise before the last epoch with any schedule."
+        return "Mean dev loss is lowest after the last epoch with every schedule."
     ends = {
         row[by]: difference_in(row, metric)
         for row in training_on(p, by=by, stop="loss", metric=metric).to_dict("records")
     }
-    text = f"Mean dev loss rises before the last epoch with {listed(risen.index)}"
-    most = risen.idxmax()
-    if most in ends:
-        above = gap(ends[most], metric, "at the lowest dev loss")
-        text += f"; most with {most}, by {risen[most]:.2f}, where {title(metric)} ends {above}"
+    rose = listed(f"{name} (by {rise:.2f})" for name, rise in risen.items())
+    text = f"After its lowest point mean dev loss rises with {rose}"
+    name = title(metric)
+    for schedule in risen.index.intersection([*ends]):
+        above = gap(ends[schedule], metric, "at its own lowest dev loss")
+        text += f"; with {schedule}, {name} ends {above}"
     return f"{text}."
 
 

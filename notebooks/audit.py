@@ -202,6 +202,11 @@ def effects(
     return table
 
 
+def reference_table(p: Predictions, *, metrics: list[str]) -> pd.DataFrame:
+    """The scores of the references, which have no bug."""
+    return by_group(p.only(p.references), by="reference", metrics=metrics)
+
+
 def _setting(config: dict) -> str:
     """What a run of this study was."""
     head = spelled(config["head"]).replace("_", " ")

@@ -17,7 +17,7 @@ def answer(p: Predictions, *, metric: str = "accuracy", factors: list[float] | N
     if set(table["verdict"]) <= {TOO_FEW, SAME}:
         text = f"Of {len(BUGS)} bugs none can be judged, with {TOO_FEW}"
     elif not len(names):
-        text = f"None of {len(BUGS)} bugs changes its claim significantly"
+        text = f"None of {len(BUGS)} bugs is shown to change its claim"
     elif len(names) == 1:
         text = f"1 of {len(BUGS)} bugs changes its claim ({names[0].lower()})"
     else:

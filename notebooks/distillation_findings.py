@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from lib.analysis.comparisons import SIGNIFICANT, TOO_FEW, differences
+from lib.analysis.comparisons import SIGNIFICANT, TOO_FEW
 from lib.analysis.display import (
     count,
     difference,
@@ -13,7 +13,7 @@ from lib.analysis.display import (
     score,
     title,
 )
-from lib.analysis.findings import best_beside_reference, difference_of
+from lib.analysis.findings import above_reference, best_beside_reference, difference_of
 from lib.analysis.names import MINUS, short_name
 from lib.analysis.predictions import Predictions, group_of
 from lib.analysis.references import best_reference
@@ -39,18 +39,18 @@ def _students(p: Predictions, layers: int, metric: str) -> dict[str, dict]:
 
 
 def answer(p: Predictions, *, layers: int, metric: str = "accuracy") -> str:
-    """What a student scores, taught in the way that dev chooses, beside its teacher, the same
-    layers on labels alone, and the best reference."""
+    """What students score that are taught in the way that dev chooses, beside their teacher, the
+    same number of layers on labels alone, and the best reference."""
     rows = _students(p, layers, metric)
     reference = best_reference(p, metric=metric)
-    names = (best_method(p, layers, metric), TEACHER, CONTROL, reference)
-    student, teacher, control, without = (score(rows[name][metric], metric) for name in names)
-    comparison = f"keeps {student.removesuffix(' %')} of {teacher}"
-    if rows[names[0]][metric] > rows[TEACHER][metric]:
-        comparison = f"reaches {student}, its teacher {teacher}"
+    names = (best_method(p, layers, metric), TEACHER, reference)
+    student, teacher, without = (score(rows[name][metric], metric) for name in names)
+    on_labels = sorted(rows[name][metric] for name in (CONTROL, ALONE) if name in rows)
+    low, high = (score(value, metric) for value in (on_labels[0], on_labels[-1]))
+    alone = high if low == high else f"{low.removesuffix(' %')} to {high}"
     return (
-        f"A {layers}-layer student {comparison}; its layers on labels alone reach {control}, "
-        f"{short_name(reference)} {without}."
+        f"{layers}-layer students reach {student} (their teacher {teacher}), on labels alone "
+        f"{alone}; {short_name(reference)} {without}."
     )
 
 
@@ -135,8 +135,7 @@ def beyond(p: Predictions, *, layers: int, metric: str = "accuracy") -> str:
     runs = named(p, layers)
     reference = best_reference(p, metric=metric)
     student = best_method(p, layers, metric)
-    table = differences(runs, by="student", metric=metric)
-    gain = difference_of(table, student, reference, metric)
+    gain = above_reference(runs, student, by="student", metric=metric)
     return (
         f"The student of {depth_name(layers)} ({student}) is {_better(gain, metric)} than "
         f"{reference}{_sure(gain, metric)}."

@@ -56,13 +56,17 @@ def near_duplicates(
     names = [best_group(p, by=by, metric=metric), best_reference(p, metric=metric)]
     every = table[metric]
     rest = table[f"{metric}, without"]
-    falls = [
-        f"{spelled(name)} from {percent(every[name])} to {percent(rest[name])}" for name in names
-    ]
-    return (
-        f"**Near-duplicates flatter every model.** Without the {count(len(rows), 'test document')} "
-        f"that nearly repeat one of train or dev, {title(metric)} falls: {listed(falls)}."
+    texts = []
+    for name in names:
+        ends = f"from {percent(every[name])} to {percent(rest[name])}"
+        texts.append(f"{'falls' if rest[name] < every[name] else 'rises'} {ends} ({spelled(name)})")
+    flattered = sum(rest[name] < every[name] for name in names)
+    what = ("**Near-duplicates flatter neither.**", "", "**Near-duplicates flatter both.**")
+    sentence = (
+        f"Without the {count(len(rows), 'test document')} that nearly repeat one of train or dev, "
+        f"{title(metric)} {listed(texts)}."
     )
+    return f"{what[flattered]} {sentence}".strip()
 
 
 def edges(p: Predictions, *, factors: list[float]) -> str:
@@ -139,12 +143,14 @@ def decoupled(p: Predictions, *, metric: str = "P@1") -> str:
         texts.append(f"with {decay:g} it is {points(gain['value'])} points ({interval})")
         gains.append(gain)
     holds = all(gain["verdict"] == SIGNIFICANT and gain["value"] > 0 for gain in gains)
-    verdict = f"{_holds(holds)} {'for every decay tried' if holds else 'throughout'}"
+    tried = "the one decay tried" if len(gains) == 1 else "every decay tried"
+    verdict = f"{_holds(holds)} for {tried}"
     if any(np.isnan(gain["low"]) for gain in gains):
         verdict = f"is **not tested**, with {TOO_FEW}"
     return (
         f"Claim: AdamW does better than Adam with weight decay. Here it {verdict}. "
-        f"AdamW − Adam in {title(metric)}: {listed(texts)}."
+        f"AdamW − Adam in {title(metric)}: {listed(texts)}, at the learning rate that AdamW was "
+        "tuned to; Adam with decay was not tuned."
     )
 
 
@@ -174,10 +180,10 @@ def fingerprint(p: Predictions) -> str:
     scores = published_scores()["P@1"]
     most_frequent = scores.mode().iloc[0]
     return (
-        f"**A failed run predicts a constant.** {constant} of the {len(failed)} runs that did not "
-        "learn give the same first label to nearly all documents. "
-        f"{(scores == most_frequent).sum()} of the original's {len(scores)} runs end at the very "
-        f"same P@1 of {100 * most_frequent:.2f} %, the mark of such a constant."
+        f"**{constant} of {len(failed)} failed runs predict a constant**, the same first label for "
+        f"nearly all documents. {(scores == most_frequent).sum()} of the original's {len(scores)} "
+        f"runs end at the very same P@1 of {100 * most_frequent:.2f} %, the mark of such a "
+        "constant."
     )
 
 
@@ -191,11 +197,12 @@ def start(p: Predictions) -> str:
         outcomes.setdefault(cell, {})[config["prior_bias"]] = run["outcome"]
     pairs = {cell: ends for cell, ends in outcomes.items() if len(ends) == 2}
     changed = sum(ends[True] != ends[False] for ends in pairs.values())
-    texts = [
-        f"{spelled(name)} at {rate:g} ended {ends[True]} from the label shares and {ends[False]} "
-        "from even guesses"
-        for (name, rate), ends in pairs.items()
-    ]
+    texts = []
+    for (name, rate), ends in pairs.items():
+        both = f"{ends[True]} from the label shares and {ends[False]} from even guesses"
+        if ends[True] == ends[False]:
+            both = f"alike ({ends[True]})"
+        texts.append(f"{spelled(name)} at {rate:g} ended {both}")
     return (
         f"The start of the output layer decides how a run ends at **{changed} of {len(pairs)}** "
         f"learning rates tried: {'; '.join(texts)}."

@@ -24,15 +24,17 @@ CAPTIONS = {  # of the tables and figures by their names
     "cells": "The best dev score of each cell, the highest first; one run each.",
     "cells_figure": "One run a cell, at its best epoch on dev; the framed cell is the best. The "
     "highest of so many is too high by chance.",
-    "curves": "The dev scores of all cells after each epoch; grey: one class for every document.",
+    "curves": "Best, quartiles and median of the cells' dev scores after each epoch; grey: one "
+    "class for every document.",
     "effects": "How much of the variance over the cells each field explains alone.",
     "expected_best": "The expected best dev score after n trials drawn at random from the cells "
     "(the unbiased estimator).",
     "halving": "What successive halving would have done with these cells.",
-    "cost": "The grid trains what the right end of the line has trained.",
+    "cost": "The right end of the line is the whole grid.",
     "test": "Test scores of the cell that the search chose and of the default cell, with the same "
     "seeds, which had no part in the search. Each run is scored at its best epoch on dev.",
     "test_figure": f"{captions.DOTS} Grey: references.",
+    "differences": captions.DIFFERENCES,
     "seeds": "The same, run by run.",
 }
 

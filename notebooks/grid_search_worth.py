@@ -5,7 +5,13 @@ from typing import Any
 
 import pandas as pd
 
-from lib.analysis.comparisons import EQUAL, OPEN, TOO_FEW, differences
+from lib.analysis.comparisons import (
+    EQUAL,
+    OPEN,
+    TOO_FEW,
+    comparison_table,
+    mark_significant,
+)
 from lib.analysis.display import (
     count,
     difference_interval,
@@ -16,6 +22,7 @@ from lib.analysis.display import (
     words,
 )
 from lib.analysis.findings import difference_of
+from lib.analysis.pairs import pairs_of
 from lib.analysis.predictions import Predictions
 from lib.analysis.references import beside_best_reference, best_reference
 from lib.analysis.scores import dev_scores
@@ -53,7 +60,7 @@ def test_scores(
 ) -> pd.DataFrame:
     """`by_group` of the tuned cell, the default cell and the references."""
     runs = tuned_and_default(p, tuned=tuned, default=default)
-    return by_group(runs, by="cell", metrics=metrics, verdict=True)
+    return by_group(runs, by="cell", metrics=metrics, verdict=True, ensembles=True)
 
 
 def test_runs(
@@ -81,9 +88,26 @@ def answer(p: Predictions, *, tuned: dict[str, Any], default: dict[str, Any], me
 
 
 def _gain(p: Predictions, one: str, other: str, metric: str) -> dict:
-    compared = beside_best_reference(p, metric=metric)
-    table = differences(compared, by="cell", metric=metric)
-    return difference_of(table, one, other, metric)
+    return difference_of(_of_tuned(p, metric), one, other, metric)
+
+
+def _of_tuned(p: Predictions, metric: str) -> pd.DataFrame:
+    """The tuned cell less the default cell and the best reference: what the search is judged by,
+    and a family of its own."""
+    compared = pairs_of(beside_best_reference(p, metric=metric), by="cell", metric=metric)
+    pairs = [
+        pair if pair.sides[0] == TUNED else pair.turned for pair in compared if TUNED in pair.sides
+    ]
+    table = comparison_table(pairs, [pair.name for pair in pairs])
+    mark_significant(table, metric)
+    return table
+
+
+def differences(
+    p: Predictions, *, tuned: dict[str, Any], default: dict[str, Any], metric: str
+) -> pd.DataFrame:
+    """The tuned cell compared with the default cell and the best reference."""
+    return _of_tuned(tuned_and_default(p, tuned=tuned, default=default), metric)
 
 
 def gains(p: Predictions, *, tuned: dict[str, Any], default: dict[str, Any], metric: str) -> str:
@@ -119,7 +143,7 @@ def optimism(p: Predictions, *, tuned: dict[str, Any], metric: str, search_seed:
     return (
         f"The best of {len(first.trained)} cells, {_cell(tuned)}, has a dev {title(metric)} of "
         f"{score(best.max(), metric)}; {count(int(again['seeds']), 'fresh seed')} of it reach "
-        f"{score(again[metric], metric)}. {count(level, 'other cell')} "
+        f"{score(again[metric], metric)} on dev. {count(level, 'other cell')} "
         f"{'is' if level == 1 else 'are'} not significantly different in which dev documents they "
         "get right (McNemar's exact test, adjusted)."
     )

@@ -12,21 +12,17 @@ from lib.analysis.display import (
     axis_label,
     difference_interval,
     listed,
-    percent,
     signed,
     spelled,
     spelled_in,
     with_metrics,
 )
 from lib.analysis.findings import difference_of, outlook
-from lib.analysis.names import display_name
+from lib.analysis.label_errors import learned_nothing
 from lib.analysis.predictions import Predictions
-from lib.analysis.references import reference_scores
-from lib.analysis.scores import best_dev_scores, shares_of
-from lib.analysis.stats import mean_and_interval
+from lib.analysis.scores import best_dev_scores
 from lib.analysis.tables import by_group
 from lib.errors import InputError
-from lib.metrics import SHARE
 from lib.runs.config import RunConfig
 from plots.intervals import grouped_dots
 from plots.style import add_legend, add_title, styled
@@ -124,7 +120,7 @@ def configs(
 
 def by_head(p: Predictions, *, by: str, metric: str = "accuracy") -> pd.DataFrame:
     """`by_group` with the learning rate of each head, and what the original published."""
-    table = by_group(p, by=by, metrics=[metric], verdict=True)
+    table = by_group(p, by=by, metrics=[metric], verdict=True, ensembles=True)
     rates = {run["config"][by]: f"{run['config']['learning_rate']:g}" for run in p.trained.values()}
     table["learning rate"] = [rates.get(name, "") for name in table[by]]
     published = [ORIGINAL.get(name, np.nan) for name in table[by]]
@@ -134,39 +130,14 @@ def by_head(p: Predictions, *, by: str, metric: str = "accuracy") -> pd.DataFram
     return table
 
 
-def by_length(p: Predictions, *, by: str, bins: int = 4, max_length: int) -> pd.DataFrame:
-    """Test accuracy by document length, in bins of equally many documents, with the share that
-    is truncated; of the references, TF-IDF on the whole text alone."""
-    rows = []
-    for group in p.groups(by):
-        if group.is_reference and group.name != "tfidf":
-            continue
-        runs = group.counted_once
-        edges = np.quantile(group.tokens, np.linspace(0, 1, bins + 1))
-        bin_of = np.clip(np.searchsorted(edges, group.tokens, side="right") - 1, 0, bins - 1)
-        for i in range(bins):
-            inside = bin_of == i
-            if not inside.any():  # documents of one length share a bin
-                continue
-            lengths = group.tokens[inside]
-            right = runs.right[:, inside].astype(float)
-            row = {
-                by: display_name(group.name),
-                "tokens": f"{lengths.min()}–{lengths.max()}",
-                "documents": int(inside.sum()),
-                "truncated": f"{(lengths > max_length).mean():.0%}",
-            }
-            sample = shares_of(runs, right.mean(1), right)
-            row |= mean_and_interval("accuracy", sample, SHARE)
-            rows.append(row)
-    return with_metrics(pd.DataFrame(rows), {"accuracy": "accuracy"})
-
-
 def verdict(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
     """Whether the original's finding holds, that heads do not differ: only where all are shown to
     be within 1 point."""
     rows = differences(p.only(p.trained), by=by, metric=metric).to_dict("records")
     claim = f"The original's finding, that {by}s do not differ,"
+    stuck = [spelled(g.name) for g in p.only(p.trained).groups(by) if learned_nothing(g).all()]
+    if stuck:
+        return f"{claim} is not tested: {listed(stuck)} learned nothing."
     if all(row["verdict"] == TOO_FEW for row in rows):
         return f"{claim} is not tested: {TOO_FEW}."
     significant = [row for row in rows if row["verdict"] == SIGNIFICANT]
@@ -185,23 +156,6 @@ def verdict(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
     return (
         f"{claim} **does not hold**: {len(significant)} of {len(rows)} differences "
         f"{'is' if len(significant) == 1 else 'are'} significant: {'; '.join(texts)}."
-    )
-
-
-def share_read(p: Predictions, *, by: str, max_length: int) -> str:
-    """How much of the test documents the transformer reads, and what TF-IDF scores on as much."""
-    tokens = p.groups(by)[0].tokens
-    share = (np.minimum(tokens, max_length) / tokens).mean()
-    text = (
-        f"The transformer reads at most {max_length} tokens, on average {share:.0%} of a review; "
-        f"{(tokens > max_length).mean():.0%} of the reviews are longer."
-    )
-    scores = reference_scores(p, metric="accuracy")
-    whole_text = display_name("tfidf")
-    same = display_name("tfidf_same_text")
-    return (
-        f"{text} TF-IDF on the same text reaches {percent(scores[same])}, on the whole text "
-        f"{percent(scores[whole_text])}."
     )
 
 

@@ -1,7 +1,6 @@
 """The study of label budgets: what each number of labelled texts is worth, and from which on
 fine-tuning pays."""
 
-import dataclasses
 from collections.abc import Iterator
 
 import numpy as np
@@ -10,7 +9,7 @@ import pandas as pd
 from lib.analysis import captions
 from lib.analysis.columns import score_as
 from lib.analysis.comparisons import SIGNIFICANT, TOO_FEW, comparison_table, mark_significant
-from lib.analysis.display import difference, listed, with_metrics
+from lib.analysis.display import difference, kind_of, listed, score, with_metrics
 from lib.analysis.findings import facts_of
 from lib.analysis.groups import Group
 from lib.analysis.pairs import Pair, pairs_of
@@ -27,7 +26,8 @@ SIZE = "labelled texts"  # column
 
 CAPTIONS = {  # of the tables and figures by their names
     "scores": "Mean over samples of labelled texts; bars: 95 % interval.",
-    "by_size": "Test scores by number of labelled texts, a fifth of which is dev.",
+    "by_size": "Test scores by number of labelled texts, a fifth of which is dev. TF-IDF reads "
+    "whole texts; one class for every text is left out.",
     "minutes": "Time of a run to learn, choose and label the test set (whose embeddings are made "
     "once), on the machine that made this page: median over samples. Numbers: labelled texts.",
     "doubling": "Curves a − b·n^−c through all sizes and samples: what twice the largest number "
@@ -104,8 +104,8 @@ def minutes(runs, *, metric: str) -> pd.DataFrame:
     rows = []
     for method, size, of_size, group in groups_by_method(p):
         taken = float(np.median([seconds[key] for key in group.runs])) / 60
-        score = run_scores(of_size, group)[metric].mean()
-        rows.append({"method": method, SIZE: size, "minutes": taken, metric: score})
+        reached = run_scores(of_size, group)[metric].mean()
+        rows.append({"method": method, SIZE: size, "minutes": taken, metric: reached})
     return with_metrics(pd.DataFrame(rows), {metric: metric})
 
 
@@ -134,8 +134,7 @@ def _of_the_first(pair: Pair, names: dict[str, str]) -> Pair | None:
         return pair
     if names[pair.other.name] != FIRST:
         return None
-    turned = dataclasses.replace(pair.estimate, value=-pair.estimate.value)
-    return dataclasses.replace(pair, one=pair.other, other=pair.one, estimate=turned)
+    return pair.turned
 
 
 def sizes_ahead(table: pd.DataFrame, method: str, metric: str, unit: str = "") -> str:
@@ -169,8 +168,25 @@ def best(p: Predictions, *, metric: str) -> dict:
 
 
 def answer(p: Predictions, *, metric: str) -> str:
-    """From how many labelled texts on fine-tuning beats each reference, and by how much the best
-    one at the largest size."""
+    """What fine-tuning and each reference score at the smallest and at the largest size."""
+    table = scores(p, metric=metric).pivot(index=SIZE, columns="method", values=metric)
+    methods = [FIRST, *_references(p)]
+    shown = table[methods].map(score, metric=metric)
+    few, most = shown.iloc[0].tolist(), shown.iloc[-1].tolist()
+    beside = "".join(
+        f", {name} {reached}" for name, reached in zip(methods[1:], few[1:], strict=True)
+    )
+    text = f"At {table.index[0]:,} texts fine-tuning reaches {few[0]}{beside}"
+    if len(table) == 1:
+        return f"{text}."
+    unit = " %" if kind_of(metric) == "share" else ""
+    numbers = listed(value.removesuffix(unit) for value in most)
+    return f"{text}; at {table.index[-1]:,}: {numbers}{unit}."
+
+
+def ahead(p: Predictions, *, metric: str) -> str:
+    """At how many labelled texts fine-tuning is ahead of each reference, significantly and at all,
+    and by how much of the best one at the largest size."""
     table = leads(p, metric=metric)
     largest = sizes_of(p)[-1]
     best = best_reference(p, metric=metric)
@@ -180,13 +196,19 @@ def answer(p: Predictions, *, metric: str) -> str:
         return f"With {TOO_FEW}, nothing is tested: fine-tuning scores {gain} against {best}."
     if last["verdict"] != SIGNIFICANT:
         gain += ", not significant"
-    references = [name for name in method_names(p).values() if name not in (FIRST, LARGER)]
-    others = [name for name in references if name != best]
-    ahead = {name: sizes_ahead(table, name, metric) for name in [*others, best]}
-    first = next(iter(ahead))
-    ahead[first] = sizes_ahead(table, first, metric, f" {SIZE}")
-    if set(ahead.values()) == {"at no size"}:
-        beats = "beats neither" if others else "does not beat"
-        return f"No: fine-tuning {beats} {' nor '.join(ahead)} ({gain})."
-    texts = ", ".join(f"{name} {sizes}" for name, sizes in ahead.items())
-    return f"Fine-tuning beats {texts} ({gain})."
+    names = [*(name for name in _references(p) if name != best), best]
+    texts = [f"of {name} {sizes_ahead(table, name, metric)}" for name in names]
+    texts[0] = f"of {names[0]} {sizes_ahead(table, names[0], metric, f' {SIZE}')}"
+    higher = table[table["compared with"].isin(names)].groupby(SIZE)[metric].min() > 0
+    sizes = [f"{size:,}" for size in higher.index[higher]]
+    highest = "its mean is nowhere the highest"
+    if sizes:
+        where = "every size" if higher.all() else f"{listed(sizes)} {SIZE}"
+        highest = f"its mean is the highest at {where}"
+    return f"Fine-tuning is significantly ahead {', '.join(texts)} ({gain}); {highest}."
+
+
+def _references(p: Predictions) -> list[str]:
+    """What the references are called."""
+    names = dict.fromkeys(method_names(p).values())
+    return [name for name in names if name not in (FIRST, LARGER)]

@@ -7,7 +7,7 @@ from scipy.optimize import curve_fit
 from scipy.stats import t
 
 from lib.analysis.comparisons import SIGNIFICANT, TOO_FEW
-from lib.analysis.display import difference, listed, score, signed, with_metrics
+from lib.analysis.display import difference, distance, listed, score, signed, with_metrics
 from lib.analysis.predictions import Predictions
 from lib.analysis.scores import run_scores
 from lib.analysis.stats import FEWEST_RUNS, LEVEL
@@ -136,11 +136,12 @@ def foretold(p: Predictions, *, metric: str) -> str:
         return f"{sentence} by a curve through all sizes; {TOO_FEW}, so no interval."
     low = signed(row["gain of twice as many_low"], metric)
     high = signed(row["gain of twice as many_high"], metric)
-    was = "was right" if row["error_low"] <= 0 <= row["error_high"] else "was **wrong**"
+    half = distance(row["foretold_high"] - row["foretold"], metric)
+    missed = "" if row["error_low"] <= 0 <= row["error_high"] else ": the curve was **wrong**"
     return (
-        f"{sentence} (95 % interval {low} to {high}). A curve through the smaller sizes {was} "
-        f"about {size:,}: foretold {score(row['foretold'], metric)}, measured "
-        f"{score(row['measured'], metric)}."
+        f"{sentence} (95 % interval {low} to {high}). For {size:,}, a curve through the smaller "
+        f"sizes foretold {score(row['foretold'], metric)} ± {half}; measured were "
+        f"{score(row['measured'], metric)}{missed}."
     )
 
 

@@ -7,10 +7,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from lib.analysis import captions, label_errors
-from lib.analysis.comparisons import EQUAL, OPEN, SIGNIFICANT, differences
-from lib.analysis.display import count, escape, listed, score, title
-from lib.analysis.findings import difference_of
+from lib.analysis.comparisons import EQUAL, OPEN, SIGNIFICANT
+from lib.analysis.display import count, escape, listed, percent, score, title
+from lib.analysis.findings import above_reference
 from lib.analysis.groups import Group
+from lib.analysis.lengths import share_read_of
 from lib.analysis.names import display_name, short_name
 from lib.analysis.predictions import Predictions, group_of
 from lib.analysis.references import best_reference, learning_references
@@ -41,6 +42,8 @@ ANSWERS = {  # by the verdict and whether the model is the better one: whether i
     (EQUAL, True): ("No", "within 1 point of"),
     (EQUAL, False): ("No", "within 1 point of"),
 }
+
+ALL_READ = 0.995  # the share of a text from which on nothing is said of it
 
 CAPTIONS = {  # of the tables and figures by their names
     "audit": "A duplicate equals an earlier text of its split but for case and white space; also "
@@ -92,16 +95,18 @@ def result(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
     dev."""
     table = by_group(p, by=by, metrics=[metric]).set_index(by)
     model = table.iloc[0]
-    reached = (
-        f"fine-tuning reaches {title(metric)} {score(model[metric], metric)} on "
-        f"{count(int(model['documents']), 'test text')}"
-    )
+    reached = f"fine-tuning reaches {title(metric)} {score(model[metric], metric)}"
+    share = share_read_of(p)
+    if share < ALL_READ:
+        reached = f"reading {percent(share, 0)} of a text, {reached}"
+    else:
+        reached += f" on {count(int(model['documents']), 'test text')}"
     if not learning_references(p, metric=metric):
         return f"{reached[0].upper()}{reached[1:]}."
     reference = best_reference(p, metric=metric)
     name = short_name(reference)
     beside = score(table.loc[reference, metric], metric)
-    gain = difference_of(differences(p, by=by, metric=metric), model.name, reference, metric)
+    gain = above_reference(p, model.name, by=by, metric=metric)
     is_better = (gain["value"] > 0) == METRICS[metric].higher_is_better
     if (gain["verdict"], is_better) not in ANSWERS:
         return f"Not tested, {gain['verdict']}: {reached}; {name} reaches {beside}."

@@ -7,13 +7,14 @@ from lib.analysis.predictions import Predictions
 
 ACCURACIES = {"far": 0.95, "near": 0.70, "level": 0.71}
 DOCUMENTS = 600
+READING = {"truncation": "head", "max_length": 16}
 
 
 def runs_of(heads) -> dict[str, dict]:
     about = {"status": "finished", "chosen_epoch": 1, "last_epoch": 1}
     return {
         f"{head}{seed}".ljust(16, "0"): about
-        | {"config": {"backbone": "tiny", "head": head, "seed": seed}}
+        | {"config": {"backbone": "tiny", "head": head, "seed": seed} | READING}
         for head in heads
         for seed in (1, 2, 3)
     }

@@ -111,11 +111,11 @@ def test_whether_a_rise_in_dev_loss_costs_accuracy():
     assert table.loc["constant", "seeds whose loss rose"] == "3 of 3"
     text = claims.rise(p, by="schedule")
     assert text.startswith(
-        "Mean dev loss rises before the last epoch with constant; most with constant, by 0.09, "
-        "where accuracy ends 4.5 points lower than at the lowest dev loss (95 % interval −"
+        "After its lowest point mean dev loss rises with constant (by 0.09); with constant, "
+        "accuracy ends 4.5 points lower than at its own lowest dev loss (95 % interval −"
     )
     p = learners({"constant": 0.9, "multistep": 0.9})
-    assert claims.rise(p, by="schedule").endswith("with any schedule.")
+    assert claims.rise(p, by="schedule").endswith("with every schedule.")
 
 
 def test_a_run_is_scored_at_its_lowest_dev_loss():

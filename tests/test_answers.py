@@ -1,5 +1,7 @@
 """The first sentence of a page that compares groups."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -50,6 +52,23 @@ def test_the_answer(shares, options, start):
     assert text.startswith(start) and " on 5,000 reviews" in text and "; TF-IDF reaches 8" in text
     words = [word for word in text.split() if any(char.isalnum() for char in word)]
     assert len(words) <= 20
-    assert ("(weighted average alone, no other heads)" in text) == (len(shares) == 1)
+    assert ("(weighted average head, no others tried)" in text) == (len(shares) == 1)
     if start.startswith("Yes"):
         assert "points worse than weighted average (9" in text
+
+
+@pytest.mark.parametrize(
+    ("shares", "rest"),
+    [
+        ({"lstm": 0.9}, "; LSTM reaches 9"),
+        ({"lstm": 0.9, "mean": 0.8}, "; the other heads reach 80."),
+        ({}, " on 5,000 reviews; TF-IDF"),
+    ],
+)
+def test_heads_that_learned_nothing_are_said_to(shares, rest):
+    p = heads({"cls": 0.5, "weighted_average": 0.5} | shares)
+    stuck = p.frame["run"].str.contains("cls|weighted")
+    p = dataclasses.replace(p, frame=p.frame.assign(logit_0=p.frame["logit_0"].mask(stuck, 9.0)))
+    text = compared(p, by="head", what="heads", documents="reviews")
+    assert text.startswith("CLS and weighted average learned nothing (") and rest in text
+    assert "on 5,000 reviews; TF-IDF reaches 85.7 %." in text and len(text.split()) <= 24

@@ -27,6 +27,7 @@ FILES = {
     "environment.json",
     "audit.csv",
     "leaks.csv",
+    "references.csv",
     "runs.csv",
     "effects.png",
     "effects.csv",
@@ -293,7 +294,7 @@ def test_a_large_effect_of_noise_changes_no_claim():
     p = every_bug(unmasked=(2, 30, 16))
     row = audit.effects(p).set_index("bug").loc["Heads read padding: weighted average"]
     assert row["accuracy"] < -0.3 and row["changes"] == "not seen"
-    assert audit_claims.answer(p).startswith("None of 6 bugs changes its claim significantly")
+    assert audit_claims.answer(p).startswith("None of 6 bugs is shown to change its claim")
     assert audit_claims.significant(p).startswith("No effect is significant. ")
     few = every_bug(seeds=(1, 2))
     assert audit_claims.answer(few).startswith("Of 6 bugs none can be judged, with fewer than 3")

@@ -147,7 +147,7 @@ def test_the_best_of_many_is_told_with_what_fresh_seeds_reach(searched):
     )
     assert "The best of 2 cells, batch size 8, learning rate 0.01, has" in text
     assert f"of {display.score(best, 'macro_f1')}; 3 fresh seeds of it reach" in text
-    assert f"reach {display.score(again['macro_f1'][0], 'macro_f1')}." in text
+    assert f"reach {display.score(again['macro_f1'][0], 'macro_f1')} on dev." in text
     first = searched.where(seed=1)
     one, other = [group.right[0] for _, epoch, group in first.single("dev") if epoch == 2][:2]
     assert ("0 other cells are" in text) == (stats.mcnemar(one, other) < 0.05)

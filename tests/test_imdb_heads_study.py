@@ -1,15 +1,12 @@
 """What the study of heads says of learning rates, long documents and differences."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 
-from lib.analysis.predictions import collect, group_of
+from lib.analysis.predictions import collect
 from lib.errors import InputError
 from lib.runs.pool import run_all
 from notebooks import imdb_heads as study
-from tests.synthetic import classifiers
 from tests.test_answers import heads
 from tests.test_tables import say_what_their_columns_hold
 
@@ -86,42 +83,6 @@ def test_the_table_has_the_originals_scores():
     assert table.loc["mean", "learning rate"] == "0.0003"
     assert table.loc["TF-IDF, whole text", "learning rate"] == ""
     say_what_their_columns_hold(table)
-
-
-def test_accuracy_by_length_is_that_of_the_documents_of_a_bin():
-    p = classifiers()
-    p = dataclasses.replace(p, frame=p.frame.assign(tokens=5 + p.frame["row"] % 20))
-    table = study.by_length(p, by="head", bins=2, max_length=8)
-    say_what_their_columns_hold(table)
-    group = group_of(p, "head", "near")
-    right = (group.predicted == group.labels).mean(0)
-    rows = table[table["head"] == "near"]
-    assert rows["documents"].sum() == len(group.labels)
-    mean = np.average(rows["accuracy"], weights=rows["documents"])
-    assert mean == pytest.approx(right.mean())
-    ends = [text.split("–") for text in rows["tokens"]]
-    first = (group.tokens >= int(ends[0][0])) & (group.tokens <= int(ends[0][1]))
-    assert rows["accuracy"].iloc[0] == pytest.approx(right[first].mean())
-    figure = study.accuracy_by_length(table, by="head")
-    assert figure.axes[0].get_xticklabels()[0].get_text().endswith(" cut")
-
-
-def test_the_share_that_is_read():
-    p = heads({"cls": 0.8})
-    same = {"tfidf_same".ljust(16, "0"): next(iter(p.references.values()))}
-    key, run = next(iter(same.items()))
-    run = run | {"config": run["config"] | {"reference": "tfidf_same_text"}}
-    whole = p.frame[p.frame["run"] == next(iter(p.references))].assign(run=key)
-    frame = np.where(p.frame["row"] % 2, 10, 40)
-    frame = p.frame.assign(tokens=frame)
-    import pandas as pd
-
-    p = dataclasses.replace(p, frame=pd.concat([frame, whole]), runs=p.runs | {key: run})
-    text = study.share_read(p, by="head", max_length=20)
-    assert text.startswith(
-        "The transformer reads at most 20 tokens, on average 75% of a review; 50% of the reviews "
-        "are longer. TF-IDF on the same text reaches 8"
-    )
 
 
 @pytest.mark.parametrize(

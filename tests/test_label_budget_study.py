@@ -58,7 +58,11 @@ FLAT = [0.70, 0.748, 0.78, 0.80, 0.81]
 def test_the_answer_says_from_where_on_fine_tuning_is_ahead():
     p = budgets({"tiny": RISING, REFERENCE: FLAT})
     text = study.answer(p, metric="accuracy")
-    assert text == ("Fine-tuning beats TF-IDF from 200 labelled texts on (+11.0 points at 800).")
+    assert text == "At 50 texts fine-tuning reaches 60.0 %, TF-IDF 70.0 %; at 800: 92.0 and 81.0 %."
+    assert study.ahead(p, metric="accuracy") == (
+        "Fine-tuning is significantly ahead of TF-IDF from 200 labelled texts on (+11.0 points at "
+        "800); its mean is the highest at 100, 200, 400 and 800 labelled texts."
+    )
     table = study.leads(p, metric="accuracy")
     assert study.sizes_ahead(table, "TF-IDF", "accuracy") == "from 200 on"
     table.loc[3, "verdict"] = "not significant"
@@ -73,11 +77,12 @@ def test_the_answer_says_from_where_on_fine_tuning_is_ahead():
 
 def test_the_answer_where_it_never_pays_and_where_nothing_is_tested():
     p = budgets({"tiny": [0.55, 0.66, 0.75, 0.80, 0.81], REFERENCE: RISING})
-    assert study.answer(p, metric="accuracy") == (
-        "No: fine-tuning does not beat TF-IDF (−11.0 points at 800)."
+    assert study.ahead(p, metric="accuracy") == (
+        "Fine-tuning is significantly ahead of TF-IDF at no size (−11.0 points at 800); its mean "
+        "is nowhere the highest."
     )
     p = budgets({"tiny": RISING, REFERENCE: FLAT}, seeds=(1, 2))
-    text = study.answer(p, metric="accuracy")
+    text = study.ahead(p, metric="accuracy")
     assert text.startswith("With fewer than 3 seeds, nothing is tested: fine-tuning scores")
 
 
@@ -174,7 +179,8 @@ def test_what_twice_the_labels_would_bring():
     say_what_their_columns_hold(table.reset_index())
     text = curves.foretold(p, metric="accuracy")
     assert text.startswith("Twice 800 labelled texts would bring fine-tuning about +")
-    assert "through the smaller sizes was right about 800: foretold 85." in text
+    assert "For 800, a curve through the smaller sizes foretold 85." in text
+    assert "measured were 8" in text and "wrong" not in text
     few = budgets({"tiny": RISING[:4], REFERENCE: FLAT[:4]})
     assert "a curve wants 5 sizes" in curves.foretold(few, metric="accuracy")
     assert "more than 4 sizes" in curves.doubling(few, metric="accuracy").attrs["note"]

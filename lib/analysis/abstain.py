@@ -98,5 +98,7 @@ def when_to_abstain(p: Predictions, *, by: str, group: str, target: float = 0.95
     if np.isnan(row["right_low"]):
         return f"{sentence}."
     ends = f"{percent(row['right_low'])} to {percent(row['right_high'])}"
-    held = "" if row["right_low"] <= target <= row["right_high"] else "; not as foretold"
-    return f"{sentence} (95 % interval {ends}{held})."
+    beside = ""
+    if not row["right_low"] <= target <= row["right_high"]:
+        beside = "; more than asked for" if row["right"] > target else "; **less than asked for**"
+    return f"{sentence} (95 % interval {ends}{beside})."

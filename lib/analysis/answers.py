@@ -6,7 +6,17 @@ from pathlib import Path
 import pandas as pd
 
 from lib.analysis.comparisons import EQUAL, SAME, SIGNIFICANT, TOO_FEW, differences
-from lib.analysis.display import difference_interval, distance, escape, percent, percents, spelled
+from lib.analysis.display import (
+    difference_interval,
+    distance,
+    escape,
+    listed,
+    percent,
+    percents,
+    spelled,
+    words,
+)
+from lib.analysis.label_errors import learned_nothing
 from lib.analysis.names import short_name
 from lib.analysis.predictions import Predictions
 from lib.analysis.references import best_reference, reference_scores
@@ -29,12 +39,27 @@ def compared(
         model = escape(Path(spelled(next(iter(trained.runs.values()))["config"]["backbone"])).name)
         group = spelled(table[by].iloc[0])
         level = percents(table[metric])
-        start = f"{model} reaches {level} on {number} ({group} alone, no other {what})"
+        start = f"{model} reaches {level} on {number} ({group} {words(by)}, no others tried)"
     else:
-        start = _difference(differences(trained, by=by, metric=metric), table, by, what, number)
+        stuck = [group.name for group in trained.groups(by) if learned_nothing(group).all()]
+        if stuck:
+            start = _learned(table.set_index(by)[metric], stuck, what, number)
+        else:
+            start = _difference(differences(trained, by=by, metric=metric), table, by, what, number)
     reference = best_reference(p, metric=metric)
     beside = percent(reference_scores(p, metric=metric)[reference])
     return f"{start}; {short_name(reference)} reaches {beside}."
+
+
+def _learned(scores: pd.Series, stuck: list[str], what: str, number: str) -> str:
+    """The scores (by group) of those that learned, beside those whose runs did not."""
+    names = listed(map(spelled, stuck))
+    start = f"{names[0].upper()}{names[1:]} learned nothing ({percents(scores[stuck])})"
+    others = scores.drop(stuck)
+    if not len(others):
+        return f"{start} on {number}"
+    only = spelled(others.index[0]) if len(others) == 1 else f"the other {what}"
+    return f"{start}; {only} reach{'es' * (len(others) == 1)} {percents(others)} on {number}"
 
 
 def _difference(pairs: pd.DataFrame, table: pd.DataFrame, by: str, what: str, number: str) -> str:

@@ -143,7 +143,7 @@ def calibrated(p: Predictions, *, by: str, group: str) -> str:
     if abs(change) < 0.005:
         verdict = "changes it little"
     else:
-        verdict = "mends it" if change < 0 else "makes it worse"
+        verdict = "lowers the error" if change < 0 else "raises the error"
     sure = "overconfident" if before["confidence"] > before["right"] else "underconfident"
     return (
         f"As trained, the model is {sure}: mean confidence {percent(before['confidence'])}, right "

@@ -140,7 +140,10 @@ def suspects(p: Predictions, *, by: str, group: str) -> str:
     documents = len(runs.labels)
     number = len(label_errors(p, by=by, group=group, most=10**9))
     which = "dev documents" if split_judged(p) == "dev" else "documents"
-    return (
-        f"{count(number, 'label')} of the {documents:,} {which} "
-        f"({percent(number / documents)}) may be wrong: the models are sure of another one."
+    text = (
+        f"{count(number, 'label')} of the {documents:,} {which} ({percent(number / documents)}) "
+        "may be wrong and are worth checking: the models are sure of another one"
     )
+    if p.task != "classification":
+        return f"{text}."
+    return f"{text}, but err on {percent(1 - runs.right.mean())} of these documents themselves."

@@ -42,6 +42,12 @@ class Pair:
         return display_name(self.one.name), display_name(self.other.name)
 
     @property
+    def turned(self) -> "Pair":
+        """The same the other way round."""
+        estimate = dataclasses.replace(self.estimate, value=-self.estimate.value)
+        return dataclasses.replace(self, one=self.other, other=self.one, estimate=estimate)
+
+    @property
     def is_tested(self) -> bool:
         return bool(np.isfinite(self.p)) and not self.is_same_model
 

@@ -1,0 +1,112 @@
+"""How much of long documents a transformer reads, and what that does to its scores."""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+
+from lib.analysis.answers import gap
+from lib.analysis.comparisons import comparison_table
+from lib.analysis.display import percent, score, spelled, with_metrics
+from lib.analysis.findings import best_group, difference_of
+from lib.analysis.names import display_name
+from lib.analysis.pairs import Pair, pairs_of
+from lib.analysis.predictions import Predictions, group_of
+from lib.analysis.references import reference_scores
+from lib.analysis.scores import shares_of
+from lib.analysis.stats import mean_and_interval
+from lib.metrics import SHARE
+
+WHOLE = "tfidf"  # the reference that reads whole documents, and the one that reads as much
+SAME = "tfidf_same_text"
+
+
+def by_length(p: Predictions, *, by: str, bins: int = 4, max_length: int) -> pd.DataFrame:
+    """Test accuracy by document length, in bins of equally many documents, with the share that
+    is truncated; of the references, TF-IDF on the whole text alone."""
+    rows = []
+    for group in p.groups(by):
+        if group.is_reference and group.name != WHOLE:
+            continue
+        runs = group.counted_once
+        edges = np.quantile(group.tokens, np.linspace(0, 1, bins + 1))
+        bin_of = np.clip(np.searchsorted(edges, group.tokens, side="right") - 1, 0, bins - 1)
+        for i in range(bins):
+            inside = bin_of == i
+            if not inside.any():  # documents of one length share a bin
+                continue
+            lengths = group.tokens[inside]
+            right = runs.right[:, inside].astype(float)
+            row = {
+                by: display_name(group.name),
+                "tokens": f"{lengths.min()}–{lengths.max()}",
+                "documents": int(inside.sum()),
+                "truncated": percent((lengths > max_length).mean(), 0),
+            }
+            sample = shares_of(runs, right.mean(1), right)
+            row |= mean_and_interval("accuracy", sample, SHARE)
+            rows.append(row)
+    return with_metrics(pd.DataFrame(rows), {"accuracy": "accuracy"})
+
+
+def share_read_of(p: Predictions) -> float:
+    """The mean share of a test document that the trained runs read. Windows read all of it."""
+    config = next(iter(p.trained.values()))["config"]
+    tokens = p.frame.loc[p.frame["split"] == "test", "tokens"]
+    tokens = tokens[tokens > 0]
+    if config["truncation"] == "windows" or not len(tokens):
+        return 1.0
+    return float((np.minimum(tokens, config["max_length"]) / tokens).mean())
+
+
+def share_read(
+    p: Predictions, *, by: str, max_length: int, what: str = "text", metric: str = "accuracy"
+) -> str:
+    """How much of the test documents, of which `what` is one, the transformer reads, and what
+    TF-IDF scores on as much."""
+    tokens = p.groups(by)[0].tokens
+    if (tokens <= max_length).all():
+        return f"The transformer reads every {what} of test to its end."
+    share = (np.minimum(tokens, max_length) / tokens).mean()
+    text = (
+        f"The transformer reads at most {max_length} tokens, on average {percent(share, 0)} of a "
+        f"{what}; {percent((tokens > max_length).mean(), 0)} of the {what}s are longer."
+    )
+    scores = reference_scores(p, metric=metric)
+    names = [display_name(name) for name in (SAME, WHOLE)]
+    if not scores.keys() >= {*names}:
+        return text
+    same, whole = (score(scores[name], metric) for name in names)
+    return f"{text} TF-IDF on the same text reaches {same}, on the whole text {whole}."
+
+
+def whole_and_longer(p: Predictions, *, by: str, max_length: int, what: str = "text") -> str:
+    """What the group that dev chooses gets right of the test documents that it reads to their end,
+    and of the longer ones, beside TF-IDF on whole texts."""
+    group = best_group(p, by=by)
+    who = spelled(group) if len(p.only(p.trained).groups(by)) > 1 else "it"
+    wanted = {*group_of(p, by, group).runs}
+    wanted |= {key for key, run in p.references.items() if run["config"]["reference"] == WHOLE}
+    p = p.only({key: run for key, run in p.runs.items() if key in wanted})
+    is_test = p.frame["split"] == "test"
+    is_longer = is_test & (p.frame["tokens"] > max_length)
+    if not is_longer.any() or is_longer[is_test].all():
+        return f"{'No' if is_longer.any() else 'Every'} {what} of test is read to its end."
+    pairs: list[Pair] = []
+    numbers = []
+    shares = []
+    for left_out in (is_longer, is_test & ~is_longer):
+        part = dataclasses.replace(p, frame=p.frame[~left_out])
+        pairs += pairs_of(part, by=by, metric="accuracy")
+        right = group_of(part, by, group).right
+        numbers.append(f"{right.shape[1]:,}")
+        shares.append(percent(right.mean()))
+    table = comparison_table(pairs, [pair.name for pair in pairs])
+    gaps = []
+    for i in range(len(pairs)):
+        row = difference_of(table.iloc[[i]], group, display_name(WHOLE), "accuracy")
+        gaps.append(gap(row, "accuracy", "TF-IDF on whole texts"))
+    return (
+        f"Of the {numbers[0]} {what}s that it reads to their end, {who} gets "
+        f"{shares[0]} right, {gaps[0]}; of the {numbers[1]} longer ones {shares[1]}, {gaps[1]}."
+    )

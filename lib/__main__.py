@@ -8,7 +8,7 @@ import typer
 
 from lib.errors import InputError, StoppedError, reason_of, system_error
 from lib.publish.commands import compare, pages, show, site, study, verify
-from lib.publish.settings import assignments, read_yaml
+from lib.publish.settings import assignments, check_run_settings, read_yaml
 from lib.runs.secrets import without_passwords
 from lib.use import push
 
@@ -46,6 +46,7 @@ def train(
     values = read_yaml(config)
     for name, value in assignments(overrides or []).items():
         set_value(values, name, value)
+    check_run_settings(values, config.name)
     how = {name: values.pop(name) for name in HOW_TO_TRAIN if name in values}
     finished = run(RunConfig(**values), **how)
     write_results(finished)

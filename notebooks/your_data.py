@@ -28,7 +28,7 @@ from lib.sources import DATASETS
 from lib.vocabulary import NOT_IN_TRAIN
 from plots.style import COLOURS, GREY, add_legend, add_title, colours, metric_axis, styled
 
-SHOWN = {  # metrics for each task for each task, after the one that chooses the epoch
+SHOWN = {  # metrics for each task, after the one that chooses the epoch
     "classification": ["accuracy", "macro_f1", "weighted_f1", "mcc"],
     "multilabel": ["micro_f1", "macro_f1", "P@1"],
     "regression": ["spearman", "pearson", "rmse", "mae", "r2"],
@@ -54,6 +54,7 @@ CAPTIONS = {  # of the tables and figures by their names
     "scores_figure": f"{captions.DOTS} Grey: references, which are not fine-tuned.",
     "differences": captions.DIFFERENCES,
     "learning_curves": captions.CURVES,
+    "first_fold": f"Of the first fold. {captions.CURVES}",
     "predicted": "Each dot is a test document, the mean over seeds. On the line, the two are "
     "equal.",
     "report": "By class on test, mean over seeds; F1 with its 95 % interval.",

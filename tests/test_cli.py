@@ -78,6 +78,8 @@ def test_train_refuses_what_it_does_not_know(config_file, monkeypatch, capsys):
         ("epoch=3", "Unknown parameter 'epoch'. Did you mean epochs?"),
         ("epochs.last=3", "Unknown parameter 'epochs.last': epochs is 1"),
         ("epochs", "is not key="),
+        ("data.encoding=latin-1", "run.yaml: unknown parameter 'data'; a run's settings have no"),
+        ("encoding=latin-1", "unknown parameter 'encoding'. Did you mean reading.encoding?"),
     ):
         assert cli(monkeypatch, "train", config_file, argument) == 1
         assert message in capsys.readouterr().err

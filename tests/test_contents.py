@@ -20,7 +20,7 @@ def test_each_page_stands_with_its_data_model_minutes_and_machine(tmp_path):
     table = contents(tmp_path / "results")
     assert text == f"# Pages\n\n<!-- pages -->\n\n{table}\nBelow.\n"
     assert table.splitlines()[-1] == (
-        "| [a study, small](a_study/small/README.md) | imdb | tiny | 2 | A\\|B |"
+        "| [A study, small](a_study/small/README.md) | imdb | tiny | 2 | A\\|B |"
     )
 
 

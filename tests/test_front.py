@@ -5,16 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from lib.publish.front import answer_rows, overview_table, profile_pages, refresh_readme
+from lib.publish.front import answers, demo_answers, overview_table, profile_pages, refresh_readme
 from tests.test_site import a_page
 
 README = "# All\n\n<!-- answers: real -->\n\n| old |\n\nMore.\n\n<!-- answers: demo -->\n\n\n"
 README += "<!-- older pages -->\n\n\nEnd.\n"
 
 
-def save(root: Path, study: str, profile: str, *, dataset: str = "imdb", answer: str, gain=None):
-    """A page with an answer and, if a gain is given, a best model that is so much better than the
-    reference's 0.5."""
+def save(
+    root: Path, study: str, profile: str, *, dataset="imdb", answer: str, gain=None, heads=("cls",)
+):
+    """A page with an answer and, if a gain is given, a best model of some heads that is so much
+    better than the reference's 0.5."""
     page = a_page(profile, dataset) | {"study": study, "profile": profile.partition("--")[0]}
     page |= {"title": f"Is {study} so?"}
     page |= {"command": f"make {study}", "short": [dataset, "tiny", "1 seed"]}
@@ -24,7 +26,10 @@ def save(root: Path, study: str, profile: str, *, dataset: str = "imdb", answer:
         best = {"name": "CLS", "score": 0.5 + gain, "low": 0.4 + gain, "high": 0.6 + gain}
         reference = {"name": "TF-IDF", "score": 0.5, "low": None, "high": None}
         facts = {"metric": "accuracy", "best": best, "reference": reference}
-        page["blocks"].append({"kind": "best", "name": "best", "section": "answer", "facts": facts})
+        block = {"kind": "best", "name": "best", "section": "answer", "facts": facts}
+        configs = [{"head": head} for head in heads] + [{"head": "native", "reference": "tfidf"}]
+        page["runs"] = {f"{i:016}": {"config": config} for i, config in enumerate(configs)}
+        page["blocks"].append(block | {"arguments": {"by": "head"}, "runs": [*page["runs"]]})
     folder = root / "results" / study / profile
     folder.mkdir(parents=True)
     (folder / "page.json").write_text(json.dumps(page))
@@ -41,12 +46,30 @@ def root(tmp_path) -> Path:
     return tmp_path
 
 
-def test_each_study_answers_from_its_largest_profile(root):
-    rows = answer_rows(profile_pages(root / "results"), demo=False)
-    assert rows[2:] == [
-        "| [Is a_study so?](results/a_study/base/README.md) | imdb | Yes. Base; TF-IDF 50 %. |",
+def rows_of(table: str) -> list[str]:
+    return table.splitlines()[2:]
+
+
+def test_each_study_answers_from_its_largest_profile_and_links_the_others(root):
+    data = "imdb; also [small](results/a_study/small/README.md)"
+    assert rows_of(answers(profile_pages(root / "results"))) == [
+        f"| [Is a_study so?](results/a_study/base/README.md) | {data} | Yes. Base; TF-IDF 50 %. |",
         "| [Is b_study so?](results/b_study/small/README.md) | imdb | Perhaps. |",
     ]
+
+
+def test_a_page_that_compares_answers_before_a_larger_one_that_does_not(root):
+    save(root, "c_study", "base", answer="One.", gain=0.4)
+    save(root, "c_study", "small", answer="Two.", gain=0.1, heads=("cls", "mean"))
+    [row] = rows_of(answers(profile_pages(root / "results")))[2:]
+    data = "imdb; also [base](results/c_study/base/README.md)"
+    assert row == f"| [Is c_study so?](results/c_study/small/README.md) | {data} | Two. |"
+    assert 0.9 in overview_table(profile_pages(root / "results"))["best_score"].tolist()
+
+
+def test_made_up_texts_answer_by_the_study_alone(root):
+    [row] = rows_of(demo_answers(profile_pages(root / "results")))
+    assert row == "| [A study](results/a_study/demo/README.md) | Made up. |"
 
 
 def test_the_readme_is_made_anew_and_the_rest_of_it_stays(root):
@@ -69,7 +92,7 @@ def test_an_older_page_answers_nothing_and_is_listed(root):
     text = (root / "README.md").read_text()
     assert "Yes. Base" not in text and "| No. Small. |" in text
     [line] = [line for line in text.splitlines() if line.startswith("Older pages")]
-    assert line.endswith("at its top: [a study (base)](results/a_study/base/README.md).")
+    assert line.endswith("at its top: [A study (base)](results/a_study/base/README.md).")
     assert overview_table(profile_pages(root / "results"))["best_score"].tolist() == [0.4]
     refresh_readme(root)
     assert (root / "README.md").read_text() == text

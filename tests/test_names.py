@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 import plots
 from lib.analysis.display import markdown
+from lib.analysis.names import study_name
 from lib.publish import study
 from lib.publish.verify import verify
 from lib.runs.files import read_json
@@ -177,3 +178,9 @@ def test_characters_that_no_font_has_are_said_once(capsys):
     has_no_font = fonts.BOXES in fonts.fonts_with("中")
     assert told.count("No installed font has 中") == has_no_font
     assert literal("中文 a") == ("U+4E2D U+6587  a" if has_no_font else "中文 a")
+
+
+def test_studies_are_named_as_people_do():
+    names = ["ag_news", "imdb_heads", "eurlex_optimizers", "grid_search", "audit"]
+    spelled = ["AG News", "IMDB heads", "EURLex optimizers", "Grid search", "Audit"]
+    assert [study_name(name) for name in names] == spelled

@@ -7,6 +7,7 @@ import re
 import pytest
 import torch
 from torch.nn import functional as F
+from transformers import AutoModelForSequenceClassification
 
 from lib import RunConfig, evaluate, fit, load_corpus, make_loader, run, tokenize
 from lib.attention import layers_of
@@ -17,6 +18,7 @@ from lib.fast.layout import Packing, rounded, similar_lengths
 from lib.fast.packing import compile_layers, pack
 from lib.heads import HEADS
 from lib.models import Classifier, build_model
+from tests.architectures import save_architecture
 from tests.conftest import save_learnable, save_tiny
 from tests.test_models import batch
 
@@ -189,14 +191,18 @@ def test_blocks_are_of_similar_lengths():
     assert Packing(mask, cpu).first_tokens.tolist() == [15, 1, 0, 8, 4]
 
 
-def test_another_backbone_is_refused(tiny):
-    model = build_model(tiny["bert"], num_labels=2)
-    model.backbone.config.model_type = "deberta-v2"
+@pytest.mark.parametrize("kind", ["deberta-v2", "eurobert"])
+def test_another_backbone_trains_grouped_and_is_refused_packed(kind, folder, tmp_path):
+    """deberta-v2 is what DeBERTa-v3 is called."""
+    backbone = save_architecture(tmp_path / kind, kind, AutoModelForSequenceClassification)
+    options = {"dataset": str(folder), "dev_rows": 12, "backbone": backbone, "max_length": 16}
+    options |= {"epochs": 1, "precision": "fp32"}
+    assert run(RunConfig(**options, batching="grouped")).status["status"] == "finished"
     with pytest.raises(
         InputError,
-        match="is a deberta-v2; packed batching is for bert, .*roberta: take grouped$",
+        match=f"is a {kind}; packed batching is for bert, .*modernbert.*roberta: take grouped$",
     ):
-        pack(model)
+        run(RunConfig(**options, batching="packed"))
 
 
 def test_training_and_evaluation_are_those_of_the_padded_batches(tiny, corpus):

@@ -84,7 +84,7 @@ def test_the_overview_has_each_pages_model_and_reference():
     figure = plots.overview(OVERVIEW, title="All")
     shown = texts(figure)
     assert {"A, 10 training texts · tiny", "CLS 80.0 %", "TF-IDF 75.0 %"} <= set(shown)
-    assert {"B, 20 training texts · tiny", "Adam 50.0 %"} <= set(shown)
+    assert {"B, 20 training texts · tiny", "Adam P@1 50.0 %"} <= set(shown)
 
 
 def test_a_long_name_of_a_reference_is_short_in_the_overview():

@@ -198,7 +198,9 @@ def test_notebooks_are_stripped_short_and_have_profiles(path):
     assert not any(word in line for line in lines for word in ("sys.path", "!pip", "%pip", "def "))
     assert {"demo", "small", "full", "paper"} <= set(profiles(path.stem))
     for profile in profiles(path.stem):
-        read_profile(path.stem, profile, defaults(path))
+        settings = read_profile(path.stem, profile, defaults(path))
+        assert profile == "demo" or "precision" in settings
+    assert defaults(path)["precision"] == "fp32"  # of the demo
 
 
 def test_published_pages_are_small_and_say_nothing_of_the_machine():

@@ -240,5 +240,7 @@ def test_a_page_in_folds_is_about_every_row(tiny, tmp_path, monkeypatch, no_kern
     assert set(scores["documents"]) == {ROWS}
     runs = pd.read_csv(folder / "runs.csv", dtype=str)
     assert runs["fold"].tolist() == ["1", "2"]
-    assert f"on {ROWS} test texts" in (folder / "README.md").read_text()
+    text = (folder / "README.md").read_text()
+    assert f"on {ROWS} test texts" in text
+    assert "](learning_curves.png)\n\n*Of the first fold." in text
     assert not verify(folder).wrong

@@ -32,6 +32,7 @@ SPELLED = {
     "FacebookAI/roberta-base": "RoBERTa-base",
     "distilbert-base-uncased": "DistilBERT",
 }
+WORDS_OF_STUDIES = {"ag": "AG", "news": "News", "imdb": "IMDB", "eurlex": "EURLex"}
 COLUMNS = ("head", "optimizer", "schedule", "truncation", "batching", "backbone", "compared")
 
 
@@ -52,6 +53,12 @@ def spelled_in(column: str, cell: str) -> str:
     if column not in COLUMNS:
         return cell
     return MINUS.join(map(spelled, cell.split(MINUS)))
+
+
+def study_name(study: str) -> str:
+    """A study as a person names it: `AG News`, `Grid search`."""
+    name = " ".join(WORDS_OF_STUDIES.get(word, word) for word in study.split("_"))
+    return name[:1].upper() + name[1:]
 
 
 def short_name(reference: str) -> str:

@@ -17,7 +17,7 @@ def study(
     config: Annotated[
         Path | None, typer.Option(help="a YAML file that overrides parameters")
     ] = None,
-    profile: Annotated[str, typer.Option(help="demo, small, full or paper")] = "demo",
+    profile: Annotated[str, typer.Option(help="demo, small, base, full or paper")] = "demo",
     as_: Annotated[str | None, typer.Option("--as", help="the name of the page's folder")] = None,
     from_results: Annotated[
         bool, typer.Option("--from-results", help="make the page anew of what it publishes")

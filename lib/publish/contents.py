@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from lib.analysis.display import escape, pipe_table
+from lib.analysis.names import study_name
 from lib.publish.front import profile_pages
 from lib.runs.files import read_json, write_text
 
@@ -19,7 +20,7 @@ def contents(results: Path) -> str:
         seconds = sum(made["run_seconds"].values())
         machines = dict.fromkeys(run["device"] for run in made["runs"])
         data, model, *_ = [*page["short"], "", ""]
-        title = f"{page['study'].replace('_', ' ')}, {page['profile']}"
+        title = f"{study_name(page['study'])}, {page['profile']}"
         if "kept" in page:
             title += " (older)"
         link = f"[{escape(title)}]({name}/README.md)"

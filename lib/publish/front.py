@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from lib.analysis.display import words
+from lib.analysis.display import listed, pipe_table
+from lib.analysis.names import study_name
 from lib.publish.blocks import page_files
 from lib.publish.layout import findings_of, layout
 from lib.publish.older import is_older
@@ -35,22 +36,63 @@ def profile_pages(results: Path) -> dict[str, dict]:
     return {name: pages[name] for name in sorted(pages, key=order)}
 
 
-def answer_rows(pages: dict[str, dict], *, demo: bool) -> list[str]:
-    """A Markdown table of each study's question and its answer: from the largest profile on real
-    data, which is named, or from the demo."""
-    columns = ["question", "answer"] if demo else ["question", "data", "answer"]
-    rows = {}
+def names_by_study(pages: dict[str, dict], *, demo: bool) -> dict[str, list[str]]:
+    """Of each study the names of its pages on real data, or on made-up texts, without older ones;
+    first the one that answers for it: the largest profile that compares what the study is about, if
+    one does."""
+    names: dict[str, list[str]] = {}
     for name, page in pages.items():
         if is_demo(page) == demo and not is_older(page):
-            findings, _ = findings_of(layout(page["blocks"])[0])
-            cells = {
-                "question": f"[{page['title']}](results/{name}/README.md)",
-                "data": page["short"][0],
-                "answer": findings[0]["text"].strip().replace("\n", " ") if findings else "–",
-            }
-            rows.setdefault(page["study"], [cells[column] for column in columns])
-    lines = [columns, ["---"] * len(columns), *rows.values()]
-    return [f"| {' | '.join(cells)} |" for cells in lines]
+            names.setdefault(page["study"], []).append(name)
+    return {
+        study: sorted(of_study, key=lambda name: not compares(pages[name]))
+        for study, of_study in names.items()
+    }
+
+
+def compares(page: dict) -> bool:
+    """Whether a page has several of what its study is about, such as heads."""
+    block = best_of(page) or {}
+    by = block.get("arguments", {}).get("by")
+    configs = [page["runs"][key]["config"] for key in block.get("runs", ())]
+    choices = {str(config.get(by)) for config in configs if not config.get("reference")}
+    return len(choices) > 1
+
+
+def best_of(page: dict) -> dict | None:
+    """The block of a page that has its best model beside its best reference."""
+    return next((block for block in page["blocks"] if block["kind"] == "best"), None)
+
+
+def answer_of(page: dict) -> str:
+    findings, _ = findings_of(layout(page["blocks"])[0])
+    return findings[0]["text"].strip().replace("\n", " ") if findings else "–"
+
+
+def answers(pages: dict[str, dict]) -> str:
+    """A Markdown table of each study's question and its answer on real data, which is named; other
+    pages on real data are linked beside."""
+    rows = [("question", "data", "answer"), ("---", "---", "---")]
+    for first, *others in names_by_study(pages, demo=False).values():
+        page = pages[first]
+        data = page["short"][0]
+        if others:
+            data += f"; also {listed(link(pages[name]['folder'], name) for name in others)}"
+        rows.append((link(page["title"], first), data, answer_of(page)))
+    return pipe_table(rows)
+
+
+def demo_answers(pages: dict[str, dict]) -> str:
+    """A Markdown table of each study and its answer on made-up texts."""
+    rows = [("study", "answer"), ("---", "---")]
+    for study, (name, *_) in names_by_study(pages, demo=True).items():
+        rows.append((link(study_name(study), name), answer_of(pages[name])))
+    return pipe_table(rows)
+
+
+def link(text: str, name: str) -> str:
+    """Text that leads to the page of a `study/profile`."""
+    return f"[{text}](results/{name}/README.md)"
 
 
 def with_answers(readme: str, pages: dict[str, dict]) -> str:
@@ -58,8 +100,7 @@ def with_answers(readme: str, pages: dict[str, dict]) -> str:
     made anew, and the line below `older pages`."""
 
     def table(match: re.Match) -> str:
-        rows = answer_rows(pages, demo=match[2] == "demo")
-        return match[1] + "\n".join(rows) + "\n"
+        return match[1] + (demo_answers(pages) if match[2] == "demo" else answers(pages))
 
     return OLDER.sub(lambda match: match[1] + older_line(pages), TABLE.sub(table, readme))
 
@@ -67,7 +108,7 @@ def with_answers(readme: str, pages: dict[str, dict]) -> str:
 def older_line(pages: dict[str, dict]) -> str:
     """A line that leads to all older pages; empty where there is none."""
     links = [
-        f"[{words(page['study'])} ({page['folder']})](results/{name}/README.md)"
+        link(f"{study_name(page['study'])} ({page['folder']})", name)
         for name, page in pages.items()
         if is_older(page)
     ]
@@ -82,7 +123,7 @@ def overview_table(pages: dict[str, dict]) -> pd.DataFrame:
     first that gain most."""
     rows = []
     for page in pages.values():
-        block = next((block for block in page["blocks"] if block["kind"] == "best"), None)
+        block = best_of(page)
         if block is None or is_demo(page) or is_older(page):
             continue
         facts = block["facts"]

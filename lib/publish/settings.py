@@ -112,6 +112,20 @@ def from_plugin(key: str, value, where: str) -> tuple[str, object] | None:
     return name, value
 
 
+def check_run_settings(values: dict, where: str) -> None:
+    """Raises InputError where the settings of a single run have a section of a study's, or say how
+    files are read outside `reading`."""
+    for section in SECTIONS:
+        if section in values:
+            raise InputError(
+                f"{where}: unknown parameter {section!r}; a run's settings have no sections, but "
+                "how files are read is below reading, as in reading.encoding=latin-1"
+            )
+    for name in Reading.model_fields:
+        if name in values:
+            raise InputError(f"{where}: unknown parameter {name!r}. Did you mean reading.{name}?")
+
+
 def check_name(key: str, allowed: dict, where: str) -> None:
     """Raises InputError, which proposes a name, unless `key` is a parameter of `allowed`, alone
     or in its section."""

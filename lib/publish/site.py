@@ -12,6 +12,7 @@ from pathlib import Path
 
 from lib.analysis.captions import FOOTNOTE
 from lib.analysis.display import escape, words
+from lib.analysis.names import study_name
 from lib.analysis.predictions import Predictions
 from lib.errors import InputError
 from lib.publish.blocks import page_files
@@ -121,7 +122,7 @@ def add_notebook(site: Site, name: str) -> None:
         source = site.source(module).read_text(encoding="utf-8")
         blocks += [text(f"## {escape(file.name)} #"), code(source, "python")]
         site.targets[module] = f"{document}.html"
-    site.add_document(document, blocks, name, "Notebooks", words(Path(document).name))
+    site.add_document(document, blocks, name, "Notebooks", study_name(Path(document).name))
 
 
 def add_page(site: Site, name: str, page: dict) -> None:
@@ -143,7 +144,7 @@ def add_page(site: Site, name: str, page: dict) -> None:
     blocks += [fold("How it was made", how_made(name, page)), list_of_runs(page, names)]
     nav = "Studies on demo corpora" if is_demo(page) else "Studies"
     nav = "Older pages" if is_older(page) else nav
-    title = f"{words(page['study'])}, {page['folder']}"
+    title = f"{study_name(page['study'])}, {page['folder']}"
     site.add_document(f"{name}/index", blocks, f"{name}/README.md", nav, title)
 
 

@@ -64,6 +64,9 @@ def test_a_document_that_fits_is_read_to_its_end():
     for run in p.runs.values():
         run["config"]["truncation"] = "windows"
     assert lengths.share_read_of(p) == 1
+    assert lengths.share_read(p, by="head", max_length=16) == (
+        "Of a text longer than 16 tokens, windows of as many are read."
+    )
 
 
 def test_what_is_right_of_whole_and_of_longer_documents():

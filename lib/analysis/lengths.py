@@ -19,6 +19,7 @@ from lib.metrics import SHARE
 
 WHOLE = "tfidf"  # the reference that reads whole documents, and the one that reads as much
 SAME = "tfidf_same_text"
+WINDOWS = "windows"  # the truncation that reads several windows of a document
 
 
 def by_length(p: Predictions, *, by: str, bins: int = 4, max_length: int) -> pd.DataFrame:
@@ -54,7 +55,7 @@ def share_read_of(p: Predictions) -> float:
     config = next(iter(p.trained.values()))["config"]
     tokens = p.frame.loc[p.frame["split"] == "test", "tokens"]
     tokens = tokens[tokens > 0]
-    if config["truncation"] == "windows" or not len(tokens):
+    if config["truncation"] == WINDOWS or not len(tokens):
         return 1.0
     return float((np.minimum(tokens, config["max_length"]) / tokens).mean())
 
@@ -65,6 +66,8 @@ def share_read(
     """How much of the test documents, of which `what` is one, the transformer reads, and what
     TF-IDF scores on as much."""
     tokens = p.groups(by)[0].tokens
+    if next(iter(p.trained.values()))["config"]["truncation"] == WINDOWS:
+        return f"Of a {what} longer than {max_length} tokens, windows of as many are read."
     if (tokens <= max_length).all():
         return f"The transformer reads every {what} of test to its end."
     share = (np.minimum(tokens, max_length) / tokens).mean()

@@ -223,9 +223,7 @@ def test_what_the_library_says_of_a_dataset_that_it_does_not_give(monkeypatch):
         raise datasets.exceptions.DatasetNotFoundError("'a/b' is a gated dataset on the Hub.")
 
     monkeypatch.setattr(datasets, "load_dataset", refuse)
-    with pytest.raises(
-        InputError, match="^The dataset a/b at 012 cannot be read: 'a/b' is a gated"
-    ):
+    with pytest.raises(InputError, match="^The dataset a/b at 012 cannot be read: 'a/b' is a"):
         load_corpus("a/b@012")
 
 

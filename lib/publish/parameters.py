@@ -16,11 +16,13 @@ from lib.errors import InputError, nearest
 from lib.publish.places import places_of, published
 from lib.publish.settings import read_value, read_yaml
 from lib.runs.places import NOTEBOOKS
+from lib.sources import DATASETS
 
 COLUMNS = ("text", "text_pair", "label")  # parameters that name a column, perhaps by its number
 UNTYPED = ("checkpoint_every", "freeze")  # numbers or words, which those who use them check
 ENGINE = ("workers", "cluster")  # who trains: no part of what a page shows
 PLAIN_WORD = re.compile(r"[\w@%+=:,./…-]+")  # that a shell takes as it is, in any script
+OWN = "own"  # how the folders of pages begin that Git ignores: those of one's own files
 LONGEST = 80  # characters of one piece of a folder's name
 TYPE_NAMES = {int: "whole number", float: "number", str: "text", bool: "true or false"}
 
@@ -172,15 +174,17 @@ def without_engine(values: dict) -> dict:
 
 def folder_of(profile: str, overrides: dict) -> str:
     """The name of a page's folder below its study's: the profile and what overrides it; with a
-    file of one's own, after that file."""
+    file of one's own, after that file and its label, unless that is called `label`."""
     pieces = [profile]
     changed = dict(overrides)
-    dataset = Path(os.path.expanduser(overrides.get("dataset", "")))
-    if "text" in overrides and dataset.exists():
-        pieces = ["own", dataset.resolve().name.split(".")[0]]
+    dataset = overrides.get("dataset", "")
+    if "text" in overrides and is_own(dataset):
+        pieces = [OWN, Path(os.path.expanduser(dataset)).resolve().name.split(".")[0]]
+        for name in ("dataset", "text"):
+            changed.pop(name)
+        label = changed.pop("label", "label")
+        pieces += [label] if label != "label" else []
         pieces += [profile] if profile != "small" else []
-        for name in ("dataset", "text", "label"):
-            changed.pop(name, None)
     shown = published(changed, places_of(changed))
     if changed:
         pieces.append("_".join(f"{key}={value}" for key, value in shown.items()))
@@ -190,6 +194,17 @@ def folder_of(profile: str, overrides: dict) -> str:
         full_name = "--".join([*pieces, *values])
         names.append(hashlib.sha256(full_name.encode()).hexdigest()[:8])
     return "--".join(name[:LONGEST] for name in names)
+
+
+def folder_as(name: str, dataset: str) -> str:
+    """The name of a page's folder that is to be called `name`; of a file of one's own, Git ignores
+    it, for the page shows texts."""
+    return name if not is_own(dataset) or name.startswith(f"{OWN}--") else f"{OWN}--{name}"
+
+
+def is_own(dataset: str) -> bool:
+    """Whether a dataset is a file or a folder of one's own."""
+    return dataset not in DATASETS and os.path.exists(os.path.expanduser(dataset))
 
 
 def as_words(overrides: dict) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, create_model
 
+from lib.columns import ColumnText
 from lib.errors import InputError, nearest
 from lib.publish.places import places_of, published
 from lib.publish.settings import read_value, read_yaml
@@ -88,7 +89,7 @@ def type_of(name: str, default) -> typing.Any:
     if default is None or name in UNTYPED:
         return typing.Any
     if name in COLUMNS:
-        return typing.Annotated[str, BeforeValidator(_column)]
+        return ColumnText
     if isinstance(default, list) and default:
         return list[_strict(item_type(default))]
     return _strict(type(default))
@@ -98,13 +99,6 @@ def item_type(values: list) -> type:
     """The type of a list's items: that of the first, but float where one is."""
     some_float = any(isinstance(value, float) for value in values)
     return float if some_float else type(values[0])
-
-
-def _column(value):
-    """A column's number, as text; of several columns, commas between them."""
-    if isinstance(value, list):
-        return ",".join(map(str, value))
-    return str(value) if type(value) is int else value
 
 
 def _strict(kind: type) -> typing.Any:

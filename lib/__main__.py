@@ -95,12 +95,12 @@ def predict(
     escape: Annotated[str | None, typer.Option(help="one character, or backslash")] = None,
     sheet: Annotated[str | None, typer.Option(help="of an Excel workbook")] = None,
     header: Annotated[bool | None, typer.Option(help="whether line 1 names columns")] = None,
+    on_bad_rows: Annotated[str | None, typer.Option(help="stop; quarantine: no label")] = None,
+    lines: Annotated[bool, typer.Option("--lines", help="a text a line, in any file")] = False,
     keep: Annotated[list[str] | None, typer.Option(help="columns to write, too: id,date")] = None,
     every: Annotated[bool, typer.Option("--all", help="every label's probability, too")] = False,
     top: Annotated[int | None, typer.Option(min=1, help="the best labels, so many")] = None,
-    unsure: Annotated[
-        int | None, typer.Option(min=1, help="only the least sure rows, so many: to label next")
-    ] = None,
+    unsure: Annotated[int | None, typer.Option(min=1, help="so many, the least sure")] = None,
     as_trained: Annotated[
         bool, typer.Option("--as-trained", help="without dev's thresholds and temperature")
     ] = False,
@@ -117,8 +117,9 @@ def predict(
 
     reading = {"delimiter": delimiter, "encoding": encoding, "quotes": quotes, "escape": escape}
     reading |= {"text_pair": text_pair, "sheet": sheet, "header": header}
+    reading |= {"on_bad_rows": on_bad_rows}
     written = {"keep": keep or (), "every": every, "top": top, "safe_csv": safe_csv}
-    how = {"as_trained": as_trained, "int8": int8, "unsure": unsure}
+    how = {"lines": lines, "as_trained": as_trained, "int8": int8, "unsure": unsure}
     label(words, out, text, reading=reading, **how, **written)
 
 

@@ -130,13 +130,14 @@ def record_attention(model: nn.Module) -> None:
 def layers_of(backbone: nn.Module) -> nn.ModuleList:
     """The layers of a backbone, from the bottom. Raises InputError where it has none by name, as
     one that computes a single layer several times."""
-    depth = backbone.config.num_hidden_layers
+    depth = getattr(backbone.config, "num_hidden_layers", None)
     for module in backbone.modules():
         if isinstance(module, nn.ModuleList) and len(module) == depth:
             return module
+    layers = f"{depth} layers" if depth else "layers"
     raise InputError(
-        f"The backbone is a {backbone.config.model_type}, whose {depth} layers cannot be told "
-        "apart; leave out what differs by layer (layer_decay, freeze = a number, fsdp)"
+        f"The backbone is a {backbone.config.model_type}, whose {layers} cannot be told apart; "
+        "leave out what differs by layer (layer_decay, freeze = a number, adapter, fsdp)"
     )
 
 
@@ -144,6 +145,6 @@ def parts_from_below(backbone: nn.Module) -> list[list[nn.Parameter]]:
     """The parameters of a backbone's embeddings, which stand before its layers, and of each layer,
     from the bottom. Raises InputError as `layers_of` does."""
     layers = [list(layer.parameters()) for layer in layers_of(backbone)]
-    names = list(backbone.parameters())
-    first = next(place for place, parameter in enumerate(names) if parameter is layers[0][0])
-    return [names[:first], *layers]
+    parameters = list(backbone.base_model.parameters())  # a native head may stand before them
+    first = next(place for place, each in enumerate(parameters) if each is layers[0][0])
+    return [parameters[:first], *layers]

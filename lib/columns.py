@@ -1,8 +1,23 @@
 """Which column is meant by a name or a number, and names for columns that share one."""
 
 from collections.abc import Iterable
+from typing import Annotated
+
+from pydantic import BeforeValidator
 
 LONG_NAME = 40  # characters that hardly any column's name has
+
+
+def as_text(value):
+    """A column's number as text, and a list of columns as one text with commas between them; what
+    is neither as it is."""
+    items = value if isinstance(value, list | tuple) else [value]
+    if items and all(isinstance(item, str) or type(item) is int for item in items):
+        return ",".join(map(str, items))
+    return value
+
+
+ColumnText = Annotated[str, BeforeValidator(as_text)]  # a column or several, as settings name them
 
 
 def column_at(name: str, columns: Iterable[str]) -> str | None:

@@ -45,9 +45,16 @@ def repository_of(name: str) -> tuple[str, str | None]:
 def hub_tables(
     hub: str, *, revision: str, folder: str | None, reading: Reading
 ) -> dict[str, Table]:
-    """The table of each split that a dataset has at a revision. Raises InputError; `folder` is
-    its twin below DATA_DIR, if it has one, which the message names."""
+    """The table of each split that a dataset has at a revision. Raises InputError, also where it
+    has no train split; `folder` is its twin below DATA_DIR, if it has one, which the message
+    names."""
     loaded = load_hub_dataset(hub, revision=revision, folder=folder)
+    if not {*SPLIT_NAMES["train"]} & {*loaded}:
+        splits = ", ".join(map(repr, loaded))
+        raise InputError(
+            f"The dataset {hub} has no split 'train', but {splits}; name a subset that has one "
+            "(user/name/subset@revision), or save a split as train.parquet and name that file"
+        )
     tables = {}
     for split, names in SPLIT_NAMES.items():
         for name in names:
@@ -75,6 +82,8 @@ def load_hub_dataset(hub: str, *, revision: str, folder: str | None):
     try:
         repository, subset = repository_of(hub)
         return datasets.load_dataset(repository, subset, revision=revision)
+    except (ValueError, datasets.exceptions.DatasetsError) as error:
+        raise _refused(hub, revision, error) from None
     except Exception as error:
         way_out = ""
         if folder:
@@ -84,3 +93,14 @@ def load_hub_dataset(hub: str, *, revision: str, folder: str | None):
             f"The dataset {hub} is neither in the Hugging Face cache nor can the Hub be "
             f"reached ({type(error).__name__}). Go online once{way_out}."
         ) from None
+
+
+def _refused(hub: str, revision: str, error: Exception) -> InputError:
+    """The error that a dataset is there, but cannot be given: in the library's words, with the way
+    to name one of several subsets."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    reason = " ".join(lines[:2]).rstrip(".") or type(error).__name__
+    way_out = ""
+    if "config" in reason.lower():  # the library's word for a subset
+        way_out = f"; name the subset: {repository_of(hub)[0]}/SUBSET@{revision}"
+    return InputError(f"The dataset {hub} at {revision[:7]} cannot be read: {reason}{way_out}")

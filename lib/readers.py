@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from lib.columns import LONG_NAME, column_at, columns_at, joined, numbered_name, shorten
+from lib.columns import LONG_NAME, ColumnText, column_at, columns_at, joined, numbered_name, shorten
 from lib.errors import InputError, Strict, nearest
 
 LONGEST_TEXT = 2**22  # characters of a text, or of a line of a file
@@ -19,7 +19,7 @@ class Reading(Strict):
 
     dev_file: str | None = None  # beside the train file; None: the folder's, or rows of train
     test_file: str | None = None  # likewise
-    text_pair: str | None = None  # column of a second text, read together with the first
+    text_pair: ColumnText | None = None  # column of a second text, read together with the first
     # Of CSV; None: a tab for .tsv and .txt, else a comma, unless the rows plainly have another.
     delimiter: str | None = None
     encoding: str = "utf-8"  # a byte-order mark says it, too

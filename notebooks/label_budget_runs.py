@@ -46,7 +46,8 @@ def plan_of(
     if 0 < most_test_rows < len(corpus.test):
         base = base.with_(test_rows=most_test_rows)
         corpus = corpus_of(base)
-    available = len(corpus.train) + len(corpus.dev)
+    drawn = corpus_of(base.with_(subset_seed=0))  # from train, whatever dev rows there are beside
+    available = len(drawn.train) + len(drawn.dev)
     planned = {size for size in sizes if 0 < size < available}
     if len(planned) < len(set(sizes)):
         planned.add(available)
@@ -57,12 +58,19 @@ def plan_of(
         )
     named = DATASETS.get(base.dataset)
     if corpus.task != "regression" and not (named and named.label_names):
-        names = [name for name in corpus.label_names if name != NOT_IN_TRAIN]
-        base = base.with_(reading=base.reading.model_dump() | {"labels": names})
+        base = with_classes(base)
     metric = METRIC[corpus.task] if metric == "auto" else metric
     if not METRICS[metric].higher_is_better:
         raise InputError(f"metric = {metric!r}: this study wants one of which more is better")
     return Plan(base, sorted(planned), metric, REFERENCES[corpus.task])
+
+
+def with_classes(base: RunConfig) -> RunConfig:
+    """The configuration with the classes of its corpus named, the rare ones among them."""
+    reading = base.reading.model_dump()
+    corpus = corpus_of(base.with_(reading=reading | {"min_rows_per_class": None}))
+    names = [name for name in corpus.label_names if name != NOT_IN_TRAIN]
+    return base.with_(reading=reading | {"labels": names})
 
 
 def _plan_of_page(base: RunConfig, of_page: list[RunConfig]) -> Plan:

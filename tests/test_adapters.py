@@ -5,13 +5,15 @@ import sys
 
 import pytest
 import torch
+from transformers import GPT2ForSequenceClassification, SqueezeBertModel
 
 from lib.errors import InputError
-from lib.models import build_model, load_model
+from lib.models import Classifier, build_model, load_model
 from lib.runs.adapters import add_adapter, merge_adapter
 from lib.runs.keys import prepare
 from lib.runs.pool import run
-from tests.conftest import digests, save_learnable, tiny_run
+from tests.architectures import small_config
+from tests.conftest import digests, save_learnable, save_tiny, tiny_run
 from tests.test_models import batch
 from tests.test_resume import killed_at
 
@@ -26,9 +28,11 @@ def config(tiny, data):
     return tiny_run(tiny, data, epochs=2, adapter="lora", lora_rank=2, learning_rate=1e-2)
 
 
-@pytest.mark.parametrize("head", ["native", "mean"])
-def test_only_low_rank_matrices_and_the_head_learn(tiny, config, head):
-    model = build_model(tiny["bert"], head=head, num_labels=2)
+@pytest.mark.parametrize(
+    ("kind", "head"), [("bert", "native"), ("bert", "mean"), ("xlm-roberta", "native")]
+)
+def test_only_low_rank_matrices_and_the_head_learn(tmp_path, config, kind, head):
+    model = build_model(str(save_tiny(tmp_path / kind, kind)), head=head, num_labels=2)
     before = model.state_dict()
     ids, mask = batch([3, 7])
     wanted = model.eval()(ids, mask)
@@ -48,6 +52,30 @@ def test_only_low_rank_matrices_and_the_head_learn(tiny, config, head):
     assert [*model.state_dict()] == [*before]
     assert torch.allclose(model(ids, mask), moved, atol=1e-5)
     assert not torch.allclose(moved, wanted, atol=1e-3)
+
+
+def test_transposed_linear_maps_have_matrices_too(config):
+    """GPT-2's, whose weights are (inputs, outputs)."""
+    model = Classifier(GPT2ForSequenceClassification(small_config("gpt2")), None, 2).eval()
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    ids, mask = batch([3, 7])
+    add_adapter(model, config)
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter)
+    moved = model(ids, mask)
+    merge_adapter(model)
+    assert [*model.state_dict()] == [*before]
+    assert torch.allclose(model(ids, mask), moved, atol=1e-5)
+    changed = {n for n, weight in model.state_dict().items() if not weight.equal(before[n])}
+    linear = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
+    assert changed == {f"backbone.transformer.h.0.{name}.weight" for name in linear}
+
+
+def test_layers_without_linear_maps(config):
+    model = Classifier(SqueezeBertModel(small_config("squeezebert")), None, 2)
+    with pytest.raises(InputError, match="the layers of a squeezebert have none; leave it out"):
+        add_adapter(model, config)
 
 
 def test_a_run_gives_an_ordinary_model_and_resumes(tiny, config, monkeypatch, tmp_path):

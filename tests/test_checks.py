@@ -89,10 +89,14 @@ def test_data_that_can_be_read_passes_without_a_word(file, allowed, capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_files_are_read_as_the_notebook_reads_them(allowed):
-    code = [
-        cell for cell in nbformat.read(YOUR_DATA, as_version=4).cells if "Reading(" in cell.source
-    ]
+@pytest.mark.parametrize(
+    "path", [YOUR_DATA, NOTEBOOKS / "label_budget.ipynb"], ids=lambda path: path.stem
+)
+def test_files_are_read_as_the_notebook_reads_them(path):
+    allowed = defaults(path)
+    settings_of_rows = {*Reading.model_fields} - {"dev_file"}
+    assert settings_of_rows <= allowed.keys()
+    code = [cell for cell in nbformat.read(path, as_version=4).cells if "Reading(" in cell.source]
     statement = next(
         node
         for node in ast.parse(code[0].source).body
@@ -100,7 +104,10 @@ def test_files_are_read_as_the_notebook_reads_them(allowed):
     )
     set_all = {"labels": ["a", 1], "delimiter": "tab", "quotes": False, "header": False}
     set_all |= {"text_pair": "b", "dev_file": "d", "task": "multilabel", "label_separator": "|"}
-    for parameters in (allowed, allowed | set_all):
+    set_all |= {"escape": "backslash", "split": "s", "min_rows_per_class": 3}
+    set_all |= {"rare_classes": "other"}
+    known = {name: value for name, value in set_all.items() if name in allowed}
+    for parameters in (allowed, allowed | known):
         names = {"Reading": Reading} | parameters
         exec(ast.unparse(statement), names)
         assert reading_of(parameters) == names[ast.unparse(statement.targets[0])]

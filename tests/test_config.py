@@ -51,6 +51,15 @@ def test_configurations_are_strict():
     assert RunConfig(**{"learning_rate": "1e-5"}).learning_rate == 1e-5
 
 
+def test_columns_are_named_by_text_number_or_list():
+    listed = RunConfig(text=["title", "body"], label=[2, "toxic"], reading={"text_pair": ["a", 3]})
+    plain = RunConfig(text="title,body", label="2,toxic", reading={"text_pair": "a,3"})
+    assert listed == plain and RunConfig(label=2).label == "2"
+    for value in ([], [True], [["a"]], 1.5):
+        with pytest.raises(InputError, match="^label = .*: input should be a valid string"):
+            RunConfig(label=value)
+
+
 @pytest.mark.parametrize("kind", [RunConfig, Distillation], ids=lambda kind: kind.__name__)
 def test_any_value_of_any_field_is_taken_or_refused_in_one_sentence(kind):
     others = {} if kind is RunConfig else {"teacher": "0123"}

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch.nn import functional as F
+from transformers import PerceiverModel
 
 from lib.attention import parts_from_below
 from lib.errors import InputError
@@ -10,8 +11,10 @@ from lib.fast.packing import pack
 from lib.models import build_model, load_model
 from lib.optim import OPTIMIZERS, make_optimizer, plan_steps, set_step
 from lib.runs.building import checkpoint_layers
+from lib.runs.frozen import freeze_layers
 from lib.runs.keys import prepare
 from lib.runs.pool import run
+from tests.architectures import small_config
 from tests.conftest import digests, save_learnable, save_tiny, tiny_run
 from tests.test_models import batch
 from tests.test_resume import killed_at
@@ -22,16 +25,22 @@ def data(tmp_path_factory):
     return save_learnable(tmp_path_factory.mktemp("depth") / "data")
 
 
+@pytest.fixture(scope="module")
+def xlm(tmp_path_factory):
+    """A backbone whose native head stands before its embeddings."""
+    return str(save_tiny(tmp_path_factory.mktemp("depth") / "xlm-roberta", "xlm-roberta"))
+
+
 def shares(model, optimizer) -> dict[str, float]:
     """The learning rate of each parameter by its name."""
     names = {parameter: name for name, parameter in model.named_parameters()}
     return {names[p]: group["lr"] for group in optimizer.param_groups for p in group["params"]}
 
 
-@pytest.mark.parametrize("kind", ["bert", "roberta", "distilbert"])
+@pytest.mark.parametrize("kind", ["bert", "roberta", "distilbert", "xlm-roberta"])
 @pytest.mark.parametrize("head", ["native", "cls"])
-def test_rates_fall_layer_by_layer(tiny, kind, head):
-    model = build_model(tiny[kind], head=head, num_labels=2)
+def test_rates_fall_layer_by_layer(tiny, xlm, kind, head):
+    model = build_model({**tiny, "xlm-roberta": xlm}[kind], head=head, num_labels=2)
     optimizer = make_optimizer("adamw", model, learning_rate=0.1, layer_decay=0.5)
     rates = shares(model, optimizer)
     assert rates.keys() == dict(model.named_parameters()).keys()
@@ -89,6 +98,14 @@ def test_frozen_layers_stay_and_the_others_learn(tiny, data, batching):
     assert [len(part) for part in parts_from_below(fresh.backbone)] == [5, 16, 16]
 
 
+def test_a_head_that_stands_before_the_embeddings_is_not_frozen(xlm):
+    model = build_model(xlm, num_labels=2)
+    assert next(model.named_parameters())[0] == "backbone.classifier.dense.weight"
+    freeze_layers(model, 1)
+    frozen = [name for name, p in model.named_parameters() if not p.requires_grad]
+    assert frozen and all("embeddings" in name or "layer.0." in name for name in frozen)
+
+
 def test_what_cannot_be_frozen(tiny, data, tmp_path):
     config = tiny_run(tiny, data)
     with pytest.raises(InputError, match="freeze is 3; the backbone has 2 layers: take fewer"):
@@ -101,6 +118,9 @@ def test_what_cannot_be_frozen(tiny, data, tmp_path):
     for change in ({"layer_decay": 0.9}, {"freeze": 1}):
         with pytest.raises(InputError, match="is a albert, whose 2 layers cannot be told apart"):
             run(config.with_(backbone=str(albert), **change))
+    perceiver = PerceiverModel(small_config("perceiver"))  # with no number of layers
+    with pytest.raises(InputError, match="is a perceiver, whose layers cannot be told apart"):
+        parts_from_below(perceiver)
 
 
 @pytest.mark.parametrize("packed", [False, True])

@@ -126,6 +126,28 @@ def test_all_texts_are_taken_where_more_are_asked_for(folder, tiny):
         samples.plan_of(base, [5, 20])
 
 
+def test_rare_classes_and_rows_that_say_their_split(tmp_path, tiny):
+    """Every sample has the classes that are not rare; dev rows of the table are not drawn from."""
+    rows = [f"{text},{label},train" for text, label in zip(*learnable(60), strict=True)]
+    rows += ["rare kana,seldom,train", "rare lona,seldom,train"]
+    for split in ("dev", "test"):
+        texts, labels = learnable(30, seed=len(split))
+        rows += [f"{text},{label},{split}" for text, label in zip(texts, labels, strict=True)]
+    path = tmp_path / "own.csv"
+    path.write_text("\n".join(["text,label,fold", *rows]) + "\n")
+    reading = {"split": "fold", "min_rows_per_class": 3}
+    base = RunConfig(dataset=str(path), backbone=tiny["bert"], reading=reading)
+    plan = samples.plan_of(base, [20, 0])
+    assert plan.sizes == [20, 60]
+    for config in samples.configs(plan, [1], least_steps=1):
+        assert corpus_of(config).label_names == ("no", "yes")
+    merged = base.with_(reading=reading | {"rare_classes": "other"})
+    [config, *_] = samples.configs(samples.plan_of(merged, [0]), [1], least_steps=1)
+    corpus = corpus_of(config)
+    assert corpus.label_names == ("no", "yes", "other")
+    assert len(corpus.train) + len(corpus.dev) == 62 and len(corpus.test) == 30
+
+
 def test_small_samples_are_trained_for_as_many_steps_and_lie_in_larger_ones(folder, tiny):
     base = RunConfig(dataset=str(folder), backbone=tiny["bert"], batch_size=8, epochs=2)
     plan = samples.plan_of(base, [20, 40])

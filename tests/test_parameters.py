@@ -5,6 +5,7 @@ import json
 import shlex
 import shutil
 import subprocess
+from pathlib import Path
 
 import papermill
 import pytest
@@ -14,6 +15,7 @@ from lib.publish import notebook, parameters, study
 from lib.publish.parameters import as_words, checked, defaults, folder_of, read_profile
 from lib.publish.settings import assignments
 from lib.runs.places import ROOT
+from tests.conftest import save_learnable
 
 NOTEBOOK = ROOT / "notebooks" / "ag_news.ipynb"
 NOTEBOOKS = sorted(NOTEBOOK.parent.glob("*.ipynb"))
@@ -115,14 +117,30 @@ def test_folders_are_named_after_what_changes(tmp_path):
     changes = {"learning_rate": 5e-5, "backbone": "a/b c"}
     assert folder_of("demo", {}) == "demo"
     assert folder_of("demo", changes) == "demo--learning_rate=5e-05_backbone=a-b-c"
-    own = {"dataset": str(tmp_path), "text": "a", "label": "b"}
+    own = {"dataset": str(tmp_path), "text": "a"}
     assert folder_of("small", own) == f"own--{tmp_path.name}"
-    assert folder_of("full", own) == f"own--{tmp_path.name}--full"
+    assert folder_of("small", own | {"label": "label"}) == f"own--{tmp_path.name}"
+    assert folder_of("full", own | {"label": "b"}) == f"own--{tmp_path.name}--b--full"
+    assert folder_of("small", own | {"label": "a/b,c"}) == f"own--{tmp_path.name}--a-b-c"
+    labels = {folder_of("small", own | {"label": "l" * size}) for size in (81, 82)}
+    assert len(labels) == 2 and all(f"--{'l' * 80}--" in label for label in labels)
     many = own | {"labels": ["a long name of a class"] * 9}
     names = {folder_of("small", many | {"epochs": epochs}) for epochs in (3, 4)}
     assert len(names) == 2  # though cut off where they are alike
     assert all(len(name) < 200 for name in names)
     assert "results/*/*--*/" in (ROOT / ".gitignore").read_text().splitlines()
+
+
+def test_a_page_of_ones_own_texts_is_ignored_by_git_whatever_its_name(monkeypatch, tmp_path):
+    monkeypatch.setattr(notebook, "execute", lambda *words: None)
+    monkeypatch.setattr(notebook, "blocks_of", lambda executed: [])
+    monkeypatch.setattr("lib.publish.folder.publish_runs", lambda *_: None)
+    monkeypatch.setattr(study, "check_study", lambda *_: None)
+    own = {"dataset": str(save_learnable(tmp_path / "data"))}
+    folder = study.run_study("your_data", overrides=own, publish_as="mine")
+    assert folder.relative_to(ROOT) == Path("results/your_data/own--mine")
+    assert study.run_study("your_data", overrides=own, publish_as="own--mine") == folder
+    assert study.run_study("your_data", publish_as="news").name == "news"
 
 
 @pytest.mark.skipif(not shutil.which("make"), reason="needs GNU make")

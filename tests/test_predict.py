@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -170,7 +171,7 @@ def test_a_killed_labelling_goes_on_where_it_was(model_run, tmp_path):
 def test_half_a_character_is_refused(model_run, tmp_path):
     (tmp_path / "half.jsonl").write_text('{"text": "kana \\ud800", "label": "a"}')
     with pytest.raises(
-        InputError, match=r"^half.jsonl, line 1 is not UTF-8, or has half a character$"
+        InputError, match=r"^half.jsonl, line 1 is not UTF-8, or has half a character \(options of"
     ):
         predict_file(model_run, str(tmp_path / "half.jsonl"), None, "text", Reading())
     with pytest.raises(
@@ -323,12 +324,13 @@ def test_columns_are_kept(trained, answers, monkeypatch, tmp_path):
             predict_file(trained, str(tmp_path / name), out, column, Reading(), keep=keep)
 
 
-def read_as(trained, tmp_path, **reading):
+def read_as(trained, tmp_path, dataset: str | None = None, **reading):
     """A copy of a run whose data was read as said."""
     folder = tmp_path / "read_as"
     shutil.copytree(trained.folder, folder)
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     config |= {"text": "words", "reading": reading}
+    config["dataset"] = dataset or config["dataset"]
     replace_sealed(folder, "config.json", config)
     return folder
 
@@ -360,6 +362,64 @@ def test_a_stray_quote_names_the_option_that_reads_it(trained, monkeypatch, caps
     assert not out.exists()
     assert cli(monkeypatch, *words, "--no-quotes") == 0
     assert rows_in(out)["text"] == ['"kana', "lona"]
+
+
+def test_a_packed_table_has_columns(trained, answers, monkeypatch, tmp_path):
+    with zipfile.ZipFile(tmp_path / "in.zip", "w") as archive:
+        archive.writestr("in.csv", "id,text\n1,kana\n")
+    assert (
+        cli(
+            monkeypatch, "predict", trained.folder, tmp_path / "in.zip", "--out", tmp_path / "o.csv"
+        )
+        == 0
+    )
+    assert rows_in(tmp_path / "o.csv")["text"] == ["kana"]
+
+
+@pytest.mark.parametrize("data", ["a file", "a folder"])
+def test_a_txt_is_a_table_where_the_data_of_the_run_was_one(
+    data, trained, answers, monkeypatch, capsys, tmp_path
+):
+    (tmp_path / "train.txt").write_text("words\tlabel\nkana\tyes\n", encoding="utf-8")
+    run = read_as(trained, tmp_path, str(tmp_path / "train.txt" if data == "a file" else tmp_path))
+    (tmp_path / "new.txt").write_text("id\twords\n1\tkana\n", encoding="utf-8")
+    words = ("predict", run, tmp_path / "new.txt", "--out", tmp_path / "o.csv")
+    assert cli(monkeypatch, *words) == 0
+    assert rows_in(tmp_path / "o.csv")["text"] == ["kana"]
+    assert cli(monkeypatch, *words, "--lines") == 0
+    assert rows_in(tmp_path / "o.csv")["text"] == ["id\twords", "1\tkana"]
+    assert cli(monkeypatch, *words, "--lines", "--text", "words") == 1
+    assert "leave out one of the two" in capsys.readouterr().err
+    (tmp_path / "new.txt").write_text("kana\nlona\n", encoding="utf-8")
+    assert cli(monkeypatch, *words) == 1
+    assert "no column 'words'. Choose from kana. (--lines: a t" in capsys.readouterr().err
+
+
+def test_bad_rows_keep_their_place_without_a_label(trained, answers, monkeypatch, capsys, tmp_path):
+    rows = "ragged\n1,kana\n2,lona,more\n3,\n4,lona\nragged\n"
+    (tmp_path / "in.csv").write_text(f"id,text\n{rows}", encoding="utf-8")
+    words = (
+        "predict",
+        trained.folder,
+        tmp_path / "in.csv",
+        "--out",
+        tmp_path / "o.csv",
+        "--keep",
+        "id",
+    )
+    assert cli(monkeypatch, *words) == 1
+    assert "--on-bad-rows quarantine" in capsys.readouterr().err
+    assert cli(monkeypatch, *words, "--on-bad-rows", "quarantine") == 0
+    assert rows_in(tmp_path / "o.csv")["id"] == ["", "1", "", "3", "4", ""]
+    assert rows_in(tmp_path / "o.csv")["label"] == ["", "yes", "", "", "no", ""]
+    assert capsys.readouterr().err.endswith(
+        "Rows that cannot be used: 3, without a label; in.csv, line 2: has 1 fields; the header "
+        "has 2\n"
+    )
+    run = read_as(trained, tmp_path, on_bad_rows="quarantine")
+    (tmp_path / "in.jsonl").write_text('{"words": 3}\n{"words": "kana"}', encoding="utf-8")
+    assert cli(monkeypatch, "predict", run, tmp_path / "in.jsonl", "--out", tmp_path / "o.csv") == 0
+    assert rows_in(tmp_path / "o.csv")["label"] == ["", "yes"]
 
 
 def test_labels_with_a_bar_are_told_apart(trained, monkeypatch, tmp_path):

@@ -1,5 +1,7 @@
 """A model on its way to the Hub: what it would get, and what is said where it is not taken."""
 
+import json
+
 import pytest
 from huggingface_hub import ModelCard
 
@@ -7,6 +9,7 @@ from lib.errors import InputError
 from lib.publish.strict_yaml import read_yaml
 from lib.runs.config import RunConfig
 from lib.runs.pool import run as train
+from lib.use.decisions import decisions_of
 from lib.use.push import push, write_folder
 from tests.conftest import save_learnable, tiny_run
 from tests.test_cli import cli
@@ -17,7 +20,14 @@ def test_a_dry_run_writes_what_the_hub_would_get(trained, monkeypatch, tmp_path,
     assert cli(monkeypatch, "push", trained.folder, "me/news", "--dry-run", folder) == 0
     assert capsys.readouterr().out == f"{folder}\n"
     of_model = {path.name for path in (trained.folder / "model").iterdir()}
-    assert {path.name for path in folder.iterdir()} == of_model | {"README.md", "settings.yaml"}
+    written = {"README.md", "settings.yaml", "decisions.json"}
+    assert {path.name for path in folder.iterdir()} == of_model | written
+    temperature = json.loads((folder / "decisions.json").read_text())["temperature"]
+    assert temperature == decisions_of([trained]).temperature != 1
+    assert (
+        "decisions.json" not in of_model
+        and "`decisions.json`" in (folder / "README.md").read_text()
+    )
 
     from transformers import pipeline
 

@@ -266,6 +266,16 @@ def test_labels_of_several_and_numbers(tmp_path):
     config = RunConfig(reference=str(path), reading={"label_separator": ";"})
     scores, _ = answers.predicted_in_file(config, lists)
     assert scores["test"].tolist() == [[0.5, 1, -1, -1], [-1, -1, 1, -1], [-1] * 4]
+    plain = RunConfig(reference=str(path))  # and no separator
+    table = pd.DataFrame({"row": [0, 1, 2], "label": ['["b", "a"]', "['c']", "[]"]})
+    table.to_csv(path, index=False)
+    assert answers.predicted_in_file(plain, lists)[0]["test"].tolist() == scores["test"].tolist()
+    table.assign(label=["[1, 1, 0, 0]", "[0, 0, 1, 0]", "[0, 0, 0, 0]"]).to_csv(path, index=False)
+    ones = answers.predicted_in_file(plain, lists)[0]["test"]
+    assert ((ones > 0) == (scores["test"] > 0)).all()
+    table.assign(label=["[1, 1, 0, 0]", "[0, 0, 1, 0]", "[0, 0, 0]"]).to_csv(path, index=False)
+    with pytest.raises(InputError, match="line 4: column 'label' has 3 values; the others have 4"):
+        answers.predicted_in_file(plain, lists)
     path.write_text("row,label\n0,1.5\n1,-2\n2,1e3\n")
     numbers = made_up(np.array([0.0, 1.0, 2.0]), rows=3)[1]
     assert answers.predicted_in_file(config, numbers)[0]["test"].tolist() == [[1.5], [-2], [1000]]

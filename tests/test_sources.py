@@ -189,6 +189,44 @@ def test_a_dataset_of_the_hub_by_name_is_pinned_and_its_revision_recorded(monkey
     ]
 
 
+def read_from_hub(monkeypatch, folder):
+    """A corpus of a folder that stands for a repository of the Hub."""
+    entry = Dataset("a test", hub=str(folder), revision="main")
+    monkeypatch.setitem(DATASETS, "from_hub", entry)
+    return load_corpus("from_hub")
+
+
+def test_a_dataset_of_the_hub_without_a_train_split(tmp_path, monkeypatch):
+    for name in ("validation", "test"):
+        (tmp_path / f"{name}.csv").write_text("text,label\na,x\nb,y\n")
+    with pytest.raises(InputError, match="has no split 'train', but 'validation', 'test'; name a"):
+        read_from_hub(monkeypatch, tmp_path)
+
+
+def test_subsets_of_a_dataset_of_the_hub_are_named(tmp_path, monkeypatch):
+    configs = "- config_name: long\n  data_files: a.csv\n- config_name: short\n  data_files: b.csv"
+    (tmp_path / "README.md").write_text(f"---\nconfigs:\n{configs}\n---\n")
+    for name in "ab":
+        (tmp_path / f"{name}.csv").write_text("text,label\na,x\n")
+    with pytest.raises(InputError) as error:
+        read_from_hub(monkeypatch, tmp_path)
+    assert str(error.value) == (
+        f"The dataset {tmp_path} at main cannot be read: Config name is missing. Please pick one "
+        f"among the available configs: ['long', 'short']; name the subset: {tmp_path}/SUBSET@main"
+    )
+
+
+def test_what_the_library_says_of_a_dataset_that_it_does_not_give(monkeypatch):
+    import datasets
+
+    def refuse(*_, **__):
+        raise datasets.exceptions.DatasetNotFoundError("'a/b' is a gated dataset on the Hub.")
+
+    monkeypatch.setattr(datasets, "load_dataset", refuse)
+    with pytest.raises(InputError, match="^The dataset a/b at 012 cannot be read: 'a/b' is a"):
+        load_corpus("a/b@012")
+
+
 def test_a_name_that_is_neither_a_file_nor_on_the_hub():
     with pytest.raises(InputError, match="no file or folder some/where, and no such dataset"):
         load_corpus("some/where")

@@ -85,12 +85,14 @@ def save_notebook(folder: Path) -> Path:
 
 @contextmanager
 def only_study(notebooks: Path, results: Path):
-    """Meanwhile, `heads` is the only study, and pages are published to `results`."""
+    """Meanwhile, `heads` is the only study, and pages are published to `results`, by the name that
+    is given: the site leaves out those of one's own files, as the tests' are."""
     from lib.publish import parameters, study
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(parameters, "NOTEBOOKS", notebooks)
         patch.setattr(study, "RESULTS", results)
+        patch.setattr(study, "folder_as", lambda name, dataset: name)
         yield patch
 
 

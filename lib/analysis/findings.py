@@ -21,7 +21,7 @@ from lib.analysis.display import (
 )
 from lib.analysis.names import MINUS, display_name, spelled_in
 from lib.analysis.pairs import pairs_of
-from lib.analysis.predictions import Predictions, group_of
+from lib.analysis.predictions import Predictions
 from lib.analysis.references import beside_best_reference, best_reference, learning_references
 from lib.analysis.tables import by_group
 from lib.metrics import METRICS
@@ -123,8 +123,7 @@ def above_reference(p: Predictions, group: str, *, by: str, metric: str = "accur
     Dev has chosen both, so test has one comparison to make: its interval is not widened for the
     others that a table would hold.
     """
-    runs = {*group_of(p, by, group).runs, *p.references}
-    alone = p.only({key: run for key, run in p.runs.items() if key in runs})
+    alone = p.keep(lambda run: str(run["config"][by]) == group)
     table = differences(beside_best_reference(alone, metric=metric), by=by, metric=metric)
     return difference_of(table, group, best_reference(p, metric=metric), metric)
 

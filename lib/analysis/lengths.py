@@ -88,9 +88,8 @@ def whole_and_longer(p: Predictions, *, by: str, max_length: int, what: str = "t
     and of the longer ones, beside TF-IDF on whole texts."""
     group = best_group(p, by=by)
     who = spelled(group) if len(p.only(p.trained).groups(by)) > 1 else "it"
-    wanted = {*group_of(p, by, group).runs}
-    wanted |= {key for key, run in p.references.items() if run["config"]["reference"] == WHOLE}
-    p = p.only({key: run for key, run in p.runs.items() if key in wanted})
+    p = p.keep(lambda run: str(run["config"][by]) == group)
+    p = p.only({key: run for key, run in p.runs.items() if not _reads_less(run)})
     is_test = p.frame["split"] == "test"
     is_longer = is_test & (p.frame["tokens"] > max_length)
     if not is_longer.any() or is_longer[is_test].all():
@@ -113,3 +112,8 @@ def whole_and_longer(p: Predictions, *, by: str, max_length: int, what: str = "t
         f"Of the {numbers[0]} {what}s that it reads to their end, {who} gets "
         f"{shares[0]} right, {gaps[0]}; of the {numbers[1]} longer ones {shares[1]}, {gaps[1]}."
     )
+
+
+def _reads_less(run: dict) -> bool:
+    """Whether a run is a reference other than TF-IDF on whole texts."""
+    return run["config"].get("reference") not in (None, WHOLE)

@@ -12,15 +12,18 @@ from pathlib import Path
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, create_model
 
+from lib.columns import ColumnText
 from lib.errors import InputError, nearest
 from lib.publish.places import places_of, published
 from lib.publish.settings import read_value, read_yaml
 from lib.runs.places import NOTEBOOKS
+from lib.sources import DATASETS
 
 COLUMNS = ("text", "text_pair", "label")  # parameters that name a column, perhaps by its number
 UNTYPED = ("checkpoint_every", "freeze")  # numbers or words, which those who use them check
 ENGINE = ("workers", "cluster")  # who trains: no part of what a page shows
 PLAIN_WORD = re.compile(r"[\w@%+=:,./…-]+")  # that a shell takes as it is, in any script
+OWN = "own"  # how the folders of pages begin that Git ignores: those of one's own files
 LONGEST = 80  # characters of one piece of a folder's name
 TYPE_NAMES = {int: "whole number", float: "number", str: "text", bool: "true or false"}
 
@@ -86,7 +89,7 @@ def type_of(name: str, default) -> typing.Any:
     if default is None or name in UNTYPED:
         return typing.Any
     if name in COLUMNS:
-        return typing.Annotated[str, BeforeValidator(_column)]
+        return ColumnText
     if isinstance(default, list) and default:
         return list[_strict(item_type(default))]
     return _strict(type(default))
@@ -96,13 +99,6 @@ def item_type(values: list) -> type:
     """The type of a list's items: that of the first, but float where one is."""
     some_float = any(isinstance(value, float) for value in values)
     return float if some_float else type(values[0])
-
-
-def _column(value):
-    """A column's number, as text; of several columns, commas between them."""
-    if isinstance(value, list):
-        return ",".join(map(str, value))
-    return str(value) if type(value) is int else value
 
 
 def _strict(kind: type) -> typing.Any:
@@ -172,15 +168,17 @@ def without_engine(values: dict) -> dict:
 
 def folder_of(profile: str, overrides: dict) -> str:
     """The name of a page's folder below its study's: the profile and what overrides it; with a
-    file of one's own, after that file."""
+    file of one's own, after that file and its label, unless that is called `label`."""
     pieces = [profile]
     changed = dict(overrides)
-    dataset = Path(os.path.expanduser(overrides.get("dataset", "")))
-    if "text" in overrides and dataset.exists():
-        pieces = ["own", dataset.resolve().name.split(".")[0]]
+    dataset = overrides.get("dataset", "")
+    if "text" in overrides and is_own(dataset):
+        pieces = [OWN, Path(os.path.expanduser(dataset)).resolve().name.split(".")[0]]
+        for name in ("dataset", "text"):
+            changed.pop(name)
+        label = changed.pop("label", "label")
+        pieces += [label] if label != "label" else []
         pieces += [profile] if profile != "small" else []
-        for name in ("dataset", "text", "label"):
-            changed.pop(name, None)
     shown = published(changed, places_of(changed))
     if changed:
         pieces.append("_".join(f"{key}={value}" for key, value in shown.items()))
@@ -190,6 +188,17 @@ def folder_of(profile: str, overrides: dict) -> str:
         full_name = "--".join([*pieces, *values])
         names.append(hashlib.sha256(full_name.encode()).hexdigest()[:8])
     return "--".join(name[:LONGEST] for name in names)
+
+
+def folder_as(name: str, dataset: str) -> str:
+    """The name of a page's folder that is to be called `name`; of a file of one's own, Git ignores
+    it, for the page shows texts."""
+    return name if not is_own(dataset) or name.startswith(f"{OWN}--") else f"{OWN}--{name}"
+
+
+def is_own(dataset: str) -> bool:
+    """Whether a dataset is a file or a folder of one's own."""
+    return dataset not in DATASETS and os.path.exists(os.path.expanduser(dataset))
 
 
 def as_words(overrides: dict) -> str:

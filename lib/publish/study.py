@@ -10,6 +10,7 @@ from lib.publish.parameters import (
     as_words,
     checked,
     defaults,
+    folder_as,
     folder_of,
     notebook_of,
     profiles,
@@ -35,7 +36,7 @@ def run_study(
 
     `overrides` are parameters that go before the profile's; so do those of the YAML file `config`,
     after which `overrides` come. With either, the page goes to a folder that is named after them,
-    or `publish_as`; with a file of one's own, after that file. Raises InputError.
+    or `publish_as`; with a file of one's own, to one that Git ignores. Raises InputError.
     """
     notebook = notebook_of(name)
     allowed = defaults(notebook)
@@ -45,7 +46,9 @@ def run_study(
     shown = without_engine(changed)
     _check_columns(changed, parameters)
     _check_folder_name(publish_as, name, profile, shown)
-    folder = RESULTS / name / (publish_as or folder_of(profile, shown))
+    dataset = (allowed | parameters).get("dataset", "")
+    folder_name = folder_as(publish_as, dataset) if publish_as else folder_of(profile, shown)
+    folder = RESULTS / name / folder_name
     check_study(name, allowed | parameters, changed)
     from lib.publish.notebook import blocks_of, execute  # mistakes are told before
 

@@ -14,20 +14,37 @@ from lib.runs.config import RunConfig
 
 def add_adapter(model: Classifier, config: RunConfig) -> None:
     """Let low-rank matrices (drawn from the run's seed) and what stands above the layers train
-    alone. Raises InputError where other settings do not go with it, or peft is missing."""
+    alone. Raises InputError where other settings do not go with it, the layers have no linear maps,
+    or peft is missing."""
     check_config(config)
     try:
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError:
         raise InputError("adapter = 'lora' needs peft: pip install peft") from None
     layers = layers_of(model.backbone)
+    names, transposed = linear_maps(layers)
+    if not names:
+        raise InputError(
+            "adapter = 'lora' learns beside linear maps, and the layers of a "
+            f"{model.backbone.config.model_type} have none; leave it out, or set freeze"
+        )
     for part in parts_from_below(model.backbone):
         for parameter in part:
             parameter.requires_grad_(False)
-    linear = [name for name, module in layers.named_modules() if isinstance(module, nn.Linear)]
     torch.manual_seed(config.seed)
     options = {"r": config.lora_rank, "lora_alpha": config.lora_alpha}
-    inject_adapter_in_model(LoraConfig(target_modules=linear, **options), layers)
+    options |= {"target_modules": names, "fan_in_fan_out": transposed}
+    inject_adapter_in_model(LoraConfig(**options), layers)
+
+
+def linear_maps(layers: nn.ModuleList) -> tuple[list[str], bool]:
+    """The names of the linear maps in a backbone's layers, and whether their weights are
+    transposed, as GPT-2's are."""
+    from transformers.pytorch_utils import Conv1D
+
+    modules = dict(layers.named_modules())
+    names = [name for name, module in modules.items() if isinstance(module, nn.Linear | Conv1D)]
+    return names, any(isinstance(modules[name], Conv1D) for name in names)
 
 
 def check_config(config: RunConfig) -> None:

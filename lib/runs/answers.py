@@ -1,8 +1,8 @@
 """References that others made: a file with a label for each document, by rules, an LLM or people.
 
 Its columns: `text`, or `row` (counted from 0, as in predictions.parquet; of test, unless a column
-`split` says dev); `label`: a class, classes with the data's separator between them, or a number;
-and perhaps a column for each class, of its name, with the class's probability.
+`split` says dev); `label`: a class, a list of classes, classes with the data's separator between
+them, or a number; and perhaps a column for each class, of its name, with the class's probability.
 """
 
 import os
@@ -13,6 +13,7 @@ import numpy as np
 from lib.data import Corpus
 from lib.errors import InputError, nearest, shown
 from lib.formats import read_table
+from lib.label_cells import indicated, names_in, read_label_column
 from lib.readers import Table
 from lib.runs.config import READ_BY_REFERENCE, RunConfig
 from lib.runs.fits import SCORED, Scores
@@ -107,8 +108,9 @@ def _scores_of(table: Table, corpus: Corpus, separator: str | None) -> np.ndarra
         return np.array(numbers, np.float32)[:, None]
     number_of = {name: number for number, name in enumerate(corpus.label_names)}
     given = np.full((len(labels), corpus.num_labels), -1.0, np.float32)
+    several = _label_lists(table, corpus, separator) if corpus.multilabel else None
     for line, cell in enumerate(labels):
-        names = _names_in(cell, separator) if corpus.multilabel else [str(cell).strip()]
+        names = several[line] if several else [str(cell).strip()]
         for rank, label in enumerate(names, 1):
             if label not in number_of:
                 table.refuse(line, f": unknown label {shown(label)}.{nearest(label, number_of)}")
@@ -124,13 +126,20 @@ def _scores_of(table: Table, corpus: Corpus, separator: str | None) -> np.ndarra
     return np.log(chances)
 
 
-def _names_in(cell, separator: str | None) -> list[str]:
-    """The labels in a cell: a list, or a text with the separator between them."""
-    if isinstance(cell, list):
-        return [str(name) for name in cell]
-    text = "" if cell is None else str(cell)
-    names = text.split(separator) if separator else [text]
-    return [name.strip() for name in names if name.strip()]
+def _label_lists(table: Table, corpus: Corpus, separator: str | None) -> list[list[str]]:
+    """The labels of each line, read as a corpus' own are: lists, such as text, or zeros and ones;
+    or names with the separator between them."""
+    column = read_label_column({"train": table}, "label", corpus.label_names)
+    lists = []
+    for line, cell in enumerate(column.cells["train"]):
+        if column.in_positions:
+            names, problem = indicated(cell, column.in_positions)
+        else:
+            names, problem = names_in(cell, column, separator)
+        if problem:
+            table.refuse(line, f": column 'label' has {problem}")
+        lists.append(names)
+    return lists
 
 
 def _number(table: Table, line: int, cell) -> float:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, ConfigDict, Field, field_validator
 
 from lib.backbones import EMBEDDED
+from lib.columns import ColumnText
 from lib.errors import Strict
 from lib.metrics import INPUTS, metrics_of
 from lib.optim import plan_steps
@@ -113,8 +114,8 @@ class RunConfig(Settings):
 
     # Data
     dataset: PathText = "demo_news"  # a row of lib.sources.DATASETS, a folder or a file
-    text: str = "text"  # column
-    label: str = "label"  # column
+    text: ColumnText = "text"  # or several, commas between their names, or a list
+    label: ColumnText = "label"  # likewise
     train_rows: int | None = Field(None, ge=2, le=MOST)  # None: all
     dev_rows: int | None = Field(None, ge=1, le=MOST)  # None: the dev file, or a tenth of train
     test_rows: int | None = Field(None, ge=1, le=MOST)  # None: all

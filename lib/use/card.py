@@ -12,6 +12,7 @@ from lib.runs.files import read_json, write_text
 from lib.runs.markup import code_span, escape
 from lib.runs.store import Run
 from lib.tokenization import longest_whole, reading_of
+from lib.use.decisions import AS_TRAINED, DECISIONS, decisions_of
 
 PIPELINE = """from transformers import pipeline
 
@@ -57,7 +58,7 @@ One run has no interval: the page of its study compares seeds and references.
 ```python
 {use}
 ```
-
+{decided}
 ## Limits
 
 It was tested on texts of the same source only. Other sources, times and languages, and labels \
@@ -69,6 +70,12 @@ backbone and of the data it was trained on.
 ## Settings that differ from the defaults
 
 {changed}{again}
+"""
+
+DECIDED = f"""
+This gives probabilities as trained. `{DECISIONS}` has what dev chose: the temperature to divide \
+logits by, and of several
+labels the probability, so scaled, above which each is given.
 """
 
 AGAIN = """
@@ -125,6 +132,7 @@ def card(run: Run, *, name: str | None = None) -> str:
         epoch=status["chosen_epoch"],
         scores="\n".join(f"| {name} | {value} |" for name, value in scores.items()),
         use=use.replace("path/to/this/folder", name) if name else use,
+        decided="" if decisions_of([run]) is AS_TRAINED else DECIDED,
         again=AGAIN if name else "",
         changed=code_span(str(config.model_dump(exclude_defaults=True, exclude=PATHS))),
         **data["rows"],

@@ -1,4 +1,7 @@
-"""The texts of a file that is to be labelled: read as the run's own data was, row by row."""
+"""The texts of a file that is to be labelled: read as the run's own data was, row by row.
+
+A row that cannot be used stops the reading; or it is counted, and stays a row, without a text.
+"""
 
 import csv
 import dataclasses
@@ -10,13 +13,14 @@ from pathlib import Path
 
 from lib.columns import column_at, columns_at, joined
 from lib.errors import InputError, nearest
-from lib.formats import SUFFIXES, stream
+from lib.folders import find_files
+from lib.formats import format_of, stream
 from lib.lines import lines_of
-from lib.readers import Reading, is_whole
+from lib.readers import BadRow, BadRowError, Reading, is_whole
 from lib.runs.config import RunConfig
 
 STANDARD_INPUT = "-"
-TABLES = tuple(suffix for suffix in SUFFIXES if not suffix.startswith(".txt"))  # have columns
+LINES_OR_TABLE = ".txt"  # the suffix of files that may be either
 OPTIONS = ("delimiter", "encoding", "quotes", "escape", "header", "sheet")  # in readers' messages
 
 
@@ -39,15 +43,49 @@ class Row:
         return not all(text.strip() for text in texts)
 
 
+@dataclasses.dataclass
+class BadRows:
+    """Rows that cannot be used: how many there were, and what is wrong with the first."""
+
+    count: int = 0
+    first: str = ""
+
+    def add(self, problem: str) -> None:
+        self.first = self.first or problem
+        self.count += 1
+
+
 def reading_of(config: RunConfig, **overrides) -> Reading:
-    """How a file is read: as the data of a run was, but for what is not None. Every row counts."""
+    """How a file is read: as the data of a run was, but for what is not None."""
     changes = {name: value for name, value in overrides.items() if value is not None}
-    return Reading(**config.reading.model_dump() | changes | {"on_bad_rows": "stop"})
+    return Reading(**config.reading.model_dump() | changes)
 
 
-def is_table(source: str) -> bool:
-    """Whether a file has columns, by its name; else it has a text a line."""
-    return source.lower().endswith(TABLES)
+def is_table(source: str, config: RunConfig) -> bool:
+    """Whether a file has columns, by its format; one of .txt has, where a run's own data was such a
+    table. Else it has a text a line."""
+    if source == STANDARD_INPUT:
+        return False
+    suffix = _format_if_any(Path(source))
+    return suffix == _format_of_data(config) if suffix == LINES_OR_TABLE else suffix is not None
+
+
+def _format_if_any(path: Path) -> str | None:
+    try:
+        return format_of(path)
+    except InputError:
+        return None
+
+
+def _format_of_data(config: RunConfig) -> str | None:
+    """The format of a run's train file; None where that is not known (any more)."""
+    path = Path(config.dataset).expanduser()
+    if path.is_dir():
+        try:
+            path = find_files(path, config.reading)["train"][0]
+        except InputError:
+            return None
+    return _format_if_any(path)
 
 
 def describe_reading(source: str, column: str | None, reading: Reading) -> str:
@@ -61,6 +99,8 @@ def describe_reading(source: str, column: str | None, reading: Reading) -> str:
     header = "with a header" if reading.header else "without a header"
     delimiter = f"delimiter {reading.delimiter!r}" if reading.delimiter else "the usual delimiter"
     how = ", ".join([reading.encoding, delimiter, quotes, header])
+    if reading.on_bad_rows != "stop":
+        how += "; a bad row gets an empty label"
     return f"Reads {columns} of {name_of(source)}: {how}"
 
 
@@ -70,12 +110,18 @@ def name_of(source: str) -> str:
 
 
 def rows_of(
-    source: str, column: str | None, reading: Reading, keep: Iterable[str] = ()
+    source: str,
+    column: str | None,
+    reading: Reading,
+    keep: Iterable[str] = (),
+    bad_rows: BadRows | None = None,
 ) -> Iterator[Row]:
     """The rows of a file: its lines themselves, or a column of a table with the columns `keep`.
 
-    `-` is standard input. A blank text is a row. Raises InputError.
+    `-` is standard input. A blank text is a row. Raises InputError; where `reading` does not stop
+    at bad rows, they are blank and added to `bad_rows`.
     """
+    bad_rows = bad_rows or BadRows()
     if column is None:
         if keep or reading.text_pair:
             wanted = ", ".join(keep) or reading.text_pair
@@ -83,20 +129,39 @@ def rows_of(
                 f"{name_of(source)} has a text a line, and no column {wanted!r}: "
                 "name the column of the texts with --text"
             )
-        return _line_rows(source, reading)
-    if source == STANDARD_INPUT:
+        rows = _line_rows(source, reading, bad_rows)
+    elif source == STANDARD_INPUT:
         raise InputError("--text names a column of a file; standard input has a text a line")
-    return _table_rows(Path(source), column, reading, keep)
+    else:
+        rows = _table_rows(Path(source), column, reading, keep, bad_rows)
+    return _naming_options(rows)
 
 
-def _line_rows(source: str, reading: Reading) -> Iterator[Row]:
+def _naming_options(rows: Iterator[Row]) -> Iterator[Row]:
+    """Rows; where they cannot be read as said, the error names the options that say otherwise."""
+    try:
+        yield from rows
+    except InputError as error:
+        options = []
+        if any(word in str(error) for word in OPTIONS):
+            options.append("--no-quotes, --delimiter, --encoding, --escape, --no-header, --sheet")
+        if isinstance(error, BadRowError):
+            options.append("--on-bad-rows quarantine, which gives it an empty label")
+        if not options:
+            raise
+        raise InputError(f"{error} (options of predict: {', '.join(options)})") from None
+
+
+def _line_rows(source: str, reading: Reading, bad_rows: BadRows) -> Iterator[Row]:
     lines = _standard_input(reading)
     if source != STANDARD_INPUT:
         lines = lines_of(Path(source), reading)
     for number, line in enumerate(lines, 1):
         text = line.rstrip("\r\n")
-        check_text(text, f"{name_of(source)}, line {number}")
-        yield Row(text)
+        problem = problem_of(text)
+        if problem:
+            _refuse(f"{name_of(source)}, line {number}{problem}", reading, bad_rows)
+        yield Row("" if problem else text)
 
 
 def _standard_input(reading: Reading) -> Iterator[str]:
@@ -105,38 +170,49 @@ def _standard_input(reading: Reading) -> Iterator[str]:
     return sys.stdin
 
 
-def _table_rows(path: Path, column: str, reading: Reading, keep: Iterable[str]) -> Iterator[Row]:
+def _table_rows(
+    path: Path, column: str, reading: Reading, keep: Iterable[str], bad_rows: BadRows
+) -> Iterator[Row]:
     wanted = [column, reading.text_pair] if reading.text_pair else [column]
-    texts: list[list[str]] | None = None  # the names of these columns in the file
-    for line, row in _stream(path, reading):
-        if texts is None:
-            texts = [columns_at(name, row) or [_column(name, row, path)] for name in wanted]
+    names: list[list[str]] | None = None  # of these columns in the file
+    kept: list[str] = []
+    unread: list[BadRow] = []  # since the last row
+    for line, row in stream(path, reading, unread):
+        if names is None:
+            names = [columns_at(name, row) or [_column(name, row, path)] for name in wanted]
             kept = [_column(name, row, path) for name in _names(keep, row)]
-        place = f"{path.name}, line {line}"
-        values = []
-        for names, asked in zip(texts, wanted, strict=True):
-            value = joined(row.get(name) for name in names) if names[1:] else row.get(names[0])
-            value = "" if value is None else value
-            check_text(value, place, f" in column {asked!r}")
-            values.append(value)
-        text = values[0] if len(values) == 1 else tuple(values)
+        yield from _blank_rows(unread, kept, bad_rows)
+        texts = [_text_in(row, own) for own in names]
         beside = {name: _written(row.get(name)) for name in kept}
-        for name, value in beside.items():
-            check_text(value, place, f" in column {name!r}")
-        yield Row(text, beside)
+        asked = [*zip(wanted, texts, strict=True), *beside.items()]
+        problems = [problem_of(value, f" in column {name!r}") for name, value in asked]
+        problem = next(filter(None, problems), "")
+        if problem:
+            _refuse(f"{path.name}, line {line}{problem}", reading, bad_rows)
+            yield Row("", dict.fromkeys(kept, ""))
+        else:
+            yield Row(texts[0] if len(texts) == 1 else tuple(texts), beside)
+    yield from _blank_rows(unread, kept, bad_rows)
 
 
-def _stream(path: Path, reading: Reading) -> Iterator[tuple[int, dict]]:
-    """The rows of a table; where they cannot be read as said, the options that say it otherwise."""
-    try:
-        yield from stream(path, reading)
-    except InputError as error:
-        if not any(word in str(error) for word in OPTIONS):
-            raise
-        raise InputError(
-            f"{error} (options of predict: --no-quotes, --delimiter, --encoding, --escape, "
-            "--no-header, --sheet)"
-        ) from None
+def _text_in(row: dict, names: list[str]):
+    """The text in a column of a row, or in several joined; a missing one is empty."""
+    value = joined(row.get(name) for name in names) if names[1:] else row.get(names[0])
+    return "" if value is None else value
+
+
+def _blank_rows(unread: list[BadRow], kept: list[str], bad_rows: BadRows) -> Iterator[Row]:
+    """A row in the place of each that could not be read; they are forgotten."""
+    for row in unread:
+        bad_rows.add(f"{row.file}, line {row.line}: {row.reason}")
+        yield Row("", dict.fromkeys(kept, ""))
+    unread.clear()
+
+
+def _refuse(problem: str, reading: Reading, bad_rows: BadRows) -> None:
+    if reading.on_bad_rows == "stop":
+        raise BadRowError(problem)
+    bad_rows.add(problem)
 
 
 def _names(keep: Iterable[str], row: dict) -> list[str]:
@@ -151,7 +227,8 @@ def _column(wanted: str, row: dict, path: Path) -> str:
     """The name of a column that is named, or numbered from 1. Raises InputError."""
     name = column_at(wanted, row)
     if name is None:
-        raise InputError(f"{path.name} has no column {wanted!r}.{nearest(wanted, row)}")
+        of_lines = " (--lines: a text a line)" if _format_if_any(path) == LINES_OR_TABLE else ""
+        raise InputError(f"{path.name} has no column {wanted!r}.{nearest(wanted, row)}{of_lines}")
     return name
 
 
@@ -164,11 +241,11 @@ def _written(value) -> str:
     return str(value)
 
 
-def check_text(text, place: str, column: str = "") -> None:
-    """Raises InputError where a value is no text that can be written again."""
+def problem_of(text, column: str = "") -> str:
+    """Why a value is no text that can be written again, to put behind its place; empty where it
+    is one."""
     if not isinstance(text, str):
-        raise InputError(f"{place} has no text{column}, but {text!r}")
+        return f" has no text{column}, but {text!r}"
     if "\0" in text:
-        raise InputError(f"{place} has a NUL byte{column}")
-    if not is_whole(text):
-        raise InputError(f"{place} is not UTF-8, or has half a character")
+        return f" has a NUL byte{column}"
+    return "" if is_whole(text) else " is not UTF-8, or has half a character"

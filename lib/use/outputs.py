@@ -8,7 +8,7 @@ import numpy as np
 
 from lib.errors import InputError
 from lib.readers import Reading
-from lib.use.inputs import Row, rows_of
+from lib.use.inputs import BadRows, Row, rows_of
 from lib.use.labeller import Labeller
 
 COLUMNS = ("text", "label", "probability")  # after those that are kept
@@ -29,6 +29,8 @@ class Labelling:
     every: bool = False  # the probability of every label, too
     top: int | None = None  # the best labels, so many, in the place of the label
     chosen: tuple[Row, ...] | None = None  # None: all rows of the source
+    # those that could not be used, as they are read
+    bad_rows: BadRows = dataclasses.field(default_factory=BadRows)
 
     def __post_init__(self):
         if self.has_numbers and (self.every or self.top):
@@ -37,7 +39,7 @@ class Labelling:
     def rows(self) -> Iterator[Row]:
         if self.chosen is not None:
             return iter(self.chosen)
-        return rows_of(self.source, self.column, self.reading, self.keep)
+        return rows_of(self.source, self.column, self.reading, self.keep, self.bad_rows)
 
     @property
     def has_numbers(self) -> bool:

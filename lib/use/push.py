@@ -55,9 +55,11 @@ def write_folder(run, name: str, folder: Path) -> None:
     from lib.runs.files import write_text
     from lib.runs.store import Run, load_run, model_folder
     from lib.use.card import card, front_matter
+    from lib.use.results import write_decisions
 
     run = run if isinstance(run, Run) else load_run(run)
     shutil.copytree(model_folder(run.folder), folder)
+    write_decisions(run, folder)  # which runs of a study lack
     write_text(folder / "README.md", card(run, name=name))
     write_text(folder / SETTINGS, front_matter(settings_of(run.config)) + "\n")
 

@@ -1,6 +1,8 @@
 """The files that transformers' example scripts leave, and a model card, in a finished run's
 folder: for tools that read them."""
 
+from pathlib import Path
+
 import pandas as pd
 
 from lib.runs.files import write_json, write_text
@@ -38,17 +40,17 @@ def write_results(run: Run) -> None:
         "log_history": history,
     }
     write_json(run.folder / "trainer_state.json", state)
-    write_decisions(run)
+    write_decisions(run, run.folder / "model")
     write_card(run)
 
 
-def write_decisions(run: Run) -> None:
-    """Write what dev decided beside the model, for whoever takes its folder alone."""
+def write_decisions(run: Run, folder: Path) -> None:
+    """Write what dev decided into a folder of a run's model, for whoever takes that alone."""
     decisions = decisions_of([run])
     if decisions is not AS_TRAINED:
         thresholds = decisions.probabilities(run.status["label_names"])
         values = {"temperature": decisions.temperature, "thresholds": thresholds}
-        write_json(run.folder / "model" / DECISIONS, values)
+        write_json(folder / DECISIONS, values)
 
 
 def results_of(status: dict, history: list[dict]) -> dict[str, dict]:

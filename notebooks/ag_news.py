@@ -45,7 +45,7 @@ CAPTIONS = {  # of the tables and figures by their names
     "one, run by run.",
     "confusion_matrix": "Share of each gold class, and the mean number of test documents over "
     "seeds.",
-    "f1_by_class": captions.DOTS,
+    "f1_by_class": f"{captions.DOTS} Numbers: F1 in percent.",
     "imbalance": "F1 of the same test predictions with one class weighted tenfold.",
     "kept_right": captions.KEPT_RIGHT,
     "risk_coverage": captions.RISK_COVERAGE,

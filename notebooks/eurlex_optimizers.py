@@ -39,7 +39,8 @@ CAPTIONS = {  # of the tables and figures by their names
     "outcomes": "One run a cell: dev P@1, how the run ended (see the top of this page), and the "
     "learning rate. ×1 is PyTorch's default.",
     "by_learning_rate": "Above: these runs, one a dot, hollow where it did not learn; grey: the "
-    "best reference. Below: the original's, after 25 epochs of DistilBERT on EURLex-4K, on test.",
+    "best reference. Below: the original's, after 25 epochs of DistilBERT on EURLex-4K, on test. "
+    "Runs of one learning rate stand side by side.",
     "weight_decay": "Adam and AdamW at the learning rate that dev chose for AdamW.",
     "embeddings": "The embeddings of the same dev documents after every epoch, by how a run ended: "
     "median and range over all tuned runs. Effective rank 1 and cosine 1: all are one point.",
@@ -50,7 +51,8 @@ CAPTIONS = {  # of the tables and figures by their names
     "by_frequency": "By how many train documents have a label. R@5: of the times that such a label "
     "is gold, how often it is among the first five. P@1: of the documents whose first predicted "
     "label is such a one, how many have it.",
-    "by_frequency_figure": "Dots: mean over seeds. Bars: 95 % interval. Grey: references.",
+    "by_frequency_figure": "Dots: mean over seeds. Bars: 95 % interval. Numbers: R@5 in "
+    "percent. Grey: the best reference.",
     "best_f1": "At a threshold of 0.5 (decision 0 for linear models), among the five labels "
     "that are kept.",
 }

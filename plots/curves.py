@@ -1,5 +1,6 @@
 """Figures of what changes with an epoch, a position, a cost or a confidence."""
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -9,6 +10,7 @@ from lib.metrics import METRICS
 from plots.style import (
     COLOURS,
     MOST_LINES,
+    SMALLEST,
     WIDTH,
     add_legend,
     add_title,
@@ -18,6 +20,8 @@ from plots.style import (
     panel_title,
     styled,
 )
+
+SIDES = [(x, y) for y in (1, 0, -1) for x in (0, 1, -1) if x or y]  # of a point
 
 
 def seed_lines(ax, history: pd.DataFrame, column: str, by: str) -> None:
@@ -52,6 +56,30 @@ def quantile_bands(ax, history: pd.DataFrame, column: str) -> None:
         band = {"color": COLOURS[0], "alpha": alpha, "linewidth": 0, "label": label}
         ax.fill_between(epochs, quantiles[low], quantiles[high], **band)
     ax.plot(epochs, quantiles[0.5], color=COLOURS[0], marker="o", label="median of all runs")
+
+
+def name_points(ax, points: list[tuple[float, float, str, str]]) -> None:
+    """Texts beside points (x, y, text, colour) of a figure that is otherwise whole: each on that
+    side of its point where it is farthest from all lines and from the texts before it."""
+    ax.figure.draw_without_rendering()  # which lays the axes out
+    to_pixels = ax.transData.transform
+    taken = np.concatenate([_along(to_pixels(line.get_xydata())) for line in ax.lines])
+    for x, y, text, colour in points:
+        reach = SMALLEST * np.array([0.5 + 0.32 * len(text), 1.0])  # to its middle, in points
+        offsets = [reach * side for side in SIDES]
+        middles = to_pixels((x, y)) + np.array(offsets) * ax.figure.dpi / 72
+        room = [np.abs((taken - middle) / reach).max(1).min() for middle in middles]
+        best = int(np.argmax(room))
+        how = {"textcoords": "offset points", "ha": "center", "va": "center"}
+        ax.annotate(text, (x, y), offsets[best], fontsize=SMALLEST, color=colour, **how)
+        taken = np.concatenate([taken, middles[[best]]])
+
+
+def _along(corners: np.ndarray, steps: int = 50) -> np.ndarray:
+    """Points along a line through corners (corners, 2): so many between two."""
+    places = np.linspace(0, len(corners) - 1, steps * len(corners))
+    columns = [np.interp(places, range(len(corners)), column) for column in corners.T]
+    return np.stack(columns, axis=1)
 
 
 @styled

@@ -80,7 +80,9 @@ def by_class(p: Predictions, *, by: str) -> pd.DataFrame:
             row = {by: display_name(group.name), "class": name, "documents": documents}
             sample = shares_of(runs, scores["f1"][:, i], f1_values[:, :, i])
             rows.append(row | mean_and_interval("f1", sample, SHARE))
-    return with_metrics(pd.DataFrame(rows), {"f1": "f1"})
+    table = pd.DataFrame(rows)
+    table.attrs["drawn"] = True
+    return with_metrics(table, {"f1": "f1"})
 
 
 def imbalance(p: Predictions, *, by: str, group: str, ratio: int = 10) -> pd.DataFrame:

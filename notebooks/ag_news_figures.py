@@ -4,6 +4,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from plots.curves import seed_lines
+from plots.intervals import BOX
 from plots.style import (
     SMALLEST,
     WIDTH,
@@ -100,4 +101,5 @@ def _mark_lowest(ax, mean: pd.Series) -> None:
             textcoords="offset points",
             ha="right",
             fontsize=SMALLEST,
+            bbox=BOX,
         )

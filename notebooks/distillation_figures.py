@@ -5,7 +5,6 @@ from textwrap import wrap
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
 
 from lib.analysis.display import axis_label, count, score
 from plots.intervals import dots, interval_rows, label_dot
@@ -40,7 +39,7 @@ def depth_scores(table: pd.DataFrame, *, metric: str) -> Figure:
     of the teacher and of the best reference; `table` from `notebooks.distillation.survival`."""
     students, teacher, reference = _parts(table)
     panels = [rows for _, rows in students.groupby("layers")][::-1]
-    figure = Figure(figsize=(WIDTH, 1.2 + 0.4 * len(students) + 0.3 * len(panels)))
+    figure = Figure(figsize=(WIDTH, 1.2 + 0.46 * len(students) + 0.3 * len(panels)))
     heights = [len(rows) for rows in panels]
     axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
     palette = colours(students["student"])
@@ -76,7 +75,7 @@ def frontier(table: pd.DataFrame, speed: dict[int, float], *, metric: str) -> Fi
 
     `speed` is in texts per second, by number of layers, 0 being the teacher's.
     """
-    figure = Figure(figsize=(WIDTH, 4.6))
+    figure = Figure(figsize=(WIDTH, 5.0))
     ax = figure.subplots()
     students, teacher, reference = _parts(table)
     line = {"color": GREY, "linestyle": "--", "linewidth": 1.2}
@@ -98,7 +97,7 @@ def frontier(table: pd.DataFrame, speed: dict[int, float], *, metric: str) -> Fi
     ax.margins(x=0.1, y=0.12)
     ax.set_xscale("log")
     ax.set_xticks([*speed.values()], [_speed_tick(*pair) for pair in speed.items()])
-    ax.xaxis.set_minor_formatter(NullFormatter())
+    ax.set_xticks([], minor=True)
     ax.set_xlabel("texts per second, 32 at once, on this machine")
     ax.set_ylabel(axis_label(metric))
     add_legend(figure, ax)

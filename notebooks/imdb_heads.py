@@ -234,6 +234,6 @@ def accuracy_by_length(table: pd.DataFrame, *, by: str) -> Figure:
         by=by,
         metric="accuracy",
         within="reviews",
-        text="tokens in the review, share of reviews that are cut",
+        text="tokens of the review, share cut",
         title="Accuracy by document length",
     )

@@ -21,7 +21,8 @@ from plots.style import (
     styled,
 )
 
-SIDES = [(x, y) for y in (1, 0, -1) for x in (0, 1, -1) if x or y]  # of a point
+SIDES = ((0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (-1, 1), (1, -1), (-1, -1))  # of a point
+CLEAR = 0.99  # from a text's middle to what is nearest, of its half width or height
 
 
 def seed_lines(ax, history: pd.DataFrame, column: str, by: str) -> None:
@@ -59,8 +60,8 @@ def quantile_bands(ax, history: pd.DataFrame, column: str) -> None:
 
 
 def name_points(ax, points: list[tuple[float, float, str, str]]) -> None:
-    """Texts beside points (x, y, text, colour) of a figure that is otherwise whole: each on that
-    side of its point where it is farthest from all lines and from the texts before it."""
+    """Texts beside points (x, y, text, colour) of a figure that is otherwise whole: each on the
+    first side of its point that is clear of lines and of the texts before it, else the clearest."""
     ax.figure.draw_without_rendering()  # which lays the axes out
     to_pixels = ax.transData.transform
     taken = np.concatenate([_along(to_pixels(line.get_xydata())) for line in ax.lines])
@@ -69,7 +70,7 @@ def name_points(ax, points: list[tuple[float, float, str, str]]) -> None:
         offsets = [reach * side for side in SIDES]
         middles = to_pixels((x, y)) + np.array(offsets) * ax.figure.dpi / 72
         room = [np.abs((taken - middle) / reach).max(1).min() for middle in middles]
-        best = int(np.argmax(room))
+        best = int(np.argmax(np.minimum(room, CLEAR)))
         how = {"textcoords": "offset points", "ha": "center", "va": "center"}
         ax.annotate(text, (x, y), offsets[best], fontsize=SMALLEST, color=colour, **how)
         taken = np.concatenate([taken, middles[[best]]])

@@ -64,16 +64,18 @@ def name_points(ax, points: list[tuple[float, float, str, str]]) -> None:
     first side of its point that is clear of lines and of the texts before it, else the clearest."""
     ax.figure.draw_without_rendering()  # which lays the axes out
     to_pixels = ax.transData.transform
+    pixels = ax.figure.dpi / 72  # of a point
     taken = np.concatenate([_along(to_pixels(line.get_xydata())) for line in ax.lines])
     for x, y, text, colour in points:
         reach = SMALLEST * np.array([0.5 + 0.32 * len(text), 1.0])  # to its middle, in points
         offsets = [reach * side for side in SIDES]
-        middles = to_pixels((x, y)) + np.array(offsets) * ax.figure.dpi / 72
-        room = [np.abs((taken - middle) / reach).max(1).min() for middle in middles]
+        middles = to_pixels((x, y)) + np.array(offsets) * pixels
+        room = [np.abs((taken - middle) / (reach * pixels)).max(1).min() for middle in middles]
         best = int(np.argmax(np.minimum(room, CLEAR)))
         how = {"textcoords": "offset points", "ha": "center", "va": "center"}
         ax.annotate(text, (x, y), offsets[best], fontsize=SMALLEST, color=colour, **how)
-        taken = np.concatenate([taken, middles[[best]]])
+        box = middles[best] + np.array([(0, 0), *SIDES]) * reach * pixels
+        taken = np.concatenate([taken, box])
 
 
 def _along(corners: np.ndarray, steps: int = 50) -> np.ndarray:

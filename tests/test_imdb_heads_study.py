@@ -103,7 +103,7 @@ def test_accuracy_by_length_is_that_of_the_documents_of_a_bin():
     first = (group.tokens >= int(ends[0][0])) & (group.tokens <= int(ends[0][1]))
     assert rows["accuracy"].iloc[0] == pytest.approx(right[first].mean())
     figure = study.accuracy_by_length(table, by="head")
-    assert figure.axes[0].get_xticklabels()[0].get_text().endswith(" cut")
+    assert figure.axes[0].get_yticklabels()[0].get_text().endswith(" % cut")
 
 
 def test_the_share_that_is_read():
@@ -119,8 +119,8 @@ def test_the_share_that_is_read():
     p = dataclasses.replace(p, frame=pd.concat([frame, whole]), runs=p.runs | {key: run})
     text = study.share_read(p, by="head", max_length=20)
     assert text.startswith(
-        "The transformer reads at most 20 tokens, on average 75% of a review; 50% of the reviews "
-        "are longer. TF-IDF on the same text reaches 8"
+        "The transformer reads at most 20 tokens, on average 75.0 % of a review; 50.0 % of the "
+        "reviews are longer. TF-IDF on the same text reaches 8"
     )
 
 

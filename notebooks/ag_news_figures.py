@@ -4,7 +4,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from plots.curves import seed_lines
+from plots.intervals import BOX
 from plots.style import (
+    SMALLEST,
+    WIDTH,
     add_legend,
     add_title,
     colours,
@@ -18,7 +21,7 @@ from plots.style import (
 @styled
 def learning_curves(history: pd.DataFrame, *, by: str) -> Figure:
     """Macro F1 on dev by epoch."""
-    figure = Figure(figsize=(5.2, 3.4))
+    figure = Figure(figsize=(WIDTH, 3.4))
     ax = figure.subplots()
     seed_lines(ax, history, "dev_macro_f1", by)
     epoch_axis(ax)
@@ -34,12 +37,13 @@ def losses(history: pd.DataFrame, *, by: str) -> Figure:
     """Train (dashed) and dev loss (solid) by epoch, a panel a group, one below the other; a ring
     where mean dev loss is lowest, and the rise to the last epoch."""
     palette = colours(history[by])
-    figure = Figure(figsize=(5.2, 0.8 + 2.3 * len(palette)))
+    figure = Figure(figsize=(WIDTH, 0.8 + 2.3 * len(palette)))
     axes = figure.subplots(len(palette), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
     for ax, (name, colour) in zip(axes, palette.items(), strict=True):
         of_group = history[history[by] == name]
-        _loss_lines(ax, of_group, "train", colour, "--")
+        train_loss = _loss_lines(ax, of_group, "train", colour, "--")
         dev_loss = _loss_lines(ax, of_group, "dev", colour, "-")
+        _name_ends(ax, {"train": train_loss, "dev": dev_loss}, colour)
         _mark_lowest(ax, dev_loss)
         ax.margins(x=0.18, y=0.2)
         panel_title(ax, f"{name} (n = {of_group['seed'].nunique()})")
@@ -57,16 +61,23 @@ def _loss_lines(ax, history: pd.DataFrame, split: str, colour: str, style: str) 
         ax.plot(run["epoch"], run[column], style, color=colour, alpha=0.22, linewidth=1)
     mean = history.groupby("epoch")[column].mean()
     ax.plot(mean.index, mean, style, color=colour)
-    ax.annotate(
-        split,
-        (mean.index[-1], mean.iloc[-1]),
-        (9, 0),
-        textcoords="offset points",
-        va="center",
-        fontsize=9,
-        color=colour,
-    )
     return mean
+
+
+def _name_ends(ax, means: dict[str, pd.Series], colour: str) -> None:
+    """The names of two lines at their ends, the upper one's above the lower one's."""
+    names = sorted(means, key=lambda name: means[name].iloc[-1])
+    for name, side in zip(names, ("top", "bottom"), strict=True):
+        mean = means[name]
+        ax.annotate(
+            name,
+            (mean.index[-1], mean.iloc[-1]),
+            (9, 0),
+            textcoords="offset points",
+            va=side,
+            fontsize=SMALLEST,
+            color=colour,
+        )
 
 
 def _mark_lowest(ax, mean: pd.Series) -> None:
@@ -89,5 +100,6 @@ def _mark_lowest(ax, mean: pd.Series) -> None:
             (-6, 16),
             textcoords="offset points",
             ha="right",
-            fontsize=9,
+            fontsize=SMALLEST,
+            bbox=BOX,
         )

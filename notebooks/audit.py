@@ -8,6 +8,7 @@ import pandas as pd
 from lib.analysis import captions
 from lib.analysis.comparisons import OPEN, SIGNIFICANT, comparison_table, level_of, mark_significant
 from lib.analysis.display import spelled, with_metrics
+from lib.analysis.names import SPELLED
 from lib.analysis.pairs import pairs_of
 from lib.analysis.predictions import Predictions
 from lib.analysis.tables import by_group, by_run
@@ -15,7 +16,7 @@ from lib.errors import InputError, lookup
 from lib.heads import HEADS
 from lib.runs.config import RunConfig
 from lib.runs.store import Run, Runs
-from notebooks.audit_heads import UNMASKED, padded_heads
+from notebooks.audit_heads import UNMASKED, head_name, padded_heads
 from notebooks.audit_picks import DEFAULTS, PAIRED, PICKS, STATES, Pick, half_of
 
 BUGS = {  # its name, and what its study claims; what a bug changes is the quantity claimed
@@ -50,8 +51,11 @@ CAPTIONS = {  # of the tables and figures by their names
 
 
 def register_heads(max_length: int) -> None:
-    """Make the faulty heads, which pad to `max_length` tokens, rows of `lib.heads.HEADS`."""
-    HEADS.update(padded_heads(max_length))
+    """Make the faulty heads, which pad to `max_length` tokens, rows of `lib.heads.HEADS`, and their
+    names rows of `lib.analysis.names.SPELLED`."""
+    faulty = padded_heads(max_length)
+    HEADS.update(faulty)
+    SPELLED.update({head: head_name(head) for head in faulty})
 
 
 def head_configs(base: RunConfig, seeds: list[int]) -> list[RunConfig]:
@@ -209,8 +213,8 @@ def reference_table(p: Predictions, *, metrics: list[str]) -> pd.DataFrame:
 
 def _setting(config: dict) -> str:
     """What a run of this study was."""
-    head = spelled(config["head"]).replace("_", " ")
-    text = f"{head}, {spelled(config['optimizer'])} at {config['learning_rate']:g}"
+    optimizer = spelled(config["optimizer"])
+    text = f"{head_name(config['head'])}, {optimizer} at {config['learning_rate']:g}"
     if config["distil"]:
         weights = [f"{name} {weight:g}" for name, weight in config["distil"]["weights"].items()]
         text += f", student ({', '.join(weights)})"

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from lib.analysis.display import signed, title
 from plots.intervals import interval_rows, label_dot
-from plots.style import GREY, add_title, styled
+from plots.style import GREY, WIDTH, add_title, styled
 
 WIDE = 3  # an interval that reaches so many times as far as the median one has another scale
 NAME_WIDTH = 26  # characters of a line
@@ -22,7 +22,7 @@ def effect_intervals(table: pd.DataFrame, *, metric: str) -> Figure:
     reach = table[[f"{metric}_low", f"{metric}_high", metric]].abs().max(axis=1)
     is_wide = reach > WIDE * reach[reach > 0].median()
     panels = [part for part in (table[~is_wide], table[is_wide]) if len(part)]
-    figure = Figure(figsize=(5.2, 1.2 + 0.55 * len(panels) + 0.46 * len(table)))
+    figure = Figure(figsize=(WIDTH, 1.2 + 0.55 * len(panels) + 0.46 * len(table)))
     heights = [len(panel) + 0.6 for panel in panels]
     axes = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
     for ax, panel in zip(axes, panels, strict=True):

@@ -9,10 +9,19 @@ computed from stored predictions.
 import torch
 from torch.nn import functional as F
 
+from lib.analysis.names import spelled
 from lib.errors import InputError
 from lib.heads import LstmHead, WeightedAverageHead
 
 UNMASKED, WRONG_PAD = "_unmasked", "_wrong_pad"  # ends of a faulty head's name
+
+
+def head_name(head: str) -> str:
+    """A head, faulty or not, as a person writes it: `unmasked LSTM, wrong pad token`."""
+    padded = head.removesuffix(WRONG_PAD)
+    clean = padded.removesuffix(UNMASKED)
+    text = spelled(clean) if clean == padded else f"unmasked {spelled(clean)}"
+    return text if padded == head else f"{text}, wrong pad token"
 
 
 class Padded:

@@ -5,12 +5,12 @@ from textwrap import wrap
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import ScalarFormatter
 
 from lib.analysis.display import axis_label, count, score
-from plots.intervals import dots, label_dot
+from plots.intervals import dots, interval_rows, label_dot
 from plots.style import (
     GREY,
+    WIDTH,
     add_legend,
     add_title,
     colours,
@@ -39,7 +39,7 @@ def depth_scores(table: pd.DataFrame, *, metric: str) -> Figure:
     of the teacher and of the best reference; `table` from `notebooks.distillation.survival`."""
     students, teacher, reference = _parts(table)
     panels = [rows for _, rows in students.groupby("layers")][::-1]
-    figure = Figure(figsize=(5.2, 1.2 + 0.4 * len(students) + 0.3 * len(panels)))
+    figure = Figure(figsize=(WIDTH, 1.2 + 0.46 * len(students) + 0.3 * len(panels)))
     heights = [len(rows) for rows in panels]
     axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
     palette = colours(students["student"])
@@ -63,17 +63,9 @@ def depth_scores(table: pd.DataFrame, *, metric: str) -> Figure:
 
 def _named_dots(ax, rows: pd.DataFrame, metric: str, palette: dict[str, str]) -> None:
     """Dots with intervals and values, a row a student from above."""
-    places = np.arange(len(rows))[::-1]
-    for place, row in zip(places, rows.to_dict("records"), strict=True):
-        colour = palette[row["student"]]
-        ends = [row[f"{metric}_low"], row[f"{metric}_high"]]
-        ax.plot(ends, [place, place], color=colour, linewidth=3, alpha=0.45)
-        ax.plot(row[metric], place, "o", color=colour)
-        label_dot(ax, score(row[metric], metric), row[metric], place, colour)
     names = ["\n".join(wrap(name, NAME_WIDTH)) for name in rows["student"]]
-    ax.set_yticks(places, names)
-    ax.set_ylim(-0.5, len(rows) - 0.2)
-    ax.grid(axis="y", visible=False)
+    for place, row, colour in interval_rows(ax, rows, "student", metric, names, palette):
+        label_dot(ax, score(row[metric], metric), row[metric], place, colour)
 
 
 @styled
@@ -83,7 +75,7 @@ def frontier(table: pd.DataFrame, speed: dict[int, float], *, metric: str) -> Fi
 
     `speed` is in texts per second, by number of layers, 0 being the teacher's.
     """
-    figure = Figure(figsize=(5.2, 4.6))
+    figure = Figure(figsize=(WIDTH, 5.0))
     ax = figure.subplots()
     students, teacher, reference = _parts(table)
     line = {"color": GREY, "linestyle": "--", "linewidth": 1.2}
@@ -102,30 +94,20 @@ def frontier(table: pd.DataFrame, speed: dict[int, float], *, metric: str) -> Fi
     high = teacher[f"{metric}_high"]
     ax.vlines(speed[0], low, high, color="black", linewidth=3, alpha=0.45)
     ax.plot(speed[0], teacher[metric], "D", color="black", label="teacher")
-    _name_depths(ax, speed)
     ax.margins(x=0.1, y=0.12)
     ax.set_xscale("log")
-    ax.xaxis.set_major_formatter(ScalarFormatter())
-    ax.xaxis.set_minor_formatter(ScalarFormatter())
-    ax.set_xlabel("texts per second, 32 at once (measured on this machine)")
+    ax.set_xticks([*speed.values()], [_speed_tick(*pair) for pair in speed.items()])
+    ax.set_xticks([], minor=True)
+    ax.set_xlabel("texts per second, 32 at once, on this machine")
     ax.set_ylabel(axis_label(metric))
     add_legend(figure, ax)
     add_title(figure, "What is lost, and what is won")
     return figure
 
 
-def _name_depths(ax, speed: dict[int, float]) -> None:
-    """The number of layers above the axis, at the speed that they have."""
-    for depth, place in speed.items():
-        ax.annotate(
-            count(depth, "layer") if depth else "all layers",
-            (place, 0),
-            (0, 4),
-            ha="center",
-            xycoords=("data", "axes fraction"),
-            textcoords="offset points",
-            fontsize=9,
-        )
+def _speed_tick(depth: int, speed: float) -> str:
+    """A speed, and below it the number of layers that has it."""
+    return f"{speed:,.0f}\n{count(depth, 'layer') if depth else 'all'}"
 
 
 @styled
@@ -139,7 +121,7 @@ def loss_terms(history: pd.DataFrame, *, by: str, title: str) -> Figure:
     }
     terms = {column: text for column, text in names.items() if column in history}
     rows = (len(terms) + 1) // 2
-    figure = Figure(figsize=(5.2, 0.8 + 2.2 * rows))
+    figure = Figure(figsize=(WIDTH, 0.8 + 2.2 * rows))
     axes = figure.subplots(rows, 2).flat
     palette = colours(history[by])
     for ax in axes[len(terms) :]:

@@ -169,7 +169,7 @@ def faster(measured: pd.DataFrame, layers: int) -> str:
     speed = speed_of(measured)
     sizes = measured.drop_duplicates("model").set_index("model")["MB"]
     return (
-        f"It labels **{speed[name] / speed[TEACHER]:.1f}** times as many texts per second on this "
-        f"CPU ({speed[name]:.0f} instead of {speed[TEACHER]:.0f}, 32 at once), and takes "
-        f"{sizes[name]:.0f} MB instead of {sizes[TEACHER]:.0f}."
+        f"The student of {name} labels **{speed[name] / speed[TEACHER]:.1f}** times as many texts "
+        f"per second on this CPU ({speed[name]:.0f} instead of {speed[TEACHER]:.0f}, 32 at once), "
+        f"and takes {sizes[name]:.0f} MB instead of {sizes[TEACHER]:.0f}."
     )

@@ -19,6 +19,8 @@ from lib.metrics import SHARE
 from lib.runs.outcomes import LEARNED
 
 FEWEST = 20  # documents, below which there is no score of labels of like frequency
+STARTS_AT = "output layer starts at"  # column
+STARTS = {"True": "label shares", "False": "even guesses"}  # by `prior_bias`
 HEALTH_METRICS = {  # what these columns hold
     "dev_loss": "loss",
     "embedding_cosine": "embedding_cosine",
@@ -39,18 +41,20 @@ CAPTIONS = {  # of the tables and figures by their names
     "outcomes": "One run a cell: dev P@1, how the run ended (see the top of this page), and the "
     "learning rate. ×1 is PyTorch's default.",
     "by_learning_rate": "Above: these runs, one a dot, hollow where it did not learn; grey: the "
-    "best reference. Below: the original's, after 25 epochs of DistilBERT on EURLex-4K, on test.",
+    "best reference. Below: the original's, after 25 epochs of DistilBERT on EURLex-4K, on test. "
+    "Runs of one learning rate stand side by side.",
     "weight_decay": "Adam and AdamW at the learning rate that dev chose for AdamW.",
     "embeddings": "The embeddings of the same dev documents after every epoch, by how a run ended: "
     "median and range over all tuned runs. Effective rank 1 and cosine 1: all are one point.",
-    "starts": "Adam with the output layer's bias at the label shares (True), and with torch's own "
-    "start at even guesses, from which every label is first made unlikely in every document. One "
-    "run each.",
+    "starts": "Adam with the output layer's bias at the label shares, and with torch's own start "
+    "at even guesses, from which every label is first made unlikely in every document. One run "
+    "each.",
     "tail": "Propensity-scored: a hit on a rare label counts more (A = 0.55, B = 1.5).",
     "by_frequency": "By how many train documents have a label. R@5: of the times that such a label "
     "is gold, how often it is among the first five. P@1: of the documents whose first predicted "
     "label is such a one, how many have it.",
-    "by_frequency_figure": "Dots: mean over seeds. Bars: 95 % interval. Grey: references.",
+    "by_frequency_figure": "Dots: mean over seeds. Bars: 95 % interval. Numbers: R@5 in "
+    "percent. Grey: the best reference.",
     "best_f1": "At a threshold of 0.5 (decision 0 for linear models), among the five labels "
     "that are kept.",
 }
@@ -110,7 +114,10 @@ def by_cell(
             table[name] = health[name]
     if "reason" in table:  # the last column
         table["reason"] = table.pop("reason")
-    table.attrs["shown"] = [*by, "outcome", *metrics]
+    if "prior_bias" in table:
+        table = table.replace({"prior_bias": STARTS}).rename(columns={"prior_bias": STARTS_AT})
+    fields = [STARTS_AT if name == "prior_bias" else name for name in by]
+    table.attrs["shown"] = [*fields, "outcome", *metrics]
     return with_metrics(table, {metric: metric for metric in metrics} | HEALTH_METRICS)
 
 
@@ -152,7 +159,9 @@ def by_frequency(p: Predictions, *, by: str, edges: list[int]) -> pd.DataFrame:
             row |= _ratio(group, "R@5", (hit & gold).sum(2), of_gold)
             row |= _ratio(group, "P@1", group.right & claimed, claimed)
             rows.append(row)
-    return with_metrics(pd.DataFrame(rows), {"R@5": "R@5", "P@1": "P@1"})
+    table = pd.DataFrame(rows)
+    table.attrs["drawn"] = True
+    return with_metrics(table, {"R@5": "R@5", "P@1": "P@1"})
 
 
 def _ratio(group: Group, metric: str, hits: np.ndarray, of: np.ndarray) -> dict[str, float]:

@@ -11,15 +11,20 @@ from plots.intervals import class_intervals
 from plots.style import (
     COLOURS,
     GREY,
+    REFERENCES,
+    WIDTH,
     add_legend,
     add_title,
     colours,
     epoch_axis,
+    log_axis,
     metric_axis,
     panel_title,
     styled,
 )
 
+MOST_COLUMNS = 5  # of optimizers, for which a figure of the usual width has room
+DODGE = 1.22  # times a learning rate, from an optimizer to the next: equal scores hide no line
 OUTCOME_COLOURS = {
     LEARNED: COLOURS[2],
     AT_PRIOR: COLOURS[4],
@@ -38,17 +43,21 @@ def with_factor(table: pd.DataFrame, rates: dict[str, float]) -> pd.DataFrame:
 def by_learning_rate(
     table: pd.DataFrame, published: pd.DataFrame, *, metric: str, baseline: float
 ) -> Figure:
-    """A dev score by learning rate, a line an optimizer, hollow where a run did not learn, with
-    the best reference's score; below, the original's (`published`) on test."""
-    figure = Figure(figsize=(5.2, 6.4))
+    """A dev score by learning rate, a line an optimizer beside those of the same rate, hollow where
+    a run did not learn, with the best reference's score; below, the original's (`published`) on
+    test."""
+    figure = Figure(figsize=(WIDTH, 6.4))
     above, below = figure.subplots(2, 1, sharex=True)
     palette = colours(table["optimizer"])
+    middle = (len(palette) - 1) / 2
     for ax, scores in ((above, table), (below, published)):
-        for name, of_optimizer in scores.groupby("optimizer", sort=False):
-            if name in palette:
-                _rate_line(ax, of_optimizer, metric, palette[name])
+        for i, (name, colour) in enumerate(palette.items()):
+            of_optimizer = scores[scores["optimizer"] == name]
+            if len(of_optimizer):
+                _rate_line(ax, of_optimizer, metric, colour, DODGE ** (i - middle))
         ax.set_xscale("log")
         metric_axis(ax.yaxis, metric)
+    log_axis(below.xaxis, multiples=(1,))
     above.axhline(baseline, color=GREY, linewidth=1.5, label="best reference")
     panel_title(above, f"these runs, dev {metric_title(metric)}")
     panel_title(below, f"the original's, test {metric_title(metric)}")
@@ -58,10 +67,11 @@ def by_learning_rate(
     return figure
 
 
-def _rate_line(ax, scores: pd.DataFrame, metric: str, colour: str) -> None:
-    """The scores of an optimizer by learning rate; hollow where an `outcome` says that the run
-    did not learn."""
-    scores = scores.assign(rate=scores["learning_rate"].astype(float)).sort_values("rate")
+def _rate_line(ax, scores: pd.DataFrame, metric: str, colour: str, aside: float) -> None:
+    """The scores of an optimizer by learning rate, which is drawn `aside` times as high; hollow
+    where an `outcome` says that the run did not learn."""
+    rate = aside * scores["learning_rate"].astype(float)
+    scores = scores.assign(rate=rate).sort_values("rate")
     name = spelled(scores["optimizer"].iloc[0])
     ax.plot(scores["rate"], scores[metric], color=colour, label=name, linewidth=1.5)
     ends = scores.get("outcome", pd.Series(LEARNED, scores.index))
@@ -76,7 +86,8 @@ def outcome_grid(table: pd.DataFrame, *, metric: str) -> Figure:
     row; in each cell the score, how its run ended, and the learning rate."""
     factors = sorted(table["factor"].unique(), reverse=True)
     optimizers = list(dict.fromkeys(table["optimizer"]))
-    figure = Figure(figsize=(1.3 + 0.92 * len(optimizers), 1.3 + 0.72 * len(factors)))
+    width = WIDTH * max(1.0, len(optimizers) / MOST_COLUMNS)
+    figure = Figure(figsize=(width, 1.3 + 0.72 * len(factors)))
     ax = figure.subplots()
     heat_map(
         ax,
@@ -103,7 +114,7 @@ def _written_cell(cell: dict, text: str) -> str:
 def health_curves(history: pd.DataFrame) -> Figure:
     """Effective rank and mean pairwise cosine of the document embeddings by epoch: median and
     range over the runs of each `outcome`."""
-    figure = Figure(figsize=(5.2, 5.6))
+    figure = Figure(figsize=(WIDTH, 5.6))
     axes = figure.subplots(2, 1, sharex=True)
     texts = {"embedding_rank": "effective rank", "embedding_cosine": "mean pairwise cosine"}
     for ax, (column, text) in zip(axes, texts.items(), strict=True):
@@ -121,14 +132,17 @@ def health_curves(history: pd.DataFrame) -> Figure:
         epoch_axis(ax)
     axes[0].set_xlabel("")
     axes[0].set_yscale("log")
+    log_axis(axes[0].yaxis)
     add_legend(figure, axes[0])
     add_title(figure, "Where the documents lie")
     return figure
 
 
-def recall_by_frequency(table: pd.DataFrame) -> Figure:
-    """Recall of labels by how many train documents have them; `table` from
-    `notebooks.eurlex_optimizers.by_frequency`."""
+def recall_by_frequency(table: pd.DataFrame, reference: str) -> Figure:
+    """Recall of labels by how many train documents have them, of the optimizers and one
+    `reference`; `table` from `notebooks.eurlex_optimizers.by_frequency`."""
+    others = {*REFERENCES} - {reference}
+    table = table[~table["optimizer"].isin(others)]
     return class_intervals(
         table,
         by="optimizer",

@@ -6,8 +6,8 @@ import math
 import numpy as np
 import pandas as pd
 
-from lib.analysis import captions
-from lib.analysis.display import count, difference, percent, score, title, with_metrics
+from lib.analysis import captions, cells
+from lib.analysis.display import count, difference, percent, score, title, with_metrics, words
 from lib.analysis.predictions import Predictions
 from lib.analysis.scores import best_dev_scores, dev_scores
 from lib.metrics import classification_scores
@@ -51,6 +51,13 @@ def expected_best_of(values) -> list[float]:
     return expected
 
 
+def by_cell(p: Predictions, *, by: list[str], metrics: list[str]) -> pd.DataFrame:
+    """`lib.analysis.cells.by_cell` of the best dev scores, the highest first."""
+    table = cells.by_cell(p, by=by, metrics=metrics, split="dev", epoch="chosen", ranked=True)
+    table.attrs["drawn"] = True
+    return table
+
+
 def expected_best(p: Predictions, *, metric: str) -> pd.DataFrame:
     """The expected best dev score after n trials, drawn without replacement from the runs, and the
     epochs they train (`expected_best_of`). A run without a score counts as 0."""
@@ -60,7 +67,9 @@ def expected_best(p: Predictions, *, metric: str) -> pd.DataFrame:
         {"trials": n, metric: value, "epochs trained": n * epochs}
         for n, value in enumerate(values, 1)
     ]
-    return with_metrics(pd.DataFrame(rows), {metric: metric})
+    table = pd.DataFrame(rows)
+    table.attrs["drawn"] = True
+    return with_metrics(table, {metric: metric})
 
 
 def halving(p: Predictions, *, metric: str, eta: int = 3, start: int = 1) -> pd.DataFrame:
@@ -107,7 +116,8 @@ def effects(p: Predictions, *, by: list[str], metric: str) -> pd.DataFrame:
         of_field = scores.groupby(table[field]).transform("mean").var(ddof=0)
         shares[field] = float(of_field / variance) if variance else 0.0
     shares["interplay and noise"] = 1 - sum(shares.values())
-    table = pd.DataFrame({"field": list(shares), "share of variance": list(shares.values())})
+    fields = [words(field) for field in shares]
+    table = pd.DataFrame({"field": fields, "share of variance": list(shares.values())})
     return with_metrics(table, {"share of variance": "share"})
 
 

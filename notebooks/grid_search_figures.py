@@ -8,8 +8,9 @@ from matplotlib.patches import Rectangle
 from lib.analysis.display import title as metric_title
 from lib.analysis.display import words
 from plots.grids import heat_map
-from plots.style import COLOURS, GREY, add_legend, add_title, epoch_axis, metric_axis, styled
+from plots.style import COLOURS, GREY, WIDTH, add_legend, add_title, epoch_axis, metric_axis, styled
 
+MOST_COLUMNS = 6  # for which a figure of the usual width has room
 QUANTILES = {"best": 1.0, "upper quarter": 0.75, "median": 0.5, "lower quarter": 0.25}
 
 
@@ -19,7 +20,7 @@ def search_grid(table: pd.DataFrame, *, rows: str, columns: str, metric: str) ->
     framed; a cell without a score says how it ended."""
     down = sorted(table[rows].unique(), key=float, reverse=True)
     across = sorted(table[columns].unique(), key=float)
-    figure = Figure(figsize=(2.2 + 0.8 * len(across), 1.5 + 0.38 * len(down)))
+    figure = Figure(figsize=(WIDTH * max(1.0, len(across) / MOST_COLUMNS), 1.5 + 0.38 * len(down)))
     ax = figure.subplots()
     heat_map(
         ax,
@@ -48,7 +49,7 @@ def _written_cell(cell: dict, text: str) -> str:
 def cell_curves(history: pd.DataFrame, *, score: str, constant: float | None) -> Figure:
     """Quantiles over all cells of a dev score by epoch, and what one class for every document
     scores."""
-    figure = Figure(figsize=(5.2, 3.8))
+    figure = Figure(figsize=(WIDTH, 3.8))
     ax = figure.subplots()
     of_epoch = history.groupby("epoch")[f"dev_{score}"]
     for (name, share), colour in zip(QUANTILES.items(), COLOURS, strict=False):
@@ -68,7 +69,7 @@ def cell_curves(history: pd.DataFrame, *, score: str, constant: float | None) ->
 def search_cost(expected: pd.DataFrame, halved: pd.DataFrame, *, metric: str) -> Figure:
     """The expected best dev score by the epochs that a random search trains, and the path of
     successive halving."""
-    figure = Figure(figsize=(5.2, 3.8))
+    figure = Figure(figsize=(WIDTH, 3.8))
     ax = figure.subplots()
     for table, style, colour, name in (
         (expected, "-", COLOURS[0], "random search, expected best"),

@@ -9,7 +9,6 @@ from lib.analysis import captions
 from lib.analysis.answers import gap
 from lib.analysis.comparisons import EQUAL, SIGNIFICANT, TOO_FEW, differences
 from lib.analysis.display import (
-    axis_label,
     difference_interval,
     listed,
     signed,
@@ -24,8 +23,7 @@ from lib.analysis.scores import best_dev_scores
 from lib.analysis.tables import by_group
 from lib.errors import InputError
 from lib.runs.config import RunConfig
-from plots.intervals import grouped_dots
-from plots.style import add_legend, add_title, styled
+from plots.intervals import class_intervals
 
 ORIGINAL = {  # its test accuracy after its last epoch: RoBERTa-base, 25,000 reviews, 512 tokens
     "cls": 0.9560,
@@ -43,8 +41,8 @@ CAPTIONS = {  # of the tables and figures by their names
     "again.",
     "learning_curves": captions.CURVES,
     "by_length": "Test accuracy by length, in quarters of the test documents.",
-    "accuracy_by_length": f"{captions.DOTS} Grey: TF-IDF, which reads whole reviews; the others "
-    "read what fits.",
+    "accuracy_by_length": f"{captions.DOTS} Numbers: percent. Grey: TF-IDF, which reads whole "
+    "reviews; the others read what fits.",
     "truncation": "What a long review keeps: its head, its tail, a quarter from the head and the "
     "rest from the tail, or all of it, read in windows over which logits are averaged. The head's "
     "learning rate is the same for all.",
@@ -181,18 +179,15 @@ def trained_differences(p: Predictions, *, by: str, metric: str = "accuracy") ->
     return differences(p.only(p.trained), by=by, metric=metric, verdict=True)
 
 
-@styled
 def accuracy_by_length(table: pd.DataFrame, *, by: str) -> Figure:
     """Accuracy with 95 % intervals by bin of document length; `table` from
     `notebooks.imdb_heads.by_length`."""
-    figure = Figure(figsize=(5.4, 4.2))
-    ax = figure.subplots()
-    bins = grouped_dots(ax, table, "accuracy", by=by, within="tokens")
-    truncated = table.drop_duplicates("tokens").set_index("tokens").loc[bins, "truncated"]
-    names = [f"{bin_}\n{share} cut" for bin_, share in zip(bins, truncated, strict=True)]
-    ax.set_xticks(range(len(bins)), names)
-    ax.set_xlabel("tokens in the review, and the share of reviews that are cut")
-    ax.set_ylabel(axis_label("accuracy"))
-    add_legend(figure, ax)
-    add_title(figure, "Accuracy by document length")
-    return figure
+    reviews = table["tokens"] + ", " + table["truncated"] + " cut"
+    return class_intervals(
+        table.assign(reviews=reviews),
+        by=by,
+        metric="accuracy",
+        within="reviews",
+        text="tokens of the review, share cut",
+        title="Accuracy by document length",
+    )

@@ -2,11 +2,20 @@
 
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter
 
 from lib.analysis.display import axis_label, title
 from notebooks.label_budget import FIRST, LARGER, SIZE
-from plots.style import COLOURS, GREY, add_legend, add_title, metric_axis, styled
+from plots.curves import name_points
+from plots.style import (
+    COLOURS,
+    GREY,
+    WIDTH,
+    add_legend,
+    add_title,
+    log_axis,
+    metric_axis,
+    styled,
+)
 
 MARKS = ("o", "s", "^", "D")
 STAGGER = 0.03  # of a size, so that intervals do not hide each other
@@ -24,7 +33,7 @@ def looks(methods) -> dict[str, tuple[str, str]]:
 @styled
 def by_texts(table: pd.DataFrame, *, metric: str) -> Figure:
     """Test scores with their intervals by number of labelled texts, a line a method."""
-    figure = Figure(figsize=(5.0, 4.4))
+    figure = Figure(figsize=(WIDTH, 4.4))
     ax = figure.subplots()
     methods = looks(table["method"])
     for i, (name, (colour, mark)) in enumerate(methods.items()):
@@ -47,31 +56,23 @@ def by_texts(table: pd.DataFrame, *, metric: str) -> Figure:
 def by_minutes(table: pd.DataFrame, *, metric: str) -> Figure:
     """Mean test scores by the minutes that a run takes, a line a method; the smallest and the
     largest number of labelled texts stand at its ends."""
-    figure = Figure(figsize=(5.0, 4.4))
+    figure = Figure(figsize=(WIDTH, 4.4))
     ax = figure.subplots()
+    ends = []
     for name, (colour, mark) in looks(table["method"]).items():
         of_method = table[table["method"] == name]
         minutes = of_method["minutes"]
         ax.plot(minutes, of_method[metric], color=colour, marker=mark, markersize=5, label=name)
         for row in of_method.iloc[[0, -1]].to_dict("records"):
-            ax.annotate(
-                f"{row[SIZE]:,}",
-                (row["minutes"], row[metric]),
-                (0, 6),
-                textcoords="offset points",
-                ha="center",
-                fontsize=9,
-                color=colour,
-            )
+            ends.append((row["minutes"], row[metric], f"{row[SIZE]:,}", colour))
     ax.set_xscale("log")
-    ax.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
-    ax.xaxis.set_major_formatter(lambda value, _place: f"{value:g}")
-    ax.xaxis.set_minor_formatter(NullFormatter())
+    log_axis(ax.xaxis)
     ax.margins(x=0.1, y=0.1)
     ax.set_xlabel("minutes a run (logarithmic)")
     ax.set_ylabel(f"test {title(metric)}")
     _finish(figure, ax, metric)
     add_title(figure, f"Test {title(metric)} by computing time")
+    name_points(ax, ends)
     return figure
 
 

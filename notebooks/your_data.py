@@ -26,7 +26,7 @@ from lib.runs.keys import corpus_of
 from lib.runs.published import PREDICTIONS, published_page
 from lib.sources import DATASETS
 from lib.vocabulary import NOT_IN_TRAIN
-from plots.style import COLOURS, GREY, add_legend, add_title, colours, metric_axis, styled
+from plots.style import COLOURS, GREY, WIDTH, add_legend, add_title, colours, metric_axis, styled
 
 SHOWN = {  # metrics for each task, after the one that chooses the epoch
     "classification": ["accuracy", "macro_f1", "weighted_f1", "mcc"],
@@ -157,7 +157,7 @@ def _absent_classes(p: Predictions, group: Group) -> str:
 def reliability_diagram(table: pd.DataFrame) -> Figure:
     """The share right by mean confidence, a line for each way to make probabilities; below, how
     many decisions each bin has."""
-    figure = Figure(figsize=(5.6, 5.0))
+    figure = Figure(figsize=(WIDTH, 5.0))
     ax, below = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
     ax.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--", label="as sure as right")
     for i, (name, colour) in enumerate(colours(table["probabilities"]).items()):
@@ -165,10 +165,12 @@ def reliability_diagram(table: pd.DataFrame) -> Figure:
         ax.plot(way["confidence"], way["right"], "o-", color=colour, label=name)
         places = way["confidence"] + (i - 0.5) * 0.016
         below.bar(places, way["decisions"], width=0.016, color=colour)
-    lowest = max(0.0, float(np.floor(10 * table["confidence"].min()) / 10))
+    lowest = float(np.floor(10 * table[["confidence", "right"]].min().min()) / 10)
     ax.set_xlim(lowest, 1.01)
+    ax.set_ylim(lowest, 1.01)
     ax.set_ylabel("share right")
     below.set_ylabel("decisions")
+    below.yaxis.set_major_formatter(lambda number, _position: f"{number:,.0f}")
     below.set_xlabel("confidence")
     metric_axis(ax.xaxis)
     metric_axis(ax.yaxis)
@@ -180,7 +182,7 @@ def reliability_diagram(table: pd.DataFrame) -> Figure:
 @styled
 def number_scatter(table: pd.DataFrame) -> Figure:
     """Predicted against given numbers, a dot a document."""
-    figure = Figure(figsize=(5.2, 4.6))
+    figure = Figure(figsize=(WIDTH, 4.6))
     ax = figure.subplots()
     ends = [table.min().min(), table.max().max()]
     ax.plot(ends, ends, color=GREY, linewidth=1, linestyle="--")

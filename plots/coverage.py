@@ -3,14 +3,14 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from plots.style import COLOURS, GREY, add_legend, add_title, metric_axis, styled
+from plots.style import COLOURS, GREY, WIDTH, add_legend, add_title, metric_axis, styled
 
 
 @styled
 def risk_coverage(curve: pd.DataFrame, thresholds: pd.DataFrame) -> Figure:
     """The share right by the share answered (`lib.analysis.abstain.risk_coverage`), and where the
     `thresholds` that dev chose come out on test (`lib.analysis.abstain.kept_right`)."""
-    figure = Figure(figsize=(5.0, 3.8))
+    figure = Figure(figsize=(WIDTH, 3.8))
     ax = figure.subplots()
     colour = COLOURS[0]
     band = {"color": colour, "alpha": 0.2, "linewidth": 0}

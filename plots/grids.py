@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from lib.analysis.display import percent
 from lib.analysis.numbers import number
 from plots.style import (
     DARK,
@@ -14,7 +15,6 @@ from plots.style import (
     add_title,
     bare_grid,
     literal,
-    metric_axis,
     styled,
 )
 
@@ -37,7 +37,7 @@ def confusion_matrix(table: pd.DataFrame, *, title: str) -> Figure:
     for (i, j), share in np.ndenumerate(shares):
         text = f"{counts[i, j]:,.0f}" if counts[i, j] or len(names) <= FEW else ""
         if len(names) <= FEW:
-            text = f"{share:.0%}\n{text}"
+            text = f"{percent(share, 0)}\n{text}"
         colour = "white" if share > 0.5 else DARK
         ax.text(j, i, text, ha="center", va="center", fontsize=SMALLEST, color=colour)
     if len(names) * longest > 40 * side:  # characters, which would run into each other
@@ -62,7 +62,7 @@ def heat_map(
     write: Callable[[dict, str], str],
     low: float,
 ) -> dict:
-    """A metric over two fields, each with its values in order, and a colour bar from `low` up.
+    """A metric over two fields, each with its values in order, in colours from `low` up.
 
     `write` gives a cell's text from its row of the table and its score's. Returns the rows of the
     table by their place (row, column).
@@ -76,15 +76,13 @@ def heat_map(
     for place, row in cells.items():
         values[place] = row[metric]
     high = np.nanmax(values)
-    image = ax.imshow(values, cmap="Blues", vmin=low, vmax=high, aspect="auto")
+    ax.imshow(values, cmap="Blues", vmin=low, vmax=high, aspect="auto")
     for (y, x), row in cells.items():
         value = values[y, x]
         colour = "white" if value > low + 0.55 * (high - low) else DARK
         text = write(row, "–" if np.isnan(value) else number(value, metric))
-        ax.text(x, y, text, ha="center", va="center", fontsize=9, color=colour)
+        ax.text(x, y, text, ha="center", va="center", fontsize=SMALLEST, color=colour)
     ax.set_xticks(range(len(across_values)), across_values)
     ax.set_yticks(range(len(down_values)), down_values)
     bare_grid(ax)
-    bar = ax.figure.colorbar(image, ax=ax, shrink=0.8, extend="min" if low else "neither")
-    metric_axis(bar.ax.yaxis, metric)
     return cells

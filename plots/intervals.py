@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from lib.analysis.comparisons import SIGNIFICANT
 from lib.analysis.display import axis_label, count, score, spelled
+from lib.analysis.numbers import number
 from lib.metrics import METRICS
 from lib.runs.baselines import NAMES, NO_MODEL
 from plots.style import (
@@ -25,6 +26,8 @@ from plots.style import (
 )
 
 NAME_WIDTH = 22  # characters on a line of a name beside an axis
+LABEL_ROOM = 0.17  # of the width of the data, at each end: so that values stay off the axis
+BOX = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}  # of a value: no line strikes it
 
 
 def dots(ax, places, table: pd.DataFrame, metric: str, colour: str, name: str) -> None:
@@ -35,17 +38,6 @@ def dots(ax, places, table: pd.DataFrame, metric: str, colour: str, name: str) -
     ax.plot(places, table[metric], "o", color=colour, label=name)
     ax.grid(axis="x", visible=False)
     metric_axis(ax.yaxis, metric)
-
-
-def grouped_dots(ax, table: pd.DataFrame, metric: str, *, by: str, within: str) -> list[str]:
-    """The groups side by side at each value of `within`; returns these values."""
-    names = list(dict.fromkeys(table[by]))
-    values = list(dict.fromkeys(table[within]))
-    for i, (name, colour) in enumerate(colours(names).items()):
-        of_group = table[table[by] == name].set_index(within).loc[values]
-        places = np.arange(len(values)) + (i - (len(names) - 1) / 2) * 0.13
-        dots(ax, places, of_group, metric, colour, name)
-    return values
 
 
 def interval_rows(
@@ -65,6 +57,7 @@ def interval_rows(
         ax.plot(row[metric], place, "o", color=colour, markersize=8, markerfacecolor=inside)
     ax.set_yticks(places, names)
     ax.set_ylim(-0.6, len(table) - 0.3)
+    ax.margins(x=LABEL_ROOM)
     ax.grid(axis="y", visible=False)
     return drawn
 
@@ -92,15 +85,33 @@ def score_intervals(table: pd.DataFrame, *, by: str, metric: str, title: str) ->
 
 
 def label_dot(ax, text: str, value: float, place: float, colour: str) -> None:
-    """A value above its dot."""
+    """A value above its dot, on white: a reference's line passes behind it."""
     ax.annotate(
         text,
         (value, place),
-        (0, 6),
+        (0, 5),
         textcoords="offset points",
         ha="center",
+        va="bottom",
         fontsize=SMALLEST,
         color=colour,
+        bbox=BOX,
+    )
+
+
+def label_end(ax, row: dict, metric: str, place: float, colour: str) -> None:
+    """A score beside the upper end of its interval; nothing where there is none."""
+    if np.isnan(row[metric]):
+        return
+    ax.annotate(
+        number(row[metric], metric),
+        (np.nanmax([row[metric], row[f"{metric}_high"]]), place),
+        (5, 0),
+        textcoords="offset points",
+        va="center",
+        fontsize=SMALLEST,
+        color=colour,
+        bbox=BOX,
     )
 
 
@@ -109,11 +120,11 @@ def class_intervals(
     table: pd.DataFrame, *, by: str, metric: str, title: str, within: str = "class", text: str = ""
 ) -> Figure:
     """A score with its 95 % interval, a row a group within each class, or another column's
-    values."""
+    values; beside it the score, in percent where it is a share."""
     names = list(dict.fromkeys(table[by]))
     values = list(dict.fromkeys(table[within]))
     step = 0.8 / max(len(names), 2)
-    figure = Figure(figsize=(WIDTH, 1.3 + 0.2 * len(values) * max(len(names), 2)))
+    figure = Figure(figsize=(WIDTH, 1.3 + 0.22 * len(values) * max(len(names), 2)))
     ax = figure.subplots()
     for i, (name, colour) in enumerate(colours(names).items()):
         of_group = table[table[by] == name].set_index(within).reindex(values)
@@ -121,10 +132,13 @@ def class_intervals(
         bounds = [of_group[f"{metric}{end}"] for end in ("_low", "_high")]
         ax.hlines(places, *bounds, color=colour, linewidth=3, alpha=0.45)
         ax.plot(of_group[metric], places, "o", color=colour, label=name)
+        for place, row in zip(places, of_group.to_dict("records"), strict=True):
+            label_end(ax, row, metric, place, colour)
     labels = [textwrap.fill(literal(str(value)), NAME_WIDTH) for value in values]
     ax.set_yticks(range(len(values)), labels)
     ax.set_ylim(len(values) - 0.5, -0.5)
     ax.grid(axis="y", visible=False)
+    ax.margins(x=LABEL_ROOM)
     metric_axis(ax.xaxis, metric)
     ax.set_ylabel(text)
     ax.set_xlabel(axis_label(metric), loc="right")

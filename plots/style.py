@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from lib.analysis.display import kind_of, share_tick, spelled
 from lib.runs.baselines import NAMES
@@ -122,6 +122,20 @@ def metric_axis(axis, metric: str = "share") -> None:
     """Ticks in percent, if the metric is a share."""
     if kind_of(metric) == "share":
         axis.set_major_formatter(share_tick)
+
+
+def log_axis(axis, multiples: tuple[int, ...] = (1, 3)) -> None:
+    """Ticks of a logarithmic axis at these multiples of the powers of ten, as plain numbers: the
+    exponents of powers would be too small to read."""
+    axis.set_major_locator(LogLocator(subs=multiples))
+    axis.set_major_formatter(plain_tick)
+    axis.set_minor_formatter(NullFormatter())
+
+
+def plain_tick(value: float, _position=None) -> str:
+    """A positive number at a tick: `1e-5`, `0.001`, `2,000`."""
+    text = f"{value:,g}" if value >= 0.001 else f"{value:.0e}"
+    return text.replace("e-0", "e-")
 
 
 def epoch_axis(ax) -> None:

@@ -166,3 +166,12 @@ def test_its_tables_say_what_their_columns_hold():
         say_what_their_columns_hold(table)
     text = claims.averaging(p, by="head")
     assert text.startswith("On balanced classes micro F1 is ") and "10 times as frequent" in text
+
+
+def test_the_names_of_two_losses_do_not_meet():
+    history = pd.DataFrame({"schedule": "constant", "seed": 1, "epoch": [1, 2]})
+    history = history.assign(train_loss=[0.5, 0.2], dev_loss=[0.4, 0.21])
+    figure = figures.losses(history, by="schedule")
+    figure.draw_without_rendering()
+    names = {text.get_text(): text.get_window_extent() for text in figure.axes[0].texts[:2]}
+    assert names.keys() == {"dev", "train"} and names["dev"].y0 >= names["train"].y1

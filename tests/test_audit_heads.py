@@ -130,8 +130,12 @@ def test_a_faulty_head_starts_like_the_clean_one_is_saved_and_wants_padding(
 
 def test_the_faults_are_known_where_the_study_registers_them(monkeypatch):
     monkeypatch.setattr("notebooks.audit.HEADS", {})
+    monkeypatch.setattr("notebooks.audit.SPELLED", {})
     audit.register_heads(24)
-    assert set(audit.HEADS) == set(audit_heads.padded_heads(24))
+    assert set(audit.HEADS) == set(audit_heads.padded_heads(24)) == set(audit.SPELLED)
+    assert audit.SPELLED["lstm_unmasked_wrong_pad"] == "unmasked LSTM, wrong pad token"
+    assert audit.SPELLED["weighted_average_wrong_pad"] == "weighted average, wrong pad token"
+    assert audit_heads.head_name("lstm") == "LSTM"
 
 
 def test_an_import_of_the_study_registers_nothing():

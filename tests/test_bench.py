@@ -300,6 +300,7 @@ def test_a_whole_run_writes_its_page(settings, folder, in_this_process, capsys, 
     first = text.splitlines()[2]
     assert f"trains on {ratio:.2f} times as many documents a second as Trainer at its best" in first
     assert "nan" not in text and "None" not in text
+    assert "grouped and packed" in text and "grouped_packed" not in text
     picture = (folder / "speed.png").read_bytes()
     (folder / "README.md").unlink()
     main(["--page", str(folder)])

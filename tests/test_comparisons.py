@@ -139,6 +139,9 @@ def test_groups_that_are_the_same_model_are_said_to_be():
     assert (row["accuracy"], row["accuracy_low"], row["accuracy_high"]) == (0, 0, 0)
     assert "2 comparisons together" in table.attrs["note"]  # the family is what is tested
     assert "Runs that are the same model on both sides: b − a (3)." in table.attrs["note"]
+    pairs = list(pairs_of(p, by="head", metric="accuracy"))
+    table = comparisons.comparison_table(pairs, [f"pair {i}" for i in range(len(pairs))])
+    assert "same model on both sides: pair 0 (3)." in table.attrs["note"]
 
 
 def test_runs_that_are_the_same_model_are_counted_once():

@@ -145,6 +145,9 @@ def test_a_decimal_more_where_one_hides_the_verdict():
     row = {"f1": -0.0492, "f1_low": -0.0982, "f1_high": -0.0002}
     table = with_metrics(pd.DataFrame([row]), {"f1": "f1"})
     assert markdown(table).splitlines()[-1] == "| −4.92 ± 4.90 |"
+    row = {"f1": 1e-6, "f1_low": -1e-6, "f1_high": 3e-6}
+    table = with_metrics(pd.DataFrame([row]), {"f1": "f1"})
+    assert markdown(table).splitlines()[-1] == "| 0.0 ± 0.0 |"
 
 
 def test_columns_without_a_metric_are_neither_merged_nor_guessed():

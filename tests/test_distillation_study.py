@@ -109,11 +109,13 @@ def test_distillation_makes_its_page_and_a_rerun_changes_nothing(
     check_another_architecture(p)
     history = pd.read_csv(page_folder / "history.csv")
     assert {"dev_soft", "dev_hidden", "dev_attentions"} <= set(history)
+    [bullet] = [line for line in text.splitlines() if "times as many texts" in line]
+    assert bullet.startswith("- The student of 2 layers labels **")
     speed = pd.read_csv(page_folder / "speed.csv")
     assert set(speed["model"]) == {"teacher", "1 layer", "2 layers"} and len(speed) == 14
     assert np.isfinite(speed["texts per second"]).all() and distillation_findings.faster(
         speed, 2
-    ).startswith("It labels **")
+    ).startswith("The student of 2 layers labels **")
 
 
 def check_scores_by_one_rule(p: Predictions) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from lib.analysis import cells as grid_cells
 from lib.analysis import display, tables
+from lib.analysis.display import markdown
 from lib.analysis.predictions import Predictions, collect, group_of
 from lib.errors import InputError
 from lib.heads import HEADS
@@ -225,6 +226,9 @@ def test_a_start_at_the_label_shares_is_the_prior(base):
     assert np.exp(single) == pytest.approx([0.75, 0.25])
     runs = run_all([base.with_(prior_bias=start, epochs=1) for start in (True, False)])
     ends = {each.config.prior_bias: each.verdict["outcome"] for each in runs}
+    starts = study.by_cell(collect(runs), by=["learning_rate", "prior_bias"], metrics=["P@1"])
+    assert starts[study.STARTS_AT].tolist() == ["even guesses", "label shares"]
+    assert "prior bias" not in markdown(starts) and study.STARTS_AT in markdown(starts)
     text = claims.start(collect(runs))
     assert f"ended {ends[True]} from the label shares and {ends[False]} from even guesses" in text
     assert f"**{int(ends[True] != ends[False])} of 1**" in text
@@ -285,6 +289,20 @@ def test_labels_of_like_frequency():
     assert none["R@5"].isna().tolist() == [False, True]  # too few documents for a score
 
 
+def lines_of(ax, name: str):
+    [line] = [line for line in ax.lines if line.get_label() == name]
+    return line
+
+
+def test_rare_labels_are_drawn_beside_one_reference():
+    names = ["adam", "TF-IDF, whole text", "TF-IDF, same text", "majority class"]
+    table = pd.DataFrame({"optimizer": names, "train documents": "1–9", "R@5": 0.5})
+    table = table.assign(**{"R@5_low": 0.4, "R@5_high": 0.6})
+    figure = figures.recall_by_frequency(table, "TF-IDF, whole text")
+    drawn = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert drawn == ["Adam", "TF-IDF, whole text"]
+
+
 def test_figures_draw_every_cell_and_outcome():
     cells = [("adam", "0.001", 0.5, "learned"), ("adam", "0.1", 0.1, "diverged")]
     cells += [("adagrad", "0.01", np.nan, "diverged")]
@@ -299,6 +317,11 @@ def test_figures_draw_every_cell_and_outcome():
     assert len(above.collections) == 0 and len(below.lines) >= 2
     hollow = [line.get_markerfacecolor() for line in above.lines if line.get_marker() == "o"]
     assert hollow.count("white") == 2 and len(hollow) == 3
+    optimizers = pd.concat([table, table.iloc[:2].assign(optimizer="amsgrad")])
+    above, _ = figures.by_learning_rate(optimizers, published, metric="P@1", baseline=0.8).axes
+    adam, amsgrad = (lines_of(above, name) for name in ("Adam", "AMSGrad"))
+    assert (adam.get_ydata() == amsgrad.get_ydata()).all()  # and neither hides the other
+    assert (amsgrad.get_xdata() > 1.1 * adam.get_xdata()).all()
     runs = pd.DataFrame({"run": [*"aabb"], "epoch": [1, 2, 1, 2], "outcome": "learned"})
     runs = runs.assign(embedding_rank=[1, 2, 3, 6], embedding_cosine=0.5)
     rank, _ = figures.health_curves(runs).axes

@@ -111,6 +111,7 @@ def test_effects_are_shares_of_the_variance(made_up):
     whole = values.var()
     wanted = [values.mean(1).var() / whole, values.mean(0).var() / whole]
     assert table["share of variance"].tolist() == pytest.approx([*wanted, 1 - sum(wanted)])
+    assert table["field"].tolist() == ["batch size", "learning rate", "interplay and noise"]
 
 
 @pytest.fixture

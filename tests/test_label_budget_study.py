@@ -243,3 +243,22 @@ def test_the_study_makes_its_page_which_can_be_verified(
     publish_study.run_study("label_budget", "small", small, publish_as="tiny")
     assert "14 runs: 0 trained, 14 from the store" in capsys.readouterr().out
     assert (page / "README.md").read_bytes() == before
+
+
+def test_sizes_stand_beside_the_ends_of_their_line():
+    """Each label is off the lines and off the others."""
+    rows = {"minutes": [0.1, 0.12, 0.1, 0.12], "accuracy": [0.5, 0.9, 0.52, 0.9]}
+    table = pd.DataFrame({"method": ["TF-IDF"] * 2 + [study.FIRST] * 2} | rows)
+    table[study.SIZE] = [50, 2000] * 2
+    figure = figures.by_minutes(table, metric="accuracy")
+    figure.draw_without_rendering()
+    [ax] = figure.axes
+    boxes = [text.get_window_extent() for text in ax.texts]
+    assert [text.get_text() for text in ax.texts] == ["50", "2,000"] * 2
+    for i, box in enumerate(boxes):
+        assert not any(box.overlaps(other) for other in boxes[:i])
+        for line in ax.lines:
+            x, y = ax.transData.transform(line.get_xydata()).T
+            along = np.linspace(0, 1, 200)
+            places = zip(np.interp(along, [0, 1], x), np.interp(along, [0, 1], y), strict=True)
+            assert not any(box.contains(*place) for place in places)

@@ -30,7 +30,7 @@ def test_accuracy_by_length_is_that_of_the_documents_of_a_bin():
     first = (group.tokens >= int(ends[0][0])) & (group.tokens <= int(ends[0][1]))
     assert rows["accuracy"].iloc[0] == pytest.approx(right[first].mean())
     figure = accuracy_by_length(table, by="head")
-    assert figure.axes[0].get_xticklabels()[0].get_text().endswith(" cut")
+    assert figure.axes[0].get_yticklabels()[0].get_text().endswith(" % cut")
 
 
 def test_the_share_that_is_read():

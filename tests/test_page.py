@@ -109,6 +109,25 @@ def test_a_finding_is_a_block(shown):
     )
 
 
+def test_a_measured_finding_is_a_block_that_no_function_computes(shown):
+    page.show_measured_finding("faster", "Twice as fast.", [SimpleNamespace(name="a" * 16)])
+    block = block_of(shown)
+    assert block["kind"] == "finding" and not block["function"] and block["runs"] == ["a" * 16]
+    assert shown[0]["text/markdown"].strip() == "Twice as fast."
+
+
+def test_a_table_says_that_a_figure_draws_it(shown):
+    def drawn(p, by):
+        table = tables.by_group(p, by=by, metrics=["accuracy"])
+        table.attrs["drawn"] = True
+        return table
+
+    page.show_table("scores", classifiers(), drawn, by="head")
+    page.show_table("plain", classifiers(), tables.by_group, by="head", metrics=["accuracy"])
+    blocks = [each[page.BLOCK_MIME] for each in shown if page.BLOCK_MIME in each]
+    assert blocks[0]["drawn"] and "drawn" not in blocks[1]
+
+
 def test_a_figure_is_a_block_of_equal_bytes(shown):
     def figure() -> Figure:
         drawn = Figure(figsize=(2, 1))

@@ -1,13 +1,18 @@
 """Shared figures: sorted, labelled, with their baseline, and readable on a phone."""
 
+import ast
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 import plots
 from lib.analysis import classes
 from lib.runs.baselines import NAMES
-from plots.style import GREY, MOST_LINES, SMALLEST, WIDTH
+from lib.runs.places import ROOT
+from plots.style import GREY, MOST_LINES, SMALLEST, WIDTH, log_axis
 
 SCORES = pd.DataFrame(
     {
@@ -32,6 +37,41 @@ def test_scores_are_sorted_labelled_and_beside_the_best_reference():
     assert {"80.0 %", "75.0 %", "70.0 %"} <= set(texts(figure))
     [line] = [line for line in ax.lines if line.get_linestyle() == ":"]
     assert line.get_color() == GREY and line.get_xdata()[0] == 0.75
+
+
+def test_values_stand_off_the_axis_on_white():
+    """The lowest score of four has a label that its narrow interval leaves no room for."""
+    table = SCORES.assign(head=["a name that takes all", "b", "c", "d"])
+    table[["accuracy_low", "accuracy_high"]] = table[["accuracy", "accuracy"]].to_numpy()
+    figure = plots.score_intervals(table, by="head", metric="accuracy", title="Heads")
+    figure.draw_without_rendering()
+    [ax] = figure.axes
+    for text in ax.texts:
+        assert text.get_bbox_patch().get_facecolor() == (1, 1, 1, 1)
+        place = text.get_window_extent()
+        assert ax.bbox.x0 < place.x0 and place.x1 < ax.bbox.x1
+
+
+def test_scores_by_class_have_their_values_beside_them():
+    table = SCORES.assign(**{"class": "yes"}).iloc[:2]
+    missing = table.iloc[:1].assign(accuracy=np.nan, accuracy_low=np.nan, accuracy_high=np.nan)
+    table = pd.concat([table, missing.assign(head="lstm")])
+    figure = plots.class_intervals(table, by="head", metric="accuracy", title="Classes")
+    assert [text.get_text() for text in figure.axes[0].texts] == ["70.0", "80.0"]
+    assert [text.xy[0] for text in figure.axes[0].texts] == [0.75, 0.82]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(1e-5, "1e-5"), (0.001, "0.001"), (0.3, "0.3"), (20_000, "20,000")]
+)
+def test_ticks_of_a_logarithmic_axis_are_plain_numbers(value, text):
+    figure = Figure()
+    ax = figure.subplots()
+    ax.plot([value, value], [1, 2])
+    ax.set_xscale("log")
+    log_axis(ax.xaxis)
+    assert ax.xaxis.get_major_formatter()(value, 0) == text
+    assert ax.xaxis.get_minor_formatter()(value, 0) == ""
 
 
 def test_of_errors_the_lowest_is_above():
@@ -109,6 +149,23 @@ def test_figures_are_narrow_and_their_text_is_large_enough(figure):
     assert drawn.get_figwidth() <= WIDTH
     sizes = {text.get_fontsize() for text in drawn.findobj(lambda a: hasattr(a, "get_parse_math"))}
     assert min(sizes) >= SMALLEST and drawn.get_linewidth() == 1
+
+
+def figures_and_texts() -> list[tuple[str, ast.expr]]:
+    """Where the source makes a figure or sets a text's size, and as what."""
+    places = []
+    for path in sorted([*ROOT.glob("plots/*.py"), *ROOT.glob("notebooks/*.py")]):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.keyword) and node.arg in ("figsize", "fontsize"):
+                places.append((f"{path.name}:{node.value.lineno} {node.arg}", node.value))
+    return places
+
+
+def test_every_figure_has_the_usual_width_and_no_smaller_text():
+    for place, value in figures_and_texts():
+        source = ast.unparse(value.elts[0] if isinstance(value, ast.Tuple) else value)
+        is_large = source.isdigit() and int(source) >= SMALLEST
+        assert is_large or re.search("WIDTH|SMALLEST|width", source), f"{place} is {source}"
 
 
 def test_whole_documents_keep_their_sum():

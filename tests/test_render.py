@@ -109,6 +109,16 @@ def test_a_long_table_is_folded_where_it_stands(rows, is_folded):
     assert ("<summary>By head: a table of 13 rows</summary>" in text) == is_folded
 
 
+@pytest.mark.parametrize("section", ["", "details", "answer"])
+def test_a_long_table_that_a_figure_draws_is_a_link_to_its_csv(section):
+    block = TABLE | {"columns": [["head", "---", *["cls"] * 13]], "section": section}
+    text = page_markdown(PAGE | {"blocks": [block | {"drawn": True}]})
+    link = "By head: a table of 13 rows, [by_head.csv](by_head.csv), beside its figure. All heads."
+    assert link in text and "| cls |" not in text and "n: 3." not in text
+    short = block | {"columns": [["head", "---", "cls"]], "drawn": True}
+    assert "| cls |" in page_markdown(PAGE | {"blocks": [short]})
+
+
 def run_of(head: str, device: str, threads: int = 1, **fields) -> SimpleNamespace:
     rows = {"train": 25_000, "dev": 100, "test": 3}
     data = {"source": "the file a.csv", "fingerprint": "f" * 64, "rows": rows}

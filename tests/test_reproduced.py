@@ -81,12 +81,22 @@ def test_rows_are_matched_by_their_names_and_verdicts_compared(page, other):
     assert "  1 of 2 verdicts are the same" in describe(result, "it")
 
 
+def measured_once(page) -> list[dict]:
+    """The blocks of a page, and a finding that was measured: another machine's says another."""
+    measured = {"kind": "finding", "name": "faster", "function": "", "text": "Half as fast."}
+    return [*read_json(page / "page.json")["blocks"], measured]
+
+
 def test_findings_and_settings_that_differ_are_told(page, other):
     content = read_json(other / "page.json")
     finding = next(block for block in content["blocks"] if block["name"] == "leader")
     finding["text"] = "**Nothing** leads."
+    content["blocks"].append(
+        {"kind": "finding", "name": "faster", "function": "", "text": "Twice."}
+    )
     content["parameters"]["epochs"] = 9
     write_json(other / "page.json", content)
+    write_json(page / "page.json", read_json(page / "page.json") | {"blocks": measured_once(page)})
     lines = describe(compare_published(page, other), "it")
     assert lines[1] == "  made with other settings: epochs 9 instead of 3"
     assert "  1 of 2 findings are the same" in lines

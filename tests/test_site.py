@@ -32,6 +32,9 @@ KEYS = ["0123456789abcdef", "fedcba9876543210", "00000000000000aa"]
 REFERENCES = [None, None, "tfidf"]
 
 
+LONG_TABLE = {"section": "details", "columns": [["class", "---", *["a"] * 13]]}
+
+
 def a_page(name: str = "small", dataset: str = "reviews.csv") -> dict:
     """A page.json as a study writes it."""
     runs = {}
@@ -63,6 +66,7 @@ def a_page(name: str = "small", dataset: str = "reviews.csv") -> dict:
         {"kind": "text", "section": "details", "text": f"### Every run\n\n{HOSTILE[2]}"},
         table | {"kind": "audit", "name": "audit", "runs": [], "section": "details"},
         {"kind": "data", "name": "hidden", "section": "", "function": ""},
+        table | {"kind": "table", "name": "drawn", "runs": KEYS, "drawn": True} | LONG_TABLE,
     ]
     page = {"study": "a_study", "folder": name, "profile": name, "title": "Is **it** so?"}
     page |= {"command": f"make a_study ARGS='x={HOSTILE[0]}'", "summary": HOSTILE[1]}
@@ -77,7 +81,7 @@ def save_page(root: Path, name: str = "small", dataset: str = "reviews.csv") -> 
     folder.mkdir(parents=True)
     page = a_page(name, dataset)
     (folder / "page.json").write_text(json.dumps(page), encoding="utf-8")
-    for table in ("by_class", "speed", "audit", "hidden"):
+    for table in ("by_class", "speed", "audit", "hidden", "drawn"):
         (folder / f"{table}.csv").write_text("class,accuracy\n")
     Image.new("RGB", (40, 20)).save(folder / "scores.png")
     rows = []
@@ -138,6 +142,13 @@ def soup(path: Path) -> BeautifulSoup:
 
 def article(path: Path) -> BeautifulSoup:
     return soup(path).find("article")
+
+
+def test_a_long_table_that_a_figure_draws_is_a_link(site):
+    shown = article(site / "results/a_study/small/index.html").find(id="table-drawn")
+    assert "Drawn: a table of 13 rows, drawn.csv, beside its figure. A caption." in shown.text
+    assert not shown.find("table") and "A note." not in shown.text
+    assert shown.find("a", string="drawn.csv")["href"] == "drawn.csv"
 
 
 def test_every_page_and_run_is_there(site):
@@ -277,7 +288,7 @@ def test_only_files_of_pages_docs_and_notebooks_are_copied(root, site):
     copied = {name for name in copied if not name.endswith((".html", ".js", ".css"))}
     theirs = {name for name in copied if name.startswith("_static/")}
     names = ["audit.csv", "by_class.csv", "speed.csv", "scores.png", "page.json", "history.csv"]
-    names += ["hidden.csv", "predictions.parquet", "environment.json"]
+    names += ["drawn.csv", "hidden.csv", "predictions.parquet", "environment.json"]
     files = {f"results/a_study/{page}/{name}" for page in ("small", "demo") for name in names}
     assert copied - theirs == files | {"results/other/b.csv", ".buildinfo", "objects.inv"}
     for name in files:

@@ -3,6 +3,7 @@
 import dataclasses
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from lib.analysis import label_errors
@@ -103,3 +104,11 @@ def test_what_a_page_is_of_is_known_where_its_data_is_not():
     with runs_of_page(ROOT / "results" / "your_data" / "demo"):
         kind = study.kind_of(RunConfig(dataset="/no/such/table.csv"))
     assert kind == study.Kind("classification", num_labels=4, metric="macro_f1")
+
+
+def test_a_reliability_diagram_begins_where_the_data_do():
+    table = pd.DataFrame({"probabilities": "as trained", "decisions": [900, 12_000]})
+    table = table.assign(confidence=[0.55, 0.95], right=[0.52, 0.97])
+    above, below = study.reliability_diagram(table).axes
+    assert above.get_ylim() == above.get_xlim() == (0.5, 1.01)
+    assert below.yaxis.get_major_formatter()(10_000, 0) == "10,000"

@@ -6,6 +6,7 @@ import unicodedata
 import numpy as np
 import pandas as pd
 
+from lib.analysis.display import percent
 from lib.analysis.duplicates import across
 from lib.data import SPLITS, Corpus, Split
 from lib.rankings import label_counts, label_shares
@@ -43,7 +44,7 @@ def audit(corpus: Corpus, tokens: Tokens) -> pd.DataFrame:
                 "tokens, median": int(np.median(lengths)),
                 "tokens, 95 %": int(np.quantile(lengths, 0.95)),
                 "tokens, longest": int(lengths.max()),
-                f"over {tokens.max_length} tokens": f"{tokens.truncated(name):.1%}",
+                f"over {tokens.max_length} tokens": percent(tokens.truncated(name)),
             }
         )
     table = pd.DataFrame(rows)
@@ -78,10 +79,10 @@ def _labels(corpus: Corpus, split: Split) -> dict[str, str | int]:
         return {
             "labels": int((shares > 0).sum()),
             "labels a document": f"{len(gold) / len(split):.2f}",
-            "most frequent label": f"{shares.max():.1%}",
-            "gold labels not in train": f"{strange:.1%}",
+            "most frequent label": percent(shares.max()),
+            "gold labels not in train": percent(strange),
         }
-    row = {"smallest class": f"{shares.min():.1%}", "largest class": f"{shares.max():.1%}"}
+    row = {"smallest class": percent(shares.min()), "largest class": percent(shares.max())}
     unseen = ~np.isin(split.labels, corpus.train.labels)
     if unseen.any():
         row["rows of classes not in train"] = int(unseen.sum())
@@ -99,7 +100,7 @@ def balance(corpus: Corpus, tokens: Tokens, most: int = 50) -> pd.DataFrame:
     for name in SPLITS:
         table[name] = counts[name][order]
     shares = counts["train"][order] / len(corpus.train)
-    table = table.assign(**{"share of train": [f"{share:.1%}" for share in shares]})
+    table = table.assign(**{"share of train": [percent(share) for share in shares]})
     if corpus.notes:
         table.attrs["note"] = escape("; ".join(corpus.notes)) + "."
     return table

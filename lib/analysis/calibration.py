@@ -127,7 +127,7 @@ def reliability(p: Predictions, *, by: str, group: str, bins: int = 10) -> pd.Da
             rows.append(
                 {
                     "probabilities": way,
-                    "confidence in": f"{i / bins:.0%} to {(i + 1) / bins:.0%}",
+                    "confidence in": f"{percent(i / bins, 0)} to {percent((i + 1) / bins, 0)}",
                     "decisions": round(inside.sum() / len(temperatures)),
                     "confidence": confidence[inside].mean(),
                     "right": right[inside].mean(),

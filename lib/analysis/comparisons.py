@@ -83,7 +83,7 @@ def comparison_table(pairs: list[Pair], names: list[str]) -> pd.DataFrame:
     table.attrs["detectable"] = detectable(pairs)
     table.attrs["sides"] = [pair.sides for pair in pairs]
     if rows:
-        table.attrs["note"] = _note(pairs, table)
+        table.attrs["note"] = _note(pairs, table, names)
     return table
 
 
@@ -112,9 +112,9 @@ def mark_significant(table: pd.DataFrame, metric: str) -> None:
         table.attrs["note"] = f"Bold: significant. {table.attrs['note']}"
 
 
-def _note(pairs: list[Pair], table: pd.DataFrame) -> str:
+def _note(pairs: list[Pair], table: pd.DataFrame, names: list[str]) -> str:
     """What verdicts rest on: the family, the smallest difference they can tell, and runs
-    that are the same model."""
+    that are the same model, by the pairs' names."""
     tested = [pair for pair in pairs if pair.is_tested]
     sentences = []
     if len(tested) > 1 and any(pair.has_interval for pair in tested):
@@ -130,7 +130,11 @@ def _note(pairs: list[Pair], table: pd.DataFrame) -> str:
         sentences.append(
             f"Equal: two one-sided tests against {100 * MARGIN:.0f} point, adjusted alike."
         )
-    alike = [f"{spelled_in('compared', p.name)} ({p.shared})" for p in pairs if p.shared]
+    alike = [
+        f"{spelled_in('compared', name)} ({pair.shared})"
+        for name, pair in zip(names, pairs, strict=True)
+        if pair.shared
+    ]
     if alike:
         sentences.append(f"Runs that are the same model on both sides: {listed(alike)}.")
     return " ".join(sentences)

@@ -35,8 +35,10 @@ def _p_value(value: float) -> str:
 
 
 def with_half(value: float, half: float, metric: str) -> str:
-    """A value ± half of its interval, with a decimal more where one hides which is larger."""
+    """A value ± half of its interval, with a decimal more where one hides which is larger, and
+    that one tells."""
     texts = [number(value, metric), number(half, metric)]
-    if kind_of(metric) == "share" and texts[0].lstrip("-") == texts[1] and value:
-        texts = [f"{100 * share:.2f}" for share in (value, half)]
+    if kind_of(metric) == "share" and texts[0].lstrip("-") == texts[1]:
+        finer = [f"{100 * share:.2f}" for share in (value, half)]
+        texts = finer if finer[0].lstrip("-") != finer[1] else texts
     return " ± ".join(texts).replace("-", "−")

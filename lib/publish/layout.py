@@ -27,6 +27,7 @@ def layout(blocks: list[dict]) -> tuple[list[dict], list[dict], list[dict]]:
     for block in blocks:
         if block["kind"] in HIDDEN:
             continue
+        block = linked_if_drawn(block)
         section = block["section"]
         heading, rest = split_heading(block)
         if section == "answer":
@@ -56,14 +57,32 @@ def split_heading(block: dict) -> tuple[tuple[str, str] | None, list[dict]]:
     return (match[1], match[2]), [block | {"text": rest}] if rest else []
 
 
+def linked_if_drawn(block: dict) -> dict:
+    """A table of many rows that a figure draws, as its caption and a link to its CSV file."""
+    if rows_of(block) <= LONG or not block.get("drawn"):
+        return block
+    link = f"[{block['name']}.csv]({block['name']}.csv)"
+    text = f"{titled(block)}: a table of {rows_of(block)} rows, {link}, beside its figure."
+    said = {"text": f"{text} {block['caption']}".strip(), "caption": "", "note": "", "columns": []}
+    return block | {"kind": "link"} | said
+
+
 def folded_if_long(block: dict) -> dict:
     """A table of many rows as a fold."""
-    rows = len(block["columns"][0]) - 2 if block.get("columns") else 0
-    if rows <= LONG:
+    if rows_of(block) <= LONG:
         return block
-    name = words(block["name"])
-    title = f"{name[0].upper()}{name[1:]}: a table of {rows} rows"
+    title = f"{titled(block)}: a table of {rows_of(block)} rows"
     return {"kind": "fold", "title": title, "blocks": [block]}
+
+
+def rows_of(block: dict) -> int:
+    return len(block["columns"][0]) - 2 if block.get("columns") else 0
+
+
+def titled(block: dict) -> str:
+    """The name of a table as a title."""
+    name = words(block["name"])
+    return f"{name[0].upper()}{name[1:]}"
 
 
 def findings_of(answer: list[dict]) -> tuple[list[dict], list[dict]]:

@@ -100,7 +100,7 @@ def _show_table(
         "columns": shown_columns(table),
         "csv": to_csv(table),
     }
-    _display(block)
+    _display(block | ({"drawn": True} if table.attrs.get("drawn") else {}))
 
 
 def show_table(name: str, runs, function: Callable, caption: str = "", **arguments) -> pd.DataFrame:
@@ -193,6 +193,12 @@ def show_finding(runs, function: Callable, **arguments) -> None:
     predictions = collect(runs)
     text = compute(function, predictions, arguments)
     _display(_computed("finding", function, predictions, arguments) | {"text": text})
+
+
+def show_measured_finding(name: str, text: str, runs) -> None:
+    """Show a sentence of what was measured on this machine."""
+    block = {"kind": "finding", "name": name, "function": "", "arguments": {}}
+    _display(block | {"runs": [run.name for run in runs], "text": text})
 
 
 def show_best(runs, function: Callable = best_beside_reference, **arguments) -> None:

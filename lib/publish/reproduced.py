@@ -125,10 +125,11 @@ def _tables(page: dict) -> dict[str, dict]:
 
 
 def _findings(page: dict) -> dict[str, str]:
-    """The findings by their names; of those that share one, the later have a number."""
+    """The findings by their names, but for what was measured; of those that share a name, the later
+    have a number."""
     texts: dict[str, str] = {}
     for block in page["blocks"]:
-        if block["kind"] == "finding":
+        if block["kind"] == "finding" and block.get("function") != "":
             count = sum(name.split(" ")[0] == block["name"] for name in texts)
             texts[f"{block['name']} {count + 1}" if count else block["name"]] = block["text"]
     return texts

@@ -72,7 +72,7 @@ class BlockRenderer(SphinxRenderer):
         self.current_node.append(nodes.raw("", "</details>", format="html"))
 
     def _add_content(self, kind: str, block: dict) -> None:
-        if kind == "finding":
+        if kind in ("finding", "link"):
             self._add_paragraphs(block["text"])
         elif kind == "figure":
             self._add_picture(block["file"], block["alt"], block["width"], block["height"])

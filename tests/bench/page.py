@@ -9,6 +9,7 @@ import pandas as pd
 from tests.bench import accuracy, goals, labelling, profile, rows, speed_page, waits
 from tests.bench.gate import APART, TOLERANCE
 from tests.bench.intervals import Interval
+from tests.bench.ways import written
 
 PAGES = {  # what a part's tables say: its measures and its section, in the page's order
     "speed": speed_page,
@@ -57,7 +58,7 @@ def write(folder: Path) -> None:
 {how(facts)}\
 {details(folder, facts["speed"]) if "speed" in facts else ""}"""
     page = re.sub(r"(\d)%", r"\1 %", re.sub(r"\n{3,}", "\n\n", page))
-    (folder / "README.md").write_text(page, encoding="utf-8")
+    (folder / "README.md").write_text(written(page), encoding="utf-8")
 
 
 def how(facts: dict[str, dict]) -> str:

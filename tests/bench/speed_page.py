@@ -7,7 +7,7 @@ import pandas as pd
 import plots
 from lib.errors import InputError
 from tests.bench.intervals import Interval, measured_on, median_interval, pipe
-from tests.bench.ways import DEFAULT_SCRIPT, DYNAMIC_PADDING
+from tests.bench.ways import DEFAULT_SCRIPT, DYNAMIC_PADDING, written
 
 DEVIATION = 0.10  # of a round's matrix product from the median, above which the round is dropped
 BEST_TUNED = "× best-tuned Trainer"
@@ -150,7 +150,8 @@ def draw(folder: Path) -> None:
     table = speeds(rounds)
     best = table.set_index("configuration").loc[fastest(rounds, "ours")]
     title = f"{best.name.capitalize()}: {best[BEST_TUNED].middle:.1f} times the best-tuned Trainer"
-    figure = plots.speeds(table, versus=BEST_TUNED, title=title)
+    table["configuration"] = table["configuration"].map(written)
+    figure = plots.speeds(table, versus=BEST_TUNED, title=written(title))
     figure.savefig(folder / "speed.png", metadata={"Software": None})
 
 

@@ -18,6 +18,11 @@ class Way:
     padded: bool = False  # to max_length
 
 
+def written(text: str) -> str:
+    """A text that names ways, as a person writes them."""
+    return text.replace("grouped_packed", "grouped and packed")
+
+
 GROUPED = "group_by_length"
 DEFAULT_SCRIPT = Way("Trainer, default script", "Trainer", "fp32", padded=True)
 DYNAMIC_PADDING = Way("Trainer, dynamic padding", "Trainer", "fp32")

@@ -30,8 +30,7 @@ CAPTIONS = {  # of the tables and figures by their names
     "by_schedule": f"{captions.SCORES}, after the last epoch, where the schedules have done all "
     "that they do; beside it at the epoch with the best macro F1 on dev. An ensemble is the mean "
     "of a schedule's logits over its seeds.",
-    "test_accuracy": f"After the last epoch. {captions.DOTS} Grey: references, which are not "
-    "fine-tuned.",
+    "test_accuracy": f"After the last epoch. {captions.DOTS_BESIDE}",
     "differences": f"{captions.DIFFERENCES} After the last epoch. Runs of one seed start alike "
     "and read the same batches; these intervals do not use that, but take all runs as independent.",
     "differences_chosen": "Differences of the schedules at the epoch that dev chooses.",

@@ -33,7 +33,7 @@ CAPTIONS = {  # of the tables and figures by their names
     "cost": "The right end of the line is the whole grid.",
     "test": "Test scores of the cell that the search chose and of the default cell, with the same "
     "seeds, which had no part in the search. Each run is scored at its best epoch on dev.",
-    "test_figure": f"{captions.DOTS} Grey: references.",
+    "test_figure": captions.DOTS_BESIDE,
     "differences": captions.DIFFERENCES,
     "seeds": "The same, run by run.",
 }

@@ -34,7 +34,7 @@ ORIGINAL = {  # its test accuracy after its last epoch: RoBERTa-base, 25,000 rev
 CAPTIONS = {  # of the tables and figures by their names
     "by_head": f"{captions.SCORES}, each run at its best epoch on dev. The original's: "
     "RoBERTa-base, 512 tokens, 25,000 reviews to learn from, one run, without an interval.",
-    "test_accuracy": f"{captions.DOTS} Grey: references, which are not fine-tuned.",
+    "test_accuracy": captions.DOTS_BESIDE,
     "differences": f"{captions.DIFFERENCES} Runs of one seed read the same batches; these "
     "intervals take all runs as independent.",
     "tuning": "Dev accuracy by learning rate, mean over the tuning seeds, which are not counted "

@@ -51,7 +51,7 @@ CAPTIONS = {  # of the tables and figures by their names
     "balance": "Rows of each class.",
     "suspicious": "Texts worth a look before a model is blamed, with the lines of the first.",
     "scores": f"{captions.SCORES}, each run at its best epoch on dev.",
-    "scores_figure": f"{captions.DOTS} Grey: references, which are not fine-tuned.",
+    "scores_figure": captions.DOTS_BESIDE,
     "differences": captions.DIFFERENCES,
     "learning_curves": captions.CURVES,
     "first_fold": f"Of the first fold. {captions.CURVES}",

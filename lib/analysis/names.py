@@ -11,7 +11,8 @@ SPELLED = {
     "cls": "CLS",
     "first_token": "first token",
     "lstm": "LSTM",
-    "mean_linear": "mean, linear",
+    "mean": "mean pooling",
+    "mean_linear": "mean pooling, linear",
     "native": "fine-tuned",
     "weighted_average": "weighted average",
     # optimizers

@@ -11,7 +11,7 @@ from lib.packed import HEAD, check_content, open_bytes, out_of_memory
 
 SAVED = "state.json"  # a folder with this file is a dataset that was saved to disk
 SAVED_SPLITS = "dataset_dict.json"  # and one with this, a dataset in splits
-BATCH = 4096  # rows of a saved dataset that are in memory at once
+BATCH = 1024  # rows that are in memory at once
 
 
 def is_saved(path: Path) -> bool:
@@ -37,7 +37,7 @@ def _parquet_rows(path: Path) -> Iterator[dict]:
         check_content(path, file.peek(HEAD)[:HEAD], wanted=b"PAR1")
     try:
         with pyarrow.parquet.ParquetFile(path, page_checksum_verification=True) as file:
-            for batch in file.iter_batches():
+            for batch in file.iter_batches(BATCH):
                 yield from _rows_of(batch)
     except (pyarrow.ArrowException, OSError, ValueError, OverflowError, MemoryError) as error:
         raise _unreadable(path, "Parquet", error) from None

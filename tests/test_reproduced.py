@@ -62,6 +62,18 @@ def test_scores_outside_their_intervals_are_counted_and_the_largest_named(page, 
     assert "65.0 % instead of 50.0 % (+15.0 points)" in lines[2]
 
 
+def test_a_column_that_is_named_after_a_method_holds_the_tables_metric(page, other):
+    for folder, score in ((page, 0.5), (other, 0.55)):
+        content = read_json(folder / "page.json")
+        arguments = {"metric": "accuracy"}
+        content["blocks"] = [{"kind": "table", "name": "by_size", "arguments": arguments}]
+        write_json(folder / "page.json", content)
+        text = f"texts,TF-IDF,TF-IDF_low,TF-IDF_high\n50,{score},0.4,0.6\n"
+        (folder / "by_size.csv").write_text(text)
+    lines = describe(compare_published(page, other), "it")
+    assert "TF-IDF of 50 in by_size.csv is 55.0 % instead of 50.0 % (+5.0 points" in lines[2]
+
+
 def test_rows_are_matched_by_their_names_and_verdicts_compared(page, other):
     content = read_json(page / "page.json")
     head = "what,compared,accuracy,accuracy_low,accuracy_high,verdict\n"

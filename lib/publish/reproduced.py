@@ -103,8 +103,10 @@ def compare_published(folder: Path, again: Path) -> Comparison:
         one, other = (page["parameters"].get(name) for page in pages)
         if one != other:
             result.settings.append(f"{name} {other!r} instead of {one!r}")
-    for name in _in_both([_tables(page) for page in pages], result):
-        _compare_tables(name, folder, again, result)
+    tables = [_tables(page) for page in pages]
+    for name in _in_both(tables, result):
+        metric = tables[0][name].get("arguments", {}).get("metric")
+        _compare_tables(name, folder, again, result, metric=metric)
     findings = [_findings(page) for page in pages]
     numbers = {number for page in pages for number in numbers_of(page["parameters"])}
     for name in _in_both(findings, result):
@@ -138,8 +140,11 @@ def _findings(page: dict) -> dict[str, str]:
 # Tables
 
 
-def _compare_tables(name: str, folder: Path, again: Path, result: Comparison) -> None:
-    """Note the verdicts of a table of both pages, or else its scores that have intervals."""
+def _compare_tables(
+    name: str, folder: Path, again: Path, result: Comparison, *, metric: str | None
+) -> None:
+    """Note the verdicts of a table of both pages, or else its scores that have intervals, by the
+    table's `metric` where a column is named after something else."""
     tables = [_rows(place / name) for place in (folder, again)]
     columns = [column for column in tables[0][0] if column in tables[1][0]] if all(tables) else []
     if not any(column.endswith("_low") for column in columns):
@@ -155,11 +160,11 @@ def _compare_tables(name: str, folder: Path, again: Path, result: Comparison) ->
         for column in columns:
             if f"{column}_low" in columns and one[column] and other[column]:
                 ends = [float(one[f"{column}{end}"] or "nan") for end in ("_low", "_high")]
-                metric = column.split(",")[0]
+                named = column.split(",")[0]
                 result.scores.append(
                     Score(
                         f"{column} of {row} in {name}",
-                        metric if metric in METRICS else None,
+                        named if named in METRICS else metric,
                         float(one[column]),
                         float(other[column]),
                         *ends,

@@ -137,7 +137,7 @@ def test_a_summary_names_data_model_and_machines(layers):
     shown = ", 3 layers" if layers else ""
     assert summary([run_of("native", "other"), *runs], "small") == (
         "Profile `small` · data: the file a.csv; 25,000 train, 100 dev and 3 test rows, "
-        f"fingerprint `ffffffffffff` · model: tiny{shown} (CLS, mean heads) · "
+        f"fingerprint `ffffffffffff` · model: tiny{shown} (CLS, mean pooling heads) · "
         "3 trained runs on CPU, 1 thread, torch 2; 1 trained run on GPU, 2 threads, torch 2."
     )
 

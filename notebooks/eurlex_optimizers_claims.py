@@ -14,6 +14,7 @@ from lib.analysis.display import (
     title,
 )
 from lib.analysis.findings import best_group, difference_of
+from lib.analysis.names import short_name
 from lib.analysis.predictions import Predictions
 from lib.analysis.references import beside_best_reference, best_reference
 from lib.analysis.tables import by_group, without_rows
@@ -27,7 +28,8 @@ ONE_LABEL = 0.95  # of the documents with the same first label: the prediction i
 
 
 def answer(p: Predictions, *, by: str = "optimizer", metric: str = "P@1") -> str:
-    """What the best reference and every optimizer score, the highest first; optimizers that are
+    """What the best reference and every optimizer score, the highest first, and after how many
+    epochs; optimizers that are
     not significantly behind the best one stand together."""
     p = beside_best_reference(p, metric=metric)
     reference = best_reference(p, metric=metric)
@@ -42,9 +44,11 @@ def answer(p: Predictions, *, by: str = "optimizer", metric: str = "P@1") -> str
             level.append(name)
     clauses = [(scores[top], f"{listed(map(spelled, level))} {percents(trained[level], 0)}")]
     for name in [*trained.index.drop(level), reference]:
-        clauses.append((scores[name], f"{spelled(name)} {percent(scores[name], 0)}"))
+        called = short_name(name) if name == reference else spelled(name)
+        clauses.append((scores[name], f"{called} {percent(scores[name], 0)}"))
     ordered = sorted(clauses, key=lambda clause: clause[0], reverse=True)
-    return f"{title(metric)}: {'; '.join(text for _, text in ordered)}."
+    epochs = count(max(run["last_epoch"] for run in p.trained.values()), "epoch")
+    return f"{title(metric)} after {epochs}: {'; '.join(text for _, text in ordered)}."
 
 
 def near_duplicates(

@@ -180,7 +180,7 @@ def test_the_page_answers_first(many, tiny, no_kernel, monkeypatch, tmp_path):  
     }
     page = publish.run_study("eurlex_optimizers", overrides=small, publish_as="tiny")
     text = (page / "README.md").read_text()
-    answer = next(line for line in text.splitlines() if line.startswith("**P@1: "))
+    answer = next(line for line in text.splitlines() if line.startswith("**P@1 after "))
     assert "TF-IDF" in answer and "Adam" in answer and len(answer.split()) <= 20
     assert "**still lies at the edge**" in text and "failed runs predict a constant**" in text
     check = verify(page)
@@ -196,7 +196,10 @@ def test_the_answer_puts_together_what_does_not_differ(monkeypatch):
     monkeypatch.setattr(claims, "best_reference", lambda *_, **__: "TF-IDF")
     monkeypatch.setattr(claims, "differences", lambda *_, **__: pd.DataFrame())
     monkeypatch.setattr(claims, "difference_of", lambda *a: {"verdict": verdicts[a[2]]})
-    assert claims.answer(None) == "P@1: TF-IDF 78 %; Adam and AdamW 52–53 %; Adagrad 10 %."
+    p = Predictions(pd.DataFrame(), {"a": {"config": {}, "last_epoch": 4}}, ())
+    assert claims.answer(p) == (
+        "P@1 after 4 epochs: TF-IDF 78 %; Adam and AdamW 52–53 %; Adagrad 10 %."
+    )
 
 
 def test_what_near_duplicates_are_worth(monkeypatch):

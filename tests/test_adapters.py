@@ -28,6 +28,18 @@ def config(tiny, data):
     return tiny_run(tiny, data, epochs=2, adapter="lora", lora_rank=2, learning_rate=1e-2)
 
 
+def merged_after_a_change(model, before: dict, ids, mask) -> torch.Tensor:
+    """The logits of a model whose matrices have changed, which merging them leaves as they are."""
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter)
+    moved = model(ids, mask)
+    merge_adapter(model)
+    assert [*model.state_dict()] == [*before]
+    assert torch.allclose(model(ids, mask), moved, atol=1e-5)
+    return moved
+
+
 @pytest.mark.parametrize(
     ("kind", "head"), [("bert", "native"), ("bert", "mean"), ("xlm-roberta", "native")]
 )
@@ -44,13 +56,7 @@ def test_only_low_rank_matrices_and_the_head_learn(tmp_path, config, kind, head)
     assert trained - ours == {name for name in before if "layer." not in name} - {
         name for name in before if "embeddings" in name
     }
-    for name, parameter in model.named_parameters():
-        if "lora_B" in name:
-            torch.nn.init.normal_(parameter)
-    moved = model(ids, mask)
-    merge_adapter(model)
-    assert [*model.state_dict()] == [*before]
-    assert torch.allclose(model(ids, mask), moved, atol=1e-5)
+    moved = merged_after_a_change(model, before, ids, mask)
     assert not torch.allclose(moved, wanted, atol=1e-3)
 
 
@@ -60,13 +66,7 @@ def test_transposed_linear_maps_have_matrices_too(config):
     before = {name: weight.clone() for name, weight in model.state_dict().items()}
     ids, mask = batch([3, 7])
     add_adapter(model, config)
-    for name, parameter in model.named_parameters():
-        if "lora_B" in name:
-            torch.nn.init.normal_(parameter)
-    moved = model(ids, mask)
-    merge_adapter(model)
-    assert [*model.state_dict()] == [*before]
-    assert torch.allclose(model(ids, mask), moved, atol=1e-5)
+    merged_after_a_change(model, before, ids, mask)
     changed = {n for n, weight in model.state_dict().items() if not weight.equal(before[n])}
     linear = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
     assert changed == {f"backbone.transformer.h.0.{name}.weight" for name in linear}

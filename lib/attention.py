@@ -135,15 +135,21 @@ def layers_of(backbone: nn.Module) -> nn.ModuleList:
         if isinstance(module, nn.ModuleList) and len(module) == depth:
             return module
     layers = f"{depth} layers" if depth else "layers"
-    raise InputError(
-        f"The backbone is a {backbone.config.model_type}, whose {layers} cannot be told apart; "
-        "leave out what differs by layer (layer_decay, freeze = a number, adapter, fsdp)"
+    raise _no_layers(backbone, f"whose {layers} cannot be told apart")
+
+
+def _no_layers(backbone: nn.Module, why: str) -> InputError:
+    return InputError(
+        f"The backbone is a {backbone.config.model_type}, {why}; leave out what differs by layer "
+        "(layer_decay, freeze = a number, adapter, fsdp)"
     )
 
 
 def parts_from_below(backbone: nn.Module) -> list[list[nn.Parameter]]:
     """The parameters of a backbone's embeddings, which stand before its layers, and of each layer,
-    from the bottom. Raises InputError as `layers_of` does."""
+    from the bottom. Raises InputError as `layers_of` does, and where a decoder has layers, too."""
+    if backbone.config.is_encoder_decoder:
+        raise _no_layers(backbone, "whose encoder and decoder both have layers")
     layers = [list(layer.parameters()) for layer in layers_of(backbone)]
     parameters = list(backbone.base_model.parameters())  # a native head may stand before them
     first = next(place for place, each in enumerate(parameters) if each is layers[0][0])

@@ -10,7 +10,7 @@ from lib.analysis import captions
 from lib.analysis.comparisons import comparison_table, differences, mark_significant
 from lib.analysis.display import with_metrics
 from lib.analysis.groups import Group
-from lib.analysis.names import display_name
+from lib.analysis.names import ENSEMBLE, display_name
 from lib.analysis.pairs import pairs_of
 from lib.analysis.predictions import Predictions, group_of
 from lib.analysis.references import best_reference
@@ -52,6 +52,7 @@ CAPTIONS = {  # of the tables and figures by their names
     "loss_terms": f"{captions.CURVES} A student has a line for each loss that it was trained by, "
     "and for the labels.",
     "runs": captions.LAST_EPOCH,
+    "ensembles": "Scores of the mean logits of all seeds, the teachers' and each student's.",
 }
 
 
@@ -156,6 +157,14 @@ def by_student_run(p: Predictions, *, metrics: list[str]) -> pd.DataFrame:
     }
     students = p.with_field("student", {key: names[key] for key in p.trained})
     return by_run(students, by="student", metrics=metrics)
+
+
+def ensembles(p: Predictions, *, metric: str = "accuracy") -> pd.DataFrame:
+    """The score of the teachers and of each student as one model each, the mean of the logits of
+    all seeds."""
+    p = named(p, references=False)
+    table = by_group(p, by="student", metrics=[metric], ensembles=True)
+    return table[table["student"].str.contains(ENSEMBLE, regex=False)].reset_index(drop=True)
 
 
 def with_methods(history: pd.DataFrame, runs) -> pd.DataFrame:

@@ -19,7 +19,16 @@ from lib.analysis.stats import mean_and_interval
 from lib.metrics import METRICS
 from lib.runs.baselines import reference_name
 
-NAMES = {"tfidf": "TF-IDF", "embedding_linear": "embeddings", "embedding_ridge": "embeddings"}
+NAMES = {
+    "tfidf": "TF-IDF",
+    "tfidf_same_text": "TF-IDF, same text",
+    "embedding_linear": "embeddings",
+    "embedding_ridge": "embeddings",
+    "majority": "majority class",
+    "train_mean": "mean of train",
+}
+ONE_ANSWER = ("majority class", "mean of train")
+IN_TABLE = ("TF-IDF, same text", *ONE_ANSWER)  # and nowhere else
 FIRST = "fine-tuned"
 LARGER = "fine-tuned, larger model"
 SIZE = "labelled texts"  # column
@@ -27,13 +36,13 @@ SIZE = "labelled texts"  # column
 CAPTIONS = {  # of the tables and figures by their names
     "scores": "Mean over samples of labelled texts; bars: 95 % interval.",
     "by_size": "Test scores by number of labelled texts, a fifth of which is dev. TF-IDF reads "
-    "whole texts; one class for every text is left out.",
+    "whole texts, or the same text as the transformer.",
     "minutes": "Time of a run to learn, choose and label the test set (whose embeddings are made "
     "once), on the machine that made this page: median over samples. Numbers: labelled texts.",
     "doubling": "Curves a − b·n^−c through all sizes and samples: what twice the largest number "
     "would add, and what a curve without that number foretells for it, beside what was measured. "
     "Here ± is over refits that leave out one sample.",
-    "leads": captions.DIFFERENCES,
+    "leads": f"{captions.DIFFERENCES} Methods are compared sample by sample.",
 }
 
 
@@ -93,7 +102,15 @@ def by_size(p: Predictions, *, metric: str) -> pd.DataFrame:
         of_method = long[long["method"] == method].set_index(SIZE).reindex(table[SIZE])
         beside = score_as(method, of_method, metric).reset_index(drop=True)
         table[list(beside)] = beside
-    return with_metrics(table, dict.fromkeys(methods, metric))
+    table = with_metrics(table, dict.fromkeys(methods, metric))
+    shown = [SIZE, *(name for name in methods if name not in ONE_ANSWER)]
+    if LARGER in methods:
+        shown = [name for name in shown if name not in IN_TABLE]
+    table.attrs["shown"] = shown
+    for name in methods:
+        if name in ONE_ANSWER:
+            table.attrs["note"] = f"{name.capitalize()}: {score(table[name].mean(), metric)}."
+    return table
 
 
 def minutes(runs, *, metric: str) -> pd.DataFrame:
@@ -103,6 +120,8 @@ def minutes(runs, *, metric: str) -> pd.DataFrame:
     seconds = {run.name: run.status["seconds"] for run in runs}
     rows = []
     for method, size, of_size, group in groups_by_method(p):
+        if method in IN_TABLE:
+            continue
         taken = float(np.median([seconds[key] for key in group.runs])) / 60
         reached = run_scores(of_size, group)[metric].mean()
         rows.append({"method": method, SIZE: size, "minutes": taken, metric: reached})
@@ -110,15 +129,15 @@ def minutes(runs, *, metric: str) -> pd.DataFrame:
 
 
 def leads(p: Predictions, *, metric: str) -> pd.DataFrame:
-    """How far fine-tuning is ahead of each other method at each size; the differences are one
-    family."""
+    """How far fine-tuning is ahead of each other method at each size, sample by sample; the
+    differences are one family."""
     pairs = []
     rows = []
     names = method_names(p)
     for size in sizes_of(p):
-        for pair in pairs_of(at_size(p, size), by="backbone", metric=metric):
+        for pair in pairs_of(at_size(p, size), by="backbone", metric=metric, paired=True):
             ahead = _of_the_first(pair, names)
-            if ahead:
+            if ahead and names[ahead.other.name] not in IN_TABLE:
                 pairs.append(ahead)
                 rows.append({SIZE: size, "compared with": names[ahead.other.name]})
     table = comparison_table(pairs, [f"{FIRST} − {row['compared with']}" for row in rows])
@@ -155,6 +174,8 @@ def best_reference(p: Predictions, *, metric: str) -> str:
     of_name: dict[str, list[float]] = {}
     for key, _, group in largest.only(largest.references).single("dev"):
         name = NAMES[largest.runs[key]["config"]["reference"]]
+        if name in IN_TABLE:
+            continue
         of_name.setdefault(name, []).append(run_scores(largest, group)[metric][0])
     return max(of_name, key=lambda name: np.mean(of_name[name]))
 
@@ -209,6 +230,6 @@ def ahead(p: Predictions, *, metric: str) -> str:
 
 
 def _references(p: Predictions) -> list[str]:
-    """What the references are called."""
+    """What the references are called that fine-tuning is compared with."""
     names = dict.fromkeys(method_names(p).values())
-    return [name for name in names if name not in (FIRST, LARGER)]
+    return [name for name in names if name not in (FIRST, LARGER, *IN_TABLE)]

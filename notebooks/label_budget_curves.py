@@ -15,6 +15,7 @@ from lib.errors import InputError
 from lib.metrics import METRICS
 from notebooks.label_budget import (
     FIRST,
+    IN_TABLE,
     LARGER,
     SIZE,
     groups_by_method,
@@ -97,6 +98,8 @@ def doubling(p: Predictions, *, metric: str) -> pd.DataFrame:
     most = METRICS[metric].limits[1]
     rows = []
     for method in method_names(p).values():
+        if method in IN_TABLE:
+            continue
         sizes, scores = score_table(p, method, metric)
         if len(sizes) <= FEWEST_SIZES or not len(scores):
             continue

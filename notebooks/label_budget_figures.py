@@ -4,7 +4,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from lib.analysis.display import axis_label, title
-from notebooks.label_budget import FIRST, LARGER, SIZE
+from notebooks.label_budget import FIRST, IN_TABLE, LARGER, SIZE
 from plots.curves import name_points
 from plots.style import (
     COLOURS,
@@ -35,6 +35,7 @@ def by_texts(table: pd.DataFrame, *, metric: str) -> Figure:
     """Test scores with their intervals by number of labelled texts, a line a method."""
     figure = Figure(figsize=(WIDTH, 4.4))
     ax = figure.subplots()
+    table = table[~table["method"].isin(IN_TABLE)]
     methods = looks(table["method"])
     for i, (name, (colour, mark)) in enumerate(methods.items()):
         of_method = table[table["method"] == name]

@@ -6,6 +6,7 @@ from math import ceil
 
 from lib.errors import InputError
 from lib.metrics import METRICS
+from lib.runs.baselines import BY_TASK
 from lib.runs.config import RunConfig
 from lib.runs.keys import corpus_of
 from lib.runs.published import page_runs, published_page
@@ -15,11 +16,6 @@ from lib.vocabulary import NOT_IN_TRAIN
 DEV_SHARE = 5  # one labelled text in so many is dev
 FEWEST = 10  # labelled texts
 METRIC = {"classification": "accuracy", "multilabel": "micro_f1", "regression": "spearman"}
-REFERENCES = {  # by task
-    "classification": ("tfidf", "embedding_linear"),
-    "multilabel": ("tfidf", "embedding_linear"),
-    "regression": ("tfidf", "embedding_ridge"),
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +58,7 @@ def plan_of(
     metric = METRIC[corpus.task] if metric == "auto" else metric
     if not METRICS[metric].higher_is_better:
         raise InputError(f"metric = {metric!r}: this study wants one of which more is better")
-    return Plan(base, sorted(planned), metric, REFERENCES[corpus.task])
+    return Plan(base, sorted(planned), metric, BY_TASK[corpus.task])
 
 
 def with_classes(base: RunConfig) -> RunConfig:

@@ -118,6 +118,10 @@ def test_what_cannot_be_frozen(tiny, data, tmp_path):
     for change in ({"layer_decay": 0.9}, {"freeze": 1}):
         with pytest.raises(InputError, match="is a albert, whose 2 layers cannot be told apart"):
             run(config.with_(backbone=str(albert), **change))
+    bart = save_tiny(tmp_path / "bart", "bart")
+    for change in ({"layer_decay": 0.9}, {"freeze": 1}, {"adapter": "lora"}):
+        with pytest.raises(InputError, match="is a bart, whose encoder and decoder both have"):
+            run(config.with_(backbone=str(bart), **change))
     perceiver = PerceiverModel(small_config("perceiver"))  # with no number of layers
     with pytest.raises(InputError, match="is a perceiver, whose layers cannot be told apart"):
         parts_from_below(perceiver)

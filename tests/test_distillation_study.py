@@ -16,6 +16,7 @@ FILES = {
     "history.csv",
     "environment.json",
     "audit.csv",
+    "ensembles.csv",
     "survival.csv",
     "at_half.csv",
     "gains.csv",
@@ -96,6 +97,10 @@ def test_distillation_makes_its_page_and_a_rerun_changes_nothing(
         and 0 < row["agreement"] < 1.001
         and table["agreement"].nunique() > 2
     )
+    together = distillation.ensembles(p).set_index("student")["accuracy"]
+    assert len(together) == 9 and together.index[0] == "teacher, ensemble of 2 seeds"
+    right = teacher.logits.mean(0).argmax(1) == teacher.labels
+    assert together.iloc[0] == pytest.approx(right.mean())
     gains = distillation.gains(p)
     assert gains["compared"].tolist()[:3] == [
         f"1 layer: {distillation_arms.CONTROL} − {distillation_arms.ALONE}",

@@ -12,7 +12,7 @@ from lib.analysis.cells import by_cell
 from lib.analysis.classes import confusion_table
 from lib.analysis.columns import score_as
 from lib.analysis.comparisons import best_significant, differences
-from lib.analysis.display import with_metrics
+from lib.analysis.display import escape, with_metrics
 from lib.analysis.ensembles import with_ensembles
 from lib.analysis.names import display_name
 from lib.analysis.predictions import Predictions
@@ -65,9 +65,13 @@ def by_group(
     table = with_metrics(pd.DataFrame(rows), {metric: metric for metric in metrics})
     if verdict:
         _mark_best(p, table, by, metrics)
+    notes = [table.attrs["note"]] if "note" in table.attrs else []
+    if "f1" in metrics:
+        notes.append(f"F1 is of the class {escape(p.label_names[1])}.")
     if any(group.averaged for group in groups):
-        note = "An ensemble's interval is for other test documents alone: it is one model."
-        table.attrs["note"] = " ".join(filter(None, [table.attrs.get("note"), note]))
+        notes.append("An ensemble's interval is for other test documents alone: it is one model.")
+    if notes:
+        table.attrs["note"] = " ".join(notes)
     return table
 
 

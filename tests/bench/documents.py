@@ -14,7 +14,7 @@ from lib.backbones import load_tokenizer, resolve_backbone
 from lib.data import Corpus, load_corpus
 from lib.demo import news
 from lib.errors import InputError
-from lib.fast.packing import pack
+from lib.fast.packing import PackedClassifier, pack
 from lib.models import Classifier, build_model
 from lib.tokenization import encode
 from tests.bench.settings import DEVICE, Settings
@@ -127,10 +127,15 @@ def new_model(
     return model.to(DEVICE)
 
 
-def with_weights_of(start: Classifier, settings: Settings, batching: str) -> Classifier:
-    """A new model for this batching, with the weights of another."""
+def with_weights_of(
+    start: Classifier, settings: Settings, batching: str, dataset: TensorDataset | None = None
+) -> Classifier:
+    """A new model for this batching, with the weights of another; where it is packed, with the
+    embeddings of the words of a `dataset` alone, as a run trains it, until it is expanded."""
     model = new_model(settings, start.num_labels, batching=batching)
     model.load_state_dict(start.state_dict())
+    if dataset is not None and isinstance(model, PackedClassifier):
+        model.compact(dataset.tensors[0].unique().long())
     return model
 
 

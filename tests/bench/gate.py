@@ -41,9 +41,10 @@ def gate(settings: Settings, start: Classifier, dataset: TensorDataset, **option
     theirs = train_trainer(twin, rows, Way("", "Trainer", "fp32"), settings, Amount(batches))
     tables = []
     for layout, batching in layouts(settings).items():
-        model = without_dropout(with_weights_of(start, settings, batching))
+        model = without_dropout(with_weights_of(start, settings, batching, dataset))
         way = Way("", "ours", "fp32", batching)
         ours = train_ours(model, dataset, way, settings, Amount(batches), **options)
+        model.finish()
         table = pd.DataFrame({"layout": layout, "step": range(1, len(ours) + 1)})
         table = table.assign(trainer_loss=theirs, our_loss=ours)
         table["difference"] = (table["our_loss"] / table["trainer_loss"] - 1).abs()

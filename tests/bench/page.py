@@ -94,8 +94,9 @@ there would be no page.
 **The same work.** One process; equal initial weights of {Path(settings["backbone"]).name}, AdamW \
 with a peak learning rate of {settings["learning_rate"]:g} that falls linearly to zero, clipping \
 at norm 1, dropout on. Trainer has its defaults otherwise, with progress bar, saving and reports \
-switched off; its rows are a `datasets.Dataset` that is tokenized already. Nothing is timed in \
-bf16 where the processor emulates it.
+switched off; its rows are a `datasets.Dataset` that is tokenized already. Where batches are \
+packed, the optimizer holds the embeddings of the documents' own words, as in a run: the others \
+would not move. Nothing is timed in bf16 where the processor emulates it.
 
 <details>
 <summary>Details</summary>

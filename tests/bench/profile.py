@@ -56,7 +56,7 @@ def profile(
     from torch.profiler import ProfilerActivity
 
     batches = choose(epoch_of(way, dataset, settings, seed=0), np.full(settings.steps, 0.5))
-    model = with_weights_of(start, settings, way.batching)
+    model = with_weights_of(start, settings, way.batching, dataset)
     activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * ON_GPU
     with torch.profiler.profile(activities=activities, acc_events=True) as recorded:
         train_ours(model, dataset, way, settings, Amount(batches))

@@ -55,7 +55,7 @@ def first_steps(csv: str, settings) -> Callable:
     from torch.utils.data import TensorDataset
 
     from lib.loaders import make_loader
-    from tests.bench.documents import new_model
+    from tests.bench.documents import new_model, with_weights_of
     from tests.bench.train import Amount, train_ours
     from tests.bench.ways import our_ways
 
@@ -63,7 +63,8 @@ def first_steps(csv: str, settings) -> Callable:
     way = our_ways(settings)[-1]
     ids, mask, _ = tokenizing(csv, settings)()
     dataset = TensorDataset(ids, mask, torch.zeros(len(ids), dtype=torch.int32))
-    model = new_model(settings, 2, batching=way.batching)
+    start = new_model(settings, 2)
+    model = with_weights_of(start, settings, way.batching, dataset)
 
     def train() -> None:
         size = settings.batch_size

@@ -58,7 +58,7 @@ def time_rounds(settings: Settings, start: Classifier, dataset: TensorDataset) -
             model = copy.deepcopy(twin)
             rows = rows_of[way.padded]
             if way.by == "ours":
-                model = with_weights_of(start, settings, way.batching)
+                model = with_weights_of(start, settings, way.batching, dataset)
                 rows = dataset
             seconds = time_steps(model, rows, way, settings, warm=warm, chosen=chosen)
             row = {"round": number, "turn": turn + 1, "configuration": way.name, "by": way.by}

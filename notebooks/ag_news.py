@@ -49,7 +49,7 @@ CAPTIONS = {  # of the tables and figures by their names
     "kept_right": captions.KEPT_RIGHT,
     "risk_coverage": captions.RISK_COVERAGE,
     "runs": "Test scores of each run at its chosen and at its last epoch.",
-    "epochs": "Dev scores after each epoch, mean ± standard deviation over seeds.",
+    "epochs": "Dev scores after each epoch, mean over seeds.",
     "classes": "Test F1 by class after the epoch that dev chooses, mean over seeds.",
 }
 STOPS = {"score": "dev's choice", "loss": "lowest dev loss"}  # epochs where training could end

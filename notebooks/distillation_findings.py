@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from lib.analysis.comparisons import SIGNIFICANT, TOO_FEW
+from lib.analysis.comparisons import EQUAL, SIGNIFICANT, TOO_FEW
 from lib.analysis.display import (
     count,
     difference,
@@ -40,17 +40,22 @@ def _students(p: Predictions, layers: int, metric: str) -> dict[str, dict]:
 
 def answer(p: Predictions, *, layers: int, metric: str = "accuracy") -> str:
     """What students score that are taught in the way that dev chooses, beside their teacher, the
-    same number of layers on labels alone, and the best reference."""
+    best reference, and the teacher's same layers on labels alone."""
     rows = _students(p, layers, metric)
     reference = best_reference(p, metric=metric)
-    names = (best_method(p, layers, metric), TEACHER, reference)
-    student, teacher, without = (score(rows[name][metric], metric) for name in names)
-    on_labels = sorted(rows[name][metric] for name in (CONTROL, ALONE) if name in rows)
-    low, high = (score(value, metric) for value in (on_labels[0], on_labels[-1]))
-    alone = high if low == high else f"{low.removesuffix(' %')} to {high}"
+    method = best_method(p, layers, metric)
+    names = (method, TEACHER, reference, CONTROL)
+    student, teacher, without, alone = (score(rows[name][metric], metric) for name in names)
+    table = gains(p, metric=metric).set_index("compared")
+    gain = table.loc[f"{depth_name(layers)}: {method}{MINUS}{CONTROL}"]
+    side = "above" if gain[metric] > 0 else "below"
+    if gain["verdict"] == EQUAL:
+        side = "within 1 point of"
+    elif gain["verdict"] != TOO_FEW:
+        side = f"{'' if gain['verdict'] == SIGNIFICANT else 'not '}significantly {side}"
     return (
-        f"{layers}-layer students reach {student} (their teacher {teacher}), on labels alone "
-        f"{alone}; {short_name(reference)} {without}."
+        f"{layers}-layer students reach {student} (teacher {teacher}, {short_name(reference)} "
+        f"{without}), {side} {alone} on labels alone."
     )
 
 

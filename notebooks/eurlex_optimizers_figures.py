@@ -25,6 +25,7 @@ from plots.style import (
 
 MOST_COLUMNS = 5  # of optimizers, for which a figure of the usual width has room
 DODGE = 1.22  # times a learning rate, from an optimizer to the next: equal scores hide no line
+SHIFT = 0.06  # epochs, from an outcome to the next, alike
 OUTCOME_COLOURS = {
     LEARNED: COLOURS[2],
     AT_PRIOR: COLOURS[4],
@@ -118,16 +119,17 @@ def health_curves(history: pd.DataFrame) -> Figure:
     axes = figure.subplots(2, 1, sharex=True)
     texts = {"embedding_rank": "effective rank", "embedding_cosine": "mean pairwise cosine"}
     for ax, (column, text) in zip(axes, texts.items(), strict=True):
-        for outcome, colour in OUTCOME_COLOURS.items():
+        there = [outcome for outcome in OUTCOME_COLOURS if (history["outcome"] == outcome).any()]
+        for place, outcome in enumerate(there):
             runs = history[history["outcome"] == outcome]
-            if not len(runs):
-                continue
+            colour = OUTCOME_COLOURS[outcome]
             number = runs["run"].nunique()
             of_epoch = runs.groupby("epoch")[column]
             middle = of_epoch.median()
             label = f"{outcome} ({number} run{'s' * (number > 1)})"
-            ax.plot(middle.index, middle, color=colour, marker="o", label=label)
-            ax.fill_between(middle.index, of_epoch.min(), of_epoch.max(), color=colour, alpha=0.15)
+            epochs = middle.index + SHIFT * (place - (len(there) - 1) / 2)
+            ax.plot(epochs, middle, color=colour, marker="o", label=label)
+            ax.fill_between(epochs, of_epoch.min(), of_epoch.max(), color=colour, alpha=0.15)
         panel_title(ax, text)
         epoch_axis(ax)
     axes[0].set_xlabel("")

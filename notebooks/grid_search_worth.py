@@ -33,7 +33,7 @@ TUNED = "tuned"  # what the cell is called that dev chooses
 DEFAULT = "default"
 WORTH = {  # what the answer begins with, by the verdict on tuned − default
     EQUAL: "No.",
-    OPEN: "Not shown.",
+    OPEN: "No gain shown.",
     TOO_FEW: "Not tested.",
 }
 

@@ -188,6 +188,6 @@ def accuracy_by_length(table: pd.DataFrame, *, by: str) -> Figure:
         by=by,
         metric="accuracy",
         within="reviews",
-        text="tokens of the review, share cut",
+        text="tokens, share cut",
         title="Accuracy by document length",
     )

@@ -7,10 +7,11 @@ import numpy as np
 import pandas as pd
 
 from lib.analysis import captions
+from lib.analysis.answers import gap
 from lib.analysis.columns import score_as
 from lib.analysis.comparisons import SIGNIFICANT, TOO_FEW, comparison_table, mark_significant
-from lib.analysis.display import difference, kind_of, listed, score, with_metrics
-from lib.analysis.findings import facts_of
+from lib.analysis.display import listed, score, with_metrics
+from lib.analysis.findings import difference_in, facts_of
 from lib.analysis.groups import Group
 from lib.analysis.pairs import Pair, pairs_of
 from lib.analysis.predictions import Predictions, collect
@@ -156,16 +157,16 @@ def _of_the_first(pair: Pair, names: dict[str, str]) -> Pair | None:
     return pair.turned
 
 
-def sizes_ahead(table: pd.DataFrame, method: str, metric: str, unit: str = "") -> str:
+def sizes_ahead(table: pd.DataFrame, method: str, metric: str) -> str:
     """At which sizes fine-tuning is significantly ahead of a method, in words, from the rows of
-    `leads`: `at no size`, `from 200 on` or `at 100 and 800`; `unit` follows the numbers."""
+    `leads`: `at no size`, `from 200 texts on` or `at 100 and 800 texts`."""
     of_method = table[table["compared with"] == method].sort_values(SIZE)
     is_ahead = (of_method["verdict"] == SIGNIFICANT) & (of_method[metric] > 0)
     sizes = [f"{size:,}" for size in of_method[SIZE][is_ahead]]
     if not sizes:
         return "at no size"
     is_rest = is_ahead.iloc[-len(sizes) :].all() and len(sizes) > 1
-    return f"from {sizes[0]}{unit} on" if is_rest else f"at {listed(sizes)}{unit}"
+    return f"from {sizes[0]} texts on" if is_rest else f"at {listed(sizes)} texts"
 
 
 def best_reference(p: Predictions, *, metric: str) -> str:
@@ -189,44 +190,42 @@ def best(p: Predictions, *, metric: str) -> dict:
 
 
 def answer(p: Predictions, *, metric: str) -> str:
-    """What fine-tuning and each reference score at the smallest and at the largest size."""
-    table = scores(p, metric=metric).pivot(index=SIZE, columns="method", values=metric)
-    methods = [FIRST, *_references(p)]
-    shown = table[methods].map(score, metric=metric)
-    few, most = shown.iloc[0].tolist(), shown.iloc[-1].tolist()
-    beside = "".join(
-        f", {name} {reached}" for name, reached in zip(methods[1:], few[1:], strict=True)
+    """At how many labelled texts fine-tuning beats each reference, and what it and the best of them
+    score at the largest size."""
+    table = leads(p, metric=metric)
+    largest = scores(p, metric=metric).set_index([SIZE, "method"])[metric][sizes_of(p)[-1]]
+    best = best_reference(p, metric=metric)
+    ends = (
+        f"at {sizes_of(p)[-1]:,}: {score(largest[FIRST], metric)}, {best} "
+        f"{score(largest[best], metric)}"
     )
-    text = f"At {table.index[0]:,} texts fine-tuning reaches {few[0]}{beside}"
-    if len(table) == 1:
-        return f"{text}."
-    unit = " %" if kind_of(metric) == "share" else ""
-    numbers = listed(value.removesuffix(unit) for value in most)
-    return f"{text}; at {table.index[-1]:,}: {numbers}{unit}."
+    if TOO_FEW in table["verdict"].tolist():
+        return f"With {TOO_FEW}, nothing is tested; fine-tuning {ends}."
+    names = _references(p)
+    where = [sizes_ahead(table, name, metric) for name in names]
+    if len(set(where)) == 1:
+        names = [" or ".join(names)]
+    texts = [f"{name} {sizes}" for name, sizes in zip(names, where, strict=False)]
+    return f"Fine-tuning significantly beats {', '.join(texts)}; {ends}."
 
 
 def ahead(p: Predictions, *, metric: str) -> str:
-    """At how many labelled texts fine-tuning is ahead of each reference, significantly and at all,
-    and by how much of the best one at the largest size."""
+    """How far fine-tuning is ahead of the best reference at the largest size, and where its mean is
+    the highest."""
     table = leads(p, metric=metric)
     largest = sizes_of(p)[-1]
     best = best_reference(p, metric=metric)
     last = table[(table[SIZE] == largest) & (table["compared with"] == best)].iloc[0]
-    gain = f"{difference(last[metric], metric)} at {largest:,}"
-    if TOO_FEW in table["verdict"].tolist():
-        return f"With {TOO_FEW}, nothing is tested: fine-tuning scores {gain} against {best}."
-    if last["verdict"] != SIGNIFICANT:
-        gain += ", not significant"
-    names = [*(name for name in _references(p) if name != best), best]
-    texts = [f"of {name} {sizes_ahead(table, name, metric)}" for name in names]
-    texts[0] = f"of {names[0]} {sizes_ahead(table, names[0], metric, f' {SIZE}')}"
+    row = difference_in(last.to_dict(), metric)
+    text = f"At {largest:,} labelled texts fine-tuning scores {gap(row, metric, best)}"
+    names = _references(p)
     higher = table[table["compared with"].isin(names)].groupby(SIZE)[metric].min() > 0
     sizes = [f"{size:,}" for size in higher.index[higher]]
     highest = "its mean is nowhere the highest"
     if sizes:
-        where = "every size" if higher.all() else f"{listed(sizes)} {SIZE}"
+        where = "every size" if higher.all() else f"{listed(sizes)} labelled texts"
         highest = f"its mean is the highest at {where}"
-    return f"Fine-tuning is significantly ahead {', '.join(texts)} ({gain}); {highest}."
+    return f"{text}; {highest}."
 
 
 def _references(p: Predictions) -> list[str]:

@@ -7,9 +7,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from lib.analysis import captions, label_errors
-from lib.analysis.comparisons import EQUAL, OPEN, SIGNIFICANT
+from lib.analysis.comparisons import EQUAL, OPEN, SIGNIFICANT, differences
 from lib.analysis.display import count, escape, listed, percent, score, title
-from lib.analysis.findings import above_reference
+from lib.analysis.findings import difference_of
 from lib.analysis.groups import Group
 from lib.analysis.lengths import share_read_of
 from lib.analysis.names import display_name, short_name
@@ -107,7 +107,7 @@ def result(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
     reference = best_reference(p, metric=metric)
     name = short_name(reference)
     beside = score(table.loc[reference, metric], metric)
-    gain = above_reference(p, model.name, by=by, metric=metric)
+    gain = difference_of(differences(p, by=by, metric=metric), model.name, reference, metric)
     is_better = (gain["value"] > 0) == METRICS[metric].higher_is_better
     if (gain["verdict"], is_better) not in ANSWERS:
         return f"Not tested, {gain['verdict']}: {reached}; {name} reaches {beside}."

@@ -39,7 +39,7 @@ def overview(table: pd.DataFrame, *, title: str) -> Figure:
     for number, row in enumerate(table.to_dict("records")):
         above = f"{row['data']} · {row['model']}"
         at_left = {"transform": ax.get_yaxis_transform(), "va": "top", "color": DARK}
-        heading = ax.text(0, number + 0.06, literal(above, 54), fontsize=SMALLEST, **at_left)
+        heading = ax.text(0, number + 0.06, literal(above, 64), fontsize=SMALLEST, **at_left)
         heading.set_in_layout(False)  # the rows take the whole width, and text lies on them
         for role, place in PLACES.items():
             if isinstance(row[role], str):

@@ -41,7 +41,7 @@ def heads(shares: dict[str, float], *, spread: float = 0.0, seeds: int = 3) -> P
     ("shares", "options", "start"),
     [
         ({"cls": 0.8, "lstm": 0.801}, {}, "No: 2 heads are within 1 point, 80."),
-        ({"cls": 0.8, "lstm": 0.82}, {"spread": 0.04}, "No significant difference: 2 heads reach "),
+        ({"cls": 0.8, "lstm": 0.82}, {"spread": 0.04}, "No significant difference between 2 "),
         ({"cls": 0.8, "weighted_average": 0.9}, {}, "Yes: CLS (80."),
         ({"cls": 0.8, "lstm": 0.9}, {"seeds": 2}, "Not tested, for too few seeds: 2 heads reach "),
         ({"weighted_average": 0.8}, {}, "tiny reaches 8"),

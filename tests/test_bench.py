@@ -110,6 +110,18 @@ def test_ratios_and_dropped_rounds():
     assert list(table["by"]) == ["Trainer"] * 3 + ["ours"] and table.index[2] == "Trainer, tuned"
 
 
+def test_both_in_fp32_are_compared_where_others_are_faster():
+    every = made_up()
+    assert speed_page.in_fp32(every) == speed_page.in_fp32(every.assign(precision="fp32")) == ""
+    slower = {"ours, packed, fp32": 2.0, "Trainer, tuned, fp32": 6.0}
+    for name, seconds in slower.items():
+        rows = every[every["turn"] == 1].drop_duplicates("round")
+        row = {"configuration": name, "by": name.split(",")[0], "precision": "fp32"}
+        every = pd.concat([every, rows.assign(**row, seconds=seconds)], ignore_index=True)
+    text = speed_page.in_fp32(every)
+    assert "ours, packed, fp32, trains on 3.00 [3.00, 3.00] times as many" in text
+
+
 def test_only_the_models_own_steps_count():
     model, other, counts = torch.nn.Linear(2, 1), torch.nn.Linear(2, 1), []
     with after_each_step(model, counts.append) as steps:

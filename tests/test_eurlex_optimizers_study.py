@@ -180,8 +180,8 @@ def test_the_page_answers_first(many, tiny, no_kernel, monkeypatch, tmp_path):  
     }
     page = publish.run_study("eurlex_optimizers", overrides=small, publish_as="tiny")
     text = (page / "README.md").read_text()
-    answer = next(line for line in text.splitlines() if line.startswith("**P@1 after "))
-    assert "TF-IDF" in answer and "Adam" in answer and len(answer.split()) <= 20
+    answer = next(line for line in text.splitlines() if "P@1" in line and line.startswith("**"))
+    assert "TF-IDF" in answer and len(answer.split()) <= 20
     assert "**still lies at the edge**" in text and "failed runs predict a constant**" in text
     check = verify(page)
     assert check.compared > 20 and not check.wrong and not check.unchecked
@@ -200,6 +200,10 @@ def test_the_answer_puts_together_what_does_not_differ(monkeypatch):
     assert claims.answer(p) == (
         "P@1 after 4 epochs: TF-IDF 78 %; Adam and AdamW 52–53 %; Adagrad 10 %."
     )
+    verdicts["adagrad"] = "not significant"
+    assert claims.answer(p) == (
+        "No optimizer is shown ahead: P@1 10–53 % after 4 epochs; TF-IDF 78 %."
+    )
 
 
 def test_what_near_duplicates_are_worth(monkeypatch):
@@ -211,7 +215,7 @@ def test_what_near_duplicates_are_worth(monkeypatch):
     rest = tables.without_rows(p, by="head", metrics=["P@1"], rows=rows).set_index("head")
     fall = [display.percent(rest.loc["tags", column]) for column in ("P@1", "P@1, without")]
     assert f"from {fall[0]} to {fall[1]} (tags)" in text and "the 5 test documents" in text
-    assert text.startswith("**Near-duplicates flatter neither.**") and "rises" in text
+    assert text.startswith("**Near-duplicates score no higher.**") and "rises" in text
 
 
 def test_a_constant_leaves_its_mark():

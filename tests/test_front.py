@@ -51,10 +51,10 @@ def rows_of(table: str) -> list[str]:
 
 
 def test_each_study_answers_from_its_largest_profile_and_links_the_others(root):
-    data = "imdb; also [small](results/a_study/small/README.md)"
+    data = "imdb, tiny; also [small](results/a_study/small/README.md)"
     assert rows_of(answers(profile_pages(root / "results"))) == [
         f"| [Is a_study so?](results/a_study/base/README.md) | {data} | Yes. Base; TF-IDF 50 %. |",
-        "| [Is b_study so?](results/b_study/small/README.md) | imdb | Perhaps. |",
+        "| [Is b_study so?](results/b_study/small/README.md) | imdb, tiny | Perhaps. |",
     ]
 
 
@@ -62,7 +62,7 @@ def test_a_page_that_compares_answers_before_a_larger_one_that_does_not(root):
     save(root, "c_study", "base", answer="One.", gain=0.4)
     save(root, "c_study", "small", answer="Two.", gain=0.1, heads=("cls", "mean"))
     [row] = rows_of(answers(profile_pages(root / "results")))[2:]
-    data = "imdb; also [base](results/c_study/base/README.md)"
+    data = "imdb, tiny; also [base](results/c_study/base/README.md)"
     assert row == f"| [Is c_study so?](results/c_study/small/README.md) | {data} | Two. |"
     assert 0.9 in overview_table(profile_pages(root / "results"))["best_score"].tolist()
 

@@ -58,15 +58,19 @@ FLAT = [0.70, 0.748, 0.78, 0.80, 0.81]
 def test_the_answer_says_from_where_on_fine_tuning_is_ahead():
     p = budgets({"tiny": RISING, REFERENCE: FLAT})
     text = study.answer(p, metric="accuracy")
-    assert text == "At 50 texts fine-tuning reaches 60.0 %, TF-IDF 70.0 %; at 800: 92.0 and 81.0 %."
-    assert study.ahead(p, metric="accuracy") == (
-        "Fine-tuning is significantly ahead of TF-IDF from 200 labelled texts on (+11.0 points at "
-        "800); its mean is the highest at 100, 200, 400 and 800 labelled texts."
+    assert text == (
+        "Fine-tuning significantly beats TF-IDF from 200 texts on; at 800: 92.0 %, TF-IDF 81.0 %."
+    )
+    ahead = study.ahead(p, metric="accuracy")
+    assert ahead.startswith(
+        "At 800 labelled texts fine-tuning scores 11.0 points higher than TF-IDF (95 % interval +"
+    )
+    assert ahead.endswith(
+        "; significant); its mean is the highest at 100, 200, 400 and 800 labelled texts."
     )
     table = study.leads(p, metric="accuracy")
-    assert study.sizes_ahead(table, "TF-IDF", "accuracy") == "from 200 on"
     table.loc[3, "verdict"] = "not significant"
-    assert study.sizes_ahead(table, "TF-IDF", "accuracy", " texts") == "at 200 and 800 texts"
+    assert study.sizes_ahead(table, "TF-IDF", "accuracy") == "at 200 and 800 texts"
     assert len(text.split()) <= 20
     table = study.leads(p, metric="accuracy")
     assert table["labelled texts"].tolist() == list(SIZES)
@@ -81,13 +85,16 @@ def test_the_answer_says_from_where_on_fine_tuning_is_ahead():
 
 def test_the_answer_where_it_never_pays_and_where_nothing_is_tested():
     p = budgets({"tiny": [0.55, 0.66, 0.75, 0.80, 0.81], REFERENCE: RISING})
-    assert study.ahead(p, metric="accuracy") == (
-        "Fine-tuning is significantly ahead of TF-IDF at no size (−11.0 points at 800); its mean "
-        "is nowhere the highest."
+    assert study.answer(p, metric="accuracy") == (
+        "Fine-tuning significantly beats TF-IDF at no size; at 800: 81.0 %, TF-IDF 92.0 %."
     )
+    ahead = study.ahead(p, metric="accuracy")
+    assert "11.0 points lower than TF-IDF" in ahead and "nowhere the highest" in ahead
     p = budgets({"tiny": RISING, REFERENCE: FLAT}, seeds=(1, 2))
-    text = study.ahead(p, metric="accuracy")
-    assert text.startswith("With fewer than 3 seeds, nothing is tested: fine-tuning scores")
+    assert study.answer(p, metric="accuracy") == (
+        "With fewer than 3 seeds, nothing is tested; fine-tuning at 800: 91.8 %, TF-IDF 80.8 %."
+    )
+    assert "(not tested, with fewer than 3 seeds)" in study.ahead(p, metric="accuracy")
 
 
 def test_scores_are_the_means_of_the_samples_of_a_size():

@@ -72,7 +72,7 @@ def _difference(pairs: pd.DataFrame, table: pd.DataFrame, by: str, what: str, nu
     if verdicts == {TOO_FEW}:
         return f"Not tested, for too few seeds: {len(table)} {what} reach {level} on {number}"
     if SIGNIFICANT not in verdicts:
-        return f"No significant difference: {len(table)} {what} reach {level} on {number}"
+        return f"No significant difference between {len(table)} {what}: {level} on {number}"
     significant = pairs[pairs["verdict"] == SIGNIFICANT]
     widest = significant.loc[significant[metric].abs().idxmax()]
     one, other = pairs.attrs["sides"][widest.name]

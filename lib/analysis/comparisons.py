@@ -123,7 +123,8 @@ def _note(pairs: list[Pair], table: pd.DataFrame, names: list[str]) -> str:
     if np.isfinite(least):
         size = distance(least, pairs[0].metric)
         power = f"{100 * POWER:.0f} % power"
-        sentences.append(f"A true difference of {size} is found with {power}.")
+        typical = " by a typical comparison" if len(tested) > 1 else ""
+        sentences.append(f"A true difference of {size} is found with {power}{typical}.")
     if any(not pair.has_interval for pair in tested):
         sentences.append("One run against one run: McNemar's exact test, of these two models.")
     if EQUAL in set(table["verdict"]):

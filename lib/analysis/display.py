@@ -175,7 +175,7 @@ def cell(value, metric: str | None = None, decimals: int = 0, column: str = "") 
 
 def _column(table: pd.DataFrame, column: str) -> list[str]:
     """The cells of a column: where the table has an interval, ± half of it; else, what it has of
-    the values of the runs, or of their standard deviation."""
+    the values of the runs."""
     values = table[column]
     metric = metric_of(table, column)
     whole_numbers = not pd.api.types.is_numeric_dtype(values) or bool((values % 1 == 0).all())
@@ -194,13 +194,13 @@ def _beside(mean: str, row: Mapping, column: str, metric: str) -> str:
         scores = [cell(float(value), metric) for value in values.split()]
         return f"{mean} ({', '.join(scores)})" if scores[1:] else mean
     low = row.get(f"{column}_low")
-    if low is not None:
-        half = max(row[column] - low, row[f"{column}_high"] - row[column])  # one may be cut off
-        return mean if pd.isna(half) else with_half(row[column], half, metric)
-    deviation = row.get(f"{column}_sd")
-    if deviation is None or pd.isna(deviation):
+    if low is None:
         return mean
-    return f"{mean} ± {cell(deviation, metric)}"
+    high = row[f"{column}_high"]
+    if {low, high} <= {-1.0, 0.0, 1.0}:  # a share's limits: both ends are cut off
+        return f"{mean} ({cell(low, metric)} to {cell(high, metric)})"
+    half = max(row[column] - low, high - row[column])  # one may be cut off
+    return mean if pd.isna(half) else with_half(row[column], half, metric)
 
 
 def shown_columns(table: pd.DataFrame) -> list[list[str]]:

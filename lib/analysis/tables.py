@@ -1,6 +1,6 @@
 """The tables that studies share: pure functions from predictions to a tidy DataFrame.
 
-Columns `x`, `x_sd`, `x_low`, `x_high`, `x_values` of a metric are shown as one.
+Columns `x`, `x_low`, `x_high`, `x_values` of a metric are shown as one; `x_sd` is not shown.
 """
 
 import dataclasses

@@ -72,10 +72,10 @@ def answer_of(page: dict) -> str:
 def answers(pages: dict[str, dict]) -> str:
     """A Markdown table of each study's question and its answer on real data, which is named; other
     pages on real data are linked beside."""
-    rows = [("question", "data", "answer"), ("---", "---", "---")]
+    rows = [("question", "training data, model", "answer"), ("---", "---", "---")]
     for first, *others in names_by_study(pages, demo=False).values():
         page = pages[first]
-        data = page["short"][0]
+        data = ", ".join(page["short"][:2]).replace(" training ", " ")
         if others:
             data += f"; also {listed(link(pages[name]['folder'], name) for name in others)}"
         rows.append((link(page["title"], first), data, answer_of(page)))
@@ -130,6 +130,7 @@ def overview_table(pages: dict[str, dict]) -> pd.DataFrame:
         data, model, *_ = page["short"]
         if " and " in model:  # several numbers of layers
             model = model.partition(",")[0]
+        data = f"{study_name(page['study'])}: {data.replace(' training ', ' ')}"
         row = {"data": data, "model": model, "metric": facts["metric"]}
         for role in ("best", "reference"):
             side = facts.get(role, {})

@@ -16,7 +16,7 @@ MODULES = {  # where each public name is defined
     "lib.models": ("Classifier", "build_model"),
     "lib.optim": ("OPTIMIZERS", "SCHEDULES"),
     "lib.readers": ("Reading",),
-    "lib.sources": ("DATASETS",),
+    "lib.datasets": ("DATASETS",),
     "lib.tokenization": ("Tokens", "tokenize"),
     "lib.training": ("fit",),
     "lib.runs.config": ("RunConfig",),

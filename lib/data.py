@@ -1,6 +1,6 @@
 """Corpora: texts with their labels in train, dev and test.
 
-A corpus is named by a row of `lib.sources.DATASETS`, by a folder or by a file. What a split lacks
+A corpus is named by a row of `lib.datasets.DATASETS`, by a folder or by a file. What a split lacks
 is carved from train: stratified, seeded, and with equal texts kept on one side.
 """
 

@@ -20,6 +20,7 @@ from lib.analysis.scores import shares_of
 from lib.analysis.stats import Sample, mean_and_interval
 from lib.analysis.tables import by_group
 from lib.confusions import cross_entropy
+from lib.datasets import is_generated
 from lib.metrics import METRICS, SHARE
 from lib.publish.page import show_text
 from lib.runs.baselines import NO_MODEL, references
@@ -206,7 +207,7 @@ def show_errors(runs, config, *, by: str, group: str, count: int = 6) -> None:
     Only of a generated corpus: other texts are not ours to publish. Says where the given label
     itself is the noise.
     """
-    corpus = corpus_of(config) if config.dataset.startswith("demo_") else None
+    corpus = corpus_of(config) if is_generated(config.dataset) else None
     true_labels = corpus.test.true_labels if corpus else None
     if true_labels is None:
         return

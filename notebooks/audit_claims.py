@@ -19,7 +19,9 @@ def answer(p: Predictions, *, metric: str = "accuracy", factors: list[float] | N
     elif not len(names):
         text = f"None of {len(BUGS)} bugs is shown to change its claim"
     elif len(names) == 1:
-        text = f"1 of {len(BUGS)} bugs changes its claim ({names[0].lower()})"
+        gain = table[table["verdict"] == SIGNIFICANT].iloc[0][metric]
+        changed = f"{names[0].lower()}: {difference(gain, metric)}"
+        text = f"1 of {len(BUGS)} bugs changes its claim ({changed})"
     else:
         text = f"{len(names)} of {len(BUGS)} bugs change their claims significantly"
     return f"{text}; {_scores(p, metric)}."
@@ -31,7 +33,7 @@ def _scores(p: Predictions, metric: str) -> str:
     model = table[(table["what"] == "weighted average") & (table["bug"] == "off")].iloc[0]
     name = best_reference(p, metric=metric)
     without = f"{short_name(name)} {score(reference_scores(p, metric=metric)[name], metric)}"
-    return f"the model scores {score(model[metric], metric)}, {without}"
+    return f"without a bug {score(model[metric], metric)}, {without}"
 
 
 def significant(

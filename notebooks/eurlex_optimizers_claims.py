@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from lib.analysis import lengths
 from lib.analysis.comparisons import SIGNIFICANT, TOO_FEW, differences
 from lib.analysis.display import (
     count,
@@ -54,6 +55,12 @@ def answer(p: Predictions, *, by: str = "optimizer", metric: str = "P@1") -> str
         clauses.append((scores[name], f"{called} {percent(scores[name], 0)}"))
     ordered = sorted(clauses, key=lambda clause: clause[0], reverse=True)
     return f"{title(metric)} after {epochs}: {'; '.join(text for _, text in ordered)}."
+
+
+def share_read(p: Predictions, *, max_length: int) -> str:
+    """How much of an act the transformer reads, and what TF-IDF scores on as much."""
+    options = {"max_length": max_length, "what": "legal act", "metric": "P@1"}
+    return lengths.share_read(p, by="optimizer", **options)
 
 
 def near_duplicates(

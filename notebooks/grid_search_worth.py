@@ -21,7 +21,7 @@ from lib.analysis.display import (
     title,
     words,
 )
-from lib.analysis.findings import difference_of
+from lib.analysis.findings import difference_of, facts_of
 from lib.analysis.pairs import pairs_of
 from lib.analysis.predictions import Predictions
 from lib.analysis.references import beside_best_reference, best_reference
@@ -85,6 +85,13 @@ def answer(p: Predictions, *, tuned: dict[str, Any], default: dict[str, Any], me
     worth = WORTH.get(gain["verdict"], "Yes." if gain["value"] > 0 else "No.")
     text += f", at the defaults {score(scores[DEFAULT], metric)}"
     return f"{worth} After the search {text}; {against}."
+
+
+def best(p: Predictions, *, tuned: dict[str, Any], default: dict[str, Any], metric: str) -> dict:
+    """The tuned cell beside the best reference, as facts of a page."""
+    runs = tuned_and_default(p, tuned=tuned, default=default)
+    table = by_group(runs, by="cell", metrics=[metric]).set_index("cell")
+    return facts_of(table, {"best": TUNED, "reference": best_reference(p, metric=metric)}, metric)
 
 
 def _gain(p: Predictions, one: str, other: str, metric: str) -> dict:

@@ -7,11 +7,11 @@ from scipy.special import softmax
 from lib.analysis.display import escape
 from lib.analysis.predictions import collect, group_of
 from lib.data import Corpus
+from lib.datasets import is_generated, may_quote
 from lib.errors import InputError
 from lib.publish.page import measured, show_as_published, show_text
 from lib.runs.keys import corpus_of
 from lib.runs.store import Run, store
-from lib.sources import DATASETS
 from lib.use.explain import as_markdown, explain
 
 DECIMALS = 3  # of a contribution
@@ -42,15 +42,6 @@ def show_why(runs, config, *, by: str, group: str, count: int = 3) -> None:
         show_as_published("text", "why", error)
         return
     show_text(HEADING + as_text(table, group, is_generated(config.dataset)), "why")
-
-
-def may_quote(dataset: str) -> bool:
-    """Whether a page may quote a corpus: a table of one's own, or a generated one."""
-    return dataset not in DATASETS or is_generated(dataset)
-
-
-def is_generated(dataset: str) -> bool:
-    return dataset.startswith("demo_")
 
 
 def words_of_errors(run: Run, corpus: Corpus, *, by: str, group: str, count: int) -> pd.DataFrame:

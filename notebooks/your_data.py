@@ -17,6 +17,7 @@ from lib.analysis.predictions import Predictions, group_of
 from lib.analysis.references import best_reference, learning_references
 from lib.analysis.tables import by_group
 from lib.data import Split
+from lib.datasets import may_quote
 from lib.errors import InputError
 from lib.metrics import METRICS
 from lib.publish.page import show_as_published, show_table, show_text
@@ -24,7 +25,6 @@ from lib.runs import baselines
 from lib.runs.config import RunConfig
 from lib.runs.keys import corpus_of
 from lib.runs.published import PREDICTIONS, published_page
-from lib.sources import DATASETS
 from lib.vocabulary import NOT_IN_TRAIN
 from plots.style import COLOURS, GREY, WIDTH, add_legend, add_title, colours, metric_axis, styled
 
@@ -222,8 +222,7 @@ def show_label_errors(runs, config, *, by: str, group: str, count: int = 10) -> 
     """
     arguments = {"by": by, "group": group, "most": count}
     table = show_table("label_errors", runs, label_errors.label_errors, **arguments)
-    is_generated = config.dataset.startswith("demo_")
-    if "note" in table.attrs or (config.dataset in DATASETS and not is_generated):
+    if "note" in table.attrs or not may_quote(config.dataset):
         return
     try:
         corpus = corpus_of(config)

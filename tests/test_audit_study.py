@@ -57,7 +57,7 @@ def test_the_study_makes_its_page(tiny, folder, no_kernel, monkeypatch, tmp_path
     assert {file.name for file in page.iterdir()} - {"without_leaks.csv"} == FILES
     text = (page / "README.md").read_text()
     assert text.index("](effects.png)") < text.index("## Heads that read padding")
-    assert "Of 6 bugs none can be judged, with fewer than 3 seeds; the model scores" in text
+    assert "Of 6 bugs none can be judged, with fewer than 3 seeds; without a bug" in text
     check = verify(page)
     assert check.compared > 40 and not check.wrong and not check.unchecked
     p = Predictions.read(page / "predictions.parquet")
@@ -280,8 +280,8 @@ def test_a_claim_changes_where_what_is_claimed_differs_significantly():
 
     answer = audit_claims.answer(every_bug())
     assert answer == (
-        "1 of 6 bugs changes its claim (heads read padding); the model scores 77.5 %, TF-IDF "
-        "72.5 %."
+        "1 of 6 bugs changes its claim (heads read padding: −50.0 points); without a bug 77.5 %, "
+        "TF-IDF 72.5 %."
     )
     significant = audit_claims.significant(every_bug())
     assert significant.startswith(

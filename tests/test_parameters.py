@@ -12,7 +12,7 @@ import pytest
 
 from lib.errors import InputError
 from lib.publish import notebook, parameters, study
-from lib.publish.parameters import as_words, checked, defaults, folder_of, read_profile
+from lib.publish.parameters import as_words, checked, defaults, folder_as, folder_of, read_profile
 from lib.publish.settings import assignments
 from lib.runs.places import ROOT
 from tests.conftest import save_learnable
@@ -122,6 +122,9 @@ def test_folders_are_named_after_what_changes(tmp_path):
     assert folder_of("small", own | {"label": "label"}) == f"own--{tmp_path.name}"
     assert folder_of("full", own | {"label": "b"}) == f"own--{tmp_path.name}--b--full"
     assert folder_of("small", own | {"label": "a/b,c"}) == f"own--{tmp_path.name}--a-b-c"
+    assert folder_of("small", {"dataset": "user/name", "text": "a"}) == "own--name"
+    assert folder_as("mine", "user/name") == folder_as("own--mine", "user/name") == "own--mine"
+    assert folder_as("mine", "imdb") == folder_as("mine", "demo_news") == "mine"
     labels = {folder_of("small", own | {"label": "l" * size}) for size in (81, 82)}
     assert len(labels) == 2 and all(f"--{'l' * 80}--" in label for label in labels)
     many = own | {"labels": ["a long name of a class"] * 9}

@@ -467,10 +467,10 @@ def test_the_packed_model(tiny):
 @pytest.fixture
 def rows(monkeypatch):
     """Rows that examples add to tables are taken out again."""
+    from lib.datasets import DATASETS
     from lib.metrics import METRICS
     from lib.optim import SCHEDULES
     from lib.runs.tracking import TRACKERS
-    from lib.sources import DATASETS
 
     names = ((DATASETS, "tickets"), (SCHEDULES, "inverse_sqrt"), (METRICS, "worst_recall"))
     for table, name in (*names, (TRACKERS, "lines")):

@@ -12,11 +12,12 @@ from importlib import import_module
 from importlib.util import find_spec
 
 from lib.data import load_corpus
+from lib.datasets import DATASETS
 from lib.errors import lookup
 from lib.publish.settings import READ_WITH_THE_DATA
 from lib.readers import PLAIN, Reading
 from lib.runs.tracking import check_tracker
-from lib.sources import DATASETS, generated_source, named_folder
+from lib.sources import generated_source, named_folder
 
 TABLES = {  # what a parameter's value is called -> the module and the name of the table that has it
     "head": ("lib.heads", "HEADS"),

@@ -130,7 +130,10 @@ def overview_table(pages: dict[str, dict]) -> pd.DataFrame:
         data, model, *_ = page["short"]
         if " and " in model:  # several numbers of layers
             model = model.partition(",")[0]
-        data = f"{study_name(page['study'])}: {data.replace(' training ', ' ')}"
+        study = study_name(page["study"])
+        if study.casefold()[:4] == data.casefold()[:4]:  # which names the corpus
+            data = data.partition(", ")[2]
+        data = f"{study}: {data.replace(' training ', ' ')}"
         row = {"data": data, "model": model, "metric": facts["metric"]}
         for role in ("best", "reference"):
             side = facts.get(role, {})

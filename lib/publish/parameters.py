@@ -13,11 +13,11 @@ from pathlib import Path
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, create_model
 
 from lib.columns import ColumnText
+from lib.datasets import is_own
 from lib.errors import InputError, nearest
 from lib.publish.places import places_of, published
 from lib.publish.settings import read_value, read_yaml
 from lib.runs.places import NOTEBOOKS
-from lib.sources import DATASETS
 
 COLUMNS = ("text", "text_pair", "label")  # parameters that name a column, perhaps by its number
 UNTYPED = ("checkpoint_every", "freeze")  # numbers or words, which those who use them check
@@ -191,14 +191,9 @@ def folder_of(profile: str, overrides: dict) -> str:
 
 
 def folder_as(name: str, dataset: str) -> str:
-    """The name of a page's folder that is to be called `name`; of a file of one's own, Git ignores
+    """The name of a page's folder that is to be called `name`; of data of one's own, Git ignores
     it, for the page shows texts."""
     return name if not is_own(dataset) or name.startswith(f"{OWN}--") else f"{OWN}--{name}"
-
-
-def is_own(dataset: str) -> bool:
-    """Whether a dataset is a file or a folder of one's own."""
-    return dataset not in DATASETS and os.path.exists(os.path.expanduser(dataset))
 
 
 def as_words(overrides: dict) -> str:

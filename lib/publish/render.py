@@ -8,9 +8,9 @@ from pathlib import Path
 
 from lib.analysis.captions import FOOTNOTE
 from lib.analysis.display import count, escape, listed, pipe_table, spelled
+from lib.datasets import DATASETS, is_generated
 from lib.publish.layout import findings_of, layout
 from lib.runs.markup import code_span
-from lib.sources import DATASETS
 
 DEMO = "> **A demo:** its texts are made up, so its numbers say nothing about real ones."
 ALL = math.inf  # layers
@@ -18,7 +18,7 @@ ALL = math.inf  # layers
 
 def is_demo(page: dict) -> bool:
     """Whether a page is about texts that a generator makes up."""
-    return str(page["parameters"].get("dataset")).startswith("demo_")
+    return is_generated(page["parameters"].get("dataset"))
 
 
 def block_markdown(block: dict) -> str:

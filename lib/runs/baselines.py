@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from lib.data import Corpus, Split
+from lib.datasets import is_generated
 from lib.errors import InputError, shown
 from lib.evaluation import keep_best
 from lib.rankings import label_counts
@@ -110,7 +111,7 @@ def references(
     Raises InputError where two files would have one name.
     """
     names = [*BY_TASK[task]]
-    if ceiling and task == "classification" and config.dataset.startswith("demo_"):
+    if ceiling and task == "classification" and is_generated(config.dataset):
         names.append("noise_ceiling")
     configs = [config.baseline(name) for name in [*files, *names]]
     titles = [reference_name(each.model_dump()) for each in configs]

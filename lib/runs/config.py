@@ -113,7 +113,7 @@ class RunConfig(Settings):
     """
 
     # Data
-    dataset: PathText = "demo_news"  # a row of lib.sources.DATASETS, a folder or a file
+    dataset: PathText = "demo_news"  # a row of lib.datasets.DATASETS, a folder or a file
     text: ColumnText = "text"  # or several, commas between their names, or a list
     label: ColumnText = "label"  # likewise
     train_rows: int | None = Field(None, ge=2, le=MOST)  # None: all

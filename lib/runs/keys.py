@@ -14,6 +14,7 @@ import torch
 from lib import training
 from lib.backbones import fingerprint, resolve_backbone
 from lib.data import Corpus, load_corpus
+from lib.datasets import DATASETS
 from lib.devices import default_device, resolve_precision
 from lib.optim import plan_steps
 from lib.readers import Reading
@@ -24,7 +25,6 @@ from lib.runs.places import KEY_LENGTH
 from lib.runs.published import located, published_page
 from lib.runs.seal import is_whole
 from lib.runs.store import model_folder, store
-from lib.sources import DATASETS
 from lib.tokenization import Tokens, encode, is_single, reading_of, tokenize
 
 

@@ -4,11 +4,11 @@ import dataclasses
 from functools import partial
 from typing import Any
 
+from lib.datasets import DATASETS
 from lib.errors import InputError
 from lib.heads import HEADS
 from lib.optim import OPTIMIZERS, SCHEDULES
 from lib.runs.config import RunConfig
-from lib.sources import DATASETS
 
 TABLES = {"head": HEADS, "optimizer": OPTIMIZERS, "schedule": SCHEDULES, "dataset": DATASETS}
 

@@ -1,6 +1,7 @@
 """The command line: `python -m lib --help` lists what it does."""
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -136,10 +137,12 @@ def export(
     """Export a run's model for another runtime, checked on the run's dev texts, or those given."""
     from lib.readers import Reading
     from lib.runs.keys import corpus_of
+    from lib.runs.seal import STATUS
     from lib.runs.store import load_run, model_folder
     from lib.use.export import EXPORTED
     from lib.use.export import export as export_model
     from lib.use.inputs import rows_of
+    from lib.use.results import write_decisions
 
     folder = model_folder(run)
     if texts is None:
@@ -149,7 +152,10 @@ def export(
     else:
         raise InputError(f"There is no file {texts}")
     out = out or folder.parent / EXPORTED
-    result = export_model(folder, documents, out, format=format, quantize=quantize)
+    how = {"format": format, "quantize": quantize}
+    if (folder.parent / STATUS).is_file():  # else it is a model without a run
+        how["write_more"] = partial(write_decisions, load_run(folder.parent))
+    result = export_model(folder, documents, out, **how)
     difference = f"{result['largest_difference']:.1g}"
     print(f"On {result['texts']} texts, logits are PyTorch's within {difference}")
     if quantize:

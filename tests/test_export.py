@@ -45,6 +45,7 @@ def test_export_from_the_command_line_any_batch_any_length(done, monkeypatch, ca
     assert last == str(out)
     names = {file.name for file in out.iterdir()}
     assert names >= {"model.onnx", "model_int8.onnx", "export.json", "tokenizer.json"}
+    assert read_json(out / "decisions.json")["temperature"] > 0
     plain, exported = export.pytorch(done.model[0]), export.onnx_runtime(out / "model.onnx")
     for rows, tokens in ((1, 3), (2, 8), (5, 16), (1, 16)):
         ids = torch.randint(4, 40, (rows, tokens))

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from lib.backbones import fingerprint
+from lib.backbones import CONFIG, TOKENIZER_FILES, fingerprint
 from lib.errors import InputError, nearest, system_error
-from lib.models import Classifier, load_model
+from lib.models import CLASSIFIER_FILE, Classifier, load_model
 from lib.runs.files import failures_named, file_digests, read_json, write_json
 from lib.runs.parts import part_beside, remove, remove_left_over
 from lib.tokenization import encode, reading_of
@@ -28,14 +28,7 @@ EXPORTED = "onnx"  # in a run's folder
 INT8_FILE = "model_int8.onnx"
 NOTE = "export.json"  # how an export compares with PyTorch
 ALONE = 8  # texts that are checked one at a time, too
-CARRIED = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "classifier.json",
-    "config.json",
-    DECISIONS,
-)
+CARRIED = (*TOKENIZER_FILES, CLASSIFIER_FILE, CONFIG, DECISIONS)
 Batch = tuple[torch.Tensor, torch.Tensor]  # ids and mask (texts, tokens)
 Runtime = Callable[[torch.Tensor, torch.Tensor], np.ndarray]  # a batch -> logits (texts, labels)
 
@@ -150,7 +143,13 @@ def batches(folder: Path, settings: dict, texts: list, size: int) -> list[Batch]
 
 
 def export(
-    folder: Path, texts: list, out: Path, *, format: str = "onnx", quantize: str | None = None
+    folder: Path,
+    texts: list,
+    out: Path,
+    *,
+    format: str = "onnx",
+    quantize: str | None = None,
+    write_more: Callable[[Path], None] = lambda folder: None,
 ) -> dict:
     """Export the model in `folder` to `out`, with tokenizer and labels; returns how it compares
     with PyTorch, also in export.json.
@@ -158,7 +157,7 @@ def export(
     On the `texts` given (at most `CHECKED`), one at a time and 32 at once, the logits must be
     PyTorch's within `TOLERANCE`. `quantize` int8 adds a file with 8-bit weights: its `agreement` is
     the share of texts with the same label (of numbers, the correlation). What is there already for
-    the same weights is not made again. Raises InputError.
+    the same weights is not made again. `write_more` may add files to the folder. Raises InputError.
     """
     if format not in FORMATS:
         raise InputError(f"Unknown format {format!r}.{nearest(format, FORMATS)}")
@@ -167,20 +166,19 @@ def export(
     if done := earlier_export(folder, out, quantize):
         return done
     if not texts:
-        raise InputError(
-            "An export is checked on real texts, and there are none: name a file with a text a line"
-        )
+        raise InputError("An export is checked on texts, and there are none: name a file of some")
     out.parent.mkdir(parents=True, exist_ok=True)
     remove_left_over(out.parent, out.name)
     part = part_beside(out)
     try:
         with failures_named(out):
             part.mkdir()
-            comparison = {"weights": fingerprint(folder)}
-            comparison |= write_checked(folder, texts, part, quantize)
+            comparison = write_checked(folder, texts, part, quantize)
+            comparison["weights"] = fingerprint(folder)
             for name in CARRIED:
                 if (folder / name).is_file():
                     shutil.copyfile(folder / name, part / name)
+            write_more(part)
             comparison["files"] = file_digests(part)
             write_json(part / NOTE, comparison)
             remove(out)

@@ -4,7 +4,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from plots.curves import seed_lines
-from plots.intervals import BOX
 from plots.style import (
     SMALLEST,
     WIDTH,
@@ -94,12 +93,9 @@ def _mark_lowest(ax, mean: pd.Series) -> None:
         markeredgewidth=1.5,
     )
     if lowest < last:
-        ax.annotate(
-            f"+{mean[last] - mean[lowest]:.3f}\nafter epoch {lowest}",
-            (last, mean[last]),
-            (-6, 16),
-            textcoords="offset points",
-            ha="right",
+        ax.text(
+            *(0.02, 0.06),
+            f"dev: lowest after epoch {lowest}, then +{mean[last] - mean[lowest]:.3f}",
+            transform=ax.transAxes,
             fontsize=SMALLEST,
-            bbox=BOX,
         )

@@ -121,7 +121,7 @@ def add_legend(figure: Figure, ax) -> None:
 def metric_axis(axis, metric: str = "share") -> None:
     """Ticks in percent, if the metric is a share: few, and whole where they can be."""
     if kind_of(metric) == "share":
-        axis.set_major_locator(MaxNLocator(nbins=7, steps=[1, 2, 5, 10]))
+        axis.set_major_locator(MaxNLocator(nbins=8, steps=[1, 2, 5, 10]))
         axis.set_major_formatter(share_tick)
 
 

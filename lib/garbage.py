@@ -4,6 +4,16 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+LARGE = 5_000_000  # weights, whose memory is worth a search
+
+
+def search_for_garbage(weights: int) -> None:
+    """Free a model of so many weights that nobody asks for any more, if it is large. The parts of
+    one that computes without padding refer to each other in circles, which Python looks for the
+    less often, the more else there is: the models of ten runs would be in memory at once."""
+    if weights > LARGE:
+        gc.collect()
+
 
 @contextmanager
 def no_search_for_garbage() -> Iterator[None]:

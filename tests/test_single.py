@@ -1,10 +1,13 @@
 """A run: trained once, whoever asks; what it leaves (killed: see test_resume.py)."""
 
+import gc
 from contextlib import redirect_stdout
 from functools import partial
 
 import numpy as np
+from transformers.models.bert.modeling_bert import BertSelfAttention
 
+from lib import garbage
 from lib.runs import keys
 from lib.runs.pool import run_all
 from lib.runs.single import run
@@ -47,6 +50,21 @@ def test_chosen_and_last_epoch_are_scored_on_test(base):
     assert frame.logit_0.dtype == np.float16
     every = run(base.with_(test_every_epoch=True)).predictions
     assert set(every[every.split == "test"].epoch) == {1, 2, 3}
+
+
+def test_the_memory_of_a_model_is_free_after_its_run(base, monkeypatch):
+    """Where nobody else looks for garbage, which a model without padding is."""
+    gc.collect()
+    gc.disable()
+    try:
+        left = []
+        for least in (garbage.LARGE, 0):
+            monkeypatch.setattr(garbage, "LARGE", least)
+            run(base.with_(batching="packed", seed=len(left) + 1))
+            left.append(sum(type(each) is BertSelfAttention for each in gc.get_objects()))
+    finally:
+        gc.enable()
+    assert left[0] > left[1] == 0
 
 
 def test_two_processes_train_a_run_once(base, tmp_path):

@@ -11,6 +11,7 @@ from lib.devices import ONE_PROCESS, OneProcess
 from lib.errors import InputError, StoppedError, reason_of, system_error
 from lib.fast import parallel
 from lib.fast.launch import BACKENDS, launch, resolve_backend
+from lib.garbage import search_for_garbage
 from lib.runs.baselines import baseline_predictions
 from lib.runs.checkpoints import MINUTES, CheckpointTimer
 from lib.runs.config import RunConfig
@@ -148,6 +149,9 @@ def train_once(
                         prepared, log=log, timer=timer, signals=signals, keep=keep, processes=team
                     )
                     status = train(session)
+                    weights = sum(weight.numel() for weight in session.model.parameters())
+                    del session
+                search_for_garbage(weights)
             if team.leads:
                 status |= describe_data(prepared)
                 status["seconds"] = time.perf_counter() - start

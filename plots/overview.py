@@ -47,7 +47,7 @@ def overview(table: pd.DataFrame, *, title: str) -> Figure:
         ax.axhline(number, color="#cccccc", linewidth=0.8)
     ax.set_yticks([])
     ax.spines["left"].set_visible(False)
-    metric_axis(ax.xaxis)
+    metric_axis(ax.xaxis, most=8)  # over the whole width
     ax.set_xlabel(AXIS, loc="right")
     add_title(figure, title)
     return figure

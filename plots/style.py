@@ -118,10 +118,12 @@ def add_legend(figure: Figure, ax) -> None:
     figure.legend(handles, names, loc="outside lower center", ncols=min(columns, len(names)))
 
 
-def metric_axis(axis, metric: str = "share") -> None:
-    """Ticks in percent, if the metric is a share: few, and whole where they can be."""
+def metric_axis(axis, metric: str = "share", *, most: int | None = None) -> None:
+    """Ticks in percent, if the metric is a share: whole where they can be, and with at most so many
+    steps between them that their labels do not meet; by default few on a horizontal axis."""
     if kind_of(metric) == "share":
-        axis.set_major_locator(MaxNLocator(nbins=8, steps=[1, 2, 5, 10]))
+        most = most or (5 if axis.axis_name == "x" else 8)
+        axis.set_major_locator(MaxNLocator(nbins=most, steps=[1, 2, 5, 10]))
         axis.set_major_formatter(share_tick)
 
 

@@ -1,6 +1,7 @@
 """Shared figures: sorted, labelled, with their baseline, and readable on a phone."""
 
 import ast
+import itertools
 import re
 
 import numpy as np
@@ -172,3 +173,18 @@ def test_whole_documents_keep_their_sum():
     means = np.array([231.333333, 3.333333, 7.666667, 9.666667])
     assert classes.whole_documents(means).tolist() == [231, 3, 8, 10]
     assert classes.whole_documents(np.array([1 / 3, 1 / 3, 1 / 3])).sum() == 1
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.74, 0.88), (0.825, 0.95), (0.3, 1.0), (0.9, 0.93)])
+def test_labels_of_ticks_in_percent_do_not_meet(low, high):
+    """On an axis beside long names, which leave it little room."""
+    names = ["embeddings + logistic regression", "cls"]
+    table = pd.DataFrame({"head": names, "seeds": 3, "accuracy": [low, high]})
+    table = table.assign(accuracy_low=low, accuracy_high=high)
+    figure = plots.score_intervals(table, by="head", metric="accuracy", title="Scores")
+    figure.draw_without_rendering()
+    [ax] = figure.axes
+    boxes = [label.get_window_extent() for label in ax.get_xticklabels() if label.get_text()]
+    shown = sorted((box.x0, box.x1) for box in boxes)
+    assert len(shown) > 1
+    assert all(left[1] < right[0] for left, right in itertools.pairwise(shown))

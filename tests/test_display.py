@@ -125,6 +125,24 @@ def test_cells(metric, value, text):
     assert display.cell(value, metric) == text
 
 
+@pytest.mark.parametrize(
+    ("metric", "low", "high", "text"),
+    [
+        ("f1", -1.0, 1.0, "50.0 (−100.0 to 100.0)"),
+        ("f1", 0.0, 1.0, "50.0 (0.0 to 100.0)"),
+        ("f1", 0.0, 0.8, "50.0 ± 50.0"),
+        ("rmse", 0.0, 1.0, "0.500 ± 0.500"),
+    ],
+)
+def test_an_interval_that_is_cut_off_at_both_ends_has_no_half(metric, low, high, text):
+    row = {metric: 0.5, f"{metric}_low": low, f"{metric}_high": high}
+    table = with_metrics(pd.DataFrame([row]), {metric: metric})
+    assert markdown(table).splitlines()[-1] == f"| {text} |"
+    sure = {"f1": 1.0, "f1_low": 1.0, "f1_high": 1.0}
+    table = with_metrics(pd.DataFrame([sure]), {"f1": "f1"})
+    assert markdown(table).splitlines()[-1] == "| 100.0 ± 0.0 |"
+
+
 def test_a_metric_is_shown_with_its_spread_and_interval():
     row = {"head": "cls", "f1": 0.5, "f1_sd": 0.01, "f1_low": 0.4, "f1_high": 0.6}
     cut_off = row | {"f1_high": 0.52}

@@ -197,7 +197,8 @@ def _beside(mean: str, row: Mapping, column: str, metric: str) -> str:
     if low is None:
         return mean
     high = row[f"{column}_high"]
-    if {low, high} <= {-1.0, 0.0, 1.0}:  # a share's limits: both ends are cut off
+    is_bounded = kind_of(metric) in ("share", "signed")
+    if is_bounded and low in (-1.0, 0.0) and high == 1.0:  # both ends are cut off
         return f"{mean} ({cell(low, metric)} to {cell(high, metric)})"
     half = max(row[column] - low, high - row[column])  # one may be cut off
     return mean if pd.isna(half) else with_half(row[column], half, metric)

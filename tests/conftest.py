@@ -167,6 +167,7 @@ def start_child(action) -> int:
         child = os.fork()
     if child:
         return child
+    gc.freeze()  # what is garbage already may have threads, which the copy could not end
     try:
         action()
     except BaseException:

@@ -15,7 +15,7 @@ MODULES = {  # where each public name is defined
     "lib.loaders": ("make_loader",),
     "lib.models": ("Classifier", "build_model"),
     "lib.optim": ("OPTIMIZERS", "SCHEDULES"),
-    "lib.readers": ("Reading",),
+    "lib.reading.options": ("Reading",),
     "lib.datasets": ("DATASETS",),
     "lib.tokenization": ("Tokens", "tokenize"),
     "lib.training": ("fit",),

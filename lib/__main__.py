@@ -135,7 +135,7 @@ def export(
     out: Annotated[Path | None, typer.Option(help="a folder; else onnx/ in the run's")] = None,
 ):
     """Export a run's model for another runtime, checked on the run's dev texts, or those given."""
-    from lib.readers import Reading
+    from lib.reading.options import Reading
     from lib.runs.keys import corpus_of
     from lib.runs.seal import STATUS
     from lib.runs.store import load_run, model_folder

@@ -12,16 +12,15 @@ from pathlib import Path
 
 import numpy as np
 
-from lib.bad_rows import counts_bad_rows
-from lib.carving import carve_splits
-from lib.folds import take_fold
 from lib.garbage import no_search_for_garbage
-from lib.label_cells import LabelColumn, read_label_column
-from lib.labels import Encoded, encode_labels, task_of
-from lib.rare import gather_rare
-from lib.readers import PLAIN, BadRow, Reading, check_texts
-from lib.sources import Source, open_source
-from lib.splits import (
+from lib.reading.bad_rows import counts_bad_rows
+from lib.reading.carving import carve_splits
+from lib.reading.folds import take_fold
+from lib.reading.label_cells import LabelColumn, read_label_column
+from lib.reading.labels import Encoded, encode_labels, task_of
+from lib.reading.options import PLAIN, BadRow, Reading, check_texts
+from lib.reading.rare import gather_rare
+from lib.reading.splits import (
     SPLITS,
     Split,
     part,
@@ -29,7 +28,7 @@ from lib.splits import (
     read_split_names,
     tell_straddling,
 )
-from lib.vocabulary import (
+from lib.reading.vocabulary import (
     check_classes,
     check_known,
     describe_labels,
@@ -37,6 +36,7 @@ from lib.vocabulary import (
     train_classes,
     train_lists,
 )
+from lib.sources import Source, open_source
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,7 +117,7 @@ def load_corpus(
     without it they come from the Hub. Row limits take a stratified subset; `dev_rows` without a dev
     file defaults to a tenth of train, at most 5,000. Of `folds`, test is the `fold`-th, from 1, and
     labels are those of all. With a `subset_seed`, train and dev are drawn together (see
-    `lib.carving.draw_labelled`). Raises InputError.
+    `lib.reading.carving.draw_labelled`). Raises InputError.
     """
     source, task, splits, encoded = read_source(
         dataset, data_dir=data_dir, text=text, label=label, label_names=label_names, reading=reading

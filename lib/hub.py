@@ -3,11 +3,11 @@
 import re
 from pathlib import Path
 
-from lib.arrow import names_of_features
 from lib.backbones import probe_hub
 from lib.errors import InputError
-from lib.folders import SPLIT_NAMES
-from lib.readers import Reading, Table
+from lib.reading.arrow import names_of_features
+from lib.reading.folders import SPLIT_NAMES
+from lib.reading.options import Reading, Table
 
 # user/name or user/name/subset, perhaps at a revision
 HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w.-]+(/[\w.-]+)?(@[\w.-]+)?")

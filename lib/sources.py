@@ -7,11 +7,11 @@ from pathlib import Path
 
 from lib.datasets import DATASETS, Dataset
 from lib.errors import InputError, lookup
-from lib.folders import find_files, named_files, read_label_names
-from lib.formats import SUFFIXES, read_split
 from lib.hub import HUB_NAME, hub_tables, pinned
-from lib.readers import BadRow, Reading, Table
-from lib.roles import check_generated, check_roles, name_classes
+from lib.reading.folders import find_files, named_files, read_label_names
+from lib.reading.formats import SUFFIXES, read_split
+from lib.reading.options import BadRow, Reading, Table
+from lib.reading.roles import check_generated, check_roles, name_classes
 
 
 @dataclasses.dataclass(frozen=True)

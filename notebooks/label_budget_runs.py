@@ -7,11 +7,11 @@ from math import ceil
 from lib.datasets import DATASETS
 from lib.errors import InputError
 from lib.metrics import METRICS
+from lib.reading.vocabulary import NOT_IN_TRAIN
 from lib.runs.baselines import BY_TASK
 from lib.runs.config import RunConfig
 from lib.runs.keys import corpus_of
 from lib.runs.published import page_runs, published_page
-from lib.vocabulary import NOT_IN_TRAIN
 
 DEV_SHARE = 5  # one labelled text in so many is dev
 FEWEST = 10  # labelled texts

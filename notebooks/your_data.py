@@ -21,11 +21,11 @@ from lib.datasets import may_quote
 from lib.errors import InputError
 from lib.metrics import METRICS
 from lib.publish.page import show_as_published, show_table, show_text
+from lib.reading.vocabulary import NOT_IN_TRAIN
 from lib.runs import baselines
 from lib.runs.config import RunConfig
 from lib.runs.keys import corpus_of
 from lib.runs.published import PREDICTIONS, published_page
-from lib.vocabulary import NOT_IN_TRAIN
 from plots.style import COLOURS, GREY, WIDTH, add_legend, add_title, colours, metric_axis, styled
 
 SHOWN = {  # metrics for each task, after the one that chooses the epoch

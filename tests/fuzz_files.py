@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow.parquet
 
 from lib.data import load_corpus
-from lib.readers import Reading
+from lib.reading.options import Reading
 
 FORMATS = (".csv", ".tsv", ".json", ".jsonl", ".parquet", ".csv.gz")
 WORDS = (

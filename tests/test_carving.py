@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib.carving import carve, draw_labelled, units_of
 from lib.data import SPLITS, Split, load_corpus
 from lib.errors import InputError
-from lib.readers import Reading
+from lib.reading.carving import carve, draw_labelled, units_of
+from lib.reading.options import Reading
 
 
 def split_of(texts: list[str], labels, groups=None) -> Split:

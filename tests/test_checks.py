@@ -13,7 +13,7 @@ from lib.errors import InputError
 from lib.publish import notebook, study
 from lib.publish.checks import check_data, check_study, reading_of
 from lib.publish.parameters import defaults
-from lib.readers import Reading
+from lib.reading.options import Reading
 from lib.runs.places import NOTEBOOKS
 
 HEAVY = (

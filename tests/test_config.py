@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from lib.errors import InputError
-from lib.readers import Reading
+from lib.reading.options import Reading
 from lib.runs.config import Distillation, RunConfig
 from lib.runs.keys import prepare
 from lib.runs.pool import run

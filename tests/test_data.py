@@ -10,7 +10,7 @@ import pytest
 
 from lib.data import SPLITS, Split, load_corpus
 from lib.errors import InputError
-from lib.readers import Reading
+from lib.reading.options import Reading
 
 
 def save(path, rows: list[tuple], names=("text", "label")) -> str:

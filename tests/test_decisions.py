@@ -9,7 +9,7 @@ from sklearn import metrics as sklearn_metrics
 from lib.analysis import calibration, decisions, label_errors, tables
 from lib.analysis.predictions import Group, collect
 from lib.errors import InputError
-from lib.readers import Reading
+from lib.reading.options import Reading
 from lib.runs.config import RunConfig
 from lib.runs.decided import best_threshold
 from lib.runs.pool import run_all

@@ -3,8 +3,8 @@
 import pytest
 
 from lib.errors import InputError
-from lib.folders import find_files, read_label_names
-from lib.readers import PLAIN, Reading
+from lib.reading.folders import find_files, read_label_names
+from lib.reading.options import PLAIN, Reading
 
 
 def save(path, *names: str) -> None:

@@ -9,8 +9,8 @@ from lib.analysis import label_errors, tables
 from lib.analysis.predictions import collect
 from lib.data import load_corpus
 from lib.errors import InputError
-from lib.folds import folds_of
-from lib.readers import Reading
+from lib.reading.folds import folds_of
+from lib.reading.options import Reading
 from lib.runs.folds import by_fold
 from lib.runs.keys import prepare
 from lib.runs.pool import run_all

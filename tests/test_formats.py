@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 
 from lib.errors import InputError
-from lib.formats import FORMATS, SUFFIXES, format_of, read_table, stream
-from lib.packed import packing_of
-from lib.readers import BadRow, Reading
+from lib.reading.compressed import packing_of
+from lib.reading.formats import FORMATS, SUFFIXES, format_of, read_table, stream
+from lib.reading.options import BadRow, Reading
 
 ROWS = [("good; day, all", "a"), ("café\nau lait", "b"), ('"so" he said', "a")]
 

@@ -12,7 +12,7 @@ from scipy.special import softmax
 from sklearn.metrics import f1_score, log_loss
 
 from lib.errors import InputError
-from lib.readers import Reading
+from lib.reading.options import Reading
 from lib.runs.config import RunConfig
 from lib.runs.pool import run_all
 from lib.runs.store import Run, load_run

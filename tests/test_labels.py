@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from lib.errors import InputError
-from lib.label_cells import read_label_column
-from lib.labels import class_ids, class_lists, encode_labels, numbers, task_of
-from lib.readers import Reading, Table
-from lib.vocabulary import (
+from lib.reading.label_cells import read_label_column
+from lib.reading.labels import class_ids, class_lists, encode_labels, numbers, task_of
+from lib.reading.options import Reading, Table
+from lib.reading.vocabulary import (
     NOT_IN_TRAIN,
     check_classes,
     check_known,

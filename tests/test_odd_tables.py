@@ -21,12 +21,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib import readers
 from lib.data import load_corpus
 from lib.errors import InputError
-from lib.formats import read_table
-from lib.lines import lines_of
-from lib.readers import PLAIN, Reading
+from lib.reading.formats import read_table
+from lib.reading.lines import lines_of
+from lib.reading.options import PLAIN, Reading
 from lib.use.inputs import rows_of
 from tests.test_formats import pack
 
@@ -194,7 +193,7 @@ def test_a_line_without_an_end_is_refused(tmp_path, monkeypatch, name):
 
 
 def test_a_text_that_is_too_long_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(readers, "LONGEST_TEXT", 100)
+    monkeypatch.setattr("lib.reading.options.LONGEST_TEXT", 100)
     frame = FRAME.copy()
     frame.loc[3, "text"] = "x" * 101
     frame.to_parquet(tmp_path / "few.parquet")
@@ -459,7 +458,7 @@ def test_json_that_may_be_several_things(tmp_path, content, message):
 
 
 def test_json_that_is_too_large_as_a_whole(tmp_path, monkeypatch):
-    monkeypatch.setattr("lib.json_rows.LONGEST_FILE", 1000)
+    monkeypatch.setattr("lib.reading.json_rows.LONGEST_FILE", 1000)
     message = refusal(write(tmp_path / "few.json", FORMS["a list over many lines"]))
     assert "more than 1,000 characters; save it as JSON lines" in message
     assert len(texts_in(write(tmp_path / "few.json", FORMS["an object a line"]))) == 40

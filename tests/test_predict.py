@@ -19,7 +19,7 @@ import torch
 
 from lib.data import load_corpus
 from lib.errors import InputError
-from lib.readers import Reading
+from lib.reading.options import Reading
 from lib.runs.config import RunConfig
 from lib.runs.pool import run, run_all
 from lib.runs.seal import replace_sealed

@@ -7,7 +7,7 @@ import tracemalloc
 import pandas as pd
 import pytest
 
-from lib.readers import Reading
+from lib.reading.options import Reading
 from lib.use.inputs import rows_of
 
 TEXT = "a text of some length, " * 20

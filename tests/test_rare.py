@@ -5,7 +5,7 @@ import pytest
 from lib.analysis.audit import balance
 from lib.data import load_corpus
 from lib.errors import InputError
-from lib.readers import Reading
+from lib.reading.options import Reading
 from lib.runs.keys import tokens_of
 from lib.use.inputs import rows_of
 from tests.conftest import WORDS, tiny_run

@@ -6,7 +6,7 @@ import pytest
 
 from lib.data import load_corpus
 from lib.errors import InputError
-from lib.readers import BadRow, Reading, Table, check_texts, column_at
+from lib.reading.options import BadRow, Reading, Table, check_texts, column_at
 
 
 def table(columns: dict[str, list], **reading) -> Table:

@@ -16,7 +16,7 @@ from lib.metrics import regression_scores
 from lib.models import build_model, load_model, save_model
 from lib.publish import study
 from lib.publish.verify import verify
-from lib.readers import Reading
+from lib.reading.options import Reading
 from lib.runs.config import RunConfig
 from lib.runs.pool import run
 from lib.tokenization import encode

@@ -15,7 +15,7 @@ from lib.data import load_corpus
 from lib.datasets import DATASETS
 from lib.errors import lookup
 from lib.publish.settings import READ_WITH_THE_DATA
-from lib.readers import PLAIN, Reading
+from lib.reading.options import PLAIN, Reading
 from lib.runs.tracking import check_tracker
 from lib.sources import generated_source, named_folder
 

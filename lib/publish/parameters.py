@@ -12,11 +12,11 @@ from pathlib import Path
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, create_model
 
-from lib.columns import ColumnText
 from lib.datasets import is_own
 from lib.errors import InputError, nearest
 from lib.publish.places import places_of, published
 from lib.publish.settings import read_value, read_yaml
+from lib.reading.columns import ColumnText
 from lib.runs.places import NOTEBOOKS
 
 COLUMNS = ("text", "text_pair", "label")  # parameters that name a column, perhaps by its number

@@ -23,7 +23,7 @@ from ruamel.yaml.events import (
 )
 
 from lib.errors import InputError, shown
-from lib.readers import is_whole
+from lib.reading.options import is_whole
 
 CONSTANTS = (
     dict.fromkeys(("", "~", "null", "Null", "NULL"))

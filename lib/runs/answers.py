@@ -12,9 +12,9 @@ import numpy as np
 
 from lib.data import Corpus
 from lib.errors import InputError, nearest, shown
-from lib.formats import read_table
-from lib.label_cells import indicated, names_in, read_label_column
-from lib.readers import Table
+from lib.reading.formats import read_table
+from lib.reading.label_cells import indicated, names_in, read_label_column
+from lib.reading.options import Table
 from lib.runs.config import READ_BY_REFERENCE, RunConfig
 from lib.runs.fits import SCORED, Scores
 

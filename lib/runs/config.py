@@ -7,11 +7,11 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, ConfigDict, Field, field_validator
 
 from lib.backbones import EMBEDDED
-from lib.columns import ColumnText
 from lib.errors import Strict
 from lib.metrics import INPUTS, metrics_of
 from lib.optim import plan_steps
-from lib.readers import PLAIN, Reading
+from lib.reading.columns import ColumnText
+from lib.reading.options import PLAIN, Reading
 from lib.runs.plain import check_path, plain
 from lib.tokenization import TRUNCATIONS, WINDOWS
 
@@ -123,7 +123,7 @@ class RunConfig(Settings):
     folds: int | None = Field(None, ge=2, le=MOST)  # None: one split; else see lib.runs.folds
     fold: int | None = Field(None, ge=1, le=MOST)  # that test is
     # draws train and dev together, fewer rows being among those of more
-    # (lib.carving.draw_labelled); None: split_seed draws dev, then train
+    # (lib.reading.carving.draw_labelled); None: split_seed draws dev, then train
     subset_seed: int | None = Field(None, ge=0, le=MOST_SEED)
     reading: Reading = PLAIN  # how files are read, and what their columns mean
     # a row of lib.runs.baselines.BASELINES, or a file of predictions; None: the run trains a model

@@ -17,7 +17,7 @@ from lib.data import Corpus, load_corpus
 from lib.datasets import DATASETS
 from lib.devices import default_device, resolve_precision
 from lib.optim import plan_steps
-from lib.readers import Reading
+from lib.reading.options import Reading
 from lib.runs.answers import file_of, predicted_in_file
 from lib.runs.config import DATA_FIELDS, READ_BY_REFERENCE, RunConfig
 from lib.runs.files import cached_tensors, digest, file_digest, write_text

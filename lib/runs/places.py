@@ -5,7 +5,7 @@ import stat
 from pathlib import Path
 
 from lib.errors import InputError, shown
-from lib.readers import is_whole
+from lib.reading.options import is_whole
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = ROOT / "notebooks"

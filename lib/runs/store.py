@@ -17,7 +17,7 @@ from safetensors import safe_open
 from lib.errors import InputError
 from lib.fast.labelling import Compute, for_labelling, sorted_logits
 from lib.models import CLASSIFIER_FILE, load_model
-from lib.readers import Reading
+from lib.reading.options import Reading
 from lib.runs.config import Distillation, RunConfig
 from lib.runs.machine import environment as environment
 from lib.runs.outcomes import judge

@@ -11,12 +11,12 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from lib.columns import column_at, columns_at, joined
 from lib.errors import InputError, nearest
-from lib.folders import find_files
-from lib.formats import format_of, stream
-from lib.lines import lines_of
-from lib.readers import BadRow, BadRowError, Reading, is_whole
+from lib.reading.columns import column_at, columns_at, joined
+from lib.reading.folders import find_files
+from lib.reading.formats import format_of, stream
+from lib.reading.lines import lines_of
+from lib.reading.options import BadRow, BadRowError, Reading, is_whole
 from lib.runs.config import RunConfig
 
 STANDARD_INPUT = "-"

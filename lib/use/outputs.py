@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from lib.errors import InputError
-from lib.readers import Reading
+from lib.reading.options import Reading
 from lib.use.inputs import BadRows, Row, rows_of
 from lib.use.labeller import Labeller
 

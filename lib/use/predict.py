@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from lib.errors import InputError
-from lib.readers import Reading
+from lib.reading.options import Reading
 from lib.runs.files import digest, failures_named, read_json, write_json
 from lib.runs.store import Run
 from lib.use.inputs import STANDARD_INPUT, Row, name_of

@@ -17,7 +17,7 @@ import torch
 from sklearn.linear_model import RidgeCV
 
 from lib.models import Classifier, build_model, save_model
-from lib.readers import Reading
+from lib.reading.options import Reading
 from lib.runs.config import RunConfig
 from lib.runs.files import write_json
 from lib.runs.seal import seal

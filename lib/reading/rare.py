@@ -5,10 +5,10 @@ import dataclasses
 import numpy as np
 
 from lib.errors import InputError
-from lib.labels import Encoded
-from lib.readers import Reading
-from lib.splits import Split
-from lib.vocabulary import listed
+from lib.reading.labels import Encoded
+from lib.reading.options import Reading
+from lib.reading.splits import Split
+from lib.reading.vocabulary import listed
 
 OTHER = "other"  # the class of them all
 

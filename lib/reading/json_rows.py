@@ -7,10 +7,10 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from lib.columns import distinct_names
 from lib.errors import InputError
-from lib.lines import lines_of
-from lib.readers import Reading
+from lib.reading.columns import distinct_names
+from lib.reading.lines import lines_of
+from lib.reading.options import Reading
 
 Rows = Iterator[tuple[int, dict | str]]
 

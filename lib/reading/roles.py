@@ -3,10 +3,10 @@ no column for two things; and the names that a file has for its classes."""
 
 import re
 
-from lib.columns import columns_at
 from lib.errors import InputError
-from lib.readers import PLAIN, Reading, Table
-from lib.vocabulary import UNLABELLED, whole_number
+from lib.reading.columns import columns_at
+from lib.reading.options import PLAIN, Reading, Table
+from lib.reading.vocabulary import UNLABELLED, whole_number
 
 DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 # What a reading may say of files alone; formats do not matter where there is none.

@@ -6,7 +6,7 @@ from collections import Counter
 import numpy as np
 
 from lib.errors import InputError
-from lib.readers import Table
+from lib.reading.options import Table
 
 SPLITS = ("train", "dev", "test")
 SPLIT_OF_VALUE = {  # in a column that says it, in any case

@@ -8,8 +8,8 @@ from functools import partial
 from pathlib import Path
 
 from lib.errors import InputError
-from lib.packed import DAMAGED, HEAD, check_content, check_whole, open_bytes, unreadable
-from lib.readers import LONGEST_TEXT, Reading
+from lib.reading.compressed import DAMAGED, HEAD, check_content, check_whole, open_bytes, unreadable
+from lib.reading.options import LONGEST_TEXT, Reading
 
 MARKS = (  # the longer first: a mark of UTF-32 begins as one of UTF-16
     (b"\xff\xfe\0\0", "utf-32"),

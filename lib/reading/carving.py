@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 
 from lib.errors import InputError
-from lib.splits import Split
+from lib.reading.splits import Split
 
 MOST_DEV_ROWS = 5000  # where their number is not said
 

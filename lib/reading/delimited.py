@@ -7,11 +7,11 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from lib.columns import distinct_names
 from lib.errors import InputError
-from lib.joined_lines import Joins
-from lib.lines import lines_of
-from lib.readers import LONGEST_TEXT, Reading
+from lib.reading.columns import distinct_names
+from lib.reading.joined_lines import Joins
+from lib.reading.lines import lines_of
+from lib.reading.options import LONGEST_TEXT, Reading
 
 Rows = Iterator[tuple[int, dict | str]]
 

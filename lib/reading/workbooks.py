@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from datetime import date, time
 from pathlib import Path
 
-from lib.columns import distinct_names
 from lib.errors import InputError, nearest
-from lib.packed import DAMAGED, HEAD, check_content, open_bytes, out_of_memory
-from lib.readers import Reading
+from lib.reading.columns import distinct_names
+from lib.reading.compressed import DAMAGED, HEAD, check_content, open_bytes, out_of_memory
+from lib.reading.options import Reading
 
 LARGEST = 2**30  # bytes of an unpacked workbook
 

@@ -4,9 +4,9 @@ import warnings
 
 import numpy as np
 
-from lib.carving import strata_of, units_of
 from lib.errors import InputError
-from lib.splits import Split
+from lib.reading.carving import strata_of, units_of
+from lib.reading.splits import Split
 
 
 def take_fold(

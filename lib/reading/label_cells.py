@@ -9,8 +9,8 @@ import warnings
 from collections import Counter
 
 from lib.errors import InputError, nearest
-from lib.readers import Reading, Table
-from lib.vocabulary import UNLABELLED, whole_number
+from lib.reading.options import Reading, Table
+from lib.reading.vocabulary import UNLABELLED, whole_number
 
 BRACKETED = re.compile(r"\s*(\[.*\]|\(.*,.*\)|\{.*\})\s*", re.DOTALL)
 ARRAY_OF_TEXTS = re.compile(r"""\[\s*(?:'[^']*'|"[^"]*")(?:\s+(?:'[^']*'|"[^"]*"))*\s*\]""")

@@ -6,7 +6,7 @@ import io
 from collections.abc import Callable
 
 from lib.errors import InputError
-from lib.readers import BadRowError, Reading
+from lib.reading.options import BadRowError, Reading
 
 
 def counts_bad_rows(read: Callable) -> Callable:

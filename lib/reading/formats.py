@@ -9,14 +9,14 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from lib.arrow import arrow_rows, class_names_in, is_saved
-from lib.delimited import delimited_rows
 from lib.errors import InputError
-from lib.json_rows import json_lines_rows, json_rows
-from lib.packed import PACKINGS, check_is_file, check_whole, members_of, packing_of
-from lib.readers import PLAIN, BadRow, Reading, Table, refuse
-from lib.vocabulary import listed
-from lib.workbooks import workbook_rows
+from lib.reading.arrow import arrow_rows, class_names_in, is_saved
+from lib.reading.compressed import PACKINGS, check_is_file, check_whole, members_of, packing_of
+from lib.reading.delimited import delimited_rows
+from lib.reading.json_rows import json_lines_rows, json_rows
+from lib.reading.options import PLAIN, BadRow, Reading, Table, refuse
+from lib.reading.vocabulary import listed
+from lib.reading.workbooks import workbook_rows
 
 TEXT_FORMATS = (".csv", ".tsv", ".txt", ".json", ".jsonl")
 FORMATS = (".parquet", *TEXT_FORMATS, ".xlsx")

@@ -6,11 +6,11 @@ import json
 import re
 from pathlib import Path
 
-from lib.arrow import SAVED_SPLITS, is_saved
 from lib.errors import InputError
-from lib.formats import FORMATS, SUFFIXES
-from lib.packed import PACKINGS, check_is_file
-from lib.readers import Reading
+from lib.reading.arrow import SAVED_SPLITS, is_saved
+from lib.reading.compressed import PACKINGS, check_is_file
+from lib.reading.formats import FORMATS, SUFFIXES
+from lib.reading.options import Reading
 
 # What a split's file may be called, before its suffix.
 SPLIT_NAMES = {"train": ("train",), "dev": ("dev", "validation", "valid", "val"), "test": ("test",)}

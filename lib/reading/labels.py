@@ -7,10 +7,10 @@ from collections.abc import Iterable
 import numpy as np
 
 from lib.errors import InputError
-from lib.label_cells import LabelColumn, indicated, may_have_none, names_in
-from lib.readers import Reading, Table
-from lib.roles import with_decimal_points
-from lib.vocabulary import (
+from lib.reading.label_cells import LabelColumn, indicated, may_have_none, names_in
+from lib.reading.options import Reading, Table
+from lib.reading.roles import with_decimal_points
+from lib.reading.vocabulary import (
     UNLABELLED,
     LabelLists,
     listed,

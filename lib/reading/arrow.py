@@ -5,9 +5,9 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from lib.columns import distinct_names
 from lib.errors import InputError
-from lib.packed import HEAD, check_content, open_bytes, out_of_memory
+from lib.reading.columns import distinct_names
+from lib.reading.compressed import HEAD, check_content, open_bytes, out_of_memory
 
 SAVED = "state.json"  # a folder with this file is a dataset that was saved to disk
 SAVED_SPLITS = "dataset_dict.json"  # and one with this, a dataset in splits

@@ -6,8 +6,16 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from lib.columns import LONG_NAME, ColumnText, column_at, columns_at, joined, numbered_name, shorten
 from lib.errors import InputError, Strict, nearest
+from lib.reading.columns import (
+    LONG_NAME,
+    ColumnText,
+    column_at,
+    columns_at,
+    joined,
+    numbered_name,
+    shorten,
+)
 
 LONGEST_TEXT = 2**22  # characters of a text, or of a line of a file
 OTHER_DELIMITERS = ";\t|,"

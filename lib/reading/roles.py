@@ -30,9 +30,25 @@ def check_roles(tables: dict[str, Table], text: str, label: str) -> None:
                     f"{column!r}; name another for one of them"
                 )
             roles[column] = role
+    _check_first_line(train, text, label)
     if train.find(label) is not None:
         for split in tables.keys() - {"train"}:
             _check_labelled(tables, split, label)
+
+
+def _check_first_line(table: Table, text: str, label: str) -> None:
+    """Refuse a header that must be a row: texts are named by a number, and the name of the label
+    column is one of its labels."""
+    column = table.find(label)
+    first = text.split(",")[0].strip()
+    if column is None or not first.isdecimal() or first in table.columns:
+        return
+    if _shown(column) in set(map(_shown, table.columns[column])):
+        raise InputError(
+            f"{table.path.name}: its first line calls the label column {column.strip()!r}, which "
+            "is one of its labels: if that line is a row, set header: false; if not, say the names "
+            "of text and label, not their numbers"
+        )
 
 
 def _check_labelled(tables: dict[str, Table], split: str, label: str) -> None:

@@ -1,0 +1,62 @@
+"""Tables in the forms in which public datasets are published and tools export them: read right, or
+refused with the way out."""
+
+import csv
+import io
+from pathlib import Path
+
+import pytest
+
+from lib.data import load_corpus
+from lib.errors import InputError
+from lib.reading.options import Reading
+
+TEXTS = [f"a text about the thing {i}, and more" for i in range(40)]
+AB = ["a", "b"] * 20
+
+
+def write(path: Path, rows: list, delimiter: str = ",", **options) -> Path:
+    """A table as the csv module writes it."""
+    file = io.StringIO(newline="")
+    csv.writer(file, delimiter=delimiter, **options).writerows(rows)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(file.getvalue(), encoding="utf-8")
+    return path
+
+
+def labelled(path: Path, labels: list, header: tuple = ("text", "label")) -> Path:
+    """A table of TEXTS with these labels, over and over."""
+    rows = [(text, labels[i % len(labels)]) for i, text in enumerate(TEXTS)]
+    return write(path, [header, *rows])
+
+
+def read(path: Path, text: str = "text", label: str = "label", **reading):
+    return load_corpus(str(path), text=text, label=label, reading=Reading(**reading))
+
+
+def refusal(path: Path, text: str = "text", label: str = "label", **reading) -> str:
+    with pytest.raises(InputError) as error:
+        read(path, text, label, **reading)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def size_of(corpus) -> int:
+    return len(corpus.train) + len(corpus.dev) + len(corpus.test)
+
+
+# ---- headers
+
+
+def test_a_first_row_that_is_taken_for_a_header(tmp_path):
+    rows = [(i % 2, "a title", text) for i, text in enumerate(TEXTS)]  # as DBPedia's
+    path = write(tmp_path / "few.csv", rows)
+    for text in ("3", "2,3"):
+        message = refusal(path, text, "1")
+        assert "its first line calls the label column '0', which is one of its labels" in message
+        assert size_of(read(path, text, "1", header=False)) == 40
+    path = write(tmp_path / "few.csv", [(0, 1, 2), *rows])  # as pandas numbers columns
+    assert size_of(read(path, "2", "0")) == 40
+    path = labelled(tmp_path / "few.csv", ["spam", "ham"], ("text", "spam"))
+    assert size_of(read(path, label="spam")) == 40
+    assert "say the names of text and label" in refusal(path, "1", "spam")

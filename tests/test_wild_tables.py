@@ -60,3 +60,31 @@ def test_a_first_row_that_is_taken_for_a_header(tmp_path):
     path = labelled(tmp_path / "few.csv", ["spam", "ham"], ("text", "spam"))
     assert size_of(read(path, label="spam")) == 40
     assert "say the names of text and label" in refusal(path, "1", "spam")
+
+
+# ---- labels that are no classes
+
+
+def test_a_dash_among_words_marks_a_row_without_a_label(tmp_path):
+    labels = ["neutral", "entailment", "contradiction", "-"]  # as SNLI's gold_label
+    path = labelled(tmp_path / "few.csv", labels)
+    message = refusal(path)
+    assert message.startswith("few.csv, line 5: label - in column 'label' marks a row without a ")
+    assert "10 bad rows in all; on_bad_rows: quarantine leaves them out" in message
+    corpus = read(path, on_bad_rows="quarantine")
+    assert corpus.num_labels == 3 and len(corpus.bad_rows) == 10
+    assert read(path, labels=tuple(labels)).num_labels == 4
+    corpus = read(labelled(tmp_path / "few.csv", ["+", "-", "mixed"]))
+    assert corpus.label_names == ("+", "-", "mixed") and "- is read as a class" in corpus.labels
+
+
+def test_numbers_with_commas_are_no_classes(tmp_path):
+    """Grades of a German spreadsheet; ids of several labels, as GoEmotions has them."""
+    for labels in (["1,5", "2,0"], ["3", "10,6", "2,15,27"]):
+        path = labelled(tmp_path / "few.csv", labels)
+        message = refusal(path)
+        assert f"label {labels[-2]} in column 'label' is a number with a comma" in message
+        assert read(path, labels=tuple(labels)).task == "classification"
+    assert read(path, label_separator=",").label_names == ("2", "3", "6", "10", "15", "27")
+    path = labelled(tmp_path / "few.csv", ["1,5", "2,0"])
+    assert set(read(path, task="regression").train.labels) == {1.5, 2.0}

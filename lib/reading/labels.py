@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 from collections.abc import Iterable
 
 import numpy as np
@@ -11,7 +12,7 @@ from lib.reading.label_cells import LabelColumn, indicated, may_have_none, names
 from lib.reading.options import Reading, Table
 from lib.reading.roles import with_decimal_points
 from lib.reading.vocabulary import (
-    UNLABELLED,
+    MARKS,
     LabelLists,
     listed,
     marks_a_row,
@@ -21,6 +22,7 @@ from lib.reading.vocabulary import (
     whole_number,
 )
 
+WITH_COMMAS = re.compile(r"[+-]?\d+(,\d+)+")
 IGNORED = "-100"  # as a class label: torch's cross-entropy passes over such rows without a word
 
 
@@ -64,7 +66,8 @@ def encode_labels(
     else:
         notes = unify_spelling(lists)
         if task == "classification":
-            notes += _without_marks(tables, column.name, lists)
+            for mark in MARKS:
+                notes += _without_marks(tables, column.name, lists, mark)
     if task == "multilabel":
         if tables["train"].reading.labels:
             for split, table in tables.items():
@@ -80,20 +83,20 @@ def encode_labels(
 
 
 def _without_marks(
-    tables: dict[str, Table], column: str, lists: dict[str, LabelLists]
+    tables: dict[str, Table], column: str, lists: dict[str, LabelLists], mark: str
 ) -> list[str]:
-    """Refuse the rows that −1 marks as unlabelled, and empty their lists; a note where it is read
-    as a class."""
-    if not any([UNLABELLED] in rows for rows in lists.values()):
+    """Refuse the rows that −1 or a dash marks as unlabelled, and empty their lists; a note where it
+    is read as a class."""
+    if not any([mark] in rows for rows in lists.values()):
         return []
-    if not marks_a_row(lists):
-        return [f"{UNLABELLED} is read as a class"]
+    if not marks_a_row(lists, mark):
+        return [f"{mark} is read as a class"]
     for split, rows in lists.items():
         for row, labels in enumerate(rows):
-            if labels == [UNLABELLED]:
+            if labels == [mark]:
                 tables[split].refuse(
                     row,
-                    f": label {UNLABELLED} in column {column!r} marks a row without a label; "
+                    f": label {mark} in column {column!r} marks a row without a label; "
                     "remove the row, or set on_bad_rows: quarantine; if it is a class, list all "
                     "classes with labels: […]",
                 )
@@ -139,6 +142,12 @@ def _problem_of(labels: list[str], column: str, reading: Reading) -> str:
         return (
             f": label {IGNORED} in column {column!r} marks a row to leave out; "
             "remove the row, or set on_bad_rows: quarantine"
+        )
+    if WITH_COMMAS.fullmatch(label):
+        return (
+            f": label {on_one_line(label)} in column {column!r} is a number with a comma, not a "
+            "class; set task: regression for real numbers, label_separator: ',' for several "
+            "labels, or list the classes with labels: […]"
         )
     if _is_fraction(label):
         return (

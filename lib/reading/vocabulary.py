@@ -15,6 +15,7 @@ SHOWN = 10  # names that a message lists
 LONGEST = 60  # characters of each
 NOT_IN_TRAIN = "(not in train)"
 UNLABELLED = "-1"  # what some data sets have in place of a label
+MARKS = (UNLABELLED, "-")  # and SNLI, where the annotators did not agree
 NUMBER = re.compile(r"-?\d{1,400}(\.\d{1,400})?")
 WHOLE = re.compile(r"(-?\d{1,400})(\.0*)?")
 TRUTH = ("false", "true")
@@ -72,10 +73,13 @@ def unify_spelling(lists: dict[str, LabelLists]) -> list[str]:
     return [f"{old} is read as {new}" for old, new in new_name.items() if merged[new] > 1]
 
 
-def marks_a_row(lists: dict[str, LabelLists]) -> bool:
+def marks_a_row(lists: dict[str, LabelLists], mark: str) -> bool:
     """Whether the class −1 marks a row without a label: train has none of them, or the other
-    classes are words, or they are 0, 1, 2 and so on; beside 0 and 1 it may be a class."""
-    names = {name for rows in lists.values() for row in rows for name in row} - {UNLABELLED}
+    classes are words, or they are 0, 1, 2 and so on; beside 0 and 1 it may be a class. A dash does,
+    unless another class is a sign, too."""
+    names = {name for rows in lists.values() for row in rows for name in row} - {mark}
+    if mark != UNLABELLED:
+        return all(any(map(str.isalnum, name)) for name in names)
     in_train = any(UNLABELLED in row for row in lists["train"])
     words = not any(NUMBER.fullmatch(name) for name in names)
     counted = len(names) > 2 and names == {str(number) for number in range(len(names))}

@@ -88,3 +88,17 @@ def test_numbers_with_commas_are_no_classes(tmp_path):
     assert read(path, label_separator=",").label_names == ("2", "3", "6", "10", "15", "27")
     path = labelled(tmp_path / "few.csv", ["1,5", "2,0"])
     assert set(read(path, task="regression").train.labels) == {1.5, 2.0}
+
+
+# ---- several labels a text
+
+
+def test_tags_of_stack_overflow(tmp_path):
+    labels = ["<python><pandas>", "<c#>", "<pandas><python-3.x><c#>"]
+    for path in (tmp_path / "few.csv", tmp_path / "few.tsv"):
+        corpus = read(labelled(path, labels))
+        assert corpus.task == "multilabel"
+        assert corpus.label_names == ("c#", "pandas", "python", "python-3.x")
+    for labels in (["<PER>", "<LOC>"], ["<a><b>", "c"]):  # names, as they are
+        corpus = read(labelled(tmp_path / "few.csv", labels))
+        assert corpus.task == "classification" and set(corpus.label_names) == set(labels)

@@ -15,6 +15,7 @@ from lib.reading.vocabulary import UNLABELLED, whole_number
 BRACKETED = re.compile(r"\s*(\[.*\]|\(.*,.*\)|\{.*\})\s*", re.DOTALL)
 ARRAY_OF_TEXTS = re.compile(r"""\[\s*(?:'[^']*'|"[^"]*")(?:\s+(?:'[^']*'|"[^"]*"))*\s*\]""")
 ARRAY_OF_NUMBERS = re.compile(r"\[\s*-?[\d.]+(?:\s+-?[\d.]+)*\s*\]")
+TAGS = re.compile(r"\s*(<[^<>]+>)+\s*")  # as Stack Overflow writes them
 UNREADABLE = (ValueError, SyntaxError, TypeError, MemoryError, RecursionError)
 FLAGS = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True}
 
@@ -93,6 +94,8 @@ def _are_lists_as_text(cells: list, reading: Reading) -> bool:
     texts = [cell for cell in cells if isinstance(cell, str) and cell.strip()]
     if reading.labels and not set(reading.labels).isdisjoint(texts):
         return False
+    if any("><" in text for text in texts) and all(map(TAGS.fullmatch, texts)):
+        return True
     bracketed = [text for text in texts if BRACKETED.fullmatch(text)]
     if 2 * len(bracketed) < len(texts):
         return False
@@ -119,8 +122,10 @@ def _as_list(text: str) -> list | str:
 
 
 def _strict_list(text: str) -> list | None:
-    """A list of JSON, of Python or of NumPy; None where it is none of them."""
+    """A list of JSON, of Python, of NumPy or of tags; None where it is none of them."""
     text = text.strip()
+    if TAGS.fullmatch(text):
+        return text[1:-1].split("><")
     if ARRAY_OF_NUMBERS.fullmatch(text):
         return [float(number) if "." in number else int(number) for number in text[1:-1].split()]
     if ARRAY_OF_TEXTS.fullmatch(text):  # Python would join the texts

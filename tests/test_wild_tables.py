@@ -3,6 +3,7 @@ refused with the way out."""
 
 import csv
 import io
+import json
 from pathlib import Path
 
 import pytest
@@ -102,3 +103,31 @@ def test_tags_of_stack_overflow(tmp_path):
     for labels in (["<PER>", "<LOC>"], ["<a><b>", "c"]):  # names, as they are
         corpus = read(labelled(tmp_path / "few.csv", labels))
         assert corpus.task == "classification" and set(corpus.label_names) == set(labels)
+
+
+@pytest.mark.parametrize(
+    ("label", "separator"),
+    [("pos#neg", "#"), ("hep-ph cs.AI", " "), ("Price, Quality", ","), ("10|2", "|")],
+)
+def test_classes_that_look_like_several_labels_are_said(tmp_path, label, separator):
+    names = [*map(str.strip, label.split(separator)), "other"]
+    path = labelled(tmp_path / "few.csv", [*names, label])
+    corpus = read(path)
+    assert f"1 put others together ({label}): several labels a text? " in corpus.labels
+    assert corpus.labels.endswith(f"Then set label_separator: {separator!r}")
+    assert read(path, label_separator=separator).num_labels == 3
+    few = read(labelled(tmp_path / "few.csv", [names[0], f"not {names[0]}", "a, b", "a/c"]))
+    assert "put others together" not in few.labels
+
+
+def test_lists_of_one_label_each_may_be_classes(tmp_path):
+    """As doccano and Prodigy write them."""
+    rows = [json.dumps({"text": t, "label": [ab]}) for t, ab in zip(TEXTS, AB, strict=True)]
+    path = tmp_path / "few.jsonl"
+    path.write_text("\n".join(rows))
+    corpus = read(path)
+    assert corpus.task == "multilabel"
+    assert corpus.labels.endswith("; each text has one: for classes, set task: classification")
+    assert read(path, task="classification").labels == "2 classes: a, b"
+    path.write_text("\n".join(rows).replace('["a"]', "[]", 1))
+    assert read(path).labels.endswith("; 1 of 40 texts have none")

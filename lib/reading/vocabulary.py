@@ -19,6 +19,7 @@ MARKS = (UNLABELLED, "-")  # and SNLI, where the annotators did not agree
 NUMBER = re.compile(r"-?\d{1,400}(\.\d{1,400})?")
 WHOLE = re.compile(r"(-?\d{1,400})(\.0*)?")
 TRUTH = ("false", "true")
+SEPARATORS = (",", ";", "|", "#", "/", "+", "&", " ")  # that may part several labels in a cell
 MANY = 50  # classes that are all numbers: a regression?
 FEW_EACH = 5  # documents of each of these: certainly one
 
@@ -216,11 +217,29 @@ def describe_labels(
 def _remarks_on_lists(labels: dict[str, np.ndarray]) -> list[str]:
     without = sum(int((lists < 0).all(1).sum()) for lists in labels.values())
     rows = sum(map(len, labels.values()))
+    if all(((lists >= 0).sum(1) == 1).all() for lists in labels.values()):
+        return ["each text has one: for classes, set task: classification"]
     return [f"{without:,} of {rows:,} texts have none"] if without else []
 
 
+def _remarks_on_combined(names: tuple[str, ...]) -> list[str]:
+    """That some classes look like several others in one cell, as pos#neg beside pos and neg."""
+    for separator in SEPARATORS:
+        combined = [
+            name
+            for name in names
+            if separator in name and {*map(str.strip, name.split(separator))} <= {*names}
+        ]
+        if combined:
+            return [
+                f"{len(combined):,} put others together ({listed(combined)}): several labels a "
+                f"text? Then set label_separator: {separator!r}"
+            ]
+    return []
+
+
 def _remarks_on_classes(labels: dict[str, np.ndarray], names: tuple[str, ...]) -> list[str]:
-    remarks = []
+    remarks = _remarks_on_combined(names)
     of_test = labels.get("test", labels["train"])
     absent = np.setdiff1d(labels["train"], of_test).tolist()
     if absent:

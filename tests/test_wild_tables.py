@@ -131,3 +131,24 @@ def test_lists_of_one_label_each_may_be_classes(tmp_path):
     assert read(path, task="classification").labels == "2 classes: a, b"
     path.write_text("\n".join(rows).replace('["a"]', "[]", 1))
     assert read(path).labels.endswith("; 1 of 40 texts have none")
+
+
+# ---- spreadsheets
+
+
+def workbook(path: Path, rows: list) -> Path:
+    book = pytest.importorskip("openpyxl").Workbook()
+    for row in rows:
+        book.active.append(row)
+    book.save(path)
+    return path
+
+
+def test_what_excel_shows_for_an_error_is_no_class_and_no_text(tmp_path):
+    rows = [["text", "label"], *map(list, zip(TEXTS, AB, strict=True))]
+    rows[3][0] = "#NAME?"  # a text that began with = or -
+    rows[9][1] = "#REF!"
+    path = workbook(tmp_path / "few.xlsx", rows)
+    assert refusal(path).startswith("few.xlsx, row 4: column 'text' is empty (2 bad rows in all; ")
+    corpus = read(path, on_bad_rows="quarantine")
+    assert corpus.label_names == ("a", "b") and [row.line for row in corpus.bad_rows] == [4, 10]

@@ -11,6 +11,7 @@ from lib.reading.columns import distinct_names
 from lib.reading.compressed import DAMAGED, HEAD, check_content, open_bytes, out_of_memory
 from lib.reading.options import Reading
 
+ERRORS = ("#NULL!", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#N/A")
 LARGEST = 2**30  # bytes of an unpacked workbook
 
 
@@ -108,7 +109,10 @@ def _rows_by_column(path: Path, rows: Iterator[tuple[int, tuple]], reading: Read
 
 
 def _value(cell):
-    """A cell's value as other formats have it: dates as text, whole numbers without a fraction."""
+    """A cell's value as other formats have it: dates as text, whole numbers without a fraction,
+    nothing where Excel shows an error."""
+    if cell in ERRORS:
+        return None
     if isinstance(cell, date | time):
         return cell.isoformat()
     if isinstance(cell, float) and cell.is_integer():

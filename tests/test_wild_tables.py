@@ -152,3 +152,19 @@ def test_what_excel_shows_for_an_error_is_no_class_and_no_text(tmp_path):
     assert refusal(path).startswith("few.xlsx, row 4: column 'text' is empty (2 bad rows in all; ")
     corpus = read(path, on_bad_rows="quarantine")
     assert corpus.label_names == ("a", "b") and [row.line for row in corpus.bad_rows] == [4, 10]
+
+
+# ---- test files in another form than train's
+
+
+def test_a_test_file_without_the_columns_of_several_labels(tmp_path):
+    """As Jigsaw's comments, whose labels of test are in a third file, or −1."""
+    rows = [(text, i % 2, i % 3 // 2) for i, text in enumerate(TEXTS)]
+    write(tmp_path / "train.csv", [("text", "toxic", "threat"), *rows])
+    path = write(tmp_path / "test.csv", [("id", "text"), (1, "a text")])
+    message = refusal(tmp_path, label="toxic, threat")
+    assert message.startswith("test.csv has no column 'toxic', which train has: its test rows have")
+    write(path, [("text", "toxic", "threat"), ("a text", -1, -1)])
+    assert "no label in any row of column 'toxic'" in refusal(tmp_path, label="toxic,threat")
+    write(path, [("text", "toxic", "threat"), ("a text", 0, 0)])
+    assert len(read(tmp_path, label="toxic,threat").test) == 1

@@ -31,9 +31,11 @@ def check_roles(tables: dict[str, Table], text: str, label: str) -> None:
                 )
             roles[column] = role
     _check_first_line(train, text, label)
-    if train.find(label) is not None:
+    labels = [label] if train.find(label) else [piece.strip() for piece in label.split(",")]
+    if all(map(train.find, labels)):
         for split in tables.keys() - {"train"}:
-            _check_labelled(tables, split, label)
+            for column in labels:
+                _check_labelled(tables, split, column)
 
 
 def _check_first_line(table: Table, text: str, label: str) -> None:

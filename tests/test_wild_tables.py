@@ -168,3 +168,17 @@ def test_a_test_file_without_the_columns_of_several_labels(tmp_path):
     assert "no label in any row of column 'toxic'" in refusal(tmp_path, label="toxic,threat")
     write(path, [("text", "toxic", "threat"), ("a text", 0, 0)])
     assert len(read(tmp_path, label="toxic,threat").test) == 1
+
+
+# ---- titles above the names of the columns
+
+
+@pytest.mark.parametrize("kind", ["csv", "xlsx"])
+def test_a_title_above_the_names_of_the_columns(tmp_path, kind):
+    rows = [["text", "label"], *map(list, zip(TEXTS, AB, strict=True))]
+    save = workbook if kind == "xlsx" else write
+    message = refusal(save(tmp_path / f"few.{kind}", [["Survey of 2023"], [], *rows]))
+    assert message.startswith(f"few.{kind}, ")
+    assert "the header has 1; if it is a title, remove what stands above the names" in message
+    path = write(tmp_path / "few.csv", [["Survey of 2023", ""], ["", ""], *rows])
+    assert refusal(path).endswith("no column 'label', but line 3 has it: remove what is above")

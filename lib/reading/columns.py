@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import BeforeValidator
 
 LONG_NAME = 40  # characters that hardly any column's name has
+TITLE = "; if it is a title, remove what stands above the names of the columns"
 
 
 def as_text(value):

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lib.errors import InputError
-from lib.reading.columns import distinct_names
+from lib.reading.columns import TITLE, distinct_names
 from lib.reading.joined_lines import Joins
 from lib.reading.lines import lines_of
 from lib.reading.options import LONGEST_TEXT, Reading
@@ -78,7 +78,7 @@ def _ragged(fields: list[str], names: list[str], reading: Reading, delimiter: st
         others = [other for other in DELIMITERS if other != delimiter and other in names[0]]
         if len(others) == 1:
             return f"{reason}; is the delimiter {_shown(others[0])}? Then set {_set(others[0])}"
-    return reason
+    return reason + TITLE if len(names) == 1 and reading.header else reason
 
 
 def _shown(delimiter: str) -> str:

@@ -18,6 +18,7 @@ from lib.reading.columns import (
 )
 
 LONGEST_TEXT = 2**22  # characters of a text, or of a line of a file
+FIRST_LINES = 20  # among which the names of the columns may stand
 OTHER_DELIMITERS = ";\t|,"
 BY_ROW = (".parquet", ".json", ".xlsx")  # formats whose rows are counted, not their lines
 
@@ -176,6 +177,9 @@ class Table:
                 "one that is meant by its number"
             )
         message = f"{file} has no column {name!r}"
+        for line, *cells in zip(self.lines[:FIRST_LINES], *self.columns.values(), strict=False):
+            if name in cells and not name.isdecimal():
+                return InputError(f"{message}, but line {line} has it: remove what is above")
         if len(names) == 1:
             for delimiter in OTHER_DELIMITERS:
                 if delimiter in names[0]:

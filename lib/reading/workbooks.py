@@ -7,7 +7,7 @@ from datetime import date, time
 from pathlib import Path
 
 from lib.errors import InputError, nearest
-from lib.reading.columns import distinct_names
+from lib.reading.columns import TITLE, distinct_names
 from lib.reading.compressed import DAMAGED, HEAD, check_content, open_bytes, out_of_memory
 from lib.reading.options import Reading
 
@@ -99,10 +99,11 @@ def _rows_by_column(path: Path, rows: Iterator[tuple[int, tuple]], reading: Read
         names = ["" if cell is None else str(cell) for cell in cells[:width]]
     else:
         yield number, dict(zip(names, map(_value, cells), strict=False))
+    said = f"{width}{TITLE}" if width == 1 and reading.header else width
     columns = distinct_names(names)
     for number, cells in rows:
         if _last_filled(cells) >= width:
-            yield number, f" has {_last_filled(cells) + 1} cells; the {first_row} has {width}"
+            yield number, f" has {_last_filled(cells) + 1} cells; the {first_row} has {said}"
         else:
             padded = [*map(_value, cells[:width]), *[None] * (width - len(cells))]
             yield number, dict(zip(columns, padded, strict=True))

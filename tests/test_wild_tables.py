@@ -182,3 +182,12 @@ def test_a_title_above_the_names_of_the_columns(tmp_path, kind):
     assert "the header has 1; if it is a title, remove what stands above the names" in message
     path = write(tmp_path / "few.csv", [["Survey of 2023", ""], ["", ""], *rows])
     assert refusal(path).endswith("no column 'label', but line 3 has it: remove what is above")
+
+
+# ---- what cannot be read has a way out
+
+
+def test_names_of_columns_that_look_alike_are_the_same(tmp_path):
+    """As a Mac writes accents, and with a second byte-order mark."""
+    path = labelled(tmp_path / "few.csv", AB, ("\ufeff\ufefftext", "Gro\u0308\u00dfe"))
+    assert size_of(read(path, label="Gr\u00f6\u00dfe")) == 40

@@ -1,5 +1,6 @@
 """Which column is meant by a name or a number, and names for columns that share one."""
 
+import unicodedata
 from collections.abc import Iterable
 from typing import Annotated
 
@@ -27,12 +28,18 @@ def column_at(name: str, columns: Iterable[str]) -> str | None:
     if name in columns:
         return name
     names = list(columns)
-    alike = [other for other in names if other.strip() == name.strip()]
+    alike = [other for other in names if _plain(other) == _plain(name)]
     if len(alike) == 1:
         return alike[0]
     if name.isdecimal() and 1 <= int(name) <= len(names):
         return names[int(name) - 1]
     return None
+
+
+def _plain(name: str) -> str:
+    """A name without what is not seen: white space around it, byte-order marks, and whether an
+    accent is a character of its own."""
+    return unicodedata.normalize("NFC", name.strip("\ufeff").strip())
 
 
 def columns_at(name: str, columns: Iterable[str]) -> list[str]:

@@ -191,3 +191,18 @@ def test_names_of_columns_that_look_alike_are_the_same(tmp_path):
     """As a Mac writes accents, and with a second byte-order mark."""
     path = labelled(tmp_path / "few.csv", AB, ("\ufeff\ufefftext", "Gro\u0308\u00dfe"))
     assert size_of(read(path, label="Gr\u00f6\u00dfe")) == 40
+
+
+def test_a_folder_whose_tables_have_other_names(tmp_path):
+    for name in ("snli_1.0_train.jsonl", "snli_1.0_dev.jsonl", "README"):
+        (tmp_path / name).write_text("{}")
+    message = refusal(tmp_path)
+    assert "no train file; name one of its own as the dataset (snli_1.0_dev.jsonl, snli" in message
+    assert message.endswith("and others with dev_file and test_file, or call it train")
+
+
+def test_a_folder_for_each_class(tmp_path):
+    for name in ("pos", "neg"):
+        write(tmp_path / name / "0_9.txt", [["a text"]])
+    message = refusal(tmp_path)
+    assert message.endswith("sklearn.datasets.load_files makes a table: save it as Parquet")

@@ -206,3 +206,10 @@ def test_a_folder_for_each_class(tmp_path):
         write(tmp_path / name / "0_9.txt", [["a text"]])
     message = refusal(tmp_path)
     assert message.endswith("sklearn.datasets.load_files makes a table: save it as Parquet")
+
+
+@pytest.mark.parametrize("name", ["SMSSpamCollection", "train_5500.label", "reut2-000.sgm"])
+def test_a_suffix_that_says_no_format(tmp_path, name):
+    path = labelled(tmp_path / name, AB)
+    message = refusal(path)
+    assert "; call a table of text by its suffix, and save another as CSV or Parquet" in message

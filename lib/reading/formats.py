@@ -40,7 +40,8 @@ def format_of(path: Path) -> str:
         raise InputError(f"{path.name} is an old Excel workbook; save it as .xlsx or as CSV")
     raise InputError(
         f"{path.name} is none of the formats that are read: {', '.join(FORMATS)}; those of text "
-        f"also with {', '.join(PACKINGS)}"
+        f"also with {', '.join(PACKINGS)}; call a table of text by its suffix, and save another as "
+        "CSV or Parquet"
     )
 
 

@@ -257,7 +257,7 @@ def test_damaged_archives_and_json(tmp_path):
         load_corpus(str(tmp_path / "train.json"))
     (tmp_path / "train.json").write_text('["good", 3]')
     with pytest.raises(
-        InputError, match=r"^train.json is no JSON list of objects with a name for each column$"
+        InputError, match=r"^train.json is no JSON list of objects with a name for each column; "
     ):
         load_corpus(str(tmp_path / "train.json"))
 

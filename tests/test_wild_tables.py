@@ -4,6 +4,9 @@ refused with the way out."""
 import csv
 import io
 import json
+import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -213,3 +216,24 @@ def test_a_suffix_that_says_no_format(tmp_path, name):
     path = labelled(tmp_path / name, AB)
     message = refusal(path)
     assert "; call a table of text by its suffix, and save another as CSV or Parquet" in message
+
+
+LISTS = [list(row) for row in zip(TEXTS, AB, strict=True)]
+OBJECTS = [dict(zip(("text", "label"), row, strict=True)) for row in LISTS]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"train": LISTS, "val": LISTS[:3], "oos": []},  # as CLINC150's
+        LISTS,
+        {"train": OBJECTS, "test": OBJECTS[:3]},
+    ],
+)
+def test_json_of_another_form_has_a_command(tmp_path, content):
+    path = tmp_path / "few.json"
+    path.write_text(json.dumps(content))
+    command = re.search("jq .* few.json > (one.jsonl?)$", refusal(path))
+    if shutil.which("jq"):
+        subprocess.run(["bash", "-ec", command[0]], cwd=tmp_path, check=True)
+        assert size_of(read(tmp_path / command[1])) == 40

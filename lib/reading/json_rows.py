@@ -17,6 +17,7 @@ Rows = Iterator[tuple[int, dict | str]]
 LONGEST_FILE = 2**28  # characters of a file that is read as a whole
 WHITE_SPACE = re.compile(r"\s*")
 TOO_MUCH = "a number of thousands of digits, or thousands of nested brackets"
+NAMED = "{text: .[0], label: .[1]}"  # how jq names what is in a list
 NO_OBJECT = " is no JSON object with a name for each column"
 
 
@@ -112,7 +113,10 @@ def _records(path: Path, values: list) -> list:
         return _records_of_object(path, value)
     if value == [] or (isinstance(value, list) and any(isinstance(row, dict) for row in value)):
         return value
-    raise InputError(f"{path.name} is no JSON list of objects with a name for each column")
+    raise InputError(
+        f"{path.name} is no JSON list of objects with a name for each column; of a list of lists, "
+        f"make one: jq -c '.[] | {NAMED}' {path.name} > one.jsonl"
+    )
 
 
 def _records_of_object(path: Path, value: dict) -> list:
@@ -123,7 +127,7 @@ def _records_of_object(path: Path, value: dict) -> list:
     if len(lists) > 1:
         raise InputError(
             f"{path.name} has several lists of rows: {', '.join(map(repr, lists))}; save each to a "
-            "file of its own"
+            f"file of its own: jq '.[\"{next(iter(lists))}\"]' {path.name} > one.json"
         )
     if _is_split(value):
         columns = distinct_names(["" if name is None else str(name) for name in value["columns"]])
@@ -152,7 +156,11 @@ def _records_of_columns(path: Path, columns: dict[str, list]) -> list[dict]:
     lengths = {name: len(cells) for name, cells in columns.items()}
     if len(set(lengths.values())) > 1:
         listed = ", ".join(f"{name!r} {length}" for name, length in lengths.items())
-        raise InputError(f"{path.name} has columns of different lengths: {listed}")
+        raise InputError(
+            f"{path.name} has columns of different lengths: {listed}; if each is a list of rows, "
+            f"make a table of one: jq -c '.[\"{next(iter(columns))}\"][] | {NAMED}' {path.name} > "
+            "one.jsonl"
+        )
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 

@@ -1,6 +1,7 @@
 """Tables in the forms in which public datasets are published and tools export them: read right, or
 refused with the way out."""
 
+import bz2
 import csv
 import io
 import json
@@ -237,3 +238,40 @@ def test_json_of_another_form_has_a_command(tmp_path, content):
     if shutil.which("jq"):
         subprocess.run(["bash", "-ec", command[0]], cwd=tmp_path, check=True)
         assert size_of(read(tmp_path / command[1])) == 40
+
+
+# ---- fastText
+
+
+@pytest.mark.parametrize("separator", [" ", "\t", " , "])
+def test_lines_of_fasttext(tmp_path, separator):
+    path = tmp_path / "train.ft.txt.bz2"  # as Amazon's reviews
+    lines = [f"__label__{ab}{separator}{t}\r\n" for t, ab in zip(TEXTS, AB, strict=True)]
+    path.write_bytes(bz2.compress("".join(lines).encode()))
+    corpus = read(path)
+    own = separator.strip() and ", "
+    assert corpus.label_names == ("a", "b")
+    assert sorted([*corpus.train.texts, *corpus.dev.texts, *corpus.test.texts]) == sorted(
+        own + text for text in TEXTS
+    )
+
+
+def test_several_labels_of_fasttext(tmp_path):
+    path = tmp_path / "cooking.txt"
+    lines = [f"__label__{ab} __label__food-safety {t}\n" for t, ab in zip(TEXTS, AB, strict=True)]
+    path.write_text("".join(lines))
+    assert read(path).label_names == ("a", "b", "food-safety")
+    path.write_text("".join([lines[0].replace("__label__a ", ""), *lines[1:]]))
+    message = refusal(path)
+    assert "line 2: column 'label' has 2 labels (b, food-safety); for several set task" in message
+    assert read(path, task="multilabel").label_names == ("a", "b", "food-safety")
+
+
+def test_a_table_with_the_labels_of_fasttext(tmp_path):
+    for delimiter, header in ((",", ("text", "label")), (",", None), ("\t", None)):
+        rows = [(text, f"__label__{ab}") for text, ab in zip(TEXTS, AB, strict=True)]
+        columns = header or ("2", "1")
+        rows = [header, *rows] if header else [row[::-1] for row in rows]
+        path = write(tmp_path / "few.txt", rows, delimiter)
+        corpus = read(path, *columns, header=bool(header), delimiter=delimiter)
+        assert corpus.label_names == ("__label__a", "__label__b") and size_of(corpus) == 40

@@ -19,6 +19,8 @@ DELIMITERS = (",", ";", "\t", "|")
 SAMPLE_LINES, SAMPLE_SIZE = 200, 2**20  # lines, or characters, that tell a delimiter
 FIRST_LINE = re.compile(r'"?sep=([^"\\\w])"?\s*', re.IGNORECASE)  # as Excel says its delimiter
 
+FASTTEXT = re.compile(r"__label__[^\s,;|]+\s")
+LABELS = re.compile(r"(__label__\S*\s*)*")
 ESCAPE = "set escape: backslash"
 
 csv.field_size_limit(LONGEST_TEXT)
@@ -27,6 +29,9 @@ csv.field_size_limit(LONGEST_TEXT)
 def delimited_rows(path: Path, reading: Reading, usual: str) -> Rows:
     """(line, values by column) of each row, or (line, reason) where it cannot be one. `usual`: the
     delimiter, unless another is said or plainly meant."""
+    if reading.header and FASTTEXT.match(next(lines_of(path, reading), "")):
+        yield from _fasttext_rows(path, reading)
+        return
     skipped, delimiter = _find_delimiter(path, reading, usual)
     records = _records(path, reading, delimiter, skipped)
     first = next(records, None)
@@ -56,6 +61,15 @@ def delimited_rows(path: Path, reading: Reading, usual: str) -> Rows:
         else:
             yield line, _ragged(fields, names, reading, delimiter)
     joins.tell()
+
+
+def _fasttext_rows(path: Path, reading: Reading) -> Rows:
+    """Rows of fastText's form: a mark and a label, perhaps several such, and the text."""
+    for number, line in enumerate(lines_of(path, reading), 1):
+        labels = LABELS.match(line)[0]
+        names = labels.replace("__label__", "").split()
+        label = names[0] if len(names) == 1 else names
+        yield number, {"label": label, "text": line[len(labels) :].rstrip("\r\n")}
 
 
 def _fit(fields: list[str], names: list[str]) -> list[str] | None:

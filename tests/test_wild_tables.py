@@ -10,11 +10,13 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from lib.data import load_corpus
 from lib.errors import InputError
-from lib.reading.options import Reading
+from lib.reading.options import PLAIN, Reading
+from lib.use.inputs import rows_of
 
 TEXTS = [f"a text about the thing {i}, and more" for i in range(40)]
 AB = ["a", "b"] * 20
@@ -275,3 +277,25 @@ def test_a_table_with_the_labels_of_fasttext(tmp_path):
         path = write(tmp_path / "few.txt", rows, delimiter)
         corpus = read(path, *columns, header=bool(header), delimiter=delimiter)
         assert corpus.label_names == ("__label__a", "__label__b") and size_of(corpus) == 40
+
+
+# ---- texts
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "parquet"])
+def test_lists_of_texts_are_joined(tmp_path, kind):
+    """As the paragraphs of EURLEX57K, and of LexGLUE's cases."""
+    lists = [[text, f"second {i}"] for i, text in enumerate(TEXTS)]
+    frame = pd.DataFrame({"title": "t", "text": lists, "label": AB})
+    path = tmp_path / f"few.{kind}"
+    frame.to_parquet(path) if kind == "parquet" else frame.to_json(
+        path, orient="records", lines=True
+    )
+    wanted = {"\n".join(texts) for texts in lists}
+    assert {row.text for row in rows_of(str(path), "text", PLAIN)} == wanted
+    assert set(read(path).train.texts) < wanted
+    assert read(path, "title,text").train.texts[0].count("\n") == 2
+    frame.loc[3, "text"] = None
+    frame["text"] = frame["text"].map(lambda texts: texts and [*texts, []])
+    frame.to_json(tmp_path / "bad.jsonl", orient="records", lines=True)
+    assert "line 1: column 'text' is not text (40 bad rows" in refusal(tmp_path / "bad.jsonl")

@@ -10,6 +10,7 @@ from lib.errors import InputError, Strict, nearest
 from lib.reading.columns import (
     LONG_NAME,
     ColumnText,
+    as_one_text,
     column_at,
     columns_at,
     joined,
@@ -213,7 +214,7 @@ def check_texts(table: Table, column: str) -> list[str]:
         values = [table.column(name) for name in names]
         texts = [joined(cells) for cells in zip(*values, strict=True)]
     else:
-        texts = table.column(column)
+        texts = [as_one_text(cell) for cell in table.column(column)]
     for row, value in enumerate(texts):
         problem = _problem_of(value)
         if problem:

@@ -37,8 +37,7 @@ def column_at(name: str, columns: Iterable[str]) -> str | None:
 
 
 def _plain(name: str) -> str:
-    """A name without what is not seen: white space around it, byte-order marks, and whether an
-    accent is a character of its own."""
+    """A name without what is not seen: white space, byte-order marks, how accents are written."""
     return unicodedata.normalize("NFC", name.strip("\ufeff").strip())
 
 
@@ -53,18 +52,13 @@ def columns_at(name: str, columns: Iterable[str]) -> list[str]:
     return [] if None in pieces else pieces
 
 
-def as_one_text(cell):
-    """A list of texts, such as paragraphs, as one, each on a line of its own; what is none as it
-    is."""
-    is_list = isinstance(cell, list) and all(isinstance(text, str) for text in cell)
-    return "\n".join(cell) if is_list else cell
-
-
 def joined(cells: Iterable):
-    """The texts of several columns in one row as one, each on a line of its own; None where all
-    are blank, and what is no text as it is."""
+    """The texts of several columns in one row, and of lists in them, as one, each on a line of its
+    own; None where all are blank, and what is no text as it is."""
     texts = []
-    for cell in map(as_one_text, cells):
+    for cell in cells:
+        if isinstance(cell, list) and all(isinstance(text, str) for text in cell):
+            cell = "\n".join(cell)
         if cell is None or (isinstance(cell, str) and not cell.strip()):
             continue
         if not isinstance(cell, str):

@@ -10,7 +10,6 @@ from lib.errors import InputError, Strict, nearest
 from lib.reading.columns import (
     LONG_NAME,
     ColumnText,
-    as_one_text,
     column_at,
     columns_at,
     joined,
@@ -182,11 +181,12 @@ class Table:
             if name in cells and not name.isdecimal():
                 return InputError(f"{message}, but line {line} has it: remove what is above")
         if len(names) == 1:
+            beginning = names[0]
             for delimiter in OTHER_DELIMITERS:
-                if delimiter in names[0]:
+                if delimiter in beginning:
                     shown = "tab" if delimiter == "\t" else delimiter
                     return InputError(
-                        f"{message}: its only column is {names[0]!r}. "
+                        f"{message}: its only column is {shorten(beginning)}. "
                         f"Is the delimiter {shown!r}? Then set delimiter: {shown!r}"
                     )
         if any(len(other) > LONG_NAME for other in names):
@@ -209,12 +209,8 @@ def is_whole(text: str) -> bool:
 def check_texts(table: Table, column: str) -> list[str]:
     """The texts of a column, or of several joined; refuses the rows without one. Raises InputError
     where there is no such column."""
-    names = columns_at(column, table.columns)
-    if names[1:]:
-        values = [table.column(name) for name in names]
-        texts = [joined(cells) for cells in zip(*values, strict=True)]
-    else:
-        texts = [as_one_text(cell) for cell in table.column(column)]
+    values = [table.column(name) for name in columns_at(column, table.columns) or [column]]
+    texts = [joined(cells) for cells in zip(*values, strict=True)]
     for row, value in enumerate(texts):
         problem = _problem_of(value)
         if problem:

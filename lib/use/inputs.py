@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from lib.errors import InputError, nearest
-from lib.reading.columns import as_one_text, column_at, columns_at, joined
+from lib.reading.columns import column_at, columns_at, joined
 from lib.reading.folders import find_files
 from lib.reading.formats import format_of, stream
 from lib.reading.lines import lines_of
@@ -197,8 +197,9 @@ def _table_rows(
 
 def _text_in(row: dict, names: list[str]):
     """The text in a column of a row, or in several joined; a missing one is empty."""
-    values = [as_one_text(row.get(name)) for name in names]
-    value = joined(values) if names[1:] else values[0]
+    value = row.get(names[0])
+    if names[1:] or isinstance(value, list):
+        value = joined(row.get(name) for name in names)
     return "" if value is None else value
 
 

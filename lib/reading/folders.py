@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lib.errors import InputError
 from lib.reading.arrow import SAVED_SPLITS, is_saved
-from lib.reading.compressed import PACKINGS, check_is_file
+from lib.reading.compressed import check_is_file
 from lib.reading.formats import FORMATS, SUFFIXES
 from lib.reading.options import Reading
 from lib.reading.vocabulary import listed
@@ -63,28 +63,15 @@ def _files_in(folder: Path) -> Files:
             )
         files = next(iter(below.values()), files)
     if "train" not in files:
-        raise InputError(f"The folder {folder} has no train file; {_instead_of_train(folder)}")
+        names = sorted(path.name for path in folder.iterdir())
+        tables = [name for name in names if name.lower().endswith(SUFFIXES)]
+        raise InputError(
+            f"The folder {folder} has no train file; name one train with any of "
+            f"{', '.join(FORMATS)}, or say which of its tables ({listed(tables) or 'none'}) is the "
+            "dataset, dev_file and test_file; of a folder of texts for each class, "
+            "sklearn.datasets.load_files makes a table"
+        )
     return files
-
-
-def _instead_of_train(folder: Path) -> str:
-    """What to do with a folder that has no train file: one of its own tables may be meant, or the
-    texts in its folders."""
-    tables = sorted(path.name for path in folder.iterdir() if path.name.lower().endswith(SUFFIXES))
-    if tables:
-        return (
-            f"name one of its own as the dataset ({listed(tables)}), and others with dev_file and "
-            "test_file, or call it train"
-        )
-    if any(path.is_dir() for path in folder.iterdir()):
-        return (
-            "of a folder of texts for each class, sklearn.datasets.load_files makes a table: save "
-            "it as Parquet"
-        )
-    return (
-        f"name one train with any of {', '.join(FORMATS)}; those of text may be packed: "
-        f"{', '.join(PACKINGS)}"
-    )
 
 
 def _splits_of(folder: Path) -> Files:

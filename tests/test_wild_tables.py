@@ -298,3 +298,12 @@ def test_lists_of_texts_are_joined(tmp_path, kind):
     frame["text"] = frame["text"].map(lambda texts: texts and [*texts, []])
     frame.to_json(tmp_path / "bad.jsonl", orient="records", lines=True)
     assert "line 1: column 'text' is not text (40 bad rows" in refusal(tmp_path / "bad.jsonl")
+
+
+def test_rows_that_say_their_split_in_other_words(tmp_path):
+    split = ["Training", "testing", "training", "Validation"] * 10
+    path = write(
+        tmp_path / "few.csv", [("text", "label", "of"), *zip(TEXTS, "aabb" * 10, split, strict=True)]
+    )
+    corpus = read(path, split="of")
+    assert (len(corpus.train), len(corpus.dev), len(corpus.test)) == (20, 10, 10)

@@ -11,11 +11,13 @@ from lib.reading.options import Table
 SPLITS = ("train", "dev", "test")
 SPLIT_OF_VALUE = {  # in a column that says it, in any case
     "train": "train",
+    "training": "train",
     "dev": "dev",
     "validation": "dev",
     "valid": "dev",
     "val": "dev",
     "test": "test",
+    "testing": "test",
     "eval": "test",
 }
 

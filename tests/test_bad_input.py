@@ -162,7 +162,7 @@ FILES = {
     "a long delimiter": (
         GOOD,
         {"delimiter": "::"},
-        "delimiter = '::': a delimiter is one character, or tab",
+        "delimiter = '::': a delimiter is one character, or tab: write tabs for a longer one",
     ),
     "another encoding said": (
         GOOD,

@@ -303,7 +303,18 @@ def test_lists_of_texts_are_joined(tmp_path, kind):
 def test_rows_that_say_their_split_in_other_words(tmp_path):
     split = ["Training", "testing", "training", "Validation"] * 10
     path = write(
-        tmp_path / "few.csv", [("text", "label", "of"), *zip(TEXTS, "aabb" * 10, split, strict=True)]
+        tmp_path / "few.csv",
+        [("text", "label", "of"), *zip(TEXTS, "aabb" * 10, split, strict=True)],
     )
     corpus = read(path, split="of")
     assert (len(corpus.train), len(corpus.dev), len(corpus.test)) == (20, 10, 10)
+
+
+def test_rows_without_a_header_that_have_another_delimiter(tmp_path):
+    """As the STS benchmark, which is called .csv, has tabs, and some longer rows."""
+    rows = [("main", i / 9, f"text {i}", *["more"][i % 4 :]) for i in range(40)]
+    path = write(tmp_path / "sts.csv", rows, "\t")
+    message = refusal(path, "3", "2", header=False, task="regression")
+    assert "its only column is 'main" in message and message.endswith("set delimiter: 'tab'")
+    with pytest.raises(InputError, match="or tab: write tabs for a longer one$"):
+        Reading(delimiter=" ::: ")

@@ -55,7 +55,7 @@ class Reading(Strict):
         if value in ("\\t", "tab"):
             return "\t"
         if value is not None and len(value) != 1:
-            raise ValueError("a delimiter is one character, or tab")
+            raise ValueError("a delimiter is one character, or tab: write tabs for a longer one")
         if value is not None and value in '"\r\n\0':
             raise ValueError("a quote, a line break or NUL cannot part columns")
         return value
@@ -181,7 +181,7 @@ class Table:
             if name in cells and not name.isdecimal():
                 return InputError(f"{message}, but line {line} has it: remove what is above")
         if len(names) == 1:
-            beginning = names[0]
+            beginning = names[0] if self.reading.header else str(self.columns[names[0]][0])
             for delimiter in OTHER_DELIMITERS:
                 if delimiter in beginning:
                     shown = "tab" if delimiter == "\t" else delimiter

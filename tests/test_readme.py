@@ -24,6 +24,7 @@ from lib.publish.compare import Check, compare_figures
 from lib.publish.front import overview_table, profile_pages, with_answers
 from lib.publish.layout import findings_of, layout
 from lib.publish.shown import png_of
+from lib.reading.formats import read_table
 from lib.runs.pool import ThisProcess
 from lib.runs.store import ROOT
 from lib.use.int8 import Int8Run
@@ -49,6 +50,7 @@ BLOCKS = {
     "stars   # a page about": "test_make_commands_are_accepted",
     "make your_data DATA=reviews.csv TEXT=review LABEL=stars\n": "test_make_commands_are_accepted",
     "make label_budget DATA": "test_make_commands_are_accepted",
+    "import load_files": "test_texts_in_folders_become_a_table",
     "awk": "test_lines_with_a_label_become_a_table",
     "# tweets.yaml": "test_the_settings_file",
     "print(run.predict(": "test_a_run_is_used",
@@ -316,10 +318,33 @@ def test_the_settings_file(tmp_path, monkeypatch, started):
 def test_lines_with_a_label_become_a_table(tmp_path):
     lines = ['NUM:date When did "it" happen ?', "LOC:city Which city , then ?"]
     (tmp_path / "questions.txt").write_text("\n".join(lines) + "\n")
+    (tmp_path / "train_text.txt").write_text("good\nbad\n")
+    (tmp_path / "train_labels.txt").write_text("1\n0\n")
+    (tmp_path / "abstracts.txt").write_text("###1\nAIM\tTo see\nEND\tIt is\n\n###2\nAIM\tTo be\n")
     subprocess.run(["bash", "-ec", code("sh", "awk")], cwd=tmp_path, check=True)
+    assert (tmp_path / "tweets.tsv").read_text() == "good\t1\nbad\t0\n"
+    sentences = (tmp_path / "sentences.tsv").read_text()
+    assert sentences == "AIM\tTo see\nEND\tIt is\nAIM\tTo be\n"
     table = pd.read_csv(tmp_path / "questions.csv")
     assert table["label"].tolist() == ["NUM", "LOC"]
     assert table["text"].str.strip().tolist() == [line.partition(" ")[2] for line in lines]
+
+
+def test_texts_in_folders_become_a_table(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("pos", "neg", "unsup"):
+        folder = tmp_path / "aclImdb" / "train" / name
+        folder.mkdir(parents=True)
+        (folder / "0_9.txt").write_text(f"caf\u00e9 {name}", encoding="utf-8")
+    for name in ("True", "Fake"):
+        (tmp_path / f"{name}.csv").write_text(f"text\n{name} news\n")
+    exec(code("python", "import load_files"), {})
+    table = read_table(tmp_path / "imdb.parquet")
+    assert sorted(table.column("text")) == ["caf\u00e9 neg", "caf\u00e9 pos"]
+    assert [text[5:] for text in table.column("text")] == table.column("label")
+    table = read_table(tmp_path / "news.parquet")
+    assert table.column("text") == ["True news", "Fake news"]
+    assert table.column("label") == ["True", "Fake"]
 
 
 # Finished runs

@@ -210,7 +210,9 @@ def test_a_folder_for_each_class(tmp_path):
     for name in ("pos", "neg"):
         write(tmp_path / name / "0_9.txt", [["a text"]])
     message = refusal(tmp_path)
-    assert "tables (none) is" in message and "sklearn.datasets.load_files makes a table" in message
+    assert (
+        "tables (it has none)" in message and "sklearn.datasets.load_files makes a table" in message
+    )
 
 
 @pytest.mark.parametrize("name", ["SMSSpamCollection", "train_5500.label", "reut2-000.sgm"])
@@ -229,7 +231,7 @@ OBJECTS = [dict(zip(("text", "label"), row, strict=True)) for row in LISTS]
     [
         {"train": LISTS, "val": LISTS[:3], "oos": []},  # as CLINC150's
         LISTS,
-        {"train": OBJECTS, "test": OBJECTS[:3]},
+        {"test": OBJECTS[:3], "train": OBJECTS},
     ],
 )
 def test_json_of_another_form_has_a_command(tmp_path, content):

@@ -64,11 +64,11 @@ def _files_in(folder: Path) -> Files:
         files = next(iter(below.values()), files)
     if "train" not in files:
         names = sorted(path.name for path in folder.iterdir())
-        tables = [name for name in names if name.lower().endswith(SUFFIXES)]
+        tables = listed([name for name in names if name.lower().endswith(SUFFIXES)])
         raise InputError(
             f"The folder {folder} has no train file; name one train with any of "
-            f"{', '.join(FORMATS)}, or say which of its tables ({listed(tables) or 'none'}) is the "
-            "dataset, dev_file and test_file; of a folder of texts for each class, "
+            f"{', '.join(FORMATS)}, or say which of its tables ({tables or 'it has none'}) is "
+            "the dataset, dev_file and test_file; of a folder of texts for each class, "
             "sklearn.datasets.load_files makes a table"
         )
     return files

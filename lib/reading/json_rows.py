@@ -125,9 +125,10 @@ def _records_of_object(path: Path, value: dict) -> list:
     if len(lists) == 1:
         return next(iter(lists.values()))
     if len(lists) > 1:
+        longest = max(lists, key=lambda name: len(lists[name]))
         raise InputError(
             f"{path.name} has several lists of rows: {', '.join(map(repr, lists))}; save each to a "
-            f"file of its own: jq '.[\"{next(iter(lists))}\"]' {path.name} > one.json"
+            f"file of its own: jq '.[\"{longest}\"]' {path.name} > one.json"
         )
     if _is_split(value):
         columns = distinct_names(["" if name is None else str(name) for name in value["columns"]])

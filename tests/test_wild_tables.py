@@ -90,7 +90,8 @@ def test_numbers_with_commas_are_no_classes(tmp_path):
     for labels in (["1,5", "2,0"], ["3", "10,6", "2,15,27"]):
         path = labelled(tmp_path / "few.csv", labels)
         message = refusal(path)
-        assert f"label {labels[-2]} in column 'label' is a number with a comma" in message
+        assert "in column 'label' is a fraction, not a class; set task: regression" in message
+        assert "label_separator: ',' for several labels, or list the classes" in message
         assert read(path, labels=tuple(labels)).task == "classification"
     assert read(path, label_separator=",").label_names == ("2", "3", "6", "10", "15", "27")
     path = labelled(tmp_path / "few.csv", ["1,5", "2,0"])

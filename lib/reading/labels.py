@@ -143,16 +143,11 @@ def _problem_of(labels: list[str], column: str, reading: Reading) -> str:
             f": label {IGNORED} in column {column!r} marks a row to leave out; "
             "remove the row, or set on_bad_rows: quarantine"
         )
-    if WITH_COMMAS.fullmatch(label):
+    if _is_fraction(label) or WITH_COMMAS.fullmatch(label):
+        several = "label_separator: ',' for several labels, " if "," in label else ""
         return (
-            f": label {on_one_line(label)} in column {column!r} is a number with a comma, not a "
-            "class; set task: regression for real numbers, label_separator: ',' for several "
-            "labels, or list the classes with labels: […]"
-        )
-    if _is_fraction(label):
-        return (
-            f": label {on_one_line(label)} in column {column!r} is a fraction, not a class; "
-            "set task: regression for real numbers, or list the classes with labels: […]"
+            f": label {on_one_line(label)} in column {column!r} is a fraction, not a class; set "
+            f"task: regression for real numbers, {several}or list the classes with labels: […]"
         )
     return ""
 

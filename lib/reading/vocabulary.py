@@ -225,11 +225,8 @@ def _remarks_on_lists(labels: dict[str, np.ndarray]) -> list[str]:
 def _remarks_on_combined(names: tuple[str, ...]) -> list[str]:
     """That some classes look like several others in one cell, as pos#neg beside pos and neg."""
     for separator in SEPARATORS:
-        combined = [
-            name
-            for name in names
-            if separator in name and {*map(str.strip, name.split(separator))} <= {*names}
-        ]
+        parted = {name: name.split(separator) for name in names if separator in name}
+        combined = [name for name in parted if {*map(str.strip, parted[name])} <= {*names}]
         if combined:
             return [
                 f"{len(combined):,} put others together ({listed(combined)}): several labels a "

@@ -9,7 +9,7 @@ from lib.publish.front import answers, demo_answers, overview_table, profile_pag
 from tests.test_site import a_page
 
 README = "# All\n\n<!-- answers: real -->\n\n| old |\n\nMore.\n\n<!-- answers: demo -->\n\n\n"
-README += "<!-- older pages -->\n\n\nEnd.\n"
+README += "End.\n"
 
 
 def save(
@@ -81,24 +81,6 @@ def test_the_readme_is_made_anew_and_the_rest_of_it_stays(root):
     )
     refresh_readme(root)
     assert (root / "README.md").read_text() == text
-
-
-def test_an_older_page_answers_nothing_and_is_listed(root):
-    file = root / "results" / "a_study" / "base" / "page.json"
-    page = json.loads(file.read_text())
-    page["kept"] = {"commit": "29c9ae8", "lacks": "It has one seed.", "files": {}}
-    file.write_text(json.dumps(page))
-    refresh_readme(root)
-    text = (root / "README.md").read_text()
-    assert "Yes. Base" not in text and "| No. Small. |" in text
-    [line] = [line for line in text.splitlines() if line.startswith("Older pages")]
-    assert line.endswith("at its top: [A study (base)](results/a_study/base/README.md).")
-    assert overview_table(profile_pages(root / "results"))["best_score"].tolist() == [0.4]
-    refresh_readme(root)
-    assert (root / "README.md").read_text() == text
-    file.unlink()
-    refresh_readme(root)
-    assert "Older pages" not in (root / "README.md").read_text()
 
 
 def test_the_figure_has_real_pages_that_name_their_best_model(root):

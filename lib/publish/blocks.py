@@ -22,7 +22,6 @@ HEADER = {  # what a page is made from, beside its runs; the rest of page.json i
     "command": str,
     "parameters": dict,
 }
-KEPT = {"commit": str, "lacks": str, "files": dict}  # of an older page (see lib.publish.older)
 
 
 def page_files(results: Path) -> list[Path]:
@@ -48,11 +47,6 @@ def read_page(folder: Path) -> dict:
     for name, kind in HEADER.items():
         if not isinstance(page.get(name), kind):
             raise InputError(f"{path} has no {name}; publish the page anew")
-    if "kept" in page:
-        record = page["kept"] if isinstance(page["kept"], dict) else {}
-        for name, kind in KEPT.items():
-            if not isinstance(record.get(name), kind):
-                raise InputError(f"{path} has no {name} in kept; publish the page anew")
     return page
 
 

@@ -45,16 +45,10 @@ def print_page(folder: Path) -> None:
 
 
 def pages(folders: list[Path]):
-    """Make pages anew of what they publish: nothing is trained. Older pages stay as they are."""
-    from lib.publish.blocks import read_page
-    from lib.publish.older import is_older
+    """Make pages anew of what they publish: nothing is trained."""
     from lib.publish.study import publish_from_results
 
     for folder in folders:
-        page = read_page(folder.resolve())
-        if is_older(page):
-            print(f"{folder}: left as commit {page['kept']['commit']} made it")
-            continue
         name, profile = folder.resolve().parts[-2:]
         _, reasons = publish_from_results(name, profile)
         print(f"{folder}: made anew" + "".join(f"\n  kept as it was: {line}" for line in reasons))

@@ -35,7 +35,6 @@ class Check:
     moved: int = 0  # numbers that differ by one unit of their last digit
     redrawn: list[str] = dataclasses.field(default_factory=list)  # figures that show such numbers
     unchecked: list[str] = dataclasses.field(default_factory=list)
-    older_commit: str = ""  # that made an older page, of which only the files' bytes are checked
 
 
 def compare_folders(folder: Path, again: Path, check: Check) -> None:

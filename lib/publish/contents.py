@@ -21,8 +21,6 @@ def contents(results: Path) -> str:
         machines = dict.fromkeys(run["device"] for run in made["runs"])
         data, model, *_ = [*page["short"], "", ""]
         title = f"{study_name(page['study'])}, {page['profile']}"
-        if "kept" in page:
-            title += " (older)"
         link = f"[{escape(title)}]({name}/README.md)"
         rows.append((link, data, model, f"{seconds / 60:,.0f}", escape("; ".join(machines))))
     return pipe_table(rows)

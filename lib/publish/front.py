@@ -9,14 +9,12 @@ from lib.analysis.display import listed, pipe_table
 from lib.analysis.names import study_name
 from lib.publish.blocks import page_files
 from lib.publish.layout import findings_of, layout
-from lib.publish.older import is_older
 from lib.publish.record import page_of
 from lib.publish.render import is_demo
 from lib.runs.files import write_text
 
 LARGEST_FIRST = ("paper", "full", "base", "small")  # profiles; then others
 TABLE = re.compile(r"(<!-- answers: (real|demo) -->\n\n)(?:\|.*\n)*")
-OLDER = re.compile(r"(<!-- older pages -->\n\n)(?:Older pages.*\n)?")
 
 
 def profile_pages(results: Path) -> dict[str, dict]:
@@ -37,12 +35,11 @@ def profile_pages(results: Path) -> dict[str, dict]:
 
 
 def names_by_study(pages: dict[str, dict], *, demo: bool) -> dict[str, list[str]]:
-    """Of each study the names of its pages on real data, or on made-up texts, without older ones;
-    first the one that answers for it: the largest profile that compares what the study is about, if
-    one does."""
+    """Of each study the names of its pages on real data, or on made-up texts; first the one
+    that answers for it: the largest profile that compares what the study is about, if one does."""
     names: dict[str, list[str]] = {}
     for name, page in pages.items():
-        if is_demo(page) == demo and not is_older(page):
+        if is_demo(page) == demo:
             names.setdefault(page["study"], []).append(name)
     return {
         study: sorted(of_study, key=lambda name: not compares(pages[name]))
@@ -97,25 +94,12 @@ def link(text: str, name: str) -> str:
 
 def with_answers(readme: str, pages: dict[str, dict]) -> str:
     """The README with the tables of answers below its remarks `answers: real` and `answers: demo`
-    made anew, and the line below `older pages`."""
+    made anew."""
 
     def table(match: re.Match) -> str:
         return match[1] + (demo_answers(pages) if match[2] == "demo" else answers(pages))
 
-    return OLDER.sub(lambda match: match[1] + older_line(pages), TABLE.sub(table, readme))
-
-
-def older_line(pages: dict[str, dict]) -> str:
-    """A line that leads to all older pages; empty where there is none."""
-    links = [
-        link(f"{study_name(page['study'])} ({page['folder']})", name)
-        for name, page in pages.items()
-        if is_older(page)
-    ]
-    if not links:
-        return ""
-    says = "Older pages, with known flaws that each lists at its top"
-    return f"{says}: {', '.join(links)}.\n"
+    return TABLE.sub(table, readme)
 
 
 def overview_table(pages: dict[str, dict]) -> pd.DataFrame:
@@ -124,7 +108,7 @@ def overview_table(pages: dict[str, dict]) -> pd.DataFrame:
     rows = []
     for page in pages.values():
         block = best_of(page)
-        if block is None or is_demo(page) or is_older(page):
+        if block is None or is_demo(page):
             continue
         facts = block["facts"]
         data, model, *_ = page["short"]

@@ -241,10 +241,8 @@ def _same_and_other(kind: str, said: list[Said]) -> list[str]:
 
 def compare_with_replaced(folder: Path, again: Path) -> list[str]:
     """Compare a new page with the one that it is to replace, and note that in its environment.json;
-    in lines, which are none where there is no whole page to be replaced. An older page is named."""
+    in lines, which are none where there is no whole page to be replaced."""
     try:
-        if record := read_page(folder).get("kept"):
-            return [f"The page that this one replaces is of an earlier version, {record['commit']}"]
         result = compare_published(folder, again)
         machine = read_json(folder / "environment.json")["page"]
     except (InputError, OSError, ValueError, KeyError, TypeError, AttributeError):

@@ -17,7 +17,6 @@ from lib.analysis.predictions import Predictions
 from lib.errors import InputError
 from lib.publish.blocks import page_files
 from lib.publish.layout import HIDDEN, findings_of, layout
-from lib.publish.older import is_older, remark
 from lib.publish.record import citations, code, histories, page_of, run_blocks, text
 from lib.publish.render import DEMO, has_intervals, is_demo
 from lib.publish.run_titles import run_names
@@ -138,12 +137,10 @@ def add_page(site: Site, name: str, page: dict) -> None:
     findings, evidence = findings_of(answer)
     blocks = [text(f"# {page['title']} #"), *[block | {"lead": True} for block in findings[:1]]]
     blocks.append(text(" · ".join([*page["short"], f"[{len(names)} runs](#runs)"])))
-    blocks += [text(remark(page))] if is_older(page) else []
     blocks += [text(DEMO)] * is_demo(page) + findings[1:] + evidence
     blocks += [{"kind": "said", "text": FOOTNOTE}] * has_intervals(page["blocks"]) + study + folds
     blocks += [fold("How it was made", how_made(name, page)), list_of_runs(page, names)]
     nav = "Studies on demo corpora" if is_demo(page) else "Studies"
-    nav = "Older pages" if is_older(page) else nav
     title = f"{study_name(page['study'])}, {page['folder']}"
     site.add_document(f"{name}/index", blocks, f"{name}/README.md", nav, title)
 
@@ -164,8 +161,7 @@ def add_runs(site: Site, name: str, page: dict, names: dict[str, str]) -> None:
 
 
 def front(site: Site, pages: dict[str, dict]) -> list[dict]:
-    """The first page: of each page its question, first finding, figure (or table) and command; of
-    an older one its question, and what it lacks."""
+    """The first page: of each page its question, first finding, figure (or table) and command."""
     number = sum(len(page["runs"]) for page in pages.values())
     lead = (
         f"# Fine-tuning studies\n\n{len(pages)} pages and their {number} runs. Under each table "
@@ -173,17 +169,12 @@ def front(site: Site, pages: dict[str, dict]) -> list[dict]:
         "its configuration, scores and history."
     )
     blocks = [text(lead)]
-    newer = {name: page for name, page in pages.items() if not is_older(page)}
     for heading, demo in (("Findings", False), ("Findings on made-up demo corpora", True)):
-        shown = [(name, page) for name, page in newer.items() if is_demo(page) == demo]
+        shown = [(name, page) for name, page in pages.items() if is_demo(page) == demo]
         if shown:
             blocks.append(text(f"## {heading}"))
         for name, page in shown:
             blocks += card(name, page)
-    older = {name: page for name, page in pages.items() if is_older(page)}
-    if older:
-        lines = [f"- [{p['title']}]({n}/index.html) {p['kept']['lacks']}" for n, p in older.items()]
-        blocks.append(text("\n".join(["## Older pages, and what they lack\n", *lines])))
     for caption, entries in site.nav.items():
         blocks.append({"kind": "nav", "caption": caption, "entries": entries})
     return blocks

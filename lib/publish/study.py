@@ -95,16 +95,10 @@ def publish_from_results(name: str, profile: str = "demo") -> tuple[Path, list[s
     """
     from lib.publish.blocks import read_page
     from lib.publish.folder import publish_again
-    from lib.publish.older import is_older
 
     notebook_of(name)
     folder = RESULTS / name / profile
-    page = read_page(folder)
-    if is_older(page):
-        raise InputError(
-            f"{folder} stays as commit {page['kept']['commit']} made it: the notebook has changed "
-            f"since, and makes another page from new runs: {page['command']}"
-        )
+    read_page(folder)  # raises where it is damaged, or no page
     return folder, publish_again(folder)
 
 

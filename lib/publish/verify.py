@@ -14,7 +14,6 @@ from lib.publish.blocks import read_page
 from lib.publish.compare import Check, compare_folders
 from lib.publish.evidence import check_columns, check_evidence
 from lib.publish.folder import write_page
-from lib.publish.older import check_files, is_older
 from lib.runs.published import HISTORY, PREDICTIONS, page_runs, runs_of_page
 
 AT_ONCE = 4  # pages, where there are as many processors
@@ -28,8 +27,7 @@ def verify(folder: Path) -> Check:
     """Execute a page's study on what it publishes, into a temporary folder, and compare all of it.
 
     Besides, keys are hashed again from configurations, chosen epochs derived again from dev, and
-    digests, steps and learning rates compared. An older page is not made again: its files' digests
-    are compared. Raises InputError where the page is not whole.
+    digests, steps and learning rates compared. Raises InputError where the page is not whole.
     """
     folder = folder.resolve()
     page = read_page(folder)
@@ -37,9 +35,6 @@ def verify(folder: Path) -> Check:
     place = f"{folder.parent.name}/{folder.name}"
     if place != f"{page['study']}/{page['folder']}":
         check.wrong.append(f"it is the page of {page['study']}/{page['folder']}, not of {place}")
-    if is_older(page):
-        check_files(folder, page, check)
-        return check
     with tempfile.TemporaryDirectory() as root:
         again = Path(root) / place
         copy_files(folder, again)
@@ -135,11 +130,6 @@ def read_predictions(folder: Path) -> Predictions:
 def describe(folder: Path, check: Check) -> list[str]:
     """What a check found, in lines."""
     lines = [f"{folder}: {check.compared} files and facts checked, {len(check.wrong)} differ"]
-    if check.older_commit and not check.wrong:
-        lines.append(
-            f"  kept as made by commit {check.older_commit}; its files are whole; to check it, "
-            "verify it there"
-        )
     if check.moved:
         lines.append(f"  {check.moved} numbers differ by one unit of their last digit")
     lines += [f"  {figure}" for figure in check.redrawn]

@@ -16,22 +16,6 @@ def with_baseline(p, name: str):
     return p.only(runs | {group: runs[group] | {"config": config}})
 
 
-def test_the_leader_and_whom_it_is_ahead_of():
-    text = findings.leader(classifiers(), by="head")
-    table = tables.by_group(classifiers(), by="head", metrics=["accuracy"]).set_index("head")
-    assert text.startswith(
-        f"**Far** has the highest mean test accuracy, {100 * table.loc['far', 'accuracy']:.1f} % "
-    )
-    assert "it is significantly ahead of level (+" in text and " and near (+" in text
-    assert "3 seeds, 600 documents)" in text and "points, 95 % interval +" in text
-
-
-def test_numbers_are_told_as_they_are_and_not_in_percent():
-    text = findings.leader(regressors(), by="head", metric="spearman")
-    assert text.startswith("**Exact** has the highest mean test Spearman correlation, 0.99")
-    assert "%" not in text.replace("95 % interval", "") and "points" not in text
-
-
 def test_a_difference_is_given_from_either_side():
     table = comparisons.differences(classifiers(), by="head")
     one = findings.difference_of(table, "far", "near", "accuracy")
@@ -51,11 +35,7 @@ def test_what_a_model_adds_to_the_baseline():
 
 
 def test_of_errors_the_lowest_is_the_best():
-    p = regressors()
-    assert findings.best_group(p, by="head", metric="rmse") == "exact"
-    text = findings.leader(p, by="head", metric="rmse")
-    assert text.startswith("**Exact** has the lowest mean test RMSE, 0.1")
-    assert "it is significantly ahead of rough (−0.8" in text
+    assert findings.best_group(regressors(), by="head", metric="rmse") == "exact"
 
 
 def test_what_it_takes_to_tell_a_single_group_apart_is_nothing():

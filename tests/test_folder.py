@@ -57,7 +57,7 @@ def test_a_page_says_what_it_is_made_of(page):
         ("figure", "dev_loss", ""),
         ("figure", "train_loss", ""),
         ("text", "", "answer"),
-        ("finding", "leader", "answer"),
+        ("finding", "outlook", "answer"),
         ("finding", "beyond_baseline", "answer"),
     ]
     runs = content["runs"]
@@ -66,7 +66,7 @@ def test_a_page_says_what_it_is_made_of(page):
         assert facts["key"].startswith(name) and len(facts["key"]) == 64
         assert {"config", "chosen_epoch", "predictions", "history", "content"} <= set(facts)
     shown = {block["name"]: block.get("runs") for block in content["blocks"]}
-    assert shown["by_head"] == shown["dev_loss"] == shown["leader"] == list(runs)
+    assert shown["by_head"] == shown["dev_loss"] == shown["outlook"] == list(runs)
 
 
 def test_without_its_data_a_page_keeps_its_audit(published, page, monkeypatch):

@@ -98,15 +98,13 @@ def test_where_two_are_level_none_is_bold(shown):
 def test_a_finding_is_a_block(shown):
     p = classifiers()
     arguments = {"by": "head", "where": {"head": ["far", "near"]}}
-    page.show_finding(p, findings.leader, **arguments)
+    page.show_finding(p, findings.outlook, **arguments)
     block = block_of(shown)
-    assert (block["kind"], block["name"]) == ("finding", "leader")
-    assert block["function"] == "lib.analysis.findings:leader"
+    assert (block["kind"], block["name"]) == ("finding", "outlook")
+    assert block["function"] == "lib.analysis.findings:outlook"
     assert block["arguments"] == arguments and len(block["runs"]) == 6
-    assert (
-        block["text"].startswith("**Far** has")
-        and shown[0]["text/markdown"].strip() == (block["text"])
-    )
+    assert block["text"] == "No pair is left open."
+    assert shown[0]["text/markdown"].strip() == block["text"]
 
 
 def test_a_measured_finding_is_a_block_that_no_function_computes(shown):

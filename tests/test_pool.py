@@ -60,7 +60,7 @@ def test_divergence_is_a_result(base, capsys):
 
 
 def test_a_study_with_a_diverged_seed_still_has_its_tables(base):
-    from lib.analysis import findings, tables
+    from lib.analysis import tables
     from notebooks import ag_news
 
     configs = [
@@ -80,6 +80,5 @@ def test_a_study_with_a_diverged_seed_still_has_its_tables(base):
         "constant",
         "linear",
     ]
-    assert "has the highest mean test accuracy" in findings.leader(collect(runs), by="schedule")
     with pytest.raises(InputError, match="several runs with seed"):
         tables.by_group(collect(runs), by="head", metrics=["accuracy"])

@@ -59,7 +59,7 @@ for name in ("dev_loss", "train_loss"):
     (
         "answer",
         """
-show_finding(runs, findings.leader, by="head", metric="accuracy")
+show_finding(runs, findings.outlook, by="head", metric="accuracy")
 show_finding(runs, findings.beyond_baseline, by="head", metric="accuracy")
 show_runs(runs)
 """,

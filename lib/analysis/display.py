@@ -119,18 +119,6 @@ def distance(value: float, metric: str) -> str:
     return difference(abs(value), metric).removeprefix("+")
 
 
-def score_interval(row: Mapping, metric: str) -> str:
-    """The interval of a metric in a table's row, or the score of each run where these are too few
-    for one."""
-    values = row.get(f"{metric}_values")
-    if isinstance(values, str) and values:
-        scores = [score(float(value), metric) for value in values.split()]
-        return f"{count(len(scores), 'run')}: {', '.join(scores)}" if scores[1:] else "one run"
-    low = score(row[f"{metric}_low"], metric)
-    high = score(row[f"{metric}_high"], metric)
-    return f"95 % interval {low} to {high}"
-
-
 def difference_interval(low: float, high: float, metric: str) -> str:
     """The interval of a difference of two values of a metric."""
     if pd.isna(low):

@@ -5,16 +5,10 @@ import numpy as np
 import pandas as pd
 
 from lib.analysis.answers import gap
-from lib.analysis.comparisons import EQUAL, OPEN, SAME, SIGNIFICANT, TOO_FEW, differences
+from lib.analysis.comparisons import OPEN, TOO_FEW, differences
 from lib.analysis.display import (
-    count,
-    difference,
-    difference_interval,
     escape,
-    listed,
     percent,
-    score,
-    score_interval,
     spelled,
     title,
     words,
@@ -51,45 +45,6 @@ def difference_in(row: dict, metric: str) -> dict:
     low = row[f"{metric}_low"]
     high = row[f"{metric}_high"]
     return {"value": row[metric], "low": low, "high": high, "verdict": row["verdict"]}
-
-
-LEADS = {  # what a sentence says of the leader and others, by the verdict
-    SIGNIFICANT: "significantly ahead of",
-    OPEN: "**not** significantly ahead of",
-    EQUAL: "within 1 point of",
-    SAME: "the same model as",
-    TOO_FEW: "not compared, for too few seeds, with",
-}
-
-
-def leader(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
-    """Which group leads on test, and which others it is significantly ahead of."""
-    table = by_group(p.only(p.trained), by=by, metrics=[metric])
-    direction = METRICS[metric].higher_is_better
-    table = table.sort_values(metric, ascending=not direction, kind="stable")
-    top = table.iloc[0]
-    pairs = differences(p, by=by, metric=metric)
-    others: dict[str, list[str]] = {}
-    for other in table[by].iloc[1:]:
-        lead = difference_of(pairs, top[by], other, metric)
-        text = difference(lead["value"], metric)
-        if lead["verdict"] != TOO_FEW:
-            text += f", {difference_interval(lead['low'], lead['high'], metric)}"
-        text = f"{escape(spelled(other))} ({text})"
-        others.setdefault(lead["verdict"], []).append(text)
-    leads = [
-        f"{LEADS[verdict]} {listed(others[verdict])}" for verdict in LEADS if verdict in others
-    ]
-    best = "highest" if direction else "lowest"
-    name = escape(spelled(top[by]))
-    sentence = (
-        f"**{name[0].upper()}{name[1:]}** has the {best} mean test {title(metric)}, "
-        f"{score(top[metric], metric)} ({score_interval(top, metric)}; "
-        f"{count(top['seeds'], 'seed')}, {count(top['documents'], 'document')})"
-    )
-    if leads:
-        sentence += f"; it is {'; '.join(leads)}"
-    return sentence + "."
 
 
 def best_beside_reference(

@@ -1,8 +1,7 @@
 """What the README and results/README.md show of all pages: `python -m notebooks.front`."""
 
 import plots
-from lib.publish.contents import write_contents
-from lib.publish.front import refresh_readme
+from lib.publish.front import refresh_contents, refresh_readme
 from lib.publish.shown import png_of
 from lib.runs.places import ROOT
 
@@ -10,7 +9,7 @@ TITLE = "Fine-tuned models beside the best reference"
 
 
 def main() -> None:
-    write_contents(ROOT)
+    refresh_contents(ROOT)
     table = refresh_readme(ROOT)
     if not len(table):
         print("No page on real data names its best model (show_best): no figure is drawn")

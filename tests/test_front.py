@@ -5,7 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from lib.publish.front import answers, demo_answers, overview_table, profile_pages, refresh_readme
+from lib.publish.front import (
+    answers,
+    contents,
+    demo_answers,
+    overview_table,
+    profile_pages,
+    refresh_contents,
+    refresh_readme,
+)
 from tests.test_site import a_page
 
 README = "# All\n\n<!-- answers: real -->\n\n| old |\n\nMore.\n\n<!-- answers: demo -->\n\n\n"
@@ -97,3 +105,19 @@ def test_the_figure_names_a_model_of_several_depths_without_them(root):
     file.write_text(json.dumps(page))
     models = overview_table(profile_pages(root / "results"))["model"].tolist()
     assert models == ["tiny", "tiny"]
+
+
+def test_each_page_stands_with_its_data_model_minutes_and_machine(tmp_path):
+    save(tmp_path, "a_study", "small", answer="No.")
+    made = {"run_seconds": {"a": 90.0, "b": 60.0}, "runs": [{"device": "A|B"}, {"device": "A|B"}]}
+    folder = tmp_path / "results" / "a_study" / "small"
+    (folder / "environment.json").write_text(json.dumps(made))
+    readme = tmp_path / "results" / "README.md"
+    readme.write_text("# Pages\n\n<!-- pages -->\n\n| old |\n\nBelow.\n", encoding="utf-8")
+    refresh_contents(tmp_path)
+    text = readme.read_text(encoding="utf-8")
+    table = contents(tmp_path / "results")
+    assert text == f"# Pages\n\n<!-- pages -->\n\n{table}\nBelow.\n"
+    assert table.splitlines()[-1] == (
+        "| [A study, small](a_study/small/README.md) | imdb | tiny | 2 | A\\|B |"
+    )

@@ -5,7 +5,14 @@ from types import SimpleNamespace
 import pytest
 
 from lib.analysis.captions import FOOTNOTE
-from lib.publish.render import DEMO, block_markdown, page_markdown, short_facts, summary
+from lib.publish.render import (
+    DEMO,
+    block_markdown,
+    models_of,
+    page_markdown,
+    short_facts,
+    summary,
+)
 from lib.runs.config import RunConfig
 
 TABLE = {
@@ -150,3 +157,13 @@ def test_the_short_facts_names_data_and_models_as_people_do():
     runs = [run_of("cls", "CPU", layers=layers, **named) for layers in (1, 3)]
     facts = ["IMDB, 25,000 training texts", "MiniLM-L6, 1 and 3 layers"]
     assert short_facts([run_of("native", "none"), *runs], "full")[:2] == facts
+
+
+def test_models_stand_by_their_names_with_the_layers_that_are_used():
+    base = RunConfig(dataset="demo_news")
+    student = base.with_(distil={"teacher": "0" * 16, "student_layers": [0, 3]})
+    assert models_of([base, base.with_(seed=2)]) == "MiniLM-L6"
+    assert models_of([base.with_(layers=1)]) == "MiniLM-L6, 1 layer"
+    assert models_of([base, base.with_(layers=1), student]) == "MiniLM-L6, 1, 2 and all layers"
+    other = base.with_(backbone="sentence-transformers/all-mpnet-base-v2")
+    assert models_of([base.with_(layers=3), other]) == "MiniLM-L6, 3 layers; MPNet-base"

@@ -1,20 +1,21 @@
-"""What the README shows of all published pages, read from their page.json."""
+"""What the README and results/README.md show of all published pages, read from their page.json."""
 
 import re
 from pathlib import Path
 
 import pandas as pd
 
-from lib.analysis.display import listed, pipe_table
+from lib.analysis.display import escape, listed, pipe_table
 from lib.analysis.names import study_name
 from lib.publish.blocks import page_files
 from lib.publish.layout import findings_of, layout
 from lib.publish.record import page_of
 from lib.publish.render import is_demo
-from lib.runs.files import write_text
+from lib.runs.files import read_json, write_text
 
 LARGEST_FIRST = ("paper", "full", "base", "small")  # profiles; then others
 TABLE = re.compile(r"(<!-- answers: (real|demo) -->\n\n)(?:\|.*\n)*")
+LIST = re.compile(r"(<!-- pages -->\n\n)(?:\|.*\n)*")  # of all pages, in results/README.md
 
 
 def profile_pages(results: Path) -> dict[str, dict]:
@@ -138,3 +139,28 @@ def refresh_readme(root: Path) -> pd.DataFrame:
     readme = root / "README.md"
     write_text(readme, with_answers(readme.read_text(encoding="utf-8"), pages))
     return overview_table(pages)
+
+
+def contents(results: Path) -> str:
+    """A Markdown table with a row for each page of `results`."""
+    columns = ("page", "data", "model", "minutes", "machine")
+    rows = [columns, ("---", "---", "---", "---:", "---")]
+    for name, page in profile_pages(results).items():
+        made = read_json(results / name / "environment.json")
+        seconds = sum(made["run_seconds"].values())
+        machines = dict.fromkeys(run["device"] for run in made["runs"])
+        data, model, *_ = [*page["short"], "", ""]
+        title = escape(f"{study_name(page['study'])}, {page['profile']}")
+        minutes = f"{seconds / 60:,.0f}"
+        rows.append(
+            (f"[{title}]({name}/README.md)", data, model, minutes, escape("; ".join(machines)))
+        )
+    return pipe_table(rows)
+
+
+def refresh_contents(root: Path) -> None:
+    """Make the table below results/README.md's remark `pages` anew."""
+    readme = root / "results" / "README.md"
+    table = contents(root / "results")
+    text = LIST.sub(lambda match: match[1] + table, readme.read_text(encoding="utf-8"))
+    write_text(readme, text)

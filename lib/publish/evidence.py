@@ -7,7 +7,6 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from lib.analysis.display import count
 from lib.analysis.predictions import Predictions
 from lib.analysis.scores import run_scores
 from lib.errors import InputError, shown
@@ -80,30 +79,21 @@ def history_digest(history: str, name: str) -> str:
 
 def check_evidence(
     predictions: Predictions, runs: Iterable[PublishedRun], history: str
-) -> tuple[int, list[str], list[str]]:
-    """How many facts of a page's runs were checked, which are wrong, and what cannot be checked."""
+) -> tuple[int, list[str]]:
+    """How many facts of a page's runs were checked, and which are wrong."""
     table = pd.DataFrame({"run": []})
     if history:
         table = pd.read_csv(io.StringIO(history), dtype={"run": str})
     runs = list(runs)
     wrong = check_data(predictions, runs)
-    without_content = 0
     for run in runs:
         wrong += check_digests(predictions, run, history)
-        content = run.facts.get("content", {})
-        if content.get("complete", True) and content:
-            wrong += check_key(run)
-        else:
-            without_content += 1
+        wrong += check_key(run)
         if not run.config.is_reference:
             wrong += check_chosen_epoch(predictions, run, table[table["run"] == run.name])
             wrong += check_steps(run, table[table["run"] == run.name])
         wrong += check_rows(predictions, run)
-    unchecked = []
-    if without_content:
-        keys = count(without_content, "key")
-        unchecked.append(f"{keys} of runs: what these were trained with is not at hand")
-    return len(runs), wrong, unchecked
+    return len(runs), wrong
 
 
 def check_columns(history: str) -> list[str]:
@@ -122,7 +112,7 @@ def check_data(predictions: Predictions, runs: list[PublishedRun]) -> list[str]:
     """The data is what it is said to be, where it is at hand."""
     for run in runs:
         fingerprint = run.data["fingerprint"]
-        if run.facts.get("content", {}).get("data", fingerprint) != fingerprint:
+        if run.facts["content"]["data"] != fingerprint:
             return ["the fingerprint of the data is not that of the runs' records"]
     trained = [run for run in runs if not run.config.is_reference]
     first_of = {run.data["fingerprint"]: run for run in reversed(trained)}

@@ -66,12 +66,11 @@ def encode(
             f"max_length is {max_length}; the backbone {backbone} reads 3 {limit} tokens"
         )
     engine = tokenizer.backend_tokenizer
-    if not is_single(texts):
-        rows, lengths = _encode_pairs(texts, engine, max_length, truncation)
-    elif truncation == "windows":
-        rows, lengths = _encode_single(texts, engine, max_length, _cutter(stride, windows))
+    if is_single(texts):
+        how = {"truncation": truncation, "stride": stride, "windows": windows}
+        rows, lengths = _encode_single(texts, engine, max_length, **how)
     else:
-        rows, lengths = _encode_single(texts, engine, max_length, _shortener(truncation))
+        rows, lengths = _encode_pairs(texts, engine, max_length, truncation)
     ids, mask = _padded(rows, tokenizer.pad_token_id)
     return ids, mask, lengths
 
@@ -133,31 +132,37 @@ def shorten(body: list[int], room: int, truncation: str) -> list[int]:
     return body[:from_head] + body[len(body) - from_tail :]
 
 
-def _shortener(truncation: str) -> Callable[[list[int], int], list[list[int]]]:
-    return lambda body, room: [shorten(body, room, truncation)]
-
-
-def _cutter(stride: int | None, windows: int) -> Callable[[list[int], int], list[list[int]]]:
-    return lambda body, room: cut(body, room, check_stride(stride, room), windows)
+def pieces_of(
+    body: list[int],
+    room: int,
+    *,
+    truncation: str,
+    stride: int | None = None,
+    windows: int = WINDOWS,
+) -> list[list[int]]:
+    """What is read of a document's tokens: its windows of `room` tokens, or one piece."""
+    if truncation == "windows":
+        return cut(body, room, check_stride(stride, room), windows)
+    return [shorten(body, room, truncation)]
 
 
 def _encode_single(
-    texts: list[str], engine, max_length: int, pieces_of: Callable[[list[int], int], list]
+    texts: list[str], engine, max_length: int, **how
 ) -> tuple[list[list[int]], np.ndarray]:
     """Ids of single texts and their lengths before they were shortened to pieces, each of which
-    stands between the special tokens."""
-    start, end = _special_tokens(engine)
+    stands between the special tokens; `how` as in `pieces_of`."""
+    start, end = special_tokens(engine)
     room = max_length - len(start) - len(end)
     bodies = [item.ids for item in engine.encode_batch_fast(texts, add_special_tokens=False)]
     lengths = np.array([len(body) for body in bodies]) + len(start) + len(end)
     rows = []
     for body in bodies:
-        framed = [[*start, *piece, *end] for piece in pieces_of(body, room)]
+        framed = [[*start, *piece, *end] for piece in pieces_of(body, room, **how)]
         rows.append(list(itertools.chain.from_iterable(framed)))
     return rows, lengths
 
 
-def _special_tokens(engine) -> tuple[list[int], list[int]]:
+def special_tokens(engine) -> tuple[list[int], list[int]]:
     """The ids that the tokenizer puts before and after a single text."""
     bare = engine.encode("a", add_special_tokens=False).ids
     framed = engine.encode("a").ids

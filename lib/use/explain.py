@@ -19,8 +19,7 @@ from lib.models import Classifier
 from lib.runs.files import cached_tensors, digest, file_digest
 from lib.runs.markup import escape
 from lib.runs.store import Run, check_texts, load_run
-from lib.tokenization import WINDOWS, encode, is_single, reading_of, shorten
-from lib.windows import check_stride, cut
+from lib.tokenization import encode, is_single, pieces_of, reading_of, special_tokens
 
 NUMBERS = ("start", "end", "contribution")
 STRONG = 0.5  # of the largest contribution: a word that Markdown marks
@@ -69,16 +68,19 @@ def _explained(run: Run, text: str, label: str | None) -> pd.DataFrame:
     """`explain`, by the run's model."""
     model, settings = run.model
     folder = run.folder / "model"
-    ids, mask, _ = encode([text], folder, **reading_of(settings))
+    reading = reading_of(settings)
+    ids, mask, _ = encode([text], folder, **reading)
     target = _target(settings, label)
     gradients, place = _gradient_times_input(model, ids, mask, target)
-    tokenizer = load_tokenizer(resolve_backbone(folder))
-    encoded = tokenizer.backend_tokenizer.encode(text, add_special_tokens=False)
+    engine = load_tokenizer(resolve_backbone(folder)).backend_tokenizer
+    encoded = engine.encode(text, add_special_tokens=False)
     added = np.zeros(len(encoded.ids))
-    begins = _special_before(tokenizer)
     was_read = np.zeros(len(encoded.ids), bool)
-    for row, piece in zip(gradients, _pieces(len(encoded.ids), tokenizer, settings), strict=True):
-        added[piece] += row[begins : begins + len(piece)]
+    before, after = special_tokens(engine)
+    room = reading.pop("max_length") - len(before) - len(after)
+    pieces = pieces_of(list(range(len(encoded.ids))), room, **reading)
+    for row, piece in zip(gradients, pieces, strict=True):
+        added[piece] += row[len(before) : len(before) + len(piece)]
         was_read[piece] = True
     table = _words(text, encoded, added, was_read)
     largest = table["contribution"].abs().max()
@@ -119,22 +121,6 @@ def _gradient_times_input(
     against = logits.mean() if len(logits) > 1 else 0.0
     [gradient] = torch.autograd.grad(logits[place] - against, embedded[-1])
     return (gradient * embedded[-1]).sum(-1).detach().float().cpu().numpy(), place
-
-
-def _special_before(tokenizer) -> int:
-    """How many special tokens the tokenizer puts before a text."""
-    bare = tokenizer.backend_tokenizer.encode("a", add_special_tokens=False).ids
-    return tokenizer.backend_tokenizer.encode("a").ids.index(bare[0])
-
-
-def _pieces(tokens: int, tokenizer, settings: dict) -> list[list[int]]:
-    """The places of a text's tokens that are read, a list for each window."""
-    room = settings["max_length"] - tokenizer.num_special_tokens_to_add()
-    places = list(range(tokens))
-    if settings["truncation"] == "windows":
-        stride = check_stride(settings.get("stride"), room)
-        return cut(places, room, stride, settings.get("windows", WINDOWS))
-    return [shorten(places, room, settings["truncation"])]
 
 
 def _words(text: str, encoded, added: np.ndarray, was_read: np.ndarray) -> pd.DataFrame:

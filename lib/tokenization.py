@@ -2,7 +2,8 @@
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -182,14 +183,21 @@ def _encode_pairs(
     rows = [item.ids for item in engine.encode_batch_fast(pairs)]
     lengths = np.array([len(row) for row in rows])
     too_long = np.flatnonzero(lengths > max_length)
-    engine.enable_truncation(max_length, direction="right" if truncation == "head" else "left")
-    try:
+    with pairs_shortened(engine, max_length, truncation):
         shortened = engine.encode_batch_fast([pairs[i] for i in too_long])
-    finally:
-        engine.no_truncation()
     for place, item in zip(too_long, shortened, strict=True):
         rows[place] = item.ids
     return rows, lengths
+
+
+@contextmanager
+def pairs_shortened(engine, max_length: int, truncation: str) -> Iterator[None]:
+    """Meanwhile, the tokenizer shortens pairs of texts, the longer one first: by head or tail."""
+    engine.enable_truncation(max_length, direction="right" if truncation == "head" else "left")
+    try:
+        yield
+    finally:
+        engine.no_truncation()
 
 
 def _padded(rows: list[list[int]], pad_id: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from lib.backbones import load_tokenizer, resolve_backbone
-from lib.tokenization import is_single, longest_whole, shorten
+from lib.tokenization import is_single, longest_whole, pairs_shortened, shorten
 
 
 def read_text(
@@ -46,11 +46,8 @@ def _runs(places: list[int]) -> list[list[int]]:
 def _read_of_pairs(
     pairs: list[tuple[str, str]], engine, max_length: int, truncation: str
 ) -> list[str]:
-    engine.enable_truncation(max_length, direction="right" if truncation == "head" else "left")
-    try:
+    with pairs_shortened(engine, max_length, truncation):
         encoded = engine.encode_batch(pairs)
-    finally:
-        engine.no_truncation()
     texts = []
     for pair, item in zip(pairs, encoded, strict=True):
         spans_read = []

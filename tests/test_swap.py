@@ -10,8 +10,10 @@ import pytest
 from lib.errors import InputError
 from lib.publish import swap
 from lib.publish.blocks import read_page
-from lib.publish.swap import OLD, PART, STALE, left_over, new_folder, restore
+from lib.publish.swap import hidden, new_folder, replaced, restore
+from lib.runs import parts
 from lib.runs.files import write_json, write_text
+from lib.runs.parts import OLD, PART, part_beside
 from tests.conftest import exit_code, start_child
 
 NAMES = ("README.md", "page.json", "scores.csv")
@@ -22,6 +24,12 @@ def publish(folder, version: str, seconds: float = 0) -> None:
         for name in NAMES:
             write_text(part / name, version)
         time.sleep(seconds)
+
+
+def old_of(folder):
+    """Where a page is while it is replaced, on a system that needs two renames for that."""
+    part = part_beside(hidden(folder))
+    return part.with_name(part.name.removesuffix(PART) + OLD)
 
 
 def version_of(folder) -> str:
@@ -60,7 +68,7 @@ def folder(tmp_path):
 def system(request, monkeypatch):
     """A system that lets two folders change places in one step, or does not."""
     if request.param == "two renames":
-        monkeypatch.setattr(swap, "exchange", lambda one, other: False)
+        monkeypatch.setattr(parts, "exchange", lambda one, other: False)
     return request.param
 
 
@@ -77,23 +85,23 @@ def test_killed_at_any_moment(folder, system):
             restore(folder)
         seen.add(version_of(folder))
         publish(folder, "old")
-        assert version_of(folder) == "old" and not left_over(folder, OLD)
+        assert version_of(folder) == "old" and not replaced(folder)
     assert moment > 20
     assert seen == {"old", "new"} | ({"between"} if system == "two renames" else set())
 
 
 def test_killed_just_before_and_after_the_exchange(folder, monkeypatch):
-    exchange = swap.exchange
+    exchange = parts.exchange
 
     def die(*_) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
     with monkeypatch.context() as patch:
-        patch.setattr(swap, "exchange", die)
+        patch.setattr(parts, "exchange", die)
         assert exit_code(start_child(lambda: publish(folder, "new"))) == -signal.SIGKILL
     assert version_of(folder) == "old"
     with monkeypatch.context() as patch:
-        patch.setattr(swap, "exchange", lambda *paths: die(exchange(*paths)))
+        patch.setattr(parts, "exchange", lambda *paths: die(exchange(*paths)))
         assert exit_code(start_child(lambda: publish(folder, "new"))) == -signal.SIGKILL
     assert version_of(folder) == "new"
 
@@ -101,26 +109,28 @@ def test_killed_just_before_and_after_the_exchange(folder, monkeypatch):
 def test_whoever_reads_puts_the_old_page_back(folder):
     page = {"study": "heads", "folder": "tiny", "profile": "demo", "command": "", "parameters": {}}
     write_json(folder / "page.json", page | {"blocks": [{"kind": "text"}]})
-    folder.rename(folder.with_name(f".tiny.0123456789ab{OLD}"))
+    folder.rename(old_of(folder))
     assert read_page(folder)["folder"] == "tiny"
     assert [path.name for path in folder.parent.iterdir()] == ["tiny"]
 
 
 def test_what_another_page_left_is_not_taken(folder):
-    other = folder.with_name(f".tiny.b.0123456789ab{OLD}")  # of the page `tiny.b`
+    other = old_of(folder.with_name("tiny.b"))
     folder.rename(other)
     restore(folder)
     assert not folder.exists() and other.exists()
 
 
-def test_what_killed_processes_left_goes_after_a_day(folder):
-    fresh, stale = (folder.with_name(f".tiny.{letter * 12}{PART}") for letter in "ab")
-    for path in (fresh, stale):
-        path.mkdir()
-    past = time.time() - STALE - 60
-    os.utime(stale, (past, past))
+def test_what_killed_processes_left_goes(folder):
+    def make_part() -> None:
+        part_beside(hidden(folder)).mkdir()
+
+    assert exit_code(start_child(make_part)) == 0
+    [left] = folder.parent.glob(".tiny~*")
+    ours = part_beside(hidden(folder))
+    ours.mkdir()
     publish(folder, "new")
-    assert sorted(path.name for path in folder.parent.iterdir()) == [fresh.name, "tiny"]
+    assert ours.exists() and not left.exists() and version_of(folder) == "new"
 
 
 def test_a_failure_leaves_the_old_folder(folder, system):
@@ -132,9 +142,9 @@ def test_a_failure_leaves_the_old_folder(folder, system):
 
 
 def test_a_failed_rename_puts_the_old_folder_back(folder, monkeypatch):
-    monkeypatch.setattr(swap, "exchange", lambda one, other: False)
+    monkeypatch.setattr(parts, "exchange", lambda one, other: False)
     with pytest.raises(FileNotFoundError):
-        swap.put_in_place(folder.with_name(f".tiny.{'a' * 12}{PART}"), folder)
+        parts.put_in_place(part_beside(hidden(folder)), folder)
     assert version_of(folder) == "old"
 
 

@@ -1,11 +1,8 @@
-"""A folder put in the place of another one, so that at every moment one of them stands whole."""
+"""The folder of a page: written whole, under a lock, and read as long as it stays what it is."""
 
 import contextlib
-import ctypes
-import os
-import shutil
+import glob
 import time
-import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,35 +10,29 @@ from pathlib import Path
 from filelock import FileLock
 
 from lib.errors import InputError
-from lib.runs.store import store
+from lib.runs.files import whole_folder
+from lib.runs.parts import OLD, remove
+from lib.runs.places import store
 
-UNIQUE = 12  # characters of the part of a name that no other has
-PART = ".part"  # ends the name of a folder that is being made
-OLD = ".old.part"  # of one that is being replaced
-STALE = 24 * 3600  # seconds after which such a folder is taken for a killed process's
 PAUSES = (0.1, 0.5, 1, 3, 5)  # seconds, after which a page is read again
-AT_FDCWD = -100  # of Linux: paths are relative to the working directory
-RENAME_EXCHANGE = 2  # of Linux: two names change places in one step
 
 
 @contextmanager
 def new_folder(folder: Path) -> Iterator[Path]:
-    """A folder to write to under a name of its own; at the end it is put in the place of `folder`.
+    """A folder to write to, under a hidden name; at the end it is put in the place of `folder`, and
+    at every moment one of them stands whole.
 
     Where writing fails, `folder` stays as it was. Who comes meanwhile with the same store, waits.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
     with lock_of(folder):
         restore_under_lock(folder)
-        remove_stale(folder)
-        unique = uuid.uuid4().hex[:UNIQUE]
-        part = folder.with_name(f".{folder.name}.{unique}{PART}")
-        part.mkdir()
-        try:
+        with whole_folder(folder, hidden(folder)) as part:
             yield part
-            put_in_place(part, folder)
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
+
+
+def hidden(folder: Path) -> Path:
+    """What stands for a folder while it is made: no page is looked for there."""
+    return folder.with_name(f".{folder.name}")
 
 
 def read_unchanged(files: Callable[[], Iterable[Path]], read: Callable):
@@ -73,17 +64,22 @@ def _states(files: Iterable[Path]) -> dict[Path, tuple]:
 
 def restore(folder: Path) -> None:
     """Put back what was there, where a process was killed between two renames."""
-    if not folder.exists() and left_over(folder, OLD):
+    if not folder.exists() and replaced(folder):
         with lock_of(folder):
             restore_under_lock(folder)
 
 
 def restore_under_lock(folder: Path) -> None:
-    for old in left_over(folder, OLD):
+    for old in replaced(folder):
         if folder.exists():
-            shutil.rmtree(old, ignore_errors=True)
+            remove(old)
         else:
             old.rename(folder)
+
+
+def replaced(folder: Path) -> list[Path]:
+    """What was in the place of a folder while a process was killed that replaced it."""
+    return list(folder.parent.glob(f"{glob.escape(hidden(folder).name)}~*{OLD}"))
 
 
 def lock_of(folder: Path) -> FileLock:
@@ -91,39 +87,3 @@ def lock_of(folder: Path) -> FileLock:
     locks = store() / "locks"
     locks.mkdir(parents=True, exist_ok=True)
     return FileLock(locks / f"page-{folder.parent.name}-{folder.name}.lock")
-
-
-def put_in_place(part: Path, folder: Path) -> None:
-    """Make `part` `folder`; what was there goes, or is left at `part`."""
-    if not folder.exists():
-        part.rename(folder)
-    elif not exchange(part, folder):
-        old = part.with_name(part.name.removesuffix(PART) + OLD)
-        folder.rename(old)  # after a kill here `restore` puts it back
-        try:
-            part.rename(folder)
-        except OSError:
-            old.rename(folder)
-            raise
-        shutil.rmtree(old, ignore_errors=True)
-
-
-def exchange(one: Path, other: Path) -> bool:
-    """Let two folders change places in one step; False where the system cannot."""
-    library = ctypes.CDLL(None)
-    if not hasattr(library, "renameat2"):
-        return False
-    paths = (os.fsencode(one), os.fsencode(other))
-    return library.renameat2(AT_FDCWD, paths[0], AT_FDCWD, paths[1], RENAME_EXCHANGE) == 0
-
-
-def left_over(folder: Path, ending: str) -> list[Path]:
-    """What stands beside a folder for its processes, or was left there by killed ones."""
-    return list(folder.parent.glob(f".{folder.name}.{'?' * UNIQUE}{ending}"))
-
-
-def remove_stale(folder: Path) -> None:
-    """Remove what killed processes left half made, a day ago or more."""
-    for part in left_over(folder, PART):
-        if time.time() - part.stat().st_mtime > STALE:
-            shutil.rmtree(part, ignore_errors=True)

@@ -11,8 +11,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from lib.errors import InputError
-from lib.runs.files import failures_named, file_digests, read_json, sync, write_json
-from lib.runs.parts import part_beside, remove, remove_left_over
+from lib.runs.files import file_digests, read_json, sync, whole_folder, write_json
+from lib.runs.parts import remove, remove_left_over
 from lib.training import Progress
 
 NEWEST = 2  # checkpoints of a run that are kept: the last, and one more, should that be torn
@@ -100,21 +100,17 @@ class TrainingState:
 
 def save_checkpoint(folder: Path, state: TrainingState) -> None:
     """Write a checkpoint to `folder`: it is there whole, or not at all. Raises OSError."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
     remove_left_over(folder.parent)
-    part = part_beside(folder)
     try:
-        with failures_named(folder):
+        with whole_folder(folder) as part:
             _write_files(part, state)
-            remove(folder)
-            _put_in_place(part, folder)
-    finally:
-        remove(part)
+    except OSError:  # another process with the same beginning was faster: its files are the same
+        if not is_whole(folder):
+            raise
 
 
 def _write_files(folder: Path, state: TrainingState) -> None:
-    """Write a checkpoint's files to a new folder, and have the system put them on the disk."""
-    folder.mkdir()
+    """Write a checkpoint's files, and have the system put them on the disk."""
     save_file(_tensors(state), folder / "state.safetensors")
     predictions = state.record.predictions
     if predictions:
@@ -124,15 +120,6 @@ def _write_files(folder: Path, state: TrainingState) -> None:
     write_json(folder / "manifest.json", file_digests(folder, leave_out="manifest.json"))
     for path in [*folder.iterdir(), folder]:
         sync(path)
-
-
-def _put_in_place(part: Path, folder: Path) -> None:
-    try:
-        part.rename(folder)
-    except OSError:  # another process with the same beginning was faster: its files are the same
-        if not (folder / "manifest.json").exists():
-            raise
-    sync(folder.parent)
 
 
 def _tensors(state: TrainingState) -> dict[str, torch.Tensor]:

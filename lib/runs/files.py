@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from lib.errors import reason_of, system_error
-from lib.runs.parts import part_beside, remove_left_over
+from lib.runs.parts import part_beside, put_in_place, remove, remove_left_over
 
 Tensors = dict[str, torch.Tensor]
 
@@ -53,6 +53,27 @@ def whole_file(path: Path) -> Iterator[Path]:
             sync(path.parent)
     finally:
         part.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(path: Path, made_as: Path | None = None) -> Iterator[Path]:
+    """A new folder beside `path` to write to; at the end it takes the place of `path`, or that of
+    what is there. It is made under a name like `made_as`, if that is given.
+
+    Nothing is left where writing fails; what a killed process left of the same folder is removed.
+    """
+    beside = made_as or path
+    beside.parent.mkdir(parents=True, exist_ok=True)
+    remove_left_over(beside.parent, beside.name)
+    part = part_beside(beside)
+    try:
+        with failures_named(path):
+            part.mkdir()
+            yield part
+            put_in_place(part, path)
+            sync(path.parent)
+    finally:
+        remove(part)
 
 
 def write_text(path: Path, text: str) -> None:

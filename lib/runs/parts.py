@@ -1,6 +1,7 @@
-"""Names for what is not whole yet: each tells which process writes it, so that what a killed one
-left can be removed."""
+"""What is not whole yet: its name tells which process writes it, so that what a killed one left can
+be removed; and how a folder that is whole takes its place."""
 
+import ctypes
 import glob
 import os
 import re
@@ -15,8 +16,11 @@ from pathlib import Path
 import psutil
 
 PART = ".part"  # ends the name of what is not whole yet
+OLD = ".old.part"  # of a folder that is being replaced
 STALE = 24 * 3600  # seconds after which the part of a process that cannot be asked for is removed
 SAME_START = 2  # seconds by which two readings of a process's start differ at most
+AT_FDCWD = -100  # of Linux: paths are relative to the working directory
+RENAME_EXCHANGE = 2  # of Linux: two names change places in one step
 WRITER = re.compile(r"~(?P<host>[^~]+)~(?P<pid>\d+)~(?P<born>\d+)~[0-9a-f]{8}\.part$")
 
 
@@ -75,3 +79,27 @@ def remove(path: Path) -> None:
     else:
         with suppress(OSError):
             path.unlink()
+
+
+def put_in_place(part: Path, folder: Path) -> None:
+    """Make the folder `part` `folder`; what was there goes, or is left at `part`."""
+    if not folder.exists():
+        part.rename(folder)
+    elif not exchange(part, folder):
+        old = part.with_name(part.name.removesuffix(PART) + OLD)
+        folder.rename(old)
+        try:
+            part.rename(folder)
+        except OSError:
+            old.rename(folder)
+            raise
+        remove(old)
+
+
+def exchange(one: Path, other: Path) -> bool:
+    """Let two folders change places in one step; False where the system cannot."""
+    library = ctypes.CDLL(None)
+    if not hasattr(library, "renameat2"):
+        return False
+    paths = (os.fsencode(one), os.fsencode(other))
+    return library.renameat2(AT_FDCWD, paths[0], AT_FDCWD, paths[1], RENAME_EXCHANGE) == 0

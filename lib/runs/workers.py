@@ -10,8 +10,8 @@ from pathlib import Path
 
 from lib.errors import InputError, LockedError, StoppedError
 from lib.runs.config import RunConfig
+from lib.runs.files import whole_folder
 from lib.runs.keys import content_of, corpus_of, prepare
-from lib.runs.parts import part_beside, remove, remove_left_over
 from lib.runs.places import KEY_LENGTH, ROOT
 from lib.runs.rows import add_rows
 from lib.runs.seal import check_run, is_whole, seal_without_model
@@ -142,22 +142,15 @@ def write_run(name: str, files: dict[str, bytes], model_on: str = "") -> None:
     folder = store() / name
     if is_whole(folder) and (model_on or (folder / "model").is_dir()):
         return
-    incoming = store() / "incoming"
-    incoming.mkdir(parents=True, exist_ok=True)
-    remove_left_over(incoming)
-    part = part_beside(incoming / name)
     try:
-        for place, content in files.items():
-            path = part / place
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
-        if model_on:
-            seal_without_model(part, model_on)
-        check_run(part)
-        remove(folder)
-        part.rename(folder)
+        with whole_folder(folder, store() / "incoming" / name) as part:
+            for place, content in files.items():
+                path = part / place
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content)
+            if model_on:
+                seal_without_model(part, model_on)
+            check_run(part)
     except OSError:
         if not is_whole(folder):  # else another process was faster: its files are the same
             raise
-    finally:
-        remove(part)

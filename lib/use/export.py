@@ -15,8 +15,7 @@ from torch import nn
 from lib.backbones import CONFIG, TOKENIZER_FILES, fingerprint
 from lib.errors import InputError, nearest, system_error
 from lib.models import CLASSIFIER_FILE, Classifier, load_model
-from lib.runs.files import failures_named, file_digests, read_json, write_json
-from lib.runs.parts import part_beside, remove, remove_left_over
+from lib.runs.files import file_digests, read_json, whole_folder, write_json
 from lib.tokenization import encode, reading_of
 from lib.use.decisions import DECISIONS
 
@@ -167,24 +166,15 @@ def export(
         return done
     if not texts:
         raise InputError("An export is checked on texts, and there are none: name a file of some")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    remove_left_over(out.parent, out.name)
-    part = part_beside(out)
-    try:
-        with failures_named(out):
-            part.mkdir()
-            comparison = write_checked(folder, texts, part, quantize)
-            comparison["weights"] = fingerprint(folder)
-            for name in CARRIED:
-                if (folder / name).is_file():
-                    shutil.copyfile(folder / name, part / name)
-            write_more(part)
-            comparison["files"] = file_digests(part)
-            write_json(part / NOTE, comparison)
-            remove(out)
-            part.rename(out)
-    finally:
-        remove(part)
+    with whole_folder(out) as part:
+        comparison = write_checked(folder, texts, part, quantize)
+        comparison["weights"] = fingerprint(folder)
+        for name in CARRIED:
+            if (folder / name).is_file():
+                shutil.copyfile(folder / name, part / name)
+        write_more(part)
+        comparison["files"] = file_digests(part)
+        write_json(part / NOTE, comparison)
     return comparison
 
 

@@ -14,7 +14,7 @@ from lib.analysis.stats import Sample, mean_and_interval, paired_difference
 from lib.confusions import class_scores, divide
 from lib.metrics import METRICS, SHARE, decision_scores
 from lib.rankings import label_counts
-from lib.runs.decided import thresholds_of
+from lib.runs.decided import dense, thresholds_of
 
 MOST = 50  # classes in a report, the most frequent
 HALF = "0.5 for all"
@@ -22,17 +22,6 @@ COMMON = "one for all, from dev"
 BY_LABEL = "one a label, from dev"
 WAYS = (HALF, COMMON, BY_LABEL)
 F1_METRICS = ("micro_f1", "macro_f1")
-
-
-def dense(group: Group, run: int, num_labels: int) -> tuple[np.ndarray, np.ndarray]:
-    """Logits (rows, num_labels), −inf where a label is not kept, and gold booleans alike: for
-    few labels."""
-    rows = np.arange(len(group.labels))[:, None]
-    logits = np.full((len(rows), num_labels), -np.inf)
-    logits[rows, group.ranked[run]] = group.logits[run]
-    gold = np.zeros((len(rows), num_labels + 1), bool)  # the last: padding, and labels not in train
-    gold[rows, np.where(group.labels < 0, num_labels, np.minimum(group.labels, num_labels))] = True
-    return logits, gold[:, :num_labels]
 
 
 def class_report(p: Predictions, *, by: str, group: str) -> pd.DataFrame:
@@ -75,7 +64,7 @@ def _label_scores(group: Group, num_labels: int) -> tuple[dict, np.ndarray]:
     of_runs = []
     values = []
     for run in range(len(group.runs)):
-        logits, gold = dense(group, run, num_labels)
+        logits, gold = dense(group.logits[run], group.ranked[run], group.labels, num_labels)
         given = logits > 0
         counted = (given & gold, given, gold)
         scores = _scores_of_counts(*(part.sum(0) for part in counted))
@@ -100,7 +89,8 @@ def _scores_of_counts(right: np.ndarray, given: np.ndarray, gold: np.ndarray) ->
 def tune(group: Group, run: int, num_labels: int) -> dict[str, np.ndarray]:
     """Thresholds (num_labels,) on logits that dev chooses: none, one for all labels, one for
     each."""
-    common, by_label = thresholds_of(*dense(group, run, num_labels))
+    table = dense(group.logits[run], group.ranked[run], group.labels, num_labels)
+    common, by_label = thresholds_of(*table)
     return {HALF: np.zeros(num_labels), COMMON: common, BY_LABEL: by_label}
 
 

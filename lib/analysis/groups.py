@@ -1,8 +1,6 @@
 """Runs that a table compares as one: their predictions on the same documents, as arrays."""
 
 import dataclasses
-import hashlib
-import re
 from collections.abc import Iterable
 from functools import cached_property
 
@@ -11,25 +9,13 @@ import pandas as pd
 
 from lib.errors import InputError
 from lib.rankings import hits
-
-
-def _numbered(frame: pd.DataFrame, kind: str) -> np.ndarray:
-    """The columns `kind`_0, `kind`_1 and so on: (rows, columns)."""
-    columns = [frame[name].to_numpy() for name in frame if re.fullmatch(rf"{kind}_\d+", name)]
-    return np.array(columns).reshape(len(columns), len(frame)).T
-
-
-def _logits(frame: pd.DataFrame) -> np.ndarray:
-    return _numbered(frame, "logit").astype(np.float32)
-
-
-def _ids(frame: pd.DataFrame, kind: str) -> np.ndarray:
-    return _numbered(frame, kind).astype(np.int64)
+from lib.runs.files import digest
+from lib.runs.frames import numbered
 
 
 def _labels(frame: pd.DataFrame) -> np.ndarray:
     if "label" not in frame:
-        return _ids(frame, "gold")
+        return numbered(frame, "gold", np.int64)
     real_numbers = frame["label"].dtype.kind == "f"
     return frame["label"].to_numpy().astype(np.float32 if real_numbers else np.int64)
 
@@ -56,14 +42,16 @@ class Group:
     @classmethod
     def of(cls, name: str, runs: list[str], seeds: list[int], frames: list[pd.DataFrame]):
         """From each run's rows of the frame; all have the same documents."""
-        several = "top_0" in frames[-1]
+        ranked = None
+        if "top_0" in frames[-1]:
+            ranked = np.stack([numbered(frame, "top", np.int64) for frame in frames])
         return cls(
             name,
             runs,
             seeds,
             labels=_labels(frames[-1]),
-            logits=np.stack([_logits(frame) for frame in frames]),
-            ranked=np.stack([_ids(frame, "top") for frame in frames]) if several else None,
+            logits=np.stack([numbered(frame, "logit", np.float32) for frame in frames]),
+            ranked=ranked,
             tokens=frames[-1]["tokens"].to_numpy(),
             rows=frames[-1]["row"].to_numpy(),
         )
@@ -84,13 +72,11 @@ class Group:
     def models(self) -> list[str]:
         """Of each run a digest of its predictions: two runs that predict the same to the last bit
         are the same model."""
-        digests = []
-        for run in range(len(self.runs)):
-            digest = hashlib.sha256(np.ascontiguousarray(self.logits[run]).tobytes())
-            if self.ranked is not None:
-                digest.update(np.ascontiguousarray(self.ranked[run]).tobytes())
-            digests.append(digest.hexdigest())
-        return digests
+        predictions = [self.logits] if self.ranked is None else [self.logits, self.ranked]
+        return [
+            digest(*(np.ascontiguousarray(array[run]).tobytes() for array in predictions))
+            for run in range(len(self.runs))
+        ]
 
     @property
     def has_seeds(self) -> bool:

@@ -5,11 +5,11 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit, softmax
 
-from lib.analysis.decisions import dense
 from lib.analysis.display import count, percent, with_metrics
 from lib.analysis.groups import Group
 from lib.analysis.predictions import Predictions, group_of
 from lib.metrics import explained_variance
+from lib.runs.decided import dense
 
 SURE = 0.95  # probability at which one of several labels is believed
 NOT_SAID = "Which labels may be wrong cannot be said: the model learned nothing."
@@ -98,7 +98,10 @@ def _doubted_classes(dev: Group, names: tuple[str, ...]) -> list[dict]:
 
 
 def _doubted_labels(dev: Group, names: tuple[str, ...]) -> list[dict]:
-    of_runs = [dense(dev, run, len(names)) for run in range(len(dev.runs))]
+    of_runs = [
+        dense(logits, ranked, dev.labels, len(names))
+        for logits, ranked in zip(dev.logits, dev.ranked, strict=True)
+    ]
     chance = np.mean([expit(logits) for logits, _ in of_runs], axis=0)
     gold = of_runs[0][1]
     sureness = np.where(gold, 1 - chance, chance)  # of the other answer

@@ -10,6 +10,19 @@ LARGEST_LOG = 3.0  # of a temperature, either way
 ENOUGH = 5  # dev documents with a label, below which it gets the common threshold
 
 
+def dense(
+    logits: np.ndarray, ranked: np.ndarray, labels: np.ndarray, num_labels: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Logits (rows, num_labels), −inf where a label is not kept, and gold booleans alike, from the
+    logits of the `ranked` labels (rows, k) and lists of gold ids (rows, most): for few labels."""
+    rows = np.arange(len(labels))[:, None]
+    of_label = np.full((len(rows), num_labels), -np.inf)
+    of_label[rows, ranked] = logits
+    gold = np.zeros((len(rows), num_labels + 1), bool)  # the last: padding, and labels not in train
+    gold[rows, np.where(labels < 0, num_labels, np.minimum(labels, num_labels))] = True
+    return of_label, gold[:, :num_labels]
+
+
 def best_threshold(logits: np.ndarray, gold: np.ndarray) -> float:
     """The logit above which to say yes, so that F1 is highest, between the two scores that it
     parts; of logits and gold booleans of one shape."""

@@ -132,6 +132,11 @@ def digest(*parts) -> str:
     return state.hexdigest()
 
 
+def content_digest(content: bytes) -> str:
+    """The SHA-256 of what a file holds, in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
+
+
 def file_digest(path: Path) -> str:
     """The SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:

@@ -1,4 +1,6 @@
-"""The table that a run's predictions are stored as."""
+"""The table that a run's predictions are stored as: how it is made, and read."""
+
+import re
 
 import numpy as np
 import pandas as pd
@@ -35,6 +37,12 @@ def to_frame(
     for i, column in enumerate(logits.T):
         columns[f"logit_{i}"] = column.astype(np.float32 if real_numbers else np.float16)
     return pd.DataFrame(columns)
+
+
+def numbered(frame: pd.DataFrame, kind: str, dtype: type) -> np.ndarray:
+    """The columns `kind`_0, `kind`_1 and so on, of logit, gold and top: (rows, columns)."""
+    columns = [frame[name].to_numpy() for name in frame if re.fullmatch(rf"{kind}_\d+", name)]
+    return np.array(columns, dtype).reshape(len(columns), len(frame)).T
 
 
 def _integers(largest: int) -> type:

@@ -20,7 +20,7 @@ from lib.optim import plan_steps
 from lib.reading.options import Reading
 from lib.runs.answers import file_of, predicted_in_file
 from lib.runs.config import DATA_FIELDS, READ_BY_REFERENCE, RunConfig
-from lib.runs.files import cached_tensors, digest, file_digest, write_text
+from lib.runs.files import cached_tensors, content_digest, digest, file_digest, write_text
 from lib.runs.places import KEY_LENGTH
 from lib.runs.published import located, published_page
 from lib.runs.seal import is_whole
@@ -133,7 +133,7 @@ def fields_read(config: RunConfig) -> set[str]:
 
 
 def hash_inputs(inputs: dict) -> str:
-    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
+    return content_digest(json.dumps(inputs, sort_keys=True).encode())
 
 
 def prefix_hashes(prepared: Prepared) -> list[str]:

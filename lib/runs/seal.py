@@ -6,7 +6,6 @@ run later (results, model card, exports) are not sealed. A run of an earlier ver
 and is read as it is.
 """
 
-import hashlib
 import json
 import os
 import time
@@ -15,7 +14,15 @@ from functools import lru_cache
 from pathlib import Path
 
 from lib.errors import InputError
-from lib.runs.files import digest, file_digest, json_text, read_json, sync, write_json
+from lib.runs.files import (
+    content_digest,
+    digest,
+    file_digest,
+    json_text,
+    read_json,
+    sync,
+    write_json,
+)
 
 STATUS = "status.json"
 WRITTEN_FIRST = ("config.json", "environment.json")  # before a run is trained
@@ -91,7 +98,7 @@ def replace_sealed(folder: Path, name: str, value: dict) -> None:
         write_json(folder / name, value)
         return
     before = status["files"][name]
-    after = hashlib.sha256(json_text(value).encode("utf-8")).hexdigest()
+    after = content_digest(json_text(value).encode("utf-8"))
     _write_status(folder, status | {"files": status["files"] | {name: [before, after]}})
     write_json(folder / name, value)
     _write_status(folder, status | {"files": status["files"] | {name: after}})
@@ -131,7 +138,7 @@ def read_sealed(folder: Path, name: str) -> bytes | None:
         if files is None:
             return None
         raise damaged(folder, name) from None
-    if files is not None and hashlib.sha256(content).hexdigest() not in _either(files[name]):
+    if files is not None and content_digest(content) not in _either(files[name]):
         raise damaged(folder, name)
     return content
 

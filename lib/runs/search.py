@@ -3,8 +3,6 @@
 A grid, random cells and halving are runs and a sort; `tpe` asks Optuna which cell is next.
 """
 
-import hashlib
-import json
 import math
 import random
 from collections import Counter
@@ -17,7 +15,7 @@ from pydantic import Field
 
 from lib.errors import InputError, nearest
 from lib.runs.config import RunConfig, Settings
-from lib.runs.keys import Prepared, prefix_hashes, prepare
+from lib.runs.keys import Prepared, hash_inputs, prefix_hashes, prepare
 from lib.runs.parts import remove
 from lib.runs.pool import bring_models, engine, interruptible, train_all
 from lib.runs.published import page_runs, published_page
@@ -65,8 +63,7 @@ class Sweep(Settings):
         """A sweep around a configuration, named after the study and what is searched."""
         values = {"base": base.model_dump(exclude_defaults=True), "space": space} | options
         identity = {name: value for name, value in values.items() if name != "tracker"}
-        digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
-        return cls(name=f"{study}-{digest}", **values)
+        return cls(name=f"{study}-{hash_inputs(identity)[:8]}", **values)
 
     @property
     def size(self) -> int:

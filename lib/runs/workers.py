@@ -1,6 +1,5 @@
 """What a worker process of a cluster does for the process that hands out the runs (the driver)."""
 
-import hashlib
 import os
 import threading
 from contextlib import redirect_stdout
@@ -10,7 +9,7 @@ from pathlib import Path
 
 from lib.errors import InputError, LockedError, StoppedError
 from lib.runs.config import RunConfig
-from lib.runs.files import whole_folder
+from lib.runs.files import content_digest, whole_folder
 from lib.runs.keys import content_of, corpus_of, prepare
 from lib.runs.places import KEY_LENGTH, ROOT
 from lib.runs.rows import add_rows
@@ -72,7 +71,7 @@ def versions() -> dict[str, str]:
     sources = [path.read_bytes() for path in sorted((ROOT / "lib").rglob("*.py"))]
     machine = environment()
     packages = {name: machine[name] for name in PACKAGES}
-    return packages | {"lib": hashlib.sha256(b"".join(sources)).hexdigest()[:12]}
+    return packages | {"lib": content_digest(b"".join(sources))[:12]}
 
 
 def train_job(job: Job, driver: Driver) -> Outcome:

@@ -7,14 +7,15 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from lib.rankings import hits
 from lib.runs.decided import (
     LARGEST_LOG,
     best_temperature,
     class_losses,
+    dense,
     label_losses,
     thresholds_of,
 )
+from lib.runs.frames import numbered
 from lib.runs.store import Run
 
 DECISIONS = "decisions.json"  # beside a model
@@ -53,11 +54,15 @@ def decisions_of(runs: list[Run]) -> Decisions:
     if "label" in first:
         return of_classes(np.mean([_logits(frame) for frame in frames], axis=0), first["label"])
     num_labels = len(runs[0].status["label_names"])
-    logits = np.mean([_by_label(frame, num_labels) for frame in frames], axis=0)
+    labels = numbered(first, "gold", np.int64)
+    of_runs = [
+        dense(_logits(frame), numbered(frame, "top", np.int64), labels, num_labels)
+        for frame in frames
+    ]
+    logits = np.mean([of_run for of_run, _ in of_runs], axis=0)
     if len(runs) > 1 and not np.isfinite(logits).all():
         return AS_TRAINED
-    labels = first.filter(regex=r"^gold_\d+$").to_numpy(np.int64)
-    return _of_labels(logits, hits(np.tile(np.arange(num_labels), (len(first), 1)), labels))
+    return _of_labels(logits, of_runs[0][1])
 
 
 def of_classes(logits: np.ndarray, labels: pd.Series) -> Decisions:
@@ -103,15 +108,7 @@ def _dev(run: Run) -> pd.DataFrame:
 
 
 def _logits(frame: pd.DataFrame) -> np.ndarray:
-    return frame.filter(regex=r"^logit_\d+$").to_numpy(np.float64)
-
-
-def _by_label(frame: pd.DataFrame, num_labels: int) -> np.ndarray:
-    """Logits (rows, num_labels), −inf where a label is not kept."""
-    logits = np.full((len(frame), num_labels), -np.inf)
-    ranked = frame.filter(regex=r"^top_\d+$").to_numpy(np.int64)
-    np.put_along_axis(logits, ranked, _logits(frame), axis=1)
-    return logits
+    return numbered(frame, "logit", np.float64)
 
 
 def describe_decisions(decisions: Decisions, names: Iterable[str]) -> str:

@@ -3,9 +3,11 @@ folder: for tools that read them."""
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from lib.runs.files import write_json, write_text
+from lib.runs.frames import numbered
 from lib.runs.published import PublishedRun
 from lib.runs.store import Run
 from lib.use.card import write_card
@@ -87,11 +89,10 @@ def predictions_text(run: Run) -> str:
 
 def predicted_words(frame: pd.DataFrame, label_names: list[str]) -> list[list[str]]:
     """The predictions of one split, as `lib.runs` keeps them, in words."""
-    logits = frame.filter(regex=r"^logit_\d+$")
     if "top_0" in frame:  # several labels a document, the best first
-        ids = frame.filter(regex=r"^top_\d+$").to_numpy()[:, :PREDICTED]
+        ids = numbered(frame, "top", np.int64)[:, :PREDICTED]
     elif frame["label"].dtype.kind == "f":  # a number
-        return [[f"{value:.6g}"] for value in logits["logit_0"]]
+        return [[f"{value:.6g}"] for value in frame["logit_0"]]
     else:
-        ids = logits.to_numpy("float32").argmax(1)[:, None]
+        ids = numbered(frame, "logit", np.float32).argmax(1)[:, None]
     return [[label_names[i] for i in row] for row in ids]

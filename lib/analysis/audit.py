@@ -13,6 +13,9 @@ from lib.rankings import label_counts, label_shares
 from lib.runs.markup import escape
 from lib.tokenization import Tokens
 
+MOST_CLASSES = 50
+EXAMPLES = 5  # documents that a row names
+
 
 def normalise(text: str) -> str:
     """Text without differences in case, width and white space: what counts as a duplicate."""
@@ -89,13 +92,13 @@ def _labels(corpus: Corpus, split: Split) -> dict[str, str | int]:
     return row
 
 
-def balance(corpus: Corpus, tokens: Tokens, most: int = 50) -> pd.DataFrame:
-    """Rows of each class in every split, the most frequent of train first (up to `most`), with
-    train's share."""
+def balance(corpus: Corpus, tokens: Tokens) -> pd.DataFrame:
+    """Rows of each class in every split, the most frequent of train first (up to 50), with train's
+    share."""
     counts = {
         name: label_counts(getattr(corpus, name).labels, corpus.num_labels) for name in SPLITS
     }
-    order = np.argsort(-counts["train"], kind="stable")[:most]
+    order = np.argsort(-counts["train"], kind="stable")[:MOST_CLASSES]
     table = pd.DataFrame({"class": [corpus.label_names[i] for i in order]})
     for name in SPLITS:
         table[name] = counts[name][order]
@@ -151,12 +154,12 @@ def suspicious(corpus: Corpus, tokens: Tokens) -> pd.DataFrame:
 
 
 def _places_row(what: str, by_split: dict[str, list[int]]) -> dict:
-    first = [f"{name} {place}" for name, places in by_split.items() for place in places][:5]
+    first = [f"{name} {place}" for name, places in by_split.items() for place in places]
     counts = {name: len(places) for name, places in by_split.items()}
-    return {"what": what, **counts, "first": ", ".join(first)}
+    return {"what": what, **counts, "first": ", ".join(first[:EXAMPLES])}
 
 
-def leaks(corpus: Corpus, tokens: Tokens, most: int = 5) -> pd.DataFrame:
+def leaks(corpus: Corpus, tokens: Tokens) -> pd.DataFrame:
     """Near-duplicates (`lib.analysis.duplicates`) within each split and across: how many
     documents of a split have one before them in it, how many have one in train or dev, how many
     of these have another label, and the rows of the first."""
@@ -177,7 +180,7 @@ def leaks(corpus: Corpus, tokens: Tokens, most: int = 5) -> pd.DataFrame:
         _, first = np.unique(outside[:, 1], return_index=True)
         examples = [
             f"{name} {rows[b]} ~ {SPLITS[split_of[a]]} {rows[a]}"
-            for a, b in outside[first[:most]].tolist()
+            for a, b in outside[first[:EXAMPLES]].tolist()
         ]
         table.append(
             {

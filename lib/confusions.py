@@ -20,14 +20,17 @@ def divide(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
 
 def class_scores(counts: np.ndarray) -> dict[str, np.ndarray]:
     """Precision, recall, F1 and support by class, each (..., classes)."""
-    right = np.diagonal(counts, axis1=-2, axis2=-1).astype(float)
-    predicted = counts.sum(-2)
-    support = counts.sum(-1)
+    right = np.diagonal(counts, axis1=-2, axis2=-1)
+    return scores_of_counts(right, counts.sum(-2), counts.sum(-1))
+
+
+def scores_of_counts(right: np.ndarray, given: np.ndarray, gold: np.ndarray) -> dict:
+    """The same scores from how often each label is given rightly, given, and gold."""
     return {
-        "precision": divide(right, predicted),
-        "recall": divide(right, support),
-        "f1": divide(2 * right, predicted + support),
-        "support": support,
+        "precision": divide(right, given),
+        "recall": divide(right, gold),
+        "f1": divide(2 * right, given + gold),
+        "support": gold,
     }
 
 

@@ -22,7 +22,7 @@ from typing import Literal
 import numpy as np
 
 from lib import confusions, rankings
-from lib.confusions import class_scores as class_scores
+from lib.confusions import class_scores as class_scores  # which a metric of one's own may read
 from lib.confusions import divide
 from lib.errors import InputError, nearest
 

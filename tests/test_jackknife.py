@@ -49,7 +49,7 @@ def test_scores_by_class_and_many_classes_at_once(classified, monkeypatch):
     labels, predicted = classified
 
     def f1(counts):
-        return metrics.class_scores(counts)["f1"]
+        return confusions.class_scores(counts)["f1"]
 
     at_once = jackknife.confusion_values(f1, labels, predicted, 4)
     assert at_once.shape == (2, 60, 4)

@@ -27,7 +27,7 @@ def test_scores_equal_scikit_learn(num_labels, rows, seed):
         assert got == pytest.approx(list(wanted[:3]))
     chances = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     assert found["loss"] == pytest.approx(sk.log_loss(labels, chances, labels=ids))
-    by_class = metrics.class_scores(confusions.confusion(labels, predicted, num_labels))
+    by_class = confusions.class_scores(confusions.confusion(labels, predicted, num_labels))
     wanted = sk.precision_recall_fscore_support(labels, predicted, labels=ids, zero_division=0)
     for name, values in zip(("precision", "recall", "f1", "support"), wanted, strict=True):
         assert by_class[name] == pytest.approx(values)

@@ -11,7 +11,7 @@ from lib.analysis.jackknife import confusion_values, decision_values, jackknife_
 from lib.analysis.predictions import Predictions, group_of
 from lib.analysis.scores import shares_of
 from lib.analysis.stats import Sample, mean_and_interval, paired_difference
-from lib.confusions import class_scores, divide
+from lib.confusions import class_scores, scores_of_counts
 from lib.metrics import METRICS, SHARE, decision_scores
 from lib.rankings import label_counts
 from lib.runs.decided import dense, thresholds_of
@@ -67,23 +67,13 @@ def _label_scores(group: Group, num_labels: int) -> tuple[dict, np.ndarray]:
         logits, gold = dense(group.logits[run], group.ranked[run], group.labels, num_labels)
         given = logits > 0
         counted = (given & gold, given, gold)
-        scores = _scores_of_counts(*(part.sum(0) for part in counted))
-        left_out = _scores_of_counts(*(part.sum(0) - part for part in counted))
+        scores = scores_of_counts(*(part.sum(0) for part in counted))
+        left_out = scores_of_counts(*(part.sum(0) - part for part in counted))
         of_runs.append(scores)
         values.append(jackknife_values(scores["f1"], left_out["f1"]))
     scores = {name: np.stack([run[name] for run in of_runs]) for name in of_runs[0]}
     scores["support"] = scores["support"][0]
     return scores, np.stack(values)
-
-
-def _scores_of_counts(right: np.ndarray, given: np.ndarray, gold: np.ndarray) -> dict:
-    """Scores of each label from how often it is given rightly, given, and gold."""
-    return {
-        "precision": divide(right, given),
-        "recall": divide(right, gold),
-        "f1": divide(2 * right, given + gold),
-        "support": gold,
-    }
 
 
 def tune(group: Group, run: int, num_labels: int) -> dict[str, np.ndarray]:

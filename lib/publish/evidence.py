@@ -37,26 +37,32 @@ def with_evidence(predictions: Predictions, runs: Iterable, history: str) -> Pre
 
     `runs` are those of the store, `history` is history.csv.
     """
-    machines: list[dict] = []
+    machines = machines_of(runs)
     facts = {}
     data: dict = {}  # of the page: the first run's
     for run in runs:
         name = run.name
-        machine = run.environment
-        if machine not in machines:
-            machines.append(machine)
         of_run = run.status["data"]
         data = data or of_run
         facts[name] = predictions.runs[name] | {
             "key": run.key,
             "content": content_of(run.config),
-            "machine": machines.index(machine),
+            "machine": machines.index(run.environment),
             "predictions": predictions_digest(predictions, name),
             "history": history_digest(history, name),
         }
         if of_run != data:  # other rows of the same source
             facts[name]["data"] = of_run
     return dataclasses.replace(predictions, runs=facts, data=data)
+
+
+def machines_of(runs: Iterable) -> list[dict]:
+    """The machines that trained runs, each once: a page numbers them in this order."""
+    machines: list[dict] = []
+    for run in runs:
+        if run.environment not in machines:
+            machines.append(run.environment)
+    return machines
 
 
 def predictions_digest(predictions: Predictions, name: str) -> str:

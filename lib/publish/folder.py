@@ -12,7 +12,7 @@ from lib.analysis.display import to_csv
 from lib.analysis.predictions import collect
 from lib.errors import InputError, reason_of
 from lib.publish.blocks import HEADER, PAGE_FILE, SOURCES
-from lib.publish.evidence import with_evidence
+from lib.publish.evidence import machines_of, with_evidence
 from lib.publish.notebook import execute_here
 from lib.publish.parameters import checked, defaults, notebook_of
 from lib.publish.places import note_places, places_of, published, without_places
@@ -106,7 +106,7 @@ def runs_of_answer(blocks: list[dict], runs: list) -> list:
     """The runs that a page's first sentence is computed from; all where it has none."""
     answers = [b for b in blocks if b["kind"] == "finding" and b["section"] == "answer"]
     keys = answers[0]["runs"] if answers else []
-    return [run for run in runs if run.key[:16] in keys] or runs
+    return [run for run in runs if run.name in keys] or runs
 
 
 def remove_others(folder: Path, blocks: Iterable[dict]) -> None:
@@ -160,22 +160,18 @@ def published_history(runs: Runs) -> str:
 
 def environment_of(runs: Runs, command: str, seconds: float) -> dict:
     """Command, times, versions and machines: all that may differ when a page is made again."""
-    machines: list[dict] = []
     run_seconds = {}
     speeds = {}
     for run in runs:
-        machine = run.environment
-        if machine not in machines:
-            machines.append(machine)
         history = run.history
-        run_seconds[run.key[:16]] = round(run.status["seconds"], 1)
+        run_seconds[run.name] = round(run.status["seconds"], 1)
         if len(history):
-            speeds[run.key[:16]] = round(float(history.samples_per_second.median()), 1)
+            speeds[run.name] = round(float(history.samples_per_second.median()), 1)
     return {
         "command": command,
         "seconds": round(seconds, 1),
         "run_seconds": run_seconds,
         "samples_per_second": speeds,
         "page": environment(),
-        "runs": machines,
+        "runs": machines_of(runs),
     }

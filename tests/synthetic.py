@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from lib.analysis.display import pipe_table, shown_columns
 from lib.analysis.predictions import Predictions
 
 ACCURACIES = {"far": 0.95, "near": 0.70, "level": 0.71}
@@ -70,3 +71,8 @@ def regressors() -> Predictions:
             columns = {"label": given.astype(np.float32), "logit_0": predicted.astype(np.float32)}
             frames.append(frame_of(key, split, **columns))
     return Predictions(pd.concat(frames, ignore_index=True), runs, ("score",))
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """A table as a page shows it."""
+    return pipe_table(zip(*shown_columns(table), strict=True))

@@ -7,11 +7,10 @@ import pandas as pd
 import pytest
 
 from lib.analysis import comparisons, findings, stats, tables
-from lib.analysis.display import markdown
 from lib.analysis.pairs import pairs_of
 from lib.analysis.predictions import Predictions
 from lib.errors import InputError
-from tests.synthetic import classifiers, frame_of, taggers
+from tests.synthetic import classifiers, frame_of, markdown, taggers
 
 ROWS = 2000
 

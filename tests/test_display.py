@@ -11,12 +11,13 @@ import pytest
 from markdown_it import MarkdownIt
 
 from lib.analysis import classes, decisions, display
-from lib.analysis.display import markdown, to_csv, with_metrics
+from lib.analysis.display import to_csv, with_metrics
 from lib.analysis.predictions import Predictions
 from lib.errors import InputError
 from lib.metrics import METRICS
 from lib.publish import page
 from lib.publish.render import block_markdown
+from tests.synthetic import markdown
 
 TRAPS = (  # classes whose names are also those of columns, of metrics, or of markup
     "right",

@@ -10,7 +10,6 @@ import pytest
 
 from lib.analysis import cells as grid_cells
 from lib.analysis import display, tables
-from lib.analysis.display import markdown
 from lib.analysis.predictions import Predictions, collect, group_of
 from lib.errors import InputError
 from lib.heads import HEADS
@@ -25,7 +24,7 @@ from notebooks import eurlex_optimizers as study
 from notebooks import eurlex_optimizers_claims as claims
 from notebooks import eurlex_optimizers_figures as figures
 from notebooks import eurlex_optimizers_runs as design
-from tests.synthetic import taggers
+from tests.synthetic import markdown, taggers
 from tests.test_multilabel import many  # noqa: F401
 from tests.test_readme import code
 

@@ -13,7 +13,6 @@ from markdown_it import MarkdownIt
 from matplotlib.figure import Figure
 
 import plots
-from lib.analysis.display import markdown
 from lib.analysis.names import study_name
 from lib.publish import study
 from lib.publish.verify import verify
@@ -23,6 +22,7 @@ from plots import fonts
 from plots.grids import NAME_WIDTH
 from plots.style import literal
 from tests.conftest import learnable
+from tests.synthetic import markdown
 
 CLASSES = [
     *("right", "gold", "loss", "accuracy", "precision", "f1", "mean", "total", "all", "index"),

@@ -225,11 +225,6 @@ def note_of(table: pd.DataFrame, file: str = "") -> str:
     return " ".join(filter(None, sentences))
 
 
-def markdown(table: pd.DataFrame) -> str:
-    """A pipe table of `shown_columns`."""
-    return pipe_table(zip(*shown_columns(table), strict=True))
-
-
 def pipe_table(rows: Iterable[Iterable[str]]) -> str:
     """A Markdown table of rows of cells; the second row says how columns are aligned."""
     return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"

@@ -211,7 +211,7 @@ def answer(p: Predictions, *, metric: str) -> str:
 
 def ahead(p: Predictions, *, metric: str) -> str:
     """How far fine-tuning is ahead of the best reference at the largest size, and where its mean is
-    the highest."""
+    above all references'."""
     table = leads(p, metric=metric)
     largest = sizes_of(p)[-1]
     best = best_reference(p, metric=metric)
@@ -221,11 +221,10 @@ def ahead(p: Predictions, *, metric: str) -> str:
     names = _references(p)
     higher = table[table["compared with"].isin(names)].groupby(SIZE)[metric].min() > 0
     sizes = [f"{size:,}" for size in higher.index[higher]]
-    highest = "its mean is nowhere the highest"
-    if sizes:
-        where = "every size" if higher.all() else f"{listed(sizes)} labelled texts"
-        highest = f"its mean is the highest at {where}"
-    return f"{text}; {highest}."
+    where = f"{listed(sizes)} labelled texts" if sizes else "no size"
+    if higher.all():
+        where = "every size"
+    return f"{text}; its mean is above all references' at {where}."
 
 
 def _references(p: Predictions) -> list[str]:

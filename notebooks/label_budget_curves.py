@@ -6,7 +6,7 @@ import pandas as pd
 from scipy.optimize import curve_fit
 from scipy.stats import t
 
-from lib.analysis.comparisons import SIGNIFICANT, TOO_FEW
+from lib.analysis.comparisons import TOO_FEW
 from lib.analysis.display import difference, distance, listed, score, signed, with_metrics
 from lib.analysis.predictions import Predictions
 from lib.analysis.scores import run_scores
@@ -153,8 +153,8 @@ def larger_model(p: Predictions, *, metric: str) -> str:
     table = leads(p, metric=metric)
     texts = []
     for row in table[table["compared with"] == LARGER].to_dict("records"):
-        text = f"{difference(-row[metric], metric)} with {row[SIZE]:,}"
-        texts.append(text + ("" if row["verdict"] == SIGNIFICANT else f" ({row['verdict']})"))
+        gain = difference(-row[metric], metric)
+        texts.append(f"{gain} with {row[SIZE]:,} ({row['verdict']})")
     if not texts:
         return "No size was tried with the larger model."
     return f"The larger model against the first, by labelled texts: {listed(texts)}."

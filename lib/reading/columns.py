@@ -28,7 +28,7 @@ def column_at(name: str, columns: Iterable[str]) -> str | None:
     if name in columns:
         return name
     names = list(columns)
-    alike = [other for other in names if _plain(other) == _plain(name)]
+    alike = [other for other in names if _as_seen(other) == _as_seen(name)]
     if len(alike) == 1:
         return alike[0]
     if name.isdecimal() and 1 <= int(name) <= len(names):
@@ -36,7 +36,7 @@ def column_at(name: str, columns: Iterable[str]) -> str | None:
     return None
 
 
-def _plain(name: str) -> str:
+def _as_seen(name: str) -> str:
     """A name without what is not seen: white space, byte-order marks, how accents are written."""
     return unicodedata.normalize("NFC", name.strip("\ufeff").strip())
 

@@ -99,11 +99,12 @@ def _rows_by_column(path: Path, rows: Iterator[tuple[int, tuple]], reading: Read
         names = ["" if cell is None else str(cell) for cell in cells[:width]]
     else:
         yield number, dict(zip(names, map(_value, cells), strict=False))
-    said = f"{width}{TITLE}" if width == 1 and reading.header else width
+    way_out = TITLE if width == 1 and reading.header else ""
     columns = distinct_names(names)
     for number, cells in rows:
         if _last_filled(cells) >= width:
-            yield number, f" has {_last_filled(cells) + 1} cells; the {first_row} has {said}"
+            problem = f" has {_last_filled(cells) + 1} cells; the {first_row} has {width}"
+            yield number, problem + way_out
         else:
             padded = [*map(_value, cells[:width]), *[None] * (width - len(cells))]
             yield number, dict(zip(columns, padded, strict=True))

@@ -73,14 +73,23 @@ def test_similarities_are_exact_and_all_pairs_of_a_small_corpus_are_there():
 
 
 def test_a_thousand_copies_are_found_in_little_work():
-    signed = duplicates.signatures(
-        [duplicates.shingles("one text that comes again and again")] * 3000
-    )
+    texts = ["one text that comes again and again"] * 3000
+    signed = duplicates.signatures(duplicates.hashed(texts))
     pairs = duplicates.candidates(signed)
     assert set(pairs[:, 1].tolist()) == set(range(1, 3000)) and len(pairs) < 3000 * (
         duplicates.REACH + 1
     )
     assert (pairs[:, 0] == 0).sum() == 2999  # each beside the first
+
+
+def test_texts_in_portions_have_the_same_pairs(monkeypatch):
+    dice = random.Random(6)
+    texts = plain_texts(60)
+    texts = [*texts, "", "one", *(edited(text, dice) for text in texts)]
+    whole = duplicates.near_duplicates(texts)
+    monkeypatch.setattr(duplicates, "CHUNK", 7)
+    portions = duplicates.near_duplicates(texts)
+    assert len(whole[0]) > 40 and all(map(np.array_equal, whole, portions))
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
+from lib import tokenization
 from lib.backbones import EMBEDDED, load_tokenizer, resolve_backbone
 from lib.data import load_corpus
 from lib.errors import InputError
@@ -31,6 +32,15 @@ def test_encoding_is_the_tokenizers_own(tiny):
         assert (ids[mask == 0] == tokenizer.pad_token_id).all()
         assert lengths.tolist() == [len(tokenizer(text)["input_ids"]) for text in texts]
         assert ids.dtype == mask.dtype == torch.int32 and ids.shape == (3, 12)
+
+
+@pytest.mark.parametrize("texts", [["kana", "kabe " * 20, "", "nuna na"], PAIRS, []])
+def test_documents_in_portions_have_the_same_tokens(tiny, monkeypatch, texts):
+    how = {"max_length": 12, "truncation": "tail"}
+    whole = encode(texts, tiny["bert"], **how)
+    monkeypatch.setattr(tokenization, "CHUNK", 2)
+    portions = encode(texts, tiny["bert"], **how)
+    assert len(whole[0]) == len(texts) and all(map(np.array_equal, whole, portions))
 
 
 def test_what_cannot_be_encoded_so(tiny):

@@ -2,8 +2,10 @@
 similarity."""
 
 import re
-from itertools import groupby, pairwise
+from collections.abc import Iterator
+from itertools import chain, groupby, pairwise
 from operator import itemgetter
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,7 +16,14 @@ SIMILAR = 0.6  # Jaccard similarity of word pairs: about one word in nine of a t
 SLOTS = 128  # of a signature
 BANDS = 32  # of four slots each: they find 98.8 % of the pairs at SIMILAR, 99.98 % at 0.7
 REACH = 8  # documents before it in its bucket that a document is compared with, besides the first
-CHUNK = 10_000  # documents whose signatures are Python lists at once
+CHUNK = 10_000  # texts whose word pairs are strings at once
+
+
+class Sets(NamedTuple):
+    """Sets of word pairs, one after the other, each pair as the 64 bits of its hash."""
+
+    hashes: np.ndarray
+    starts: np.ndarray  # (rows + 1,): where each set begins, and where the last one ends
 
 
 def shingles(text: str) -> list[str]:
@@ -24,15 +33,34 @@ def shingles(text: str) -> list[str]:
     return list({f"{a} {b}": None for a, b in pairwise(words)}) or words or [text]
 
 
-def signatures(sets: list[list[str]]) -> np.ndarray:
-    """MinHash signatures (rows, SLOTS) of sets of strings."""
+@no_search_for_garbage()
+def hashed(texts: list[str]) -> Sets:
+    """The shingles of texts. Few are strings at a time: those of a million texts are 6 GB."""
     from rensa import RMinHash
 
-    signed = []
-    for start in range(0, len(sets), CHUNK):
-        digests = RMinHash.digests_from_token_sets(sets[start : start + CHUNK], SLOTS, 42)
-        signed.append(np.array(digests, np.uint64))
-    return np.concatenate(signed)
+    hashes = []
+    sizes = [0]
+    for start in range(0, len(texts), CHUNK):
+        sets = RMinHash.hash_token_sets([shingles(text) for text in texts[start : start + CHUNK]])
+        hashes.append(np.fromiter(chain.from_iterable(sets), np.uint64))
+        sizes += map(len, sets)
+    return Sets(np.concatenate(hashes), np.cumsum(sizes))
+
+
+def signatures(sets: Sets) -> np.ndarray:
+    """MinHash signatures (rows, SLOTS), 32 bits a slot."""
+    from rensa import RMinHash
+
+    rows = len(sets.starts) - 1
+    signed = np.empty((rows, SLOTS), np.uint32)
+    for start in range(0, rows, CHUNK):
+        starts = sets.starts[start : start + CHUNK + 1]
+        some = sets.hashes[starts[0] : starts[-1]]
+        digests = RMinHash.digest_matrix_from_flat_token_hashes(
+            some, (starts - starts[0]).astype(np.uint64), SLOTS, 42
+        )
+        signed[start : start + CHUNK] = digests.to_rows()
+    return signed
 
 
 def candidates(signed: np.ndarray) -> np.ndarray:
@@ -40,52 +68,65 @@ def candidates(signed: np.ndarray) -> np.ndarray:
     each document with the first of its bucket, and with up to REACH just before it, so that a
     bucket of thousands stays small work."""
     rows = len(signed)
-    codes = []  # first * rows + second
+    codes = np.zeros(0, np.int64)  # first * rows + second
     for band in np.split(signed, BANDS, axis=1):
-        key = np.zeros(rows, np.uint64)
-        for column in band.T:
-            key = (key ^ column) * np.uint64(0x9E3779B97F4A7C15)  # wraps around
-            key ^= key >> np.uint64(29)
-        order = np.argsort(key, kind="stable")
-        key = key[order]
-        start = np.flatnonzero(np.append(True, key[1:] != key[:-1]))
-        first = np.repeat(start, np.diff(np.append(start, rows)))
-        for step in range(1, REACH + 1):
-            same = np.flatnonzero(key[step:] == key[:-step])
-            codes.append(order[same] * rows + order[same + step])
-        later = np.flatnonzero(first < np.arange(rows) - REACH)
-        codes.append(order[first[later]] * rows + order[later])
-    codes = np.sort(np.concatenate(codes))  # np.unique takes twenty times as long
-    pairs = codes[np.diff(codes, prepend=-1) != 0]
-    return np.stack([pairs // rows, pairs % rows], axis=1)
+        codes = distinct([codes, *(codes_of_band(band))])
+    return np.stack([codes // rows, codes % rows], axis=1)
 
 
-@no_search_for_garbage()
+def codes_of_band(band: np.ndarray) -> Iterator[np.ndarray]:
+    """The pairs that agree in a band (rows, slots), each as first * rows + second."""
+    rows = len(band)
+    key = np.zeros(rows, np.uint64)
+    for column in band.T:
+        key = (key ^ column) * np.uint64(0x9E3779B97F4A7C15)  # wraps around
+        key ^= key >> np.uint64(29)
+    order = np.argsort(key, kind="stable")
+    key = key[order]
+    start = np.flatnonzero(np.append(True, key[1:] != key[:-1]))
+    first = np.repeat(start, np.diff(np.append(start, rows)))
+    for step in range(1, REACH + 1):
+        same = np.flatnonzero(key[step:] == key[:-step])
+        yield order[same] * rows + order[same + step]
+    later = np.flatnonzero(first < np.arange(rows) - REACH)
+    yield order[first[later]] * rows + order[later]
+
+
+def distinct(parts: list[np.ndarray]) -> np.ndarray:
+    """The distinct numbers of all parts, sorted. np.unique takes twenty times as long."""
+    numbers = np.sort(np.concatenate(parts))
+    return numbers[np.diff(numbers, prepend=-1) != 0]
+
+
 def near_duplicates(texts: list[str], similar: float = SIMILAR) -> tuple[np.ndarray, np.ndarray]:
     """Pairs of positions (pairs, 2) of texts, the earlier first, and the Jaccard similarity of
     their word pairs (pairs,), at least `similar`. Of many copies of one text, not all pairs are
     listed."""
     if len(texts) < 2:
         return np.zeros((0, 2), np.int64), np.zeros(0)
-    word_pairs = [shingles(text) for text in texts]
-    signed = signatures(word_pairs)
+    sets = hashed(texts)
+    signed = signatures(sets)
     pairs = candidates(signed)
     portions = np.array_split(pairs, len(pairs) // 100_000 + 1)
     estimates = [(signed[some[:, 0]] == signed[some[:, 1]]).mean(1) for some in portions]
     # 0.2 is over four standard deviations of the estimate
     pairs = pairs[np.concatenate(estimates) >= similar - 0.2]
-    values = similarities(word_pairs, pairs)
+    values = similarities(sets, pairs)
     return pairs[values >= similar], values[values >= similar]
 
 
-def similarities(sets: list[list[str]], pairs: np.ndarray) -> np.ndarray:
-    """The Jaccard similarity of the sets, each a list without repetitions, at pairs of positions
-    (pairs, 2); quick where pairs of one set stand together."""
+def similarities(sets: Sets, pairs: np.ndarray) -> np.ndarray:
+    """The Jaccard similarity of sets at pairs of positions (pairs, 2); quick where pairs of one
+    set stand together."""
+
+    def members(row: int) -> list[int]:
+        return sets.hashes[sets.starts[row] : sets.starts[row + 1]].tolist()
+
     values = []
     for first, of_first in groupby(pairs.tolist(), key=itemgetter(0)):
-        one = set(sets[first])
+        one = set(members(first))
         for _, second in of_first:
-            other = sets[second]
+            other = members(second)
             shared = len(one.intersection(other))
             values.append(shared / (len(one) + len(other) - shared))
     return np.array(values)

@@ -44,10 +44,12 @@ def significant(
     texts = []
     for row in table[table["verdict"] == SIGNIFICANT].to_dict("records"):
         interval = difference_interval(row[f"{metric}_low"], row[f"{metric}_high"], metric)
-        texts.append(f"{row['bug']}, {difference(row[metric], metric)} ({interval})")
+        p_value = f"p = {row['p']:.3f}" if row["p"] >= 0.001 else "p < 0.001"
+        texts.append(f"{row['bug']}, {difference(row[metric], metric)} ({interval}, {p_value})")
     text = f"Significant: {'; '.join(texts)}." if texts else "No effect is significant."
     none = int(table["verdict"].isin([EQUAL, SAME]).sum())
-    return f"{text} {none} of {len(table)} are equal within 1 point, or the same model."
+    some = f"{none} of {len(table)} are" if none else f"None of {len(table)} is"
+    return f"{text} {some} shown to be within 1 point."
 
 
 def visible(p: Predictions, *, metric: str = "accuracy", factors: list[float] | None = None) -> str:
@@ -62,8 +64,7 @@ def visible(p: Predictions, *, metric: str = "accuracy", factors: list[float] | 
     texts = []
     for row in (table.iloc[0], table.iloc[-1]):
         texts.append(f"{distance(row['smallest visible'], metric)} ({row['bug']})")
-    power = f"{100 * POWER:.0f} % power"
-    text = f"These runs find true effects from {texts[0]} to {texts[1]} with {power}"
+    text = f"With {100 * POWER:.0f} % power these runs find effects of {texts[0]} to {texts[1]}"
     if len(hopeless):
-        text += f"; no effect, however large, of {listed(hopeless)}"
+        text += f"; of {listed(hopeless)} none, however large"
     return f"{text}."

@@ -1,6 +1,8 @@
 """The study of the originals' bugs end to end on a tiny transformer, and which runs stand for a
 bug."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -287,7 +289,8 @@ def test_a_claim_changes_where_what_is_claimed_differs_significantly():
     assert significant.startswith(
         "Significant: Heads read padding: weighted average, −50.0 points ("
     )
-    assert "find true effects from " in audit_claims.visible(every_bug())
+    assert re.search(r", p (= 0.0|< 0.001)", significant)
+    assert "power these runs find effects of " in audit_claims.visible(every_bug())
 
 
 def test_a_large_effect_of_noise_changes_no_claim():

@@ -57,6 +57,7 @@ def test_a_difference_is_bold_where_its_interval_leaves_out_zero():
         leaves_out_zero = row["accuracy_low"] > 0 or row["accuracy_high"] < 0
         assert leaves_out_zero == (row["p"] < 0.05) == (i in significant)
     assert table.attrs["bold"] == [(i, "accuracy") for i in significant]
+    assert "accuracy difference (points)" in markdown(table).splitlines()[0]
     assert "3 comparisons together" in table.attrs["note"]
 
 

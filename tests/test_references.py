@@ -9,6 +9,7 @@ import torch
 
 from lib import RunConfig, collect
 from lib.analysis import tables
+from lib.analysis.predictions import Predictions
 from lib.analysis.references import best_reference
 from lib.backbones import load_tokenizer
 from lib.data import Corpus, Split
@@ -22,6 +23,7 @@ from lib.runs.pool import run_all
 from lib.runs.read_text import read_text
 from lib.runs.single import run
 from lib.tokenization import encode
+from tests.synthetic import frame_of
 
 
 def made_up(labels: np.ndarray, rows: int = 60, size: int = 5) -> tuple[dict, Corpus]:
@@ -135,6 +137,20 @@ def test_references_are_runs_that_a_rerun_finds(base, monkeypatch):
         assert again.folder.joinpath("predictions.parquet").read_bytes() == run_before
     with pytest.raises(InputError, match="no reference that learns: add references"):
         best_reference(collect(runs[3:]), metric="accuracy")
+
+
+def test_of_references_level_on_dev_the_one_that_helps_no_study_is_best():
+    runs, frames = {}, []
+    labels = np.arange(20) % 2
+    rights = {"tfidf": {"dev": 15, "test": 12}, "embedding_linear": {"dev": 15, "test": 14}}
+    for name, right in rights.items():
+        runs[name] = {"config": {"reference": name, "seed": 1}, "chosen_epoch": 1}
+        runs[name] |= {"status": "finished", "last_epoch": 1}
+        for split, count in right.items():
+            sign = np.where((np.arange(20) < count) == (labels == 1), 1.0, -1.0)
+            frames.append(frame_of(name, split, label=labels, logit_0=-sign, logit_1=sign))
+    p = Predictions(pd.concat(frames, ignore_index=True), runs, ("no", "yes"))
+    assert best_reference(p, metric="accuracy") == "embeddings + logistic regression"
 
 
 @pytest.mark.parametrize("truncation", ["head", "windows"])

@@ -74,12 +74,14 @@ def detectable(pairs: list[Pair]) -> float:
 
 def comparison_table(pairs: list[Pair], names: list[str]) -> pd.DataFrame:
     """The rows of `compare_pairs` as a table, with a note of what its verdicts rest on;
-    `attrs["detectable"]` is the smallest difference that it can tell."""
+    `attrs["detectable"]` is the smallest difference that it can tell, `attrs["differences"]` the
+    columns that hold differences."""
     rows = compare_pairs(pairs, names)
     columns = ["compared", "documents", "seeds", "p", "verdict"]
     table = pd.DataFrame(rows) if rows else pd.DataFrame(columns=columns)
     metrics = {pair.metric: pair.metric for pair in pairs}
     with_metrics(table, metrics | {"p": "p"})
+    table.attrs["differences"] = [*metrics]
     table.attrs["detectable"] = detectable(pairs)
     table.attrs["sides"] = [pair.sides for pair in pairs]
     if rows:

@@ -19,6 +19,7 @@ from lib.metrics import METRICS
 from lib.runs.markup import escape as escape
 
 MISSING = "–"
+NO_INTERVAL = "(not estimable)"
 
 
 def with_metrics(
@@ -65,7 +66,11 @@ def header(table: pd.DataFrame, column: str) -> str:
     text = words(column)
     if column.startswith(metric):
         text = title(metric) + column.removeprefix(metric)
-    return f"{text} (%)" if kind_of(metric) == "share" else text
+    unit = " (%)" if kind_of(metric) == "share" else ""
+    if column in table.attrs.get("differences", ()):
+        text += " difference"
+        unit = unit.replace("%", "points")
+    return text + unit
 
 
 def axis_label(metric: str) -> str:
@@ -187,7 +192,7 @@ def _beside(mean: str, row: Mapping, column: str, metric: str) -> str:
     high = row[f"{column}_high"]
     is_bounded = kind_of(metric) in ("share", "signed")
     if is_bounded and low in (-1.0, 0.0) and high == 1.0:  # both ends are cut off
-        return f"{mean} ({cell(low, metric)} to {cell(high, metric)})"
+        return f"{mean} {NO_INTERVAL}"
     half = max(row[column] - low, high - row[column])  # one may be cut off
     return mean if pd.isna(half) else with_half(row[column], half, metric)
 
@@ -219,6 +224,8 @@ def note_of(table: pd.DataFrame, file: str = "") -> str:
     numbers = [count(number, SAID_BELOW[column]) for column, number in shared.items()]
     sentences = [f"{', '.join(numbers)}."] if numbers else []
     sentences.append(table.attrs.get("note", ""))
+    if any(NO_INTERVAL in cell for cells in shown_columns(table) for cell in cells):
+        sentences.append("Not estimable: its seeds differ too much for an interval.")
     hidden = {*own_columns(table)} - {*chosen_columns(table)} - {*shared}
     if file and hidden:
         sentences.append(f"All columns: [{file}]({file}).")

@@ -10,13 +10,14 @@ from lib.runs.baselines import NO_MODEL, reference_name
 
 def best_reference(p: Predictions, *, metric: str) -> str:
     """The reference that is best on dev, among those that learn, as tables name it; of equal ones,
-    the one that `lib.runs.baselines.references` gives first. Raises InputError where there is none.
-    """
-    scores = learning_references(p, metric=metric)
-    if not scores:
+    the one that is best on test, so that no study is helped by a tie. Raises InputError where
+    there is none."""
+    dev = learning_references(p, metric=metric)
+    if not dev:
         raise InputError("These runs have no reference that learns: add references(config)")
+    test = reference_scores(p, metric=metric)
     choose = max if METRICS[metric].higher_is_better else min
-    return choose(scores, key=scores.get)
+    return choose(dev, key=lambda name: (dev[name], test[name]))
 
 
 def learning_references(p: Predictions, *, metric: str) -> dict[str, float]:

@@ -69,7 +69,10 @@ def by_group(
     if "f1" in metrics:
         notes.append(f"F1 is of the class {escape(p.label_names[1])}.")
     if any(group.averaged for group in groups):
-        notes.append("An ensemble's interval is for other test documents alone: it is one model.")
+        notes.append(
+            "An ensemble is one model: its interval is for other test documents alone, and it is "
+            "not compared."
+        )
     if notes:
         table.attrs["note"] = " ".join(notes)
     return table

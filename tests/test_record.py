@@ -70,6 +70,8 @@ def test_show_tells_what_a_run_is(trained, monkeypatch, capsys, tmp_path):
     assert len(curve.split()[1]) == 3
     assert f"last {run.history['dev_loss'].iloc[-1]:.4g}" in curve
     assert "cited on no page" in out
+    assert cli(monkeypatch, "show", str(run.folder)) == 0  # the last line of `lib train`
+    assert capsys.readouterr().out == out
     assert cli(monkeypatch, "show", "zzz") == 1
     assert "'zzz' begins the key of no run in" in capsys.readouterr().err
 

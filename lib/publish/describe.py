@@ -66,7 +66,10 @@ def describe(key: str, results: Path = ROOT / "results") -> str:
 
 
 def find_run(key: str, results: Path) -> Place:
-    """Where the only run is whose key begins so. Raises InputError."""
+    """Where the only run is whose key begins so, or whose folder in the store is named. Raises
+    InputError."""
+    if Path(key).is_dir():
+        key = Path(key).name
     pages = read_unchanged(
         lambda: page_files(results),
         lambda: {file.parent: page_of(file.parent) for file in page_files(results)},

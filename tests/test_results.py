@@ -11,7 +11,7 @@ from lib.publish.strict_yaml import parse
 from lib.runs.config import RunConfig
 from lib.runs.pool import run_all
 from lib.runs.store import Run
-from lib.use.card import card, what_it_predicts
+from lib.use.card import card, name_of_backbone, what_it_predicts
 from tests.conftest import WORDS, save_learnable
 
 SIZES = {"max_length": 16, "batch_size": 8, "precision": "fp32", "epochs": 2}
@@ -150,6 +150,12 @@ def test_the_card_tells_what_the_model_is(trained, tiny):
     assert 'classify = pipeline("text-classification"' in text and "'epochs': 2" in text
     assert "load_run(" in card(trained["multilabel"])  # a head of ours is in no pipeline
     assert "It predicts label, a number. Task: regression" in card(trained["regression"])
+
+
+def test_a_card_names_the_backbone_as_the_hub_does(tiny):
+    assert name_of_backbone("all-MiniLM-L6-v2") == "sentence-transformers/all-MiniLM-L6-v2"
+    assert name_of_backbone("FacebookAI/roberta-base") == "FacebookAI/roberta-base"
+    assert name_of_backbone(tiny["bert"]) == "bert"
 
 
 def test_a_card_names_some_labels():

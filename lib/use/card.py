@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
+from lib.backbones import EMBEDDED
 from lib.models import CLASSIFIER_FILE
 from lib.runs.config import RunConfig
 from lib.runs.files import read_json, write_text
@@ -102,9 +103,7 @@ def card(run: Run, *, name: str | None = None) -> str:
     task = read_json(run.folder / "model" / CLASSIFIER_FILE).get("task", "classification")
     scores = {name: round(value, 4) for name, value in status["test_scores"].items()}
     data = status["data"]
-    base_model = config.backbone
-    if Path(base_model).exists():
-        base_model = Path(base_model).name
+    base_model = name_of_backbone(config.backbone)
     head = {
         "pipeline_tag": "text-classification",
         "base_model": base_model,
@@ -137,6 +136,13 @@ def card(run: Run, *, name: str | None = None) -> str:
         changed=code_span(str(config.model_dump(exclude_defaults=True, exclude=PATHS))),
         **data["rows"],
     )
+
+
+def name_of_backbone(backbone: str) -> str:
+    """A backbone by its name on the Hub; of a folder, the folder's name alone."""
+    if backbone == EMBEDDED:
+        return f"sentence-transformers/{EMBEDDED}"
+    return Path(backbone).name if Path(backbone).exists() else backbone
 
 
 def front_matter(values: dict) -> str:

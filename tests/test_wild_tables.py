@@ -107,6 +107,8 @@ def test_tags_of_stack_overflow(tmp_path):
         corpus = read(labelled(path, labels))
         assert corpus.task == "multilabel"
         assert corpus.label_names == ("c#", "pandas", "python", "python-3.x")
+    corpus = read(labelled(tmp_path / "few.csv", [*labels, "[]"]))
+    assert corpus.task == "multilabel" and len(corpus.label_names) == 4
     for labels in (["<PER>", "<LOC>"], ["<a><b>", "c"]):  # names, as they are
         corpus = read(labelled(tmp_path / "few.csv", labels))
         assert corpus.task == "classification" and set(corpus.label_names) == set(labels)

@@ -16,6 +16,7 @@ BRACKETED = re.compile(r"\s*(\[.*\]|\(.*,.*\)|\{.*\})\s*", re.DOTALL)
 ARRAY_OF_TEXTS = re.compile(r"""\[\s*(?:'[^']*'|"[^"]*")(?:\s+(?:'[^']*'|"[^"]*"))*\s*\]""")
 ARRAY_OF_NUMBERS = re.compile(r"\[\s*-?[\d.]+(?:\s+-?[\d.]+)*\s*\]")
 TAGS = re.compile(r"\s*(<[^<>]+>)+\s*")  # as Stack Overflow writes them
+NO_TAG = "[]"
 UNREADABLE = (ValueError, SyntaxError, TypeError, MemoryError, RecursionError)
 FLAGS = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True}
 
@@ -94,7 +95,8 @@ def _are_lists_as_text(cells: list, reading: Reading) -> bool:
     texts = [cell for cell in cells if isinstance(cell, str) and cell.strip()]
     if reading.labels and not set(reading.labels).isdisjoint(texts):
         return False
-    if any("><" in text for text in texts) and all(map(TAGS.fullmatch, texts)):
+    tagged = [text for text in texts if text.strip() != NO_TAG]
+    if any("><" in text for text in tagged) and all(map(TAGS.fullmatch, tagged)):
         return True
     bracketed = [text for text in texts if BRACKETED.fullmatch(text)]
     if 2 * len(bracketed) < len(texts):

@@ -7,6 +7,7 @@ is carved from train: stratified, seeded, and with equal texts kept on one side.
 import dataclasses
 import hashlib
 import json
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import numpy as np
 from lib.garbage import no_search_for_garbage
 from lib.reading.bad_rows import counts_bad_rows
 from lib.reading.carving import carve_splits
+from lib.reading.columns import as_text
 from lib.reading.folds import take_fold
 from lib.reading.label_cells import LabelColumn, read_label_column
 from lib.reading.labels import Encoded, encode_labels, task_of
@@ -97,8 +99,8 @@ def load_corpus(
     dataset: str,
     *,
     data_dir: str | Path | None = None,
-    text: str = "text",
-    label: str = "label",
+    text: str | Sequence[str] = "text",
+    label: str | Sequence[str] = "label",
     label_names: tuple[str, ...] | None = None,
     train_rows: int | None = None,
     dev_rows: int | None = None,
@@ -110,8 +112,8 @@ def load_corpus(
     reading: Reading = PLAIN,
 ) -> Corpus:
     """A corpus by its name in `DATASETS`, or from a folder or file, whose columns `text` and
-    `label` are named (or numbered from 1). `label` may name several columns, commas between them,
-    of zeros and ones.
+    `label` are named (or numbered from 1). Either may be several, as a list or with commas between
+    them: texts are joined, labels are zeros and ones.
 
     `data_dir` (default: the environment's DATA_DIR) is where the folders of named datasets are;
     without it they come from the Hub. Row limits take a stratified subset; `dev_rows` without a dev
@@ -120,7 +122,12 @@ def load_corpus(
     `lib.reading.carving.draw_labelled`). Raises InputError.
     """
     source, task, splits, encoded = read_source(
-        dataset, data_dir=data_dir, text=text, label=label, label_names=label_names, reading=reading
+        dataset,
+        data_dir=data_dir,
+        text=as_text(text),
+        label=as_text(label),
+        label_names=label_names,
+        reading=reading,
     )
     if task != "regression":
         is_open = reading.task == "auto" and not reading.labels

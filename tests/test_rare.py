@@ -62,6 +62,8 @@ def test_rare_classes_that_cannot_go(table):
 
 def test_a_text_is_of_several_columns(table):
     corpus = load_corpus(str(table), text="title, 2", reading=Reading(min_rows_per_class=4))
+    listed = load_corpus(str(table), text=["title", 2], reading=Reading(min_rows_per_class=4))
+    assert listed.fingerprint == corpus.fingerprint
     texts = {}
     for split in (corpus.train, corpus.dev, corpus.test):
         texts |= dict(zip(split.rows.tolist(), split.texts, strict=True))
@@ -72,7 +74,12 @@ def test_a_text_is_of_several_columns(table):
 
 
 def test_columns_of_a_text_that_are_missing_or_the_labels(table):
-    with pytest.raises(InputError, match="has no column 'title,bdy'"):
+    message = r"has no column 'bdy'\. Did you mean body"
+    with pytest.raises(InputError, match=message):
         load_corpus(str(table), text="title,bdy")
+    with pytest.raises(InputError, match=message):
+        list(rows_of(str(table), "title,bdy", Reading()))
+    with pytest.raises(InputError, match="has no column 'ttle,bdy'"):
+        load_corpus(str(table), text="ttle,bdy")
     with pytest.raises(InputError, match="text and label are the same column, 'label'"):
         load_corpus(str(table), text="body,label")

@@ -52,6 +52,15 @@ def columns_at(name: str, columns: Iterable[str]) -> list[str]:
     return [] if None in pieces else pieces
 
 
+def missing_column(name: str, columns: Iterable[str]) -> str:
+    """What a message names where `columns_at` gives none: of several columns the first that is
+    missing, unless all are."""
+    names = list(columns)
+    pieces = [piece.strip() for piece in name.split(",")]
+    missing = [piece for piece in pieces if column_at(piece, names) is None]
+    return name if len(missing) == len(pieces) else missing[0]
+
+
 def joined(cells: Iterable):
     """The texts of several columns in one row, and of lists in them, as one, each on a line of its
     own; None where all are blank, and what is no text as it is."""

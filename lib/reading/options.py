@@ -13,6 +13,7 @@ from lib.reading.columns import (
     column_at,
     columns_at,
     joined,
+    missing_column,
     numbered_name,
     shorten,
 )
@@ -209,7 +210,8 @@ def is_whole(text: str) -> bool:
 def check_texts(table: Table, column: str) -> list[str]:
     """The texts of a column, or of several joined; refuses the rows without one. Raises InputError
     where there is no such column."""
-    values = [table.column(name) for name in columns_at(column, table.columns) or [column]]
+    names = columns_at(column, table.columns) or [missing_column(column, table.columns)]
+    values = [table.column(name) for name in names]
     texts = [joined(cells) for cells in zip(*values, strict=True)]
     for row, value in enumerate(texts):
         problem = _problem_of(value)

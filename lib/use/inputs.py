@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from lib.errors import InputError, nearest
-from lib.reading.columns import column_at, columns_at, joined
+from lib.reading.columns import column_at, columns_at, joined, missing_column
 from lib.reading.folders import find_files
 from lib.reading.formats import format_of, stream
 from lib.reading.lines import lines_of
@@ -230,7 +230,8 @@ def _column(wanted: str, row: dict, path: Path) -> str:
     name = column_at(wanted, row)
     if name is None:
         of_lines = " (--lines: a text a line)" if _format_if_any(path) == LINES_OR_TABLE else ""
-        raise InputError(f"{path.name} has no column {wanted!r}.{nearest(wanted, row)}{of_lines}")
+        missing = missing_column(wanted, row)
+        raise InputError(f"{path.name} has no column {missing!r}.{nearest(missing, row)}{of_lines}")
     return name
 
 

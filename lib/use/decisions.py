@@ -121,4 +121,4 @@ def describe_decisions(decisions: Decisions, names: Iterable[str]) -> str:
         pairs = [f"{name} {chance:.2f}" for name, chance in chances.items()]
         more = ", …" if len(pairs) > 5 else ""
         text += f", labels given above the probabilities {', '.join(pairs[:5])}{more}"
-    return f"{text}, which dev chose (--as-trained: neither)"
+    return f"{text}, which dev chose (--as-trained: without)"

@@ -188,6 +188,10 @@ def test_a_column_that_does_not_say_the_split(tmp_path):
     told = r"^few.csv, line 3: column 'part' has 'holdout', which is none of train, training, dev"
     with pytest.raises(InputError, match=told):
         load_corpus(path, reading=reading)
+    path = save(tmp_path / "few.csv", **columns, part=["train", "a text " * 50, "train", "test"])
+    with pytest.raises(InputError, match="…, which is none of train") as error:  # cut
+        load_corpus(path, reading=reading)
+    assert len(str(error.value)) < 350
     path = save(tmp_path / "none.csv", **columns, part=["test"] * 4)
     with pytest.raises(InputError, match="says the split of each row has none for train"):
         load_corpus(path, reading=reading)

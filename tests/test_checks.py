@@ -154,7 +154,7 @@ def test_a_named_dataset_is_looked_for_and_not_read(monkeypatch, tmp_path):
         ({"backend": "dpp"}, "Unknown backend 'dpp'. Did you mean ddp?"),
         ({"processes": -1}, "processes = -1: it wants a whole number from 1 to 1,024"),
         ({"checkpoint_every": "often"}, "checkpoint_every is 'often'; it wants minutes"),
-        ({"metric": "f2"}, "select_by = 'f2': input should be 'loss', "),
+        ({"metric": "acuracy"}, "Unknown metric 'acuracy'. Did you mean accuracy?"),
     ],
 )
 def test_mistakes_in_names_and_numbers(allowed, changes, message):

@@ -59,6 +59,7 @@ def test_folds_are_a_function_of_the_rows_and_the_seed(tmp_path):
 def test_what_cannot_be_cut_in_folds(tmp_path, folder):
     path = str(save_table(tmp_path / "table.csv", 40))
     for options, message in (
+        ({"folds": 1, "fold": 1}, "folds is 1; take 2 or more, or 0 for one split"),
         ({"folds": 5}, "fold is None; folds = 5 has folds 1 to 5"),
         ({"folds": 5, "fold": 6}, "fold is 6; folds = 5 has folds 1 to 5"),
         ({"folds": 5, "fold": 1, "test_rows": 9}, "scores every row once; leave out test_rows"),

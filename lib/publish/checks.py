@@ -107,7 +107,7 @@ def check_settings(changed: dict) -> None:
     0 and "" stand for None where a setting may be None."""
     if not set(changed) - set(READ_WITH_THE_DATA):
         return
-    from lib.runs.config import RunConfig  # which imports torch
+    from lib.runs.config import SELECTORS, RunConfig  # which imports torch
 
     for name, value in changed.items():
         field = name
@@ -120,8 +120,8 @@ def check_settings(changed: dict) -> None:
         may_be_none = type(None) in typing.get_args(RunConfig.model_fields[field].annotation)
         for setting in settings:
             RunConfig(**{field: setting or None if may_be_none else setting})
-    if changed.get("metric", "auto") != "auto":
-        RunConfig(select_by=changed["metric"])
+    if "metric" in changed:
+        lookup(dict.fromkeys(("auto", *SELECTORS)), changed["metric"], "metric")
     check_training(changed)
 
 

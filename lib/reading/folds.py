@@ -50,6 +50,8 @@ def folds_of(split: Split, folds: int, seed: int) -> np.ndarray:
 def _check_folds(
     splits: dict[str, Split], test_rows: int | None, folds: int, fold: int | None
 ) -> None:
+    if folds < 2:
+        raise InputError(f"folds is {folds}; take 2 or more, or 0 for one split")
     if fold is None or fold > folds:
         raise InputError(f"fold is {fold}; folds = {folds} has folds 1 to {folds}")
     others = [name for name in splits if name != "train"]

@@ -5,7 +5,7 @@ from collections import Counter
 
 import numpy as np
 
-from lib.errors import InputError
+from lib.errors import InputError, shown
 from lib.reading.options import Table
 
 SPLITS = ("train", "dev", "test")
@@ -85,8 +85,8 @@ def read_split_names(tables: dict[str, Table]) -> list[str]:
         name = SPLIT_OF_VALUE.get(str(value).strip().lower())
         if name is None:
             values = ", ".join(SPLIT_OF_VALUE)
-            shown = repr(value) if value is not None else "nothing"
-            table.refuse(row, f": column {column!r} has {shown}, which is none of {values}")
+            said = "nothing" if value is None else shown(value)
+            table.refuse(row, f": column {column!r} has {said}, which is none of {values}")
         names.append(name or "train")
     return names
 

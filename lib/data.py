@@ -121,13 +121,9 @@ def load_corpus(
     labels are those of all. With a `subset_seed`, train and dev are drawn together (see
     `lib.reading.carving.draw_labelled`). Raises InputError.
     """
+    columns = {"text": as_text(text), "label": as_text(label), "label_names": label_names}
     source, task, splits, encoded = read_source(
-        dataset,
-        data_dir=data_dir,
-        text=as_text(text),
-        label=as_text(label),
-        label_names=label_names,
-        reading=reading,
+        dataset, data_dir=data_dir, reading=reading, **columns
     )
     if task != "regression":
         is_open = reading.task == "auto" and not reading.labels

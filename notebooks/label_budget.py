@@ -1,26 +1,25 @@
 """The study of label budgets: what each number of labelled texts is worth, and from which on
 fine-tuning pays."""
 
+import dataclasses
 from collections.abc import Iterator
+from pathlib import PurePath
 
 import numpy as np
 import pandas as pd
 
 from lib.analysis import captions
-from lib.analysis.answers import gap
 from lib.analysis.columns import score_as
-from lib.analysis.comparisons import SIGNIFICANT, TOO_FEW, comparison_table, mark_significant
-from lib.analysis.display import listed, score, with_metrics
-from lib.analysis.findings import difference_in, facts_of
+from lib.analysis.display import escape, score, spelled, with_metrics
+from lib.analysis.findings import facts_of
 from lib.analysis.groups import Group
-from lib.analysis.pairs import Pair, pairs_of
 from lib.analysis.predictions import Predictions, collect
 from lib.analysis.scores import run_scores, sample_of
 from lib.analysis.stats import mean_and_interval
 from lib.metrics import METRICS
 from lib.runs.baselines import reference_name
 
-NAMES = {
+REFERENCES = {
     "tfidf": "TF-IDF",
     "tfidf_same_text": "TF-IDF, same text",
     "embedding_linear": "embeddings",
@@ -30,20 +29,23 @@ NAMES = {
 }
 ONE_ANSWER = ("majority class", "mean of train")
 IN_TABLE = ("TF-IDF, same text", *ONE_ANSWER)  # and nowhere else
-FIRST = "fine-tuned"
-LARGER = "fine-tuned, larger model"
+FINE_TUNED = "fine-tuned"  # of the only model
+ALIKE = ("first model", "larger model")  # where their own names do not tell them apart
 SIZE = "labelled texts"  # column
 
 CAPTIONS = {  # of the tables and figures by their names
-    "scores": "Mean over samples of labelled texts; bars: 95 % interval.",
+    "scores": "Mean over samples of labelled texts; bars: 95 % interval; small dots: each sample.",
     "by_size": "Test scores by number of labelled texts, a fifth of which is dev. TF-IDF reads "
     "whole texts, or the same text as the transformer.",
+    "leads": f"{captions.DIFFERENCES} Methods are compared sample by sample, each sample by its "
+    "mean over all sizes that both were tried at.",
     "minutes": "Time of a run to learn, choose and label the test set (whose embeddings are made "
     "once), on the machine that made this page: median over samples. Numbers: labelled texts.",
     "doubling": "Curves a − b·n^−c through all sizes and samples: what twice the largest number "
-    "would add, and what a curve without that number foretells for it, beside what was measured. "
+    "would add, and what a curve without that number predicts for it, beside what was measured. "
     "Here ± is over refits that leave out one sample.",
-    "leads": f"{captions.DIFFERENCES} Methods are compared sample by sample.",
+    "leads_by_size": f"{captions.DIFFERENCES} Methods are compared sample by sample, at each size "
+    "alone. That shows large leads only: at which sizes one is significant is partly chance.",
 }
 
 
@@ -61,37 +63,82 @@ def _size_of(run: dict) -> int:
     return run["config"]["train_rows"] + run["config"]["dev_rows"]
 
 
+def largest_size(p: Predictions) -> int:
+    """The most labelled texts that every model was tried with."""
+    sizes: dict[str, set[int]] = {}
+    for run in p.trained.values():
+        sizes.setdefault(run["config"]["backbone"], set()).add(_size_of(run))
+    return max(set.intersection(*sizes.values()))
+
+
 def method_names(p: Predictions) -> dict[str, str]:
     """What each group is called, by the backbone or the reference that it is; the model that the
     largest size has is the first."""
     backbones = {}
     for size in sizes_of(p)[::-1]:
         backbones |= {run["config"]["backbone"]: None for run in at_size(p, size).trained.values()}
-    names = dict(zip(backbones, (FIRST, LARGER), strict=False))
+    names = dict(zip(backbones, _model_names([*backbones]), strict=True))
     references = [reference_name(run["config"]) for run in p.references.values()]
-    return names | {name: NAMES[name] for name in references}
+    return names | {name: REFERENCES[name] for name in references}
 
 
-def groups_by_method(p: Predictions) -> Iterator[tuple[str, int, Predictions, Group]]:
-    """Each method at each size: its name, the size, the runs of that size, and those of it."""
+def _model_names(backbones: list[str]) -> list[str]:
+    if len(backbones) == 1:
+        return [FINE_TUNED]
+    names = [PurePath(spelled(backbone)).name for backbone in backbones]
+    if len({*names}) < len(names) or {*names} & {*REFERENCES.values()}:
+        return [*ALIKE]
+    return names
+
+
+def in_words(method: str) -> str:
+    """A method as a sentence names it, as Markdown."""
+    return "fine-tuning" if method == FINE_TUNED else escape(method)
+
+
+def models_of(p: Predictions) -> list[str]:
+    """What the fine-tuned models are called, the first one first."""
+    names = dict.fromkeys(method_names(p).values())
+    return [name for name in names if name not in REFERENCES.values()]
+
+
+def references_of(p: Predictions) -> list[str]:
+    """What the references are called that models are compared with."""
+    names = dict.fromkeys(method_names(p).values())
+    return [name for name in names if name in REFERENCES.values() and name not in IN_TABLE]
+
+
+def groups_by_method(p: Predictions) -> Iterator[tuple[int, Predictions, Group]]:
+    """Each method at each size: the size, the runs of that size, and those of the method, as a
+    group that is named after it."""
     names = method_names(p)
     parted = [(size, at_size(p, size)) for size in sizes_of(p)]
     groups = [(size, runs, group) for size, runs in parted for group in runs.groups("backbone")]
     for method in dict.fromkeys(names.values()):
         for size, runs, group in groups:
             if names[group.name] == method:
-                yield method, size, runs, group
+                yield size, runs, dataclasses.replace(group, name=method)
 
 
 def scores(p: Predictions, *, metric: str) -> pd.DataFrame:
     """A row for each method and size: its mean test score over samples, with the 95 % interval."""
     rows = []
-    for method, size, of_size, group in groups_by_method(p):
+    for size, of_size, group in groups_by_method(p):
         runs = group.counted_once
-        row = {"method": method, SIZE: size, "samples": len(runs.seeds)}
+        row = {"method": group.name, SIZE: size, "samples": len(runs.seeds)}
         sample = sample_of(of_size, runs, metric)
         rows.append(row | mean_and_interval(metric, sample, METRICS[metric].limits))
     return with_metrics(pd.DataFrame(rows), {metric: metric})
+
+
+def scores_by_sample(p: Predictions, *, metric: str) -> pd.DataFrame:
+    """A row for each method, size and sample: its test score."""
+    tables = []
+    for size, of_size, group in groups_by_method(p):
+        scores = run_scores(of_size, group)[metric]
+        about = {"method": group.name, SIZE: size, "sample": group.seeds}
+        tables.append(pd.DataFrame(about | {metric: scores}))
+    return with_metrics(pd.concat(tables, ignore_index=True), {metric: metric})
 
 
 def by_size(p: Predictions, *, metric: str) -> pd.DataFrame:
@@ -105,7 +152,7 @@ def by_size(p: Predictions, *, metric: str) -> pd.DataFrame:
         table[list(beside)] = beside
     table = with_metrics(table, dict.fromkeys(methods, metric))
     shown = [SIZE, *(name for name in methods if name not in ONE_ANSWER)]
-    if LARGER in methods:
+    if len(models_of(p)) > 1:  # which leaves no room
         shown = [name for name in shown if name not in IN_TABLE]
     table.attrs["shown"] = shown
     for name in methods:
@@ -120,114 +167,34 @@ def minutes(runs, *, metric: str) -> pd.DataFrame:
     p = collect(runs)
     seconds = {run.name: run.status["seconds"] for run in runs}
     rows = []
-    for method, size, of_size, group in groups_by_method(p):
-        if method in IN_TABLE:
+    for size, of_size, group in groups_by_method(p):
+        if group.name in IN_TABLE:
             continue
         taken = float(np.median([seconds[key] for key in group.runs])) / 60
         reached = run_scores(of_size, group)[metric].mean()
-        rows.append({"method": method, SIZE: size, "minutes": taken, metric: reached})
+        rows.append({"method": group.name, SIZE: size, "minutes": taken, metric: reached})
     return with_metrics(pd.DataFrame(rows), {metric: metric})
 
 
-def leads(p: Predictions, *, metric: str) -> pd.DataFrame:
-    """How far fine-tuning is ahead of each other method at each size, sample by sample; the
-    differences are one family."""
-    pairs = []
-    rows = []
-    names = method_names(p)
-    for size in sizes_of(p):
-        for pair in pairs_of(at_size(p, size), by="backbone", metric=metric, paired=True):
-            ahead = _of_the_first(pair, names)
-            if ahead and names[ahead.other.name] not in IN_TABLE:
-                pairs.append(ahead)
-                rows.append({SIZE: size, "compared with": names[ahead.other.name]})
-    table = comparison_table(pairs, [f"{FIRST} − {row['compared with']}" for row in rows])
-    for place, column in enumerate((SIZE, "compared with")):
-        table.insert(place, column, [row[column] for row in rows])
-    mark_significant(table, metric)
-    return table.drop(columns=["compared", "documents", "seeds"])
-
-
-def _of_the_first(pair: Pair, names: dict[str, str]) -> Pair | None:
-    """A pair as the first model less another; None where it is of others."""
-    if names[pair.one.name] == FIRST:
-        return pair
-    if names[pair.other.name] != FIRST:
-        return None
-    return pair.turned
-
-
-def sizes_ahead(table: pd.DataFrame, method: str, metric: str) -> str:
-    """At which sizes fine-tuning is significantly ahead of a method, in words, from the rows of
-    `leads`: `at no size`, `from 200 texts on` or `at 100 and 800 texts`."""
-    of_method = table[table["compared with"] == method].sort_values(SIZE)
-    is_ahead = (of_method["verdict"] == SIGNIFICANT) & (of_method[metric] > 0)
-    sizes = [f"{size:,}" for size in of_method[SIZE][is_ahead]]
-    if not sizes:
-        return "at no size"
-    is_rest = is_ahead.iloc[-len(sizes) :].all() and len(sizes) > 1
-    return f"from {sizes[0]} texts on" if is_rest else f"at {listed(sizes)} texts"
-
-
-def best_reference(p: Predictions, *, metric: str) -> str:
-    """The reference with the best mean score on dev at the largest size, as it is called here."""
-    largest = at_size(p, sizes_of(p)[-1])
-    of_name: dict[str, list[float]] = {}
-    for key, _, group in largest.only(largest.references).single("dev"):
-        name = NAMES[largest.runs[key]["config"]["reference"]]
-        if name in IN_TABLE:
-            continue
-        of_name.setdefault(name, []).append(run_scores(largest, group)[metric][0])
-    return max(of_name, key=lambda name: np.mean(of_name[name]))
+def best_on_dev(p: Predictions, names: list[str], *, metric: str) -> str:
+    """The method, of these, with the best mean score on dev at the largest size."""
+    of_size = at_size(p, largest_size(p))
+    methods = method_names(p)
+    dev_scores: dict[str, list[float]] = {}
+    for key, epoch, group in of_size.single("dev"):
+        run = of_size.runs[key]
+        name = methods[reference_name(run["config"]) or run["config"]["backbone"]]
+        if name in names and epoch == run["chosen_epoch"]:
+            dev_scores.setdefault(name, []).append(run_scores(of_size, group)[metric][0])
+    return max(dev_scores, key=lambda name: np.mean(dev_scores[name]))
 
 
 def best(p: Predictions, *, metric: str) -> dict:
-    """Fine-tuning beside the best reference at the largest size, as facts of a page."""
+    """The model and the reference that are best on dev at the largest size, as facts of a page."""
     table = scores(p, metric=metric)
-    largest = table[table[SIZE] == sizes_of(p)[-1]].set_index("method")
-    names = {"best": FIRST, "reference": best_reference(p, metric=metric)}
+    largest = table[table[SIZE] == largest_size(p)].set_index("method")
+    names = {
+        "best": best_on_dev(p, models_of(p), metric=metric),
+        "reference": best_on_dev(p, references_of(p), metric=metric),
+    }
     return facts_of(largest, names, metric)
-
-
-def answer(p: Predictions, *, metric: str) -> str:
-    """At how many labelled texts fine-tuning beats each reference, and what it and the best of them
-    score at the largest size."""
-    table = leads(p, metric=metric)
-    largest = scores(p, metric=metric).set_index([SIZE, "method"])[metric][sizes_of(p)[-1]]
-    best = best_reference(p, metric=metric)
-    ends = (
-        f"at {sizes_of(p)[-1]:,}: {score(largest[FIRST], metric)}, {best} "
-        f"{score(largest[best], metric)}"
-    )
-    if TOO_FEW in table["verdict"].tolist():
-        return f"With {TOO_FEW}, nothing is tested; fine-tuning {ends}."
-    names = _references(p)
-    where = [sizes_ahead(table, name, metric) for name in names]
-    if len(set(where)) == 1:
-        names = [" or ".join(names)]
-    texts = [f"{name} {sizes}" for name, sizes in zip(names, where, strict=False)]
-    return f"Fine-tuning significantly beats {', '.join(texts)}; {ends}."
-
-
-def ahead(p: Predictions, *, metric: str) -> str:
-    """How far fine-tuning is ahead of the best reference at the largest size, and where its mean is
-    above all references'."""
-    table = leads(p, metric=metric)
-    largest = sizes_of(p)[-1]
-    best = best_reference(p, metric=metric)
-    last = table[(table[SIZE] == largest) & (table["compared with"] == best)].iloc[0]
-    row = difference_in(last.to_dict(), metric)
-    text = f"At {largest:,} labelled texts fine-tuning scores {gap(row, metric, best)}"
-    names = _references(p)
-    higher = table[table["compared with"].isin(names)].groupby(SIZE)[metric].min() > 0
-    sizes = [f"{size:,}" for size in higher.index[higher]]
-    where = f"{listed(sizes)} labelled texts" if sizes else "no size"
-    if higher.all():
-        where = "every size"
-    return f"{text}; its mean is above all references' at {where}."
-
-
-def _references(p: Predictions) -> list[str]:
-    """What the references are called that fine-tuning is compared with."""
-    names = dict.fromkeys(method_names(p).values())
-    return [name for name in names if name not in (FIRST, LARGER, *IN_TABLE)]

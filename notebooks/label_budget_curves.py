@@ -7,23 +7,21 @@ from scipy.optimize import curve_fit
 from scipy.stats import t
 
 from lib.analysis.comparisons import TOO_FEW
-from lib.analysis.display import difference, distance, listed, score, signed, with_metrics
+from lib.analysis.display import difference, distance, score, signed, with_metrics
 from lib.analysis.predictions import Predictions
-from lib.analysis.scores import run_scores
 from lib.analysis.stats import FEWEST_RUNS, LEVEL
 from lib.errors import InputError
 from lib.metrics import METRICS
 from notebooks.label_budget import (
-    FIRST,
-    IN_TABLE,
-    LARGER,
     SIZE,
-    groups_by_method,
-    leads,
-    method_names,
+    best_on_dev,
+    in_words,
+    models_of,
+    references_of,
+    scores_by_sample,
 )
 
-FEWEST_SIZES = 4  # for the three numbers of a curve
+FEWEST_SIZES = 5  # four for the three numbers of a curve, and one that it has not seen
 STEEPEST = 3.0  # exponent
 
 
@@ -84,24 +82,20 @@ def without_one(quantity, sizes: np.ndarray, scores: np.ndarray, most: float) ->
 
 def score_table(p: Predictions, method: str, metric: str) -> tuple[np.ndarray, np.ndarray]:
     """The sizes that a method was tried at, and its test scores (samples, sizes)."""
-    columns = {}
-    for name, size, of_size, group in groups_by_method(p):
-        if name == method:
-            columns[size] = pd.Series(run_scores(of_size, group)[metric].tolist(), group.seeds)
-    table = pd.DataFrame(columns).dropna()
+    long = scores_by_sample(p, metric=metric)
+    of_method = long[long["method"] == method]
+    table = of_method.pivot(index="sample", columns=SIZE, values=metric).dropna()
     return table.columns.to_numpy(float), table.to_numpy()
 
 
 def doubling(p: Predictions, *, metric: str) -> pd.DataFrame:
     """For each method: what twice the largest number of labels would bring, and whether a curve
-    that has not seen that size foretells what was measured there."""
+    that has not seen that size predicts what was measured there."""
     most = METRICS[metric].limits[1]
     rows = []
-    for method in method_names(p).values():
-        if method in IN_TABLE:
-            continue
+    for method in [*models_of(p), *references_of(p)]:
         sizes, scores = score_table(p, method, metric)
-        if len(sizes) <= FEWEST_SIZES or not len(scores):
+        if len(sizes) < FEWEST_SIZES or not len(scores):
             continue
         gain, gain_half = without_one(gain_of_doubling, sizes, scores, most)
         error, error_half = without_one(error_at_largest, sizes, scores, most)
@@ -109,14 +103,12 @@ def doubling(p: Predictions, *, metric: str) -> pd.DataFrame:
         rows.append(
             {"method": method, SIZE: int(sizes[-1])}
             | cells("gain of twice as many", gain, gain_half)
-            | cells("foretold", measured - error, error_half)
+            | cells("predicted", measured - error, error_half)
             | {"measured": measured, "error": error, "error_low": error - error_half}
             | {"error_high": error + error_half}
         )
-    columns = ["method", SIZE, "gain of twice as many", "foretold", "measured", "error"]
+    columns = ["method", SIZE, "gain of twice as many", "predicted", "measured", "error"]
     table = pd.DataFrame(rows, columns=None if rows else columns)
-    if not rows:
-        table.attrs["note"] = f"A curve wants more than {FEWEST_SIZES} sizes."
     return with_metrics(table, dict.fromkeys(columns[2:], metric))
 
 
@@ -125,36 +117,26 @@ def cells(column: str, value: float, half: float) -> dict[str, float]:
     return {column: value, f"{column}_low": value - half, f"{column}_high": value + half}
 
 
-def foretold(p: Predictions, *, metric: str) -> str:
-    """What twice the labels would bring to fine-tuning, and how well such a curve foretold."""
+def predicted(p: Predictions, *, metric: str) -> str:
+    """What twice the labels would bring to the model that dev chooses of those with a curve, and
+    how well such a curve predicted."""
     table = doubling(p, metric=metric)
-    table = table[table["method"] == FIRST]
-    if not len(table):
-        return f"What more labels would bring is not said: a curve wants {FEWEST_SIZES + 1} sizes."
-    row = table.iloc[0]
+    models = [model for model in models_of(p) if model in table["method"].tolist()]
+    if not models:
+        return f"What more labels would bring is not known: no model has {FEWEST_SIZES} sizes."
+    model = best_on_dev(p, models, metric=metric)
+    row = table.set_index("method").loc[model]
     gain = difference(row["gain of twice as many"], metric)
-    size = row[SIZE]
-    sentence = f"Twice {size:,} labelled texts would bring fine-tuning about {gain}"
+    size = int(row[SIZE])
+    sentence = f"Twice {size:,} labelled texts would bring {in_words(model)} about {gain}"
     if np.isnan(row["error_low"]):
         return f"{sentence} by a curve through all sizes; {TOO_FEW}, so no interval."
     low = signed(row["gain of twice as many_low"], metric)
     high = signed(row["gain of twice as many_high"], metric)
-    half = distance(row["foretold_high"] - row["foretold"], metric)
+    half = distance(row["predicted_high"] - row["predicted"], metric)
     missed = "" if row["error_low"] <= 0 <= row["error_high"] else ": the curve was **wrong**"
     return (
         f"{sentence} (95 % interval {low} to {high}). For {size:,}, a curve through the smaller "
-        f"sizes foretold {score(row['foretold'], metric)} ± {half}; measured were "
+        f"sizes predicted {score(row['predicted'], metric)} ± {half}; measured were "
         f"{score(row['measured'], metric)}{missed}."
     )
-
-
-def larger_model(p: Predictions, *, metric: str) -> str:
-    """How far the larger model is ahead of the first, at the sizes that both were tried at."""
-    table = leads(p, metric=metric)
-    texts = []
-    for row in table[table["compared with"] == LARGER].to_dict("records"):
-        gain = difference(-row[metric], metric)
-        texts.append(f"{gain} with {row[SIZE]:,} ({row['verdict']})")
-    if not texts:
-        return "No size was tried with the larger model."
-    return f"The larger model against the first, by labelled texts: {listed(texts)}."

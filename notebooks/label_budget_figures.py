@@ -4,7 +4,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from lib.analysis.display import axis_label, title
-from notebooks.label_budget import FIRST, IN_TABLE, LARGER, SIZE
+from notebooks.label_budget import IN_TABLE, SIZE
 from plots.curves import name_points
 from plots.style import (
     COLOURS,
@@ -17,34 +17,42 @@ from plots.style import (
     styled,
 )
 
-MARKS = ("o", "s", "^", "D")
-STAGGER = 0.03  # of a size, so that intervals do not hide each other
+LOOKS_OF_MODELS = ((COLOURS[0], "o"), (COLOURS[1], "D"))  # colour and mark
+LOOKS = {"TF-IDF": ("#444444", "s"), "embeddings": (GREY, "^")}
+STAGGER = 0.018  # of the axis from a method to the next, so that intervals do not hide each other
+DOTS_ASIDE = 0.5  # of that, from a mean to its samples
 
 
 def looks(methods) -> dict[str, tuple[str, str]]:
-    """A colour and a mark for each method: references are dark and light grey."""
+    """A colour and a mark for each method, the same on every page: references are dark and light
+    grey."""
     names = list(dict.fromkeys(methods))
-    references = [name for name in names if name not in (FIRST, LARGER)]
-    shades = dict(zip(references, ("#444444", GREY, "#b5b5b5"), strict=False))
-    shades |= {FIRST: COLOURS[0], LARGER: COLOURS[1]}
-    return {name: (shades[name], MARKS[i % len(MARKS)]) for i, name in enumerate(names)}
+    models = [name for name in names if name not in LOOKS]
+    of_models = dict(zip(models, LOOKS_OF_MODELS, strict=False))
+    return {name: LOOKS.get(name) or of_models[name] for name in names}
 
 
 @styled
-def by_texts(table: pd.DataFrame, *, metric: str) -> Figure:
-    """Test scores with their intervals by number of labelled texts, a line a method."""
+def by_texts(table: pd.DataFrame, samples: pd.DataFrame, *, metric: str) -> Figure:
+    """Test scores with their intervals by number of labelled texts, a line a method, and a dot
+    beside it for each sample."""
     figure = Figure(figsize=(WIDTH, 4.4))
     ax = figure.subplots()
     table = table[~table["method"].isin(IN_TABLE)]
+    sizes = sorted(table[SIZE].unique())
+    step = (sizes[-1] / sizes[0]) ** STAGGER
     methods = looks(table["method"])
     for i, (name, (colour, mark)) in enumerate(methods.items()):
+        aside = step ** (i - (len(methods) - 1) / 2)
         of_method = table[table["method"] == name]
-        places = of_method[SIZE] * (1 + STAGGER * (i - (len(methods) - 1) / 2))
+        places = of_method[SIZE] * aside
         low = of_method[f"{metric}_low"]
         high = of_method[f"{metric}_high"]
         ax.vlines(places, low, high, color=colour, linewidth=2.5, alpha=0.4)
         ax.plot(places, of_method[metric], color=colour, marker=mark, markersize=5, label=name)
-    sizes = sorted(table[SIZE].unique())
+        dots = samples[samples["method"] == name]
+        beside = dots[SIZE] * aside * step**DOTS_ASIDE
+        ax.scatter(beside, dots[metric], s=9, color=colour, alpha=0.6, linewidths=0, zorder=3)
     _logarithmic(ax, sizes)
     ax.set_xlabel("labelled texts (logarithmic)")
     ax.set_ylabel(axis_label(metric))

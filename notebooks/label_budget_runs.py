@@ -77,6 +77,21 @@ def _plan_of_page(base: RunConfig, of_page: list[RunConfig]) -> Plan:
     return Plan(base, sizes, metric, tuple(references))
 
 
+def cost_caption(plan: Plan, least_steps: int) -> str:
+    """Why the time of fine-tuning hardly grows with the labelled texts, as far as it does not."""
+    alike = []
+    for size in plan.sizes:
+        steps_per_epoch = ceil((size - size // DEV_SHARE) / plan.base.batch_size)
+        if plan.base.epochs * steps_per_epoch <= least_steps:
+            alike.append(size)
+    if len(alike) < 2:
+        return ""
+    return (
+        f" Up to {alike[-1]:,} texts fine-tuning takes the same least number of steps, so its time "
+        "hardly grows there; the rest is the machine's load."
+    )
+
+
 def configs(
     plan: Plan,
     seeds: list[int],

@@ -1,8 +1,11 @@
 """What the study of label budgets draws, fits and says."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.collections import PathCollection
 
 from lib.analysis.predictions import Predictions
 from lib.errors import InputError
@@ -14,6 +17,7 @@ from lib.runs.keys import corpus_of
 from notebooks import label_budget as study
 from notebooks import label_budget_curves as curves
 from notebooks import label_budget_figures as figures
+from notebooks import label_budget_leads as ahead
 from notebooks import label_budget_runs as samples
 from tests.conftest import learnable
 from tests.synthetic import frame_of
@@ -23,9 +27,11 @@ SIZES = (50, 100, 200, 400, 800)
 DOCUMENTS = 1500
 
 
-def budgets(accuracies: dict[str, list[float]], seeds=(1, 2, 3), shift=0.004) -> Predictions:
+def budgets(
+    accuracies: dict[str, list[float]], seeds=(1, 2, 3), shift=0.004, noise=0.0
+) -> Predictions:
     """Methods by their backbone, with the accuracy of each at each size; every sample is better or
-    worse by a `shift`."""
+    worse by a `shift`, and with `noise` on other documents."""
     rng = np.random.default_rng(0)
     labels = rng.integers(2, size=DOCUMENTS)
     hard = rng.permutation(DOCUMENTS) / DOCUMENTS
@@ -36,13 +42,14 @@ def budgets(accuracies: dict[str, list[float]], seeds=(1, 2, 3), shift=0.004) ->
             sign = (-1) ** SIZES.index(size)
             for seed in seeds:
                 sample = {"train_rows": size - size // 5, "dev_rows": size // 5}
-                reference = backbone if backbone in study.NAMES else None
+                reference = backbone if backbone in study.REFERENCES else None
                 config = {"backbone": backbone, "reference": reference, "subset_seed": seed}
                 config |= {"seed": 1} | sample
                 key = f"{backbone}-{size}-{seed}"
                 facts = {"status": "finished", "chosen_epoch": 1, "last_epoch": 1}
                 runs[key] = {"config": config} | facts
-                right = hard < accuracy + shift * sign * (seed - 2)
+                difficulty = hard + noise * rng.normal(size=DOCUMENTS)
+                right = difficulty < accuracy + shift * sign * (seed - 2)
                 logits = np.where(right == (labels == 1), 1.0, -1.0)
                 for split in ("dev", "test"):
                     columns = {"label": labels, "logit_0": -logits, "logit_1": logits}
@@ -55,94 +62,73 @@ RISING = [0.60, 0.75, 0.85, 0.90, 0.92]
 FLAT = [0.70, 0.748, 0.78, 0.80, 0.81]
 
 
-def test_the_answer_says_from_where_on_fine_tuning_is_ahead():
-    p = budgets({"tiny": RISING, REFERENCE: FLAT})
-    text = study.answer(p, metric="accuracy")
-    assert text == (
-        "Fine-tuning significantly beats TF-IDF from 200 texts on; at 800: 92.0 %, TF-IDF 81.0 %."
-    )
-    ahead = study.ahead(p, metric="accuracy")
-    assert ahead.startswith(
-        "At 800 labelled texts fine-tuning scores 11.0 points higher than TF-IDF (95 % interval +"
-    )
-    assert ahead.endswith(
-        "; significant); its mean is above all references' at 100, 200, 400 and 800 labelled texts."
-    )
-    table = study.leads(p, metric="accuracy")
-    table.loc[3, "verdict"] = "not significant"
-    assert study.sizes_ahead(table, "TF-IDF", "accuracy") == "at 200 and 800 texts"
-    assert len(text.split()) <= 20
-    table = study.leads(p, metric="accuracy")
-    assert table["labelled texts"].tolist() == list(SIZES)
-    assert table["accuracy"].to_numpy() == pytest.approx(np.subtract(RISING, FLAT), abs=1e-3)
-    assert table["verdict"].tolist() == [
-        "significant",
-        "equal within 1 point",
-        *["significant"] * 3,
-    ]
-    say_what_their_columns_hold(table)
-
-
-def test_the_answer_where_it_never_pays_and_where_nothing_is_tested():
-    p = budgets({"tiny": [0.55, 0.66, 0.75, 0.80, 0.81], REFERENCE: RISING})
-    assert study.answer(p, metric="accuracy") == (
-        "Fine-tuning significantly beats TF-IDF at no size; at 800: 81.0 %, TF-IDF 92.0 %."
-    )
-    ahead = study.ahead(p, metric="accuracy")
-    assert "11.0 points lower than TF-IDF" in ahead and "above all references' at no size" in ahead
-    p = budgets({"tiny": RISING, REFERENCE: FLAT}, seeds=(1, 2))
-    assert study.answer(p, metric="accuracy") == (
-        "With fewer than 3 seeds, nothing is tested; fine-tuning at 800: 91.8 %, TF-IDF 80.8 %."
-    )
-    assert "(not tested, with fewer than 3 seeds)" in study.ahead(p, metric="accuracy")
-
-
 def test_scores_are_the_means_of_the_samples_of_a_size():
     p = budgets({"tiny": RISING, REFERENCE: FLAT, "big": [0.65, 0.78]})
     long = study.scores(p, metric="accuracy")
-    assert long["method"].tolist()[0] == study.FIRST and study.LARGER in set(long["method"])
-    of_first = long[long["method"] == study.FIRST]
+    assert list(dict.fromkeys(long["method"])) == ["tiny", "big", "TF-IDF"]
+    of_first = long[long["method"] == "tiny"]
     assert of_first["accuracy"].to_numpy() == pytest.approx(RISING, abs=1e-3)
     wide = study.by_size(p, metric="accuracy")
-    assert wide[study.FIRST].tolist() == of_first["accuracy"].tolist()
-    assert wide[study.LARGER].isna().tolist() == [False, False, True, True, True]
-    assert (wide[f"{study.FIRST}_low"] < wide[study.FIRST]).all()
-    for table in (long, wide):
-        say_what_their_columns_hold(table)
-    assert len(figures.by_texts(long, metric="accuracy").axes[0].lines) == 3
-    text = curves.larger_model(p, metric="accuracy")
-    assert text.endswith(
-        ": +5.0 points with 50 (significant) and +3.0 points with 100 (significant)."
+    assert wide["tiny"].tolist() == of_first["accuracy"].tolist()
+    assert wide["big"].isna().tolist() == [False, False, True, True, True]
+    assert (wide["tiny_low"] < wide["tiny"]).all()
+    by_sample = study.scores_by_sample(p, metric="accuracy")
+    assert by_sample["sample"].tolist() == [1, 2, 3] * len(long)
+    means = by_sample.groupby(["method", study.SIZE])["accuracy"].mean()
+    assert means.to_numpy() == pytest.approx(
+        long.set_index(["method", study.SIZE])["accuracy"].reindex(means.index).to_numpy()
     )
+    for table in (long, wide, by_sample):
+        say_what_their_columns_hold(table)
+
+
+def test_a_method_looks_the_same_on_every_page_and_each_sample_has_a_dot():
+    methods = {"tiny": RISING, REFERENCE: FLAT, "embedding_linear": FLAT}
+    seen = []
+    for larger in ({}, {"big": [0.65, 0.78]}):
+        p = budgets(methods | larger)
+        tables = [make(p, metric="accuracy") for make in (study.scores, study.scores_by_sample)]
+        [ax] = figures.by_texts(*tables, metric="accuracy").axes
+        drawn = {line.get_label(): (line.get_color(), line.get_marker()) for line in ax.lines}
+        assert len(set(drawn.values())) == len(drawn) == 3 + len(larger)
+        seen.append([drawn[name] for name in ("TF-IDF", "embeddings")])
+        dots = [c.get_offsets() for c in ax.collections if isinstance(c, PathCollection)]
+        assert sum(map(len, dots)) == len(tables[1])
+    assert seen[0] == seen[1]
 
 
 def test_what_reads_no_more_and_what_reads_nothing_stand_in_the_table_alone():
     more = {"tfidf_same_text": RISING[::-1], "majority": [0.5] * len(SIZES)}
     plain = budgets({"tiny": RISING, REFERENCE: FLAT})
     p = budgets({"tiny": RISING, REFERENCE: FLAT} | more)
-    for function in (study.answer, study.ahead, study.best, curves.foretold):
+    for function in (ahead.answer, study.best, curves.predicted):
         assert function(p, metric="accuracy") == function(plain, metric="accuracy")
     table = study.by_size(p, metric="accuracy")
-    assert table.attrs["shown"] == [study.SIZE, study.FIRST, "TF-IDF", "TF-IDF, same text"]
+    assert table.attrs["shown"] == [study.SIZE, "fine-tuned", "TF-IDF", "TF-IDF, same text"]
     assert table.attrs["note"] == "Majority class: 50.0 %."
-    assert set(study.leads(p, metric="accuracy")["compared with"]) == {"TF-IDF"}
-    assert set(curves.doubling(p, metric="accuracy")["method"]) == {study.FIRST, "TF-IDF"}
+    assert ahead.leads(p, metric="accuracy")["compared"].tolist() == ["fine-tuned − TF-IDF"]
+    assert set(curves.doubling(p, metric="accuracy")["method"]) == {"fine-tuned", "TF-IDF"}
 
 
 def test_methods_are_compared_sample_by_sample():
     """A sample that is better or worse for all methods tells nothing of their difference."""
-    table = study.leads(budgets({"tiny": RISING, REFERENCE: FLAT}, shift=0.05), metric="accuracy")
-    assert (table["accuracy_high"] - table["accuracy_low"] < 0.1).all()
+    p = budgets({"tiny": RISING, REFERENCE: FLAT}, shift=0.05)
+    for table in (ahead.leads(p, metric="accuracy"), ahead.leads_by_size(p, metric="accuracy")):
+        assert (table["accuracy_high"] - table["accuracy_low"] < 0.1).all()
 
 
 def test_the_facts_of_the_page_are_those_of_the_largest_size():
-    p = budgets({"tiny": RISING, REFERENCE: FLAT, "big": [0.65, 0.78]})
+    p = budgets({"tiny": RISING, REFERENCE: FLAT})
     facts = study.best(p, metric="accuracy")
-    assert facts["metric"] == "accuracy" and facts["best"]["name"] == study.FIRST
+    assert facts["metric"] == "accuracy" and facts["best"]["name"] == "fine-tuned"
     assert facts["best"]["score"] == pytest.approx(RISING[-1], abs=1e-3)
     assert facts["reference"]["name"] == "TF-IDF"
     assert facts["reference"]["score"] == pytest.approx(FLAT[-1], abs=1e-3)
     assert facts["best"]["low"] < RISING[-1] < facts["best"]["high"]
+    larger = budgets({"tiny": RISING, REFERENCE: FLAT, "big": [0.65, 0.78]})
+    facts = study.best(larger, metric="accuracy")  # at the largest size that both have
+    assert facts["best"]["name"] == "big"
+    assert facts["best"]["score"] == pytest.approx(0.78, abs=1e-3)
 
 
 def test_all_texts_are_taken_where_more_are_asked_for(folder, tiny):
@@ -197,6 +183,13 @@ def test_small_samples_are_trained_for_as_many_steps_and_lie_in_larger_ones(fold
     assert rows[2] < rows[0] and rows[4] < rows[1] and rows[0] != rows[1]
 
 
+def test_the_caption_says_up_to_which_size_the_steps_are_the_same(folder, tiny):
+    base = RunConfig(dataset=str(folder), backbone=tiny["bert"], batch_size=8, epochs=2)
+    plan = samples.plan_of(base, [10, 20, 40])
+    assert "Up to 20 texts fine-tuning takes the same" in samples.cost_caption(plan, 4)
+    assert samples.cost_caption(plan, 2) == "" == samples.cost_caption(plan, 1)
+
+
 def power_law(samples: int, noise: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
     """Sizes and scores (samples, sizes) of 0.95 − 0.1 (n / 800)^−0.5."""
     sizes = np.array(SIZES, float)
@@ -228,23 +221,26 @@ def test_what_twice_the_labels_would_bring():
     _, scores = power_law(1)
     p = budgets({"tiny": scores[0].tolist(), REFERENCE: FLAT})
     table = curves.doubling(p, metric="accuracy").set_index("method")
-    row = table.loc[study.FIRST]
+    row = table.loc["fine-tuned"]
     assert row["gain of twice as many"] == pytest.approx(0.1 * (1 - 2**-0.5), abs=0.01)
     assert row["error_low"] <= 0 <= row["error_high"]
-    assert row["foretold"] + row["error"] == pytest.approx(row["measured"])
+    assert row["predicted"] + row["error"] == pytest.approx(row["measured"])
     say_what_their_columns_hold(table.reset_index())
-    text = curves.foretold(p, metric="accuracy")
+    text = curves.predicted(p, metric="accuracy")
     assert text.startswith("Twice 800 labelled texts would bring fine-tuning about +")
-    assert "For 800, a curve through the smaller sizes foretold 85." in text
+    assert "For 800, a curve through the smaller sizes predicted 85." in text
     assert "measured were 8" in text and "wrong" not in text
+    larger = budgets({"tiny": scores[0].tolist(), REFERENCE: FLAT, "big": RISING[::-1]})
+    assert "would bring tiny about" not in curves.predicted(p, metric="accuracy")
+    assert "would bring tiny about" in curves.predicted(larger, metric="accuracy")
     few = budgets({"tiny": RISING[:4], REFERENCE: FLAT[:4]})
-    assert "a curve wants 5 sizes" in curves.foretold(few, metric="accuracy")
-    assert "more than 4 sizes" in curves.doubling(few, metric="accuracy").attrs["note"]
+    assert not len(curves.doubling(few, metric="accuracy"))
+    assert curves.predicted(few, metric="accuracy").endswith("no model has 5 sizes.")
 
 
 FILES = {
     *("README.md", "page.json", "predictions.parquet", "history.csv", "environment.json"),
-    *("scores.png", "by_size.csv", "minutes.png", "minutes.csv", "doubling.csv", "leads.csv"),
+    *("scores.png", "by_size.csv", "leads.csv", "minutes.png", "minutes.csv", "leads_by_size.csv"),
     "audit.csv",
 }
 
@@ -265,10 +261,12 @@ def test_the_study_makes_its_page_which_can_be_verified(
     assert {file.name for file in page.iterdir()} == FILES
     text = (page / "README.md").read_text()
     [best] = [block for block in read_page(page)["blocks"] if block["kind"] == "best"]
-    assert best["facts"]["best"]["name"] == study.FIRST
+    names = [Path(tiny[name]).name for name in ("bert", "roberta")]
+    assert best["facts"]["best"]["name"] in names
     first = next(line for line in text.splitlines() if line.startswith("**"))
-    assert "labelled texts" in first or "fine-tuning" in first
+    assert "nothing is tested; with 20 texts" in first and all(name in first for name in names)
     assert "| 90 |" in text and "MiniLM" not in text
+    assert "What more labels would bring" not in text and "What it costs" in text
     check = verify(page)
     assert check.compared > 8 and not check.wrong
     assert check.unchecked == ["minutes: measured on the machine that made the page"]
@@ -282,7 +280,7 @@ def test_the_study_makes_its_page_which_can_be_verified(
 def test_sizes_stand_beside_the_ends_of_their_line():
     """Each label is off the lines and off the others."""
     rows = {"minutes": [0.1, 0.12, 0.1, 0.12], "accuracy": [0.5, 0.9, 0.52, 0.9]}
-    table = pd.DataFrame({"method": ["TF-IDF"] * 2 + [study.FIRST] * 2} | rows)
+    table = pd.DataFrame({"method": ["TF-IDF"] * 2 + ["fine-tuned"] * 2} | rows)
     table[study.SIZE] = [50, 2000] * 2
     figure = figures.by_minutes(table, metric="accuracy")
     figure.draw_without_rendering()

@@ -126,6 +126,14 @@ def paired_difference(one: Sample, other: Sample) -> Sample:
     )
 
 
+def mean_run_by_run(samples: list[Sample]) -> Sample:
+    """The means of runs that belong together one by one, on the same documents, such as those of
+    one draw of labelled texts at several sizes."""
+    scores = np.mean([sample.scores for sample in samples], axis=0)
+    values = np.mean([sample.values for sample in samples], axis=0)
+    return dataclasses.replace(samples[0], scores=scores, values=values)
+
+
 def ratio_of(one: Sample, other: Sample) -> Sample:
     """The ratios of the scores of runs that belong together one by one, linearised."""
     ratio = (one.scores / other.scores)[:, None]

@@ -7,10 +7,9 @@ from typing import Annotated
 
 import typer
 
-from lib.errors import InputError, StoppedError, reason_of, system_error
+from lib.errors import InputError, StoppedError, reason_of, system_error, without_passwords
 from lib.publish.commands import compare, pages, show, site, study, verify
 from lib.publish.settings import assignments, check_run_settings, read_yaml
-from lib.runs.secrets import without_passwords
 from lib.use import push
 
 # beside a RunConfig's fields
@@ -40,8 +39,8 @@ def train(
 ):
     """Train one run from a YAML file; the last line is the run's folder."""
     from lib.fast.parallel import leave
+    from lib.many.pool import run
     from lib.runs.config import RunConfig
-    from lib.runs.pool import run
     from lib.use.results import write_results
 
     values = read_yaml(config)
@@ -68,8 +67,8 @@ def sweep(
 ):
     """Run a search space from a YAML file; the same command elsewhere, with the same runs/, joins
     in. Ends with the best run's folder."""
-    from lib.runs.search import Sweep
-    from lib.runs.search import sweep as run_sweep
+    from lib.many.search import Sweep
+    from lib.many.search import sweep as run_sweep
     from lib.use.results import write_results
 
     runs = run_sweep(Sweep(**read_yaml(spec)), workers=workers, cluster=cluster)

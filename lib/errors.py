@@ -1,14 +1,30 @@
-"""One error for everything a user can mend: its message is one sentence with the place, the
-value and the way out."""
+"""Errors that a user can mend, and what messages say and hide.
+
+A message is one sentence with the place, the value and the way out, and has no password in it.
+"""
 
 import difflib
 import os
 import re
 from collections.abc import Iterable
+from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 SHOWN = 120  # characters of a value that a message quotes
+
+# passwords and tokens, and what a message has in their place
+HIDDEN = "…"
+IN_A_URL = re.compile(r"(\w[\w+.-]*://)[^\s'\"<>]*@")  # user, password, to the last @
+SECRET = (
+    r"(?:passw(?:or)?d|passphrase|pwd|secret|credential|token(?!s|iz)"
+    r"|(?:api|access|private)[_-]?key)"
+)
+VALUE = r"""(?:"[^"]*"|'[^']*'|[^\s,;&)'"]+)"""
+NAMED = re.compile(rf"(?i)(\b[\w-]*{SECRET}[\w-]*['\"]?\s*[:=]\s*){VALUE}")
+BEARER = re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{8,}")
+SECRET_NAME = re.compile(rf"(?i){SECRET}|_key$")
+SHORTEST = 4  # characters of a secret of the environment; a shorter one may be part of any word
 
 
 class InputError(ValueError):
@@ -93,3 +109,32 @@ def explain(error: ValidationError, names: Iterable[str]) -> InputError:
         return InputError(f"{name} is missing")
     message = first["msg"].removeprefix("Value error, ")
     return InputError(f"{name} = {shown(first['input'])}: {message[0].lower()}{message[1:]}")
+
+
+def without_passwords(text: str) -> str:
+    """A message without the passwords and tokens in it: of URLs, of `password=…`, and those that
+    the environment gives."""
+    for secret in _of_environment():
+        text = text.replace(secret, HIDDEN)
+    text = IN_A_URL.sub(rf"\1{HIDDEN}@", text)
+    text = NAMED.sub(rf"\1{HIDDEN}", text)
+    return BEARER.sub(rf"\1 {HIDDEN}", text)
+
+
+def _of_environment() -> list[str]:
+    """The secrets that the environment gives, the longest first."""
+    secrets = set()
+    for name, value in os.environ.items():
+        if SECRET_NAME.search(name):
+            secrets.add(value)
+        if "://" in value and "@" in value:
+            secrets |= _of_url(value)
+    return sorted((each for each in secrets if len(each) >= SHORTEST), key=len, reverse=True)
+
+
+def _of_url(url: str) -> set[str]:
+    try:
+        password = urlsplit(url).password or ""
+    except ValueError:  # no URL
+        return set()
+    return {password, unquote(password)}

@@ -23,7 +23,7 @@ from lib.confusions import cross_entropy
 from lib.datasets import is_generated
 from lib.metrics import METRICS, SHARE
 from lib.publish.page import show_text
-from lib.runs.baselines import NO_MODEL, references
+from lib.references.baselines import NO_MODEL, references
 from lib.runs.config import RunConfig
 from lib.runs.keys import corpus_of
 

@@ -18,7 +18,7 @@ from lib.analysis.scores import sample_of
 from lib.analysis.stats import Sample, mean_and_interval, ratio_of, standard_deviation
 from lib.analysis.tables import by_group, by_run
 from lib.metrics import METRICS, SHARE
-from lib.runs.baselines import NO_MODEL
+from lib.references.baselines import NO_MODEL
 from notebooks.distillation_arms import (
     CONTROL,
     TEACHER,

@@ -9,10 +9,10 @@ import pandas as pd
 from lib import pretrained
 from lib.analysis.display import with_metrics
 from lib.runs.config import RunConfig
-from lib.runs.distillation import even_map
 from lib.runs.keys import corpus_of
 from lib.runs.published import located
 from lib.runs.store import Run, store
+from lib.session.distillation import even_map
 from lib.use.export import export
 from lib.use.timing import benchmark
 from notebooks.distillation_arms import CONTROL, METHODS, TEACHER, depth_name, method_of

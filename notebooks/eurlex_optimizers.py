@@ -16,7 +16,7 @@ from lib.analysis.references import best_reference, learning_references
 from lib.analysis.scores import dev_scores, shares_of
 from lib.analysis.stats import mean_and_interval, no_score
 from lib.metrics import SHARE
-from lib.runs.outcomes import LEARNED
+from lib.runs.verdict import LEARNED
 
 FEWEST = 20  # documents, below which there is no score of labels of like frequency
 STARTS_AT = "output layer starts at"  # column

@@ -20,7 +20,7 @@ from lib.analysis.predictions import Predictions
 from lib.analysis.references import beside_best_reference, best_reference
 from lib.analysis.stats import LEVEL, adjusted, mcnemar
 from lib.analysis.tables import by_group, without_rows
-from lib.runs.outcomes import LEARNED, ONE_POINT
+from lib.runs.verdict import LEARNED, ONE_POINT
 from notebooks.eurlex_optimizers import tuned
 from notebooks.eurlex_optimizers_runs import STEP, published_scores, rates_of
 

@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 
 from lib.analysis.display import spelled
 from lib.analysis.display import title as metric_title
-from lib.runs.outcomes import AT_PRIOR, COLLAPSED, DIVERGED, LEARNED
+from lib.runs.verdict import AT_PRIOR, COLLAPSED, DIVERGED, LEARNED
 from plots.grids import heat_map
 from plots.intervals import class_intervals
 from plots.style import (

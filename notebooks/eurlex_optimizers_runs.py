@@ -5,9 +5,10 @@ import pandas as pd
 
 from lib.analysis.cells import CELL, cell_of
 from lib.analysis.predictions import Predictions, collect
+from lib.many.pool import run_all
 from lib.runs.config import RunConfig
-from lib.runs.pool import run_all
-from lib.runs.store import ROOT, Runs
+from lib.runs.paths import ROOT
+from lib.runs.store import Runs
 from notebooks.eurlex_optimizers import tuned
 
 DECAYED = ("adam", "adamw")  # compared at several weight decays

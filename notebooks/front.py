@@ -3,7 +3,7 @@
 import plots
 from lib.publish.front import refresh_contents, refresh_readme
 from lib.publish.shown import png_of
-from lib.runs.places import ROOT
+from lib.runs.paths import ROOT
 
 TITLE = "Fine-tuned models beside the best reference"
 

@@ -17,7 +17,7 @@ from lib.analysis.predictions import Predictions, collect
 from lib.analysis.scores import run_scores, sample_of
 from lib.analysis.stats import mean_and_interval
 from lib.metrics import METRICS
-from lib.runs.baselines import reference_name
+from lib.references.baselines import reference_name
 
 REFERENCES = {
     "tfidf": "TF-IDF",

@@ -8,7 +8,7 @@ from lib.datasets import DATASETS
 from lib.errors import InputError
 from lib.metrics import METRICS
 from lib.reading.vocabulary import NOT_IN_TRAIN
-from lib.runs.baselines import BY_TASK
+from lib.references.baselines import BY_TASK
 from lib.runs.config import RunConfig
 from lib.runs.keys import corpus_of
 from lib.runs.published import page_runs, published_page

@@ -22,7 +22,7 @@ from lib.errors import InputError
 from lib.metrics import METRICS
 from lib.publish.page import show_as_published, show_table, show_text
 from lib.reading.vocabulary import NOT_IN_TRAIN
-from lib.runs import baselines
+from lib.references import baselines
 from lib.runs.config import RunConfig
 from lib.runs.keys import corpus_of
 from lib.runs.published import PREDICTIONS, published_page

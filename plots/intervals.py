@@ -10,7 +10,7 @@ from lib.analysis.comparisons import SIGNIFICANT
 from lib.analysis.display import axis_label, count, score, spelled
 from lib.analysis.numbers import number
 from lib.metrics import METRICS
-from lib.runs.baselines import NAMES, NO_MODEL
+from lib.references.baselines import NAMES, NO_MODEL
 from plots.style import (
     COLOURS,
     GREY,

@@ -14,8 +14,8 @@ from matplotlib.text import Text
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from lib.analysis.display import kind_of, share_tick, spelled
-from lib.runs.baselines import NAMES
-from lib.runs.markup import visible
+from lib.markdown import visible
+from lib.references.baselines import NAMES
 from plots.fonts import drawable, give_fonts
 
 STYLE = Path(__file__).with_name("style.mplstyle")

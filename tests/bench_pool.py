@@ -10,7 +10,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from lib.runs.store import ROOT, Run
+from lib.runs.paths import ROOT
+from lib.runs.store import Run
 
 ROUNDS = int(os.environ.get("ROUNDS", 1))
 RATES = [factor * 10**power for power in (-3, -4, -5) for factor in (1, 2, 3, 5)]

@@ -191,7 +191,7 @@ def trained(tiny, tmp_path_factory):
     copies the folder first; a test that asks the store for it (`load_run(key)`) sets RUNS_DIR to
     `trained.folder.parent`.
     """
-    from lib.runs.pool import run
+    from lib.many.pool import run
 
     root = tmp_path_factory.mktemp("trained")
     config = tiny_run(tiny, save_learnable(root / "data"), epochs=2, learning_rate=3e-3)

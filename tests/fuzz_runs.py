@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 
 from lib.analysis.predictions import Predictions
+from lib.many.pool import run
 from lib.runs.config import RunConfig
 from lib.runs.files import digest
-from lib.runs.pool import run
 from lib.runs.store import Run, load_run
 from tests.conftest import digests, save_learnable, save_tiny
 from tests.fuzz_files import FaultError

@@ -23,7 +23,8 @@ import nbformat
 from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 
-from lib.runs.store import ROOT, store
+from lib.runs.paths import ROOT
+from lib.runs.store import store
 from tests.site_check import Tab, browser, open_tab
 
 STUDY = "ag_news"

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from lib.runs.store import ROOT
+from lib.runs.paths import ROOT
 
 DASK = (sys.executable, "-m", "dask")
 

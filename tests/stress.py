@@ -14,7 +14,8 @@ from pathlib import Path
 
 import psutil
 
-from lib.runs.store import ROOT, Run
+from lib.runs.paths import ROOT
+from lib.runs.store import Run
 from tests.conftest import save_learnable, save_tiny
 from tests.loopback import loopback
 

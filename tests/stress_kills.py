@@ -10,7 +10,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from lib.runs.store import ROOT, Run
+from lib.runs.paths import ROOT
+from lib.runs.store import Run
 from tests.conftest import save_learnable, save_tiny
 
 ROUNDS = int(os.environ.get("ROUNDS", 20))

@@ -8,10 +8,10 @@ import torch
 from transformers import GPT2ForSequenceClassification, SqueezeBertModel
 
 from lib.errors import InputError
+from lib.many.pool import run
+from lib.many.single import prepare
 from lib.models import Classifier, build_model, load_model
-from lib.runs.adapters import add_adapter, merge_adapter
-from lib.runs.keys import prepare
-from lib.runs.pool import run
+from lib.session.adapters import add_adapter, merge_adapter
 from tests.architectures import small_config
 from tests.conftest import digests, save_learnable, save_tiny, tiny_run
 from tests.test_models import batch

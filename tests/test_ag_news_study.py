@@ -7,7 +7,7 @@ from sklearn import metrics as sk
 
 from lib.analysis.findings import difference_of
 from lib.analysis.predictions import Predictions, collect, group_of
-from lib.runs.pool import run_all
+from lib.many.pool import run_all
 from notebooks import ag_news as study
 from notebooks import ag_news_claims as claims
 from notebooks import ag_news_figures as figures

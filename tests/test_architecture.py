@@ -21,11 +21,13 @@ CORE = (
 )
 # parts of these that are long enough for a file of their own
 OPTIONAL_CORE = (
-    *("hub", "devices", "evaluation", "progress", "garbage"),
-    *("pretrained", "padding", "windows", "products", "confusions", "rankings"),
+    *("hub", "devices", "evaluation", "progress", "garbage", "markdown"),
+    *("pretrained", "padding", "windows", "products", "confusions", "rankings", "thresholds"),
 )
 
 BASE = ("errors", "demo", "reading", "core")
+RUNS = ("runs", "session", "references", "many")  # each may import those before it
+ALL = (*BASE, "fast", *RUNS, "use", "analysis", "publish")
 MAY_IMPORT = {  # besides itself
     "errors": (),
     "demo": ("errors",),
@@ -33,13 +35,16 @@ MAY_IMPORT = {  # besides itself
     "core": BASE,
     "fast": BASE,
     "runs": (*BASE, "fast"),
+    "session": (*BASE, "fast", "runs"),
+    "references": (*BASE, "runs", "session"),
+    "many": (*BASE, "fast", "runs", "session", "references"),
     "use": (*BASE, "fast", "runs"),
-    "analysis": (*BASE, "fast", "runs"),
-    "publish": (*BASE, "fast", "runs", "use", "analysis"),
-    "plots": ("errors", "core", "runs", "analysis"),
-    "notebooks": (*BASE, "fast", "runs", "use", "analysis", "publish", "plots", "lib"),
-    "__main__": (*BASE, "fast", "runs", "use", "analysis", "publish"),
-    "lib": (*BASE, "fast", "runs", "use", "analysis", "publish"),  # lib/__init__.py
+    "analysis": (*BASE, "fast", "runs", "references"),
+    "publish": (*BASE, "fast", *RUNS, "use", "analysis"),
+    "plots": ("errors", "core", "references", "analysis"),
+    "notebooks": (*ALL, "plots", "lib"),
+    "__main__": ALL,
+    "lib": ALL,  # lib/__init__.py
 }
 
 FILE_LINES = 260
@@ -59,7 +64,7 @@ def files_of(tree: Path, *folders: str) -> list[Path]:
 
 
 def module_of(tree: Path, path: Path) -> str:
-    """lib/runs/pool.py is lib.runs.pool, lib/runs/__init__.py is lib.runs."""
+    """lib/many/pool.py is lib.many.pool, lib/runs/__init__.py is lib.runs."""
     return ".".join(path.relative_to(tree).with_suffix("").parts).removesuffix(".__init__")
 
 
@@ -260,9 +265,12 @@ def tree(tmp_path):
         "lib/demo/__init__.py": "from lib.demo.grammar import write\n",
         "lib/demo/grammar.py": "from lib.errors import InputError\n",
         "lib/fast/packing.py": "import torch\nfrom lib import models\n",
-        "lib/runs/pool.py": "def run():\n    from lib.fast import packing\n",
-        "lib/use/export.py": "from lib.runs import pool\n",
-        "lib/analysis/tables.py": "import lib.runs.pool\nfrom .stats import mean\n",
+        "lib/runs/keys.py": "def run():\n    from lib.fast import packing\n",
+        "lib/session/checkpoints.py": "from lib.runs import keys\n",
+        "lib/references/baselines.py": "from lib.session import checkpoints\n",
+        "lib/many/pool.py": "from lib.references import baselines\n",
+        "lib/use/export.py": "from lib.runs import keys\n",
+        "lib/analysis/tables.py": "import lib.runs.keys\nfrom .stats import mean\n",
         "lib/analysis/stats.py": "from lib.metrics import METRICS\n",
         "lib/publish/page.py": "from lib.analysis import tables\nfrom lib.use import export\n",
         "plots/__init__.py": "from lib.analysis import tables\n",
@@ -288,7 +296,7 @@ def test_a_tree_that_is_right_passes(tree):
 @pytest.mark.parametrize(
     ("file", "source", "told"),
     [
-        ("lib/heads.py", "import lib.runs.pool", "imports lib.runs.pool: core may not import runs"),
+        ("lib/heads.py", "import lib.runs.keys", "imports lib.runs.keys: core may not import runs"),
         (
             "lib/data.py",
             "def load():\n    if True:\n        from lib.fast import packing",
@@ -296,11 +304,22 @@ def test_a_tree_that_is_right_passes(tree):
         ),
         ("lib/heads.py", "from lib import run_all", "imports lib: core may not import lib"),
         ("lib/heads.py", "import_module('lib.use.export')", "core may not import use"),
-        ("lib/heads.py", "from .runs import pool", "imports lib.runs.pool: core may not import"),
+        ("lib/heads.py", "from .runs import keys", "imports lib.runs.keys: core may not import"),
         ("lib/errors.py", "import lib.metrics", "errors may not import core"),
         ("lib/demo/grammar.py", "import lib.data", "demo may not import core"),
-        ("lib/fast/packing.py", "from lib.runs import pool", "fast may not import runs"),
-        ("lib/runs/pool.py", "from ..analysis import stats", "runs may not import analysis"),
+        ("lib/fast/packing.py", "from lib.runs import keys", "fast may not import runs"),
+        ("lib/runs/keys.py", "from ..analysis import stats", "runs may not import analysis"),
+        ("lib/runs/keys.py", "import lib.session.checkpoints", "runs may not import session"),
+        ("lib/runs/keys.py", "import lib.references.baselines", "runs may not import references"),
+        (
+            "lib/session/checkpoints.py",
+            "import lib.references.baselines",
+            "session may not import references",
+        ),
+        ("lib/references/baselines.py", "import lib.many.pool", "references may not import many"),
+        ("lib/many/pool.py", "import lib.analysis.stats", "many may not import analysis"),
+        ("lib/analysis/stats.py", "import lib.many.pool", "analysis may not import many"),
+        ("lib/use/export.py", "from lib.many import pool", "use may not import many"),
         ("lib/use/export.py", "import lib.analysis.stats", "use may not import analysis"),
         ("lib/analysis/stats.py", "import lib.use.export", "analysis may not import use"),
         ("lib/analysis/stats.py", "import lib.publish.page", "analysis may not import publish"),
@@ -308,7 +327,7 @@ def test_a_tree_that_is_right_passes(tree):
         ("lib/publish/page.py", "import notebooks.study", "publish may not import notebooks"),
         ("lib/publish/page.py", "import lib.__main__", "publish may not import __main__"),
         ("plots/__init__.py", "from lib.publish import page", "plots may not import publish"),
-        ("lib/runs/pool.py", "from tests import conftest", "runs may not import tests"),
+        ("lib/many/pool.py", "from tests import conftest", "many may not import tests"),
         ("lib/extra/thing.py", "", "lib.extra.thing is in no place of this house"),
     ],
 )

@@ -8,9 +8,9 @@ from lib import models, pretrained
 from lib.attention import record_attention
 from lib.errors import InputError
 from lib.fast.labelling import for_labelling, sorted_logits
+from lib.many.pool import run
 from lib.models import build_model, load_model, save_model
 from lib.pretrained import UNFIT, positions_of
-from lib.runs.pool import run
 from lib.use.export import TOLERANCE, export
 from tests import architectures
 from tests.architectures import NOT_MADE, kinds, save_architecture, small_config

@@ -13,14 +13,14 @@ from lib import __main__
 from lib.analysis.predictions import collect
 from lib.data import load_corpus
 from lib.errors import InputError
+from lib.many.pool import run, run_all
 from lib.publish import study
 from lib.publish.settings import read_value, read_yaml
 from lib.reading.options import Reading
 from lib.runs.config import RunConfig
-from lib.runs.pool import run, run_all
 from lib.runs.seal import replace_sealed
 from lib.runs.store import load_run
-from lib.runs.tracking import check_tracker
+from lib.session.tracking import check_tracker
 from tests.conftest import tiny_run
 
 GOOD = b"text,label\n" + b"".join(b"good %d,a\nbad %d,b\n" % (i, i) for i in range(10))
@@ -528,7 +528,7 @@ def test_a_full_disk_is_one_line(monkeypatch, tmp_path):
     def full(*_, **__):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "runs/x")
 
-    monkeypatch.setattr("lib.runs.pool.run", full)
+    monkeypatch.setattr("lib.many.pool.run", full)
     monkeypatch.setattr(sys, "argv", ["lib", "train", str(tmp_path / "my.yaml")])
     with pytest.raises(SystemExit) as end:
         __main__.main()

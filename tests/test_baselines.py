@@ -8,10 +8,10 @@ import pytest
 from lib import HEADS, OPTIMIZERS, SCHEDULES, collect
 from lib.data import Corpus, Split
 from lib.errors import InputError
-from lib.runs.baselines import BASELINES
+from lib.many.pool import run_all
+from lib.many.single import run
+from lib.references.baselines import BASELINES
 from lib.runs.config import RunConfig
-from lib.runs.pool import run_all
-from lib.runs.single import run
 
 
 def test_baselines_are_runs(base, folder):

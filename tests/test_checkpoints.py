@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from lib.errors import InputError
-from lib.runs import checkpoints
-from lib.runs.checkpoints import CheckpointTimer, Record, TrainingState
+from lib.session import checkpoints
+from lib.session.checkpoints import CheckpointTimer, Record, TrainingState
 from lib.training import Progress
 
 

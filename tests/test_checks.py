@@ -14,7 +14,7 @@ from lib.publish import notebook, study
 from lib.publish.checks import check_data, check_study, reading_of
 from lib.publish.parameters import defaults
 from lib.reading.options import Reading
-from lib.runs.places import NOTEBOOKS
+from lib.runs.paths import NOTEBOOKS
 
 HEAVY = (
     *("torch", "transformers", "datasets", "sklearn", "scipy", "pandas", "matplotlib"),

@@ -121,7 +121,7 @@ def test_train_and_sweep_leave_the_files_of_transformers_scripts(
             ("scipy.special", "scipy.stats", "sklearn", "transformers", "datasets"),
         ),
         (
-            "from lib import RunConfig, run_all; from lib.runs.search import sweep",
+            "from lib import RunConfig, run_all; from lib.many.search import sweep",
             ("scipy.special", "scipy.stats", "sklearn", "transformers", "optuna", "dask"),
         ),
         ("from lib import *", ("sklearn", "datasets", "papermill", "matplotlib", "optuna")),

@@ -11,13 +11,13 @@ import pytest
 
 from lib.errors import InputError
 from lib.heads import HEADS, ClsHead
-from lib.runs import cluster as engine
-from lib.runs import keys, workers
-from lib.runs.keys import prepare
-from lib.runs.pool import run_all
-from lib.runs.rows import added_rows
-from lib.runs.search import Sweep, sweep
-from lib.runs.single import run
+from lib.many import cluster as engine
+from lib.many import workers
+from lib.many.added_rows import added_rows
+from lib.many.pool import run_all
+from lib.many.search import Sweep, sweep
+from lib.many.single import prepare, run
+from lib.runs import keys
 from lib.runs.store import store
 from tests.conftest import digests
 from tests.loopback import loopback

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from lib.errors import InputError
+from lib.many.pool import run
+from lib.many.single import prepare
 from lib.reading.options import Reading
 from lib.runs.config import Distillation, RunConfig
-from lib.runs.keys import prepare
-from lib.runs.pool import run
 
 LOOP: list = []
 LOOP.append(LOOP)

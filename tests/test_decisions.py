@@ -9,10 +9,10 @@ from sklearn import metrics as sklearn_metrics
 from lib.analysis import calibration, decisions, label_errors, tables
 from lib.analysis.predictions import Group, collect
 from lib.errors import InputError
+from lib.many.pool import run_all
 from lib.reading.options import Reading
 from lib.runs.config import RunConfig
-from lib.runs.decided import best_threshold, dense
-from lib.runs.pool import run_all
+from lib.thresholds import best_threshold, dense
 from notebooks import your_data
 from tests.conftest import learnable
 from tests.test_your_data import table

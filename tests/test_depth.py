@@ -8,12 +8,12 @@ from transformers import PerceiverModel
 from lib.attention import parts_from_below
 from lib.errors import InputError
 from lib.fast.packing import pack
+from lib.many.pool import run
+from lib.many.single import prepare
 from lib.models import build_model, load_model
 from lib.optim import OPTIMIZERS, make_optimizer, plan_steps, set_step
-from lib.runs.building import checkpoint_layers
-from lib.runs.frozen import freeze_layers
-from lib.runs.keys import prepare
-from lib.runs.pool import run
+from lib.session.building import checkpoint_layers
+from lib.session.frozen import freeze_layers
 from tests.architectures import small_config
 from tests.conftest import digests, save_learnable, save_tiny, tiny_run
 from tests.test_models import batch

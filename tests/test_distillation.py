@@ -10,7 +10,7 @@ from lib.errors import InputError
 from lib.losses import plain_loss
 from lib.models import build_model
 from lib.runs.config import Distillation, RunConfig
-from lib.runs.distillation import (
+from lib.session.distillation import (
     Distilling,
     check_maps,
     even_map,
@@ -18,7 +18,7 @@ from lib.runs.distillation import (
     soft_classes,
     soft_lists,
 )
-from lib.runs.student import add_projections, record_attention
+from lib.session.student import add_projections, record_attention
 from tests.conftest import save_tiny
 
 ALL = {"soft": 1.0, "hard": 1.0, "hidden": 1.0, "attentions": 1.0}

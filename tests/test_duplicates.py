@@ -12,9 +12,9 @@ from lib.analysis import audit, duplicates, tables
 from lib.analysis.predictions import collect
 from lib.data import load_corpus
 from lib.demo import news
+from lib.many.pool import run_all
 from lib.runs.config import RunConfig
 from lib.runs.keys import corpus_of, tokens_of
-from lib.runs.pool import run_all
 from tests.conftest import WORDS, learnable
 
 

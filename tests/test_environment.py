@@ -6,8 +6,8 @@ import pytest
 
 from lib.errors import InputError
 from lib.fast import environment, parallel
-from lib.runs.places import store
-from lib.runs.pool import run
+from lib.many.pool import run
+from lib.runs.paths import store
 from lib.sources import named_folder
 
 TWO = {

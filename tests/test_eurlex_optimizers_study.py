@@ -14,12 +14,12 @@ from lib.analysis.predictions import Predictions, collect, group_of
 from lib.errors import InputError
 from lib.heads import HEADS
 from lib.losses import prior_logits
+from lib.many.pool import run, run_all
 from lib.models import build_model, load_model
 from lib.optim import OPTIMIZERS
 from lib.publish import study as publish
 from lib.publish.verify import verify
 from lib.runs.config import RunConfig
-from lib.runs.pool import run, run_all
 from notebooks import eurlex_optimizers as study
 from notebooks import eurlex_optimizers_claims as claims
 from notebooks import eurlex_optimizers_figures as figures

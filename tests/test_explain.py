@@ -10,7 +10,7 @@ import torch
 import lib
 from lib.backbones import load_tokenizer
 from lib.errors import InputError
-from lib.runs.pool import run
+from lib.many.pool import run
 from lib.tokenization import encode, reading_of
 from lib.use.explain import as_html, as_markdown, explain
 from tests.conftest import WORDS, tiny_run

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from lib.errors import InputError
+from lib.many.pool import run_all
 from lib.runs.config import RunConfig
 from lib.runs.files import read_json
-from lib.runs.pool import run_all
 from lib.use import export, timing
 from lib.use.export import TOLERANCE, agreement
 from tests.conftest import save_learnable

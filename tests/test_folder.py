@@ -12,7 +12,7 @@ from lib.publish import folder as page_folder
 from lib.publish import swap
 from lib.publish.folder import command_of, publish_again, publish_runs, published_history
 from lib.publish.verify import verify
-from lib.runs import keys, parts
+from lib.runs import keys, part_files
 from lib.runs.files import read_json, write_json, write_text
 from lib.runs.store import Run, Runs
 from tests.conftest import exit_code, start_child
@@ -161,7 +161,7 @@ def number_of(folder) -> int:
 
 
 def test_publishing_again_is_killed_at_any_moment_of_two_renames(quick, monkeypatch):
-    monkeypatch.setattr(parts, "exchange", lambda one, other: False)
+    monkeypatch.setattr(part_files, "exchange", lambda one, other: False)
     number = 0
     moment = 0
     status = -signal.SIGKILL

@@ -9,11 +9,11 @@ from lib.analysis import label_errors, tables
 from lib.analysis.predictions import collect
 from lib.data import load_corpus
 from lib.errors import InputError
+from lib.many.pool import run_all
+from lib.many.single import prepare
 from lib.reading.folds import folds_of
 from lib.reading.options import Reading
-from lib.runs.folds import by_fold
-from lib.runs.keys import prepare
-from lib.runs.pool import run_all
+from lib.runs.config import by_fold
 from tests import calibration_folds
 from tests.conftest import WORDS, learnable, tiny_run
 

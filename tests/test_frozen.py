@@ -9,8 +9,8 @@ from lib.errors import InputError
 from lib.fast.packing import pack
 from lib.loaders import make_loader
 from lib.models import build_model, load_model
-from lib.runs import frozen
-from lib.runs.frozen import freeze_backbone
+from lib.session import frozen
+from lib.session.frozen import freeze_backbone
 from lib.tokenization import tokenize
 from tests.conftest import save_learnable
 

@@ -18,12 +18,12 @@ import pytest
 from lib import __main__ as command_line
 from lib.analysis.predictions import collect
 from lib.errors import InputError, reason_of, system_error
+from lib.many.pool import run_all
+from lib.many.single import run
 from lib.publish import study
-from lib.runs import session, tracking
-from lib.runs.places import store
-from lib.runs.pool import run_all
-from lib.runs.single import run
+from lib.runs.paths import store
 from lib.runs.store import load_run
+from lib.session import session, tracking
 from lib.use import export as use_export
 from tests.conftest import digests, exit_code, start_child
 from tests.tiny_study import in_process, only_study

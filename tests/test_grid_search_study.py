@@ -11,11 +11,11 @@ import pytest
 from lib.analysis import display, stats, tables
 from lib.analysis import scores as analysis_scores
 from lib.analysis.predictions import collect
+from lib.many.pool import run_all
 from lib.publish import study as publish
 from lib.publish.verify import verify
-from lib.runs.baselines import references
+from lib.references.baselines import references
 from lib.runs.config import RunConfig
-from lib.runs.pool import run_all
 from lib.use.results import write_results
 from notebooks import grid_search as search
 from notebooks import grid_search_figures as figures

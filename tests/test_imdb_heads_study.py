@@ -5,7 +5,7 @@ import pytest
 
 from lib.analysis.predictions import collect
 from lib.errors import InputError
-from lib.runs.pool import run_all
+from lib.many.pool import run_all
 from notebooks import imdb_heads as study
 from tests.test_answers import heads
 from tests.test_tables import say_what_their_columns_hold

@@ -3,10 +3,11 @@
 import pytest
 
 from lib.devices import resolve_precision
+from lib.many.single import prepare
 from lib.reading.options import Reading
 from lib.runs import keys
 from lib.runs.config import RunConfig
-from lib.runs.keys import corpus_of, identity_of, prefix_hashes, prepare, run_key, tokens_of
+from lib.runs.keys import corpus_of, identity_of, prefix_hashes, run_key, tokens_of
 
 
 @pytest.mark.parametrize(

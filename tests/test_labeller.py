@@ -12,9 +12,9 @@ from scipy.special import softmax
 from sklearn.metrics import f1_score, log_loss
 
 from lib.errors import InputError
+from lib.many.pool import run_all
 from lib.reading.options import Reading
 from lib.runs.config import RunConfig
-from lib.runs.pool import run_all
 from lib.runs.store import Run, load_run
 from lib.use.decisions import (
     AS_TRAINED,

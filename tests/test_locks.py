@@ -10,9 +10,9 @@ from functools import partial
 import pytest
 
 from lib.errors import LockedError
-from lib.runs import locks
-from lib.runs.locks import locked
-from lib.runs.pool import run_all
+from lib.many import locks
+from lib.many.locks import locked
+from lib.many.pool import run_all
 from lib.runs.store import store
 from tests.conftest import exit_code, start_child
 

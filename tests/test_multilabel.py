@@ -15,9 +15,9 @@ from lib.analysis.predictions import Predictions, collect
 from lib.data import load_corpus
 from lib.demo import ACT_LABELS, acts
 from lib.losses import plain_loss
+from lib.many.pool import run, run_all
 from lib.runs.config import RunConfig
-from lib.runs.pool import run, run_all
-from lib.runs.store import ROOT
+from lib.runs.paths import ROOT
 from notebooks import eurlex_optimizers
 from tests.conftest import WORDS
 

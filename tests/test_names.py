@@ -14,10 +14,10 @@ from matplotlib.figure import Figure
 
 import plots
 from lib.analysis.names import study_name
+from lib.markdown import code_span, escape, visible
 from lib.publish import study
 from lib.publish.verify import verify
 from lib.runs.files import read_json
-from lib.runs.markup import code_span, escape, visible
 from plots import fonts
 from plots.grids import NAME_WIDTH
 from plots.style import literal

@@ -14,9 +14,11 @@ import torch
 
 from lib.fast.launch import launch
 from lib.fast.parallel import Processes, processes
-from lib.runs import single, store
+from lib.many import single
+from lib.many.pool import run, run_all
+from lib.runs import store
 from lib.runs.config import RunConfig
-from lib.runs.pool import run, run_all
+from lib.runs.paths import ROOT
 from tests import parallel_workers
 from tests.conftest import exit_code, start_child
 from tests.test_resume import killed_at
@@ -263,7 +265,7 @@ def start_node(command: list[str], log: Path) -> None:
     with log.open("w", encoding="utf-8") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
-    os.chdir(store.ROOT)
+    os.chdir(ROOT)
     warnings.simplefilter("ignore")
     sys.argv = command
     importlib.import_module(command[0]).main()

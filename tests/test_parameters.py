@@ -14,7 +14,7 @@ from lib.errors import InputError
 from lib.publish import notebook, parameters, study
 from lib.publish.parameters import as_words, checked, defaults, folder_as, folder_of, read_profile
 from lib.publish.settings import assignments
-from lib.runs.places import ROOT
+from lib.runs.paths import ROOT
 from tests.conftest import save_learnable
 
 NOTEBOOK = ROOT / "notebooks" / "ag_news.ipynb"
@@ -88,7 +88,7 @@ def test_values_of_the_right_type_pass():
     assert one("x", [1, "a", None], []) == [1, "a", None]
     assert one("text", 2, "text") == "2"  # a column by its number
     assert one("label", ["toxic", 3], "label") == "toxic,3"  # several columns
-    for minutes in (5, 0.5, "100 steps"):  # read by lib.runs.checkpoints
+    for minutes in (5, 0.5, "100 steps"):  # read by lib.session.checkpoints
         assert one("checkpoint_every", minutes, 5) == minutes
     allowed = {"a": 1, "b": 2, "model_name": "x"}
     assert list(checked({"b": 1, "model_name": "y", "a": 3}, allowed, "here")) == [

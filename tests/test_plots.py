@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 
 import plots
 from lib.analysis import classes
-from lib.runs.baselines import NAMES
-from lib.runs.places import ROOT
+from lib.references.baselines import NAMES
+from lib.runs.paths import ROOT
 from plots.style import GREY, MOST_LINES, SMALLEST, WIDTH, log_axis
 
 SCORES = pd.DataFrame(

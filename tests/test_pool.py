@@ -4,9 +4,9 @@ import pytest
 
 from lib import collect
 from lib.errors import InputError
-from lib.runs.keys import prefix_hashes, prepare
-from lib.runs.pool import run_all
-from lib.runs.single import run
+from lib.many.pool import run_all
+from lib.many.single import prepare, run
+from lib.runs.keys import prefix_hashes
 from tests.conftest import digests
 
 

@@ -19,9 +19,9 @@ import torch
 
 from lib.data import load_corpus
 from lib.errors import InputError
+from lib.many.pool import run, run_all
 from lib.reading.options import Reading
 from lib.runs.config import RunConfig
-from lib.runs.pool import run, run_all
 from lib.runs.seal import replace_sealed
 from lib.runs.store import Run
 from lib.use import predict, progress

@@ -9,9 +9,9 @@ import pytest
 from lib.analysis import predictions
 from lib.analysis.predictions import Predictions, collect, group_of
 from lib.errors import InputError
+from lib.many.pool import run_all
 from lib.runs.config import RunConfig
 from lib.runs.keys import tokens_of
-from lib.runs.pool import run_all
 from tests.synthetic import classifiers, taggers
 
 

@@ -11,12 +11,12 @@ import pytest
 from lib.analysis import tables
 from lib.analysis.predictions import Predictions, collect
 from lib.errors import InputError
+from lib.many import single
+from lib.many.pool import run, run_all
+from lib.many.search import Sweep, dropped, sweep
 from lib.publish.page import compute
-from lib.runs import single
 from lib.runs.config import RunConfig
-from lib.runs.pool import run, run_all
 from lib.runs.published import page_runs, published_page, runs_of_page
-from lib.runs.search import Sweep, dropped, sweep
 from lib.runs.store import store
 
 
@@ -26,7 +26,7 @@ def no_training(monkeypatch):
         pytest.fail("a run was prepared")
 
     monkeypatch.setattr(single, "prepare", fail)
-    monkeypatch.setattr("lib.runs.pool.prepare", fail)
+    monkeypatch.setattr("lib.many.pool.prepare", fail)
 
 
 def test_the_runs_of_a_page_are_given_in_the_order_they_are_asked_for(page):

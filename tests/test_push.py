@@ -6,9 +6,9 @@ import pytest
 from huggingface_hub import ModelCard
 
 from lib.errors import InputError
+from lib.many.pool import run as train
 from lib.publish.strict_yaml import read_yaml
 from lib.runs.config import RunConfig
-from lib.runs.pool import run as train
 from lib.use.decisions import decisions_of
 from lib.use.push import push, write_folder
 from tests.conftest import save_learnable, tiny_run

@@ -18,6 +18,7 @@ from distributed.cli import dask_scheduler, dask_worker
 
 import plots
 from lib.backbones import EMBEDDED
+from lib.many.pool import ThisProcess
 from lib.publish import parameters, study
 from lib.publish.blocks import read_page
 from lib.publish.compare import Check, compare_figures
@@ -25,8 +26,7 @@ from lib.publish.front import overview_table, profile_pages, with_answers
 from lib.publish.layout import findings_of, layout
 from lib.publish.shown import png_of
 from lib.reading.formats import read_table
-from lib.runs.pool import ThisProcess
-from lib.runs.store import ROOT
+from lib.runs.paths import ROOT
 from lib.use.int8 import Int8Run
 from notebooks.front import TITLE
 from tests.conftest import learnable, save_tiny
@@ -416,7 +416,7 @@ def test_the_export(trained, tmp_path, monkeypatch, capsys):
 def test_the_sweep(tiny, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     # that workers train, tests/test_cluster.py tests
-    monkeypatch.setattr("lib.runs.search.engine", lambda *_, **__: ThisProcess(go_on=True))
+    monkeypatch.setattr("lib.many.search.engine", lambda *_, **__: ThisProcess(go_on=True))
     text = code("yaml", "# sweep.yaml").replace("train_rows: 128", "train_rows: 32, test_rows: 40")
     text = text.replace("{dataset", f"{{backbone: {tiny['bert']}, dataset")
     (tmp_path / "sweep.yaml").write_text(text)
@@ -450,7 +450,7 @@ def test_the_slurm_jobs(tmp_path):
 def test_the_run_of_two_processes(trained, tmp_path, monkeypatch, capsys):
     """That two processes train, tests/test_parallel.py tests."""
     asked = {}
-    monkeypatch.setattr("lib.runs.pool.run", lambda config, **how: asked.update(how) or trained)
+    monkeypatch.setattr("lib.many.pool.run", lambda config, **how: asked.update(how) or trained)
     monkeypatch.setattr("lib.use.results.write_results", lambda run: None)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "my_run.yaml").write_text("epochs: 1\n")
@@ -495,7 +495,7 @@ def rows(monkeypatch):
     from lib.datasets import DATASETS
     from lib.metrics import METRICS
     from lib.optim import SCHEDULES
-    from lib.runs.tracking import TRACKERS
+    from lib.session.tracking import TRACKERS
 
     names = ((DATASETS, "tickets"), (SCHEDULES, "inverse_sqrt"), (METRICS, "worst_recall"))
     for table, name in (*names, (TRACKERS, "lines")):

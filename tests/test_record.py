@@ -8,6 +8,7 @@ import pytest
 
 from lib.analysis.predictions import collect
 from lib.errors import InputError
+from lib.many.pool import run_all
 from lib.publish.describe import describe, ending
 from lib.publish.record import (
     citations,
@@ -22,7 +23,6 @@ from lib.publish.record import (
 )
 from lib.publish.run_titles import run_names
 from lib.runs.config import RunConfig
-from lib.runs.pool import run_all
 from lib.runs.store import Runs
 from tests.conftest import save_learnable
 from tests.test_cli import cli

@@ -12,16 +12,17 @@ from lib.analysis import tables
 from lib.analysis.predictions import Predictions
 from lib.analysis.references import best_reference
 from lib.backbones import load_tokenizer
-from lib.data import Corpus, Split
+from lib.data import SPLITS, Corpus, Split
 from lib.errors import InputError
+from lib.many.pool import run_all
+from lib.many.single import prepare, run
 from lib.models import build_model
-from lib.runs import answers, fits, frozen, linear
-from lib.runs.baselines import references
+from lib.references import from_file, linear_models, tfidf_and_embeddings
+from lib.references.baselines import references
+from lib.references.truncated_text import read_text
 from lib.runs.config import READ_BY_REFERENCE
-from lib.runs.keys import corpus_of, prepare
-from lib.runs.pool import run_all
-from lib.runs.read_text import read_text
-from lib.runs.single import run
+from lib.runs.keys import corpus_of
+from lib.session import frozen
 from lib.tokenization import encode
 from tests.synthetic import frame_of
 
@@ -29,7 +30,7 @@ from tests.synthetic import frame_of
 def made_up(labels: np.ndarray, rows: int = 60, size: int = 5) -> tuple[dict, Corpus]:
     """Features that tell the labels in part, and a corpus of those labels in every split."""
     rng = np.random.default_rng(0)
-    features = {name: rng.normal(size=(rows, size)).astype(np.float32) for name in linear.SPLITS}
+    features = {name: rng.normal(size=(rows, size)).astype(np.float32) for name in SPLITS}
     split = Split(["text"] * rows, labels, np.arange(rows))
     return features, Corpus("made up", "", ("a", "b", "c", "d"), split, split, split)
 
@@ -39,7 +40,7 @@ def test_logistic_regression_is_scikit_learns():
 
     labels = np.random.default_rng(1).choice([0, 1, 3], size=60)  # train lacks the third class
     features, corpus = made_up(labels)
-    scores = fits.logistic(features, corpus, 0.5)["test"]
+    scores = linear_models.logistic(features, corpus, 0.5)["test"]
     oracle = LogisticRegression(C=0.5, tol=1e-8).fit(features["train"], labels)
     chances = torch.from_numpy(scores[:, [0, 1, 3]]).softmax(1)
     np.testing.assert_allclose(chances, oracle.predict_proba(features["test"]), atol=2e-3)
@@ -56,7 +57,7 @@ def test_of_several_labels_each_is_scikit_learns_against_the_rest():
     for row, ids in enumerate(map(np.flatnonzero, has)):
         lists[row, : len(ids)] = ids
     features, corpus = made_up(lists)
-    scores = fits.logistic(features, corpus, 0.5)["test"]
+    scores = linear_models.logistic(features, corpus, 0.5)["test"]
     for label in (0, 1, 3):
         oracle = LogisticRegression(C=0.5, tol=1e-8).fit(features["train"], has[:, label])
         wanted = oracle.decision_function(features["test"])
@@ -68,12 +69,16 @@ def test_dev_chooses_the_settings_by_the_runs_metric():
     _, corpus = made_up(np.arange(60) % 4)
     right = np.eye(4)[corpus.dev.labels]
     wrong = np.roll(right, 1, axis=1)
-    candidates = [linear.Candidate(str(i), {"dev": dev}) for i, dev in enumerate([wrong, right])]
-    scores, choice = linear.choose(iter(candidates), RunConfig(select_by="accuracy"), corpus)
+    candidates = [
+        tfidf_and_embeddings.Candidate(str(i), {"dev": dev}) for i, dev in enumerate([wrong, right])
+    ]
+    scores, choice = tfidf_and_embeddings.choose(
+        iter(candidates), RunConfig(select_by="accuracy"), corpus
+    )
     assert scores["dev"] is right
     assert choice == "1: accuracy 1.0000 on dev, the best of 2"
     with pytest.raises(InputError, match=r"select_by = 'rmse' is no metric of classification"):
-        linear.choose(iter(candidates), RunConfig(select_by="rmse"), corpus)
+        tfidf_and_embeddings.choose(iter(candidates), RunConfig(select_by="rmse"), corpus)
 
 
 @pytest.mark.parametrize("kind", ["bert", "roberta"])
@@ -156,11 +161,13 @@ def test_of_references_level_on_dev_the_one_that_helps_no_study_is_best():
 @pytest.mark.parametrize("truncation", ["head", "windows"])
 def test_embeddings_are_means_of_the_last_states(base, tiny, monkeypatch, truncation):
     features = {}
-    monkeypatch.setattr(linear, "with_settings", lambda _, given, __: features.update(given))
-    monkeypatch.setattr(linear, "choose", lambda *_: None)
+    monkeypatch.setattr(
+        tfidf_and_embeddings, "with_settings", lambda _, given, __: features.update(given)
+    )
+    monkeypatch.setattr(tfidf_and_embeddings, "choose", lambda *_: None)
     config = base.with_(max_length=8, truncation=truncation).baseline("embedding_linear")
     corpus = corpus_of(config)
-    linear.embedding_linear(config, corpus)
+    tfidf_and_embeddings.embedding_linear(config, corpus)
     model = build_model(tiny["bert"], head="mean_linear", num_labels=2).eval()
     means = {}
     for name in ("train", "test"):
@@ -280,18 +287,18 @@ def test_labels_of_several_and_numbers(tmp_path):
     lists = made_up(np.array([[0, 1], [2, -1], [-1, -1]]), rows=3)[1]
     path.write_text("row,label\n0,b;a\n1,c\n2,\n")
     config = RunConfig(reference=str(path), reading={"label_separator": ";"})
-    scores, _ = answers.predicted_in_file(config, lists)
+    scores, _ = from_file.predicted_in_file(config, lists)
     assert scores["test"].tolist() == [[0.5, 1, -1, -1], [-1, -1, 1, -1], [-1] * 4]
     plain = RunConfig(reference=str(path))  # and no separator
     table = pd.DataFrame({"row": [0, 1, 2], "label": ['["b", "a"]', "['c']", "[]"]})
     table.to_csv(path, index=False)
-    assert answers.predicted_in_file(plain, lists)[0]["test"].tolist() == scores["test"].tolist()
+    assert from_file.predicted_in_file(plain, lists)[0]["test"].tolist() == scores["test"].tolist()
     table.assign(label=["[1, 1, 0, 0]", "[0, 0, 1, 0]", "[0, 0, 0, 0]"]).to_csv(path, index=False)
-    ones = answers.predicted_in_file(plain, lists)[0]["test"]
+    ones = from_file.predicted_in_file(plain, lists)[0]["test"]
     assert ((ones > 0) == (scores["test"] > 0)).all()
     table.assign(label=["[1, 1, 0, 0]", "[0, 0, 1, 0]", "[0, 0, 0]"]).to_csv(path, index=False)
     with pytest.raises(InputError, match="line 4: column 'label' has 3 values; the others have 4"):
-        answers.predicted_in_file(plain, lists)
+        from_file.predicted_in_file(plain, lists)
     path.write_text("row,label\n0,1.5\n1,-2\n2,1e3\n")
     numbers = made_up(np.array([0.0, 1.0, 2.0]), rows=3)[1]
-    assert answers.predicted_in_file(config, numbers)[0]["test"].tolist() == [[1.5], [-2], [1000]]
+    assert from_file.predicted_in_file(config, numbers)[0]["test"].tolist() == [[1.5], [-2], [1000]]

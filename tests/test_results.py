@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from lib import write_results
+from lib.many.pool import run_all
 from lib.publish.strict_yaml import parse
 from lib.runs.config import RunConfig
-from lib.runs.pool import run_all
 from lib.runs.store import Run
 from lib.use.card import card, name_of_backbone, what_it_predicts
 from tests.conftest import WORDS, save_learnable

@@ -14,11 +14,14 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 from lib import evaluation, training
 from lib.devices import ONE_PROCESS
 from lib.errors import InputError, StoppedError
-from lib.runs import artifacts, checkpoints, session, store
-from lib.runs.building import build
+from lib.many.pool import run
+from lib.many.single import prepare
+from lib.runs import store
 from lib.runs.config import RunConfig
-from lib.runs.keys import prepare
-from lib.runs.pool import run
+from lib.runs.machine import environment
+from lib.runs.paths import ROOT
+from lib.session import artifacts, checkpoints, session
+from lib.session.building import build
 from tests.conftest import digests, exit_code, save_learnable, start_child
 
 FIXED = {
@@ -146,7 +149,7 @@ def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(
 
 def test_another_machine_or_version_is_said(base, monkeypatch, capfd):
     killed_at(monkeypatch, base, 2, checkpoint_every="1 step")
-    here = store.environment()
+    here = environment()
     monkeypatch.setattr(session, "environment", lambda _: here | {"threads": 7, "torch": "3.0"})
     capfd.readouterr()
     run(base, tracker="none")
@@ -347,7 +350,7 @@ def test_ctrl_c_at_a_terminal_goes_on_with_the_same_command(base, monkeypatch, c
     spec.write_text(long.model_dump_json(exclude={"reading", "schedule_args"}))
     command = [sys.executable, "-u", "-m", "lib", "train", str(spec), "tracker=none"]
     process = subprocess.Popen(
-        command, cwd=store.ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     for line in process.stdout:
         if "epoch 2/40" in line:

@@ -8,10 +8,10 @@ import shutil
 import pytest
 
 from lib.errors import InputError
+from lib.many.pool import run_all
+from lib.many.single import run
 from lib.publish.describe import describe
 from lib.runs import seal
-from lib.runs.pool import run_all
-from lib.runs.single import run
 from lib.runs.store import Run, load_run, model_folder
 from lib.use.results import write_results
 from tests.conftest import digests

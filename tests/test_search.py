@@ -10,13 +10,14 @@ import pytest
 from lib.analysis import tables
 from lib.analysis.predictions import collect
 from lib.errors import InputError
-from lib.runs import session, tpe
+from lib.many import tpe
+from lib.many.pool import run, run_all
+from lib.many.report import Report, best_dev_score
+from lib.many.search import Sweep, dropped, sweep
+from lib.many.workers import Job
 from lib.runs.config import RunConfig
-from lib.runs.pool import run, run_all
-from lib.runs.report import Report, best_dev_score
-from lib.runs.search import Sweep, dropped, sweep
 from lib.runs.store import Runs, store
-from lib.runs.workers import Job
+from lib.session import session
 
 
 @pytest.fixture
@@ -52,7 +53,7 @@ def test_a_grid_runs_every_cell_once_and_ranks_by_the_best_evaluation(spec, caps
 
 
 def test_one_process_searches_without_dask_and_two_say_that_they_need_it(spec, monkeypatch):
-    monkeypatch.delitem(sys.modules, "lib.runs.cluster", raising=False)
+    monkeypatch.delitem(sys.modules, "lib.many.cluster", raising=False)
     for name in ("dask", "distributed"):
         monkeypatch.setitem(sys.modules, name, None)  # as where it is not installed
     spec = Sweep(**spec | {"space": {"batch_size": [16, 32]}})

@@ -4,9 +4,8 @@ import warnings
 
 import pytest
 
-from lib.errors import InputError
-from lib.runs.secrets import without_passwords
-from lib.runs.tracking import TRACKERS, Tracker, tracking
+from lib.errors import InputError, without_passwords
+from lib.session.tracking import TRACKERS, Tracker, tracking
 from tests.test_cli import cli
 
 URLS = [

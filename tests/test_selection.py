@@ -9,11 +9,11 @@ import pytest
 
 from lib.analysis import calibration, decisions, findings, label_errors
 from lib.analysis.predictions import Predictions, collect
-from lib.runs import building
+from lib.many.pool import run_all
+from lib.many.search import Sweep, sweep
 from lib.runs.config import RunConfig
 from lib.runs.keys import tokens_of
-from lib.runs.pool import run_all
-from lib.runs.search import Sweep, sweep
+from lib.session import building
 from notebooks import grid_search
 from tests.conftest import WORDS, learnable
 

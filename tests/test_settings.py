@@ -11,7 +11,7 @@ from lib.metrics import METRICS
 from lib.publish.parameters import defaults
 from lib.publish.settings import SECTIONS, plugin_keys, to_parameters
 from lib.publish.strict_yaml import read_value, read_yaml
-from lib.runs.places import NOTEBOOKS
+from lib.runs.paths import NOTEBOOKS
 
 BOMB = "a: &a [1, 1]\nb: &b [*a, *a]\nc: &c [*b, *b]\nd: [*c, *c]\n"
 

@@ -8,9 +8,9 @@ import numpy as np
 from transformers.models.bert.modeling_bert import BertSelfAttention
 
 from lib import garbage
+from lib.many.pool import run_all
+from lib.many.single import run
 from lib.runs import keys
-from lib.runs.pool import run_all
-from lib.runs.single import run
 from tests.conftest import exit_code, start_child
 
 

@@ -14,7 +14,7 @@ from lib.demo.grammar import read_grammar
 from lib.demo.news import LABEL_NOISE, LABELS, PREFIXES, news
 from lib.errors import InputError
 from lib.reading.options import Reading
-from lib.runs.store import ROOT
+from lib.runs.paths import ROOT
 
 NEWS_SHA256 = "8a8c708523d55192004ed6314154bc66688ce4ef78963c1b209824107a3c4f2c"
 

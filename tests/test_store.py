@@ -3,8 +3,8 @@
 import pytest
 
 from lib.errors import InputError
+from lib.many.single import run
 from lib.runs import store
-from lib.runs.single import run
 
 
 def test_load_run_by_folder_and_key(base):

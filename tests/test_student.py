@@ -14,14 +14,15 @@ from lib.data import load_corpus
 from lib.errors import InputError
 from lib.fast.packing import pack
 from lib.losses import plain_loss
+from lib.many.search import Sweep, sweep
 from lib.models import build_model, load_model, save_model
-from lib.runs import student as students
 from lib.runs.config import RunConfig
-from lib.runs.distillation import Distilling, even_map
 from lib.runs.keys import corpus_of, run_key
-from lib.runs.search import Sweep, sweep
-from lib.runs.store import ROOT, Run
-from lib.runs.student import (
+from lib.runs.paths import ROOT
+from lib.runs.store import Run
+from lib.session import student as students
+from lib.session.distillation import Distilling, even_map
+from lib.session.student import (
     check_task,
     copy_layers,
     forget_projections,

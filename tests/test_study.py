@@ -9,13 +9,14 @@ import pytest
 from lib import __main__
 from lib.analysis.predictions import Predictions
 from lib.errors import InputError
+from lib.many.pool import run
 from lib.publish import notebook, study
 from lib.publish.blocks import read_page
 from lib.publish.parameters import defaults, notebook_of, profiles, read_profile
 from lib.publish.verify import verify
 from lib.runs.config import RunConfig
-from lib.runs.pool import run
-from lib.runs.store import ROOT, store
+from lib.runs.paths import ROOT
+from lib.runs.store import store
 from tests.tiny_study import files
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

@@ -11,9 +11,9 @@ from lib.errors import InputError
 from lib.publish import swap
 from lib.publish.blocks import read_page
 from lib.publish.swap import hidden, new_folder, replaced, restore
-from lib.runs import parts
+from lib.runs import part_files
 from lib.runs.files import write_json, write_text
-from lib.runs.parts import OLD, PART, part_beside
+from lib.runs.part_files import OLD, PART, part_beside
 from tests.conftest import exit_code, start_child
 
 NAMES = ("README.md", "page.json", "scores.csv")
@@ -68,7 +68,7 @@ def folder(tmp_path):
 def system(request, monkeypatch):
     """A system that lets two folders change places in one step, or does not."""
     if request.param == "two renames":
-        monkeypatch.setattr(parts, "exchange", lambda one, other: False)
+        monkeypatch.setattr(part_files, "exchange", lambda one, other: False)
     return request.param
 
 
@@ -91,17 +91,17 @@ def test_killed_at_any_moment(folder, system):
 
 
 def test_killed_just_before_and_after_the_exchange(folder, monkeypatch):
-    exchange = parts.exchange
+    exchange = part_files.exchange
 
     def die(*_) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
     with monkeypatch.context() as patch:
-        patch.setattr(parts, "exchange", die)
+        patch.setattr(part_files, "exchange", die)
         assert exit_code(start_child(lambda: publish(folder, "new"))) == -signal.SIGKILL
     assert version_of(folder) == "old"
     with monkeypatch.context() as patch:
-        patch.setattr(parts, "exchange", lambda *paths: die(exchange(*paths)))
+        patch.setattr(part_files, "exchange", lambda *paths: die(exchange(*paths)))
         assert exit_code(start_child(lambda: publish(folder, "new"))) == -signal.SIGKILL
     assert version_of(folder) == "new"
 
@@ -142,9 +142,9 @@ def test_a_failure_leaves_the_old_folder(folder, system):
 
 
 def test_a_failed_rename_puts_the_old_folder_back(folder, monkeypatch):
-    monkeypatch.setattr(parts, "exchange", lambda one, other: False)
+    monkeypatch.setattr(part_files, "exchange", lambda one, other: False)
     with pytest.raises(FileNotFoundError):
-        parts.put_in_place(part_beside(hidden(folder)), folder)
+        part_files.put_in_place(part_beside(hidden(folder)), folder)
     assert version_of(folder) == "old"
 
 

@@ -13,7 +13,7 @@ import torch
 
 from lib.errors import InputError
 from lib.publish.strict_yaml import read_yaml
-from lib.runs.tracking import TRACKERS, check_tracker, tracking
+from lib.session.tracking import TRACKERS, check_tracker, tracking
 
 CONFIG = {
     "optimizer": "adamw",

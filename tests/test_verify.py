@@ -24,8 +24,8 @@ from lib.publish.evidence import check_digests, history_digest, predictions_dige
 from lib.publish.folder import SOURCES, publish_again, write_page
 from lib.publish.render import page_markdown
 from lib.runs.files import digest, read_json, write_json
+from lib.runs.paths import ROOT
 from lib.runs.published import HISTORY, PREDICTIONS, page_runs
-from lib.runs.store import ROOT
 from tests.tiny_study import files
 
 

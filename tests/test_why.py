@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 
 from lib.analysis.predictions import collect
+from lib.many.pool import run_all
 from lib.runs.config import RunConfig
 from lib.runs.keys import corpus_of
-from lib.runs.pool import run_all
 from lib.use.explain import as_markdown, explain
 from notebooks import why
 

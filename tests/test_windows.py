@@ -8,10 +8,11 @@ from torch.nn import functional as F
 from lib.data import load_corpus
 from lib.errors import InputError
 from lib.fast.packing import pack
+from lib.many.pool import run, run_all
+from lib.many.single import prepare
 from lib.models import build_model
-from lib.runs.frozen import freeze_backbone
-from lib.runs.keys import prepare, tokens_of
-from lib.runs.pool import run, run_all
+from lib.runs.keys import tokens_of
+from lib.session.frozen import freeze_backbone
 from lib.tokenization import encode, longest_whole, tokenize
 from lib.use.export import export
 from lib.windows import cut

@@ -12,13 +12,13 @@ import torch
 
 from lib.data import load_corpus
 from lib.errors import InputError
+from lib.many.pool import run
 from lib.metrics import regression_scores
 from lib.models import build_model, load_model, save_model
 from lib.publish import study
 from lib.publish.verify import verify
 from lib.reading.options import Reading
 from lib.runs.config import RunConfig
-from lib.runs.pool import run
 from lib.tokenization import encode
 from lib.use.results import write_results
 from tests.conftest import WORDS, learnable

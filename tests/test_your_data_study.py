@@ -10,7 +10,7 @@ from lib.analysis import label_errors
 from lib.analysis.predictions import group_of
 from lib.analysis.tables import by_group
 from lib.runs.config import RunConfig
-from lib.runs.places import ROOT
+from lib.runs.paths import ROOT
 from lib.runs.published import runs_of_page
 from notebooks import your_data as study
 from tests.synthetic import classifiers, regressors, taggers

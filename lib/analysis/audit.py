@@ -9,8 +9,8 @@ import pandas as pd
 from lib.analysis.display import percent
 from lib.analysis.duplicates import across
 from lib.data import SPLITS, Corpus, Split
+from lib.markdown import escape
 from lib.rankings import label_counts, label_shares
-from lib.runs.markup import escape
 from lib.tokenization import Tokens
 
 MOST_CLASSES = 50

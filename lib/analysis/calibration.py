@@ -13,7 +13,7 @@ from lib.analysis.scores import shares_of
 from lib.analysis.stats import mean_and_interval
 from lib.metrics import SHARE
 from lib.rankings import hits
-from lib.runs.decided import best_temperature, class_losses, label_losses
+from lib.thresholds import best_temperature, class_losses, label_losses
 
 BINS = 15  # of equal width, as in Guo et al. 2017
 WAYS = ("as trained", "scaled by a temperature")

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from lib.runs.baselines import NAMES
+from lib.references.baselines import NAMES
 
 INTERVAL = ("_low", "_high", "_values")  # ends of the columns of a mean's interval
 ENDS = ("_sd", *INTERVAL)  # of the columns that are shown beside the mean

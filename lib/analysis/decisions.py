@@ -14,7 +14,7 @@ from lib.analysis.stats import Sample, mean_and_interval, paired_difference
 from lib.confusions import class_scores, scores_of_counts
 from lib.metrics import METRICS, SHARE, decision_scores
 from lib.rankings import label_counts
-from lib.runs.decided import dense, thresholds_of
+from lib.thresholds import dense, thresholds_of
 
 MOST = 50  # classes in a report, the most frequent
 HALF = "0.5 for all"

@@ -15,8 +15,8 @@ from lib.analysis.names import spelled as spelled
 from lib.analysis.names import spelled_in
 from lib.analysis.numbers import kind_of, number, with_half
 from lib.errors import lookup
+from lib.markdown import escape as escape
 from lib.metrics import METRICS
-from lib.runs.markup import escape as escape
 
 MISSING = "–"
 NO_INTERVAL = "(not estimable)"

@@ -10,7 +10,7 @@ import pandas as pd
 from lib.errors import InputError
 from lib.rankings import hits
 from lib.runs.files import digest
-from lib.runs.frames import numbered
+from lib.runs.predictions_table import numbered
 
 
 def _labels(frame: pd.DataFrame) -> np.ndarray:

@@ -9,7 +9,7 @@ from lib.analysis.display import count, percent, with_metrics
 from lib.analysis.groups import Group
 from lib.analysis.predictions import Predictions, group_of
 from lib.metrics import explained_variance
-from lib.runs.decided import dense
+from lib.thresholds import dense
 
 SURE = 0.95  # probability at which one of several labels is believed
 NOT_SAID = "Which labels may be wrong cannot be said: the model learned nothing."

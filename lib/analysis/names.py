@@ -1,8 +1,8 @@
 """Names of this project's own choices, as a person writes them. A name that is not here, such as a
 user's, is shown as it is."""
 
-from lib.runs.baselines import NAMES
-from lib.runs.markup import escape
+from lib.markdown import escape
+from lib.references.baselines import NAMES
 
 MINUS = " − "  # between the two names of a comparison
 ENSEMBLE = ", ensemble of "  # between a choice and its number of seeds

@@ -17,7 +17,7 @@ from lib.analysis.stats import (
     paired_difference,
 )
 from lib.errors import InputError
-from lib.runs.baselines import NAMES, NO_MODEL
+from lib.references.baselines import NAMES, NO_MODEL
 
 RIGHT_OR_WRONG = ("accuracy", "micro_precision", "micro_recall", "micro_f1")
 
@@ -69,7 +69,7 @@ class Pair:
 
 
 def pairs_of(p: Predictions, *, by: str, metric: str, paired: bool = False) -> Iterator[Pair]:
-    """Every pair of groups with a model, but those of two references of `lib.runs.baselines`,
+    """Every pair of groups with a model, but those of two references of `lib.references.baselines`,
     which no study is about.
 
     Runs that are the same model are counted once. `paired`: the runs of one seed belong together,

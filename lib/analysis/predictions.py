@@ -14,7 +14,7 @@ from lib.analysis.groups import Group, families_of
 from lib.data import Corpus
 from lib.errors import InputError, nearest
 from lib.rankings import inverse_propensity, label_counts
-from lib.runs.baselines import reference_name
+from lib.references.baselines import reference_name
 from lib.runs.keys import corpus_of, tokens_of
 from lib.runs.published import PREDICTIONS, published_page
 from lib.runs.store import Run
@@ -49,7 +49,7 @@ class Predictions:
 
     @cached_property
     def references(self) -> dict[str, dict]:
-        """The runs that others are compared with (`lib.runs.baselines`)."""
+        """The runs that others are compared with (`lib.references.baselines`)."""
         return {key: run for key, run in self.runs.items() if run["config"].get("reference")}
 
     @cached_property

@@ -5,7 +5,7 @@ from lib.analysis.predictions import Predictions
 from lib.analysis.scores import run_scores
 from lib.errors import InputError
 from lib.metrics import METRICS
-from lib.runs.baselines import NO_MODEL, reference_name
+from lib.references.baselines import NO_MODEL, reference_name
 
 
 def best_reference(p: Predictions, *, metric: str) -> str:

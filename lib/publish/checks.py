@@ -16,7 +16,7 @@ from lib.datasets import DATASETS
 from lib.errors import lookup
 from lib.publish.settings import READ_WITH_THE_DATA
 from lib.reading.options import PLAIN, Reading
-from lib.runs.tracking import check_tracker
+from lib.session.tracking import check_tracker
 from lib.sources import generated_source, named_folder
 
 TABLES = {  # what a parameter's value is called -> the module and the name of the table that has it
@@ -129,8 +129,8 @@ def check_training(changed: dict) -> None:
     """Raises InputError where a parameter that says how to train is wrong; 0 and "" stand for
     None."""
     from lib.fast.launch import resolve_backend
-    from lib.runs.checkpoints import CheckpointTimer
     from lib.runs.config import MOST
+    from lib.session.checkpoints import CheckpointTimer
 
     resolve_backend(
         changed.get("backend") or None,

@@ -9,7 +9,7 @@ from lib.errors import InputError
 from lib.publish.blocks import page_files
 from lib.publish.record import citations, describe_config, histories, page_of, sparkline
 from lib.publish.swap import read_unchanged
-from lib.runs.places import KEY_LENGTH, ROOT, store
+from lib.runs.paths import KEY_LENGTH, ROOT, store
 from lib.runs.store import load_run
 
 CURVES = (

@@ -20,8 +20,9 @@ from lib.publish.render import page_markdown, short_facts, summary
 from lib.publish.reproduced import compare_with_replaced
 from lib.publish.swap import new_folder
 from lib.runs.files import read_json, write_json, write_text
+from lib.runs.machine import environment
 from lib.runs.published import HISTORY, PREDICTIONS, page_runs, runs_of_page
-from lib.runs.store import Runs, environment, load_run
+from lib.runs.store import Runs, load_run
 
 NOT_PUBLISHED = (  # timings would make every difference of two histories a finding
     "seconds",

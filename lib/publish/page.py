@@ -19,7 +19,7 @@ from lib.errors import InputError
 from lib.publish.blocks import published_block, published_table
 from lib.publish.render import block_markdown
 from lib.publish.shown import DPI, png_of, shown_once
-from lib.runs.folds import by_fold
+from lib.runs.config import by_fold
 from lib.runs.keys import corpus_of, tokens_of
 
 BLOCK_MIME = "application/vnd.study.block+json"

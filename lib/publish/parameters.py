@@ -17,7 +17,7 @@ from lib.errors import InputError, nearest
 from lib.publish.places import places_of, published
 from lib.publish.settings import read_value, read_yaml
 from lib.reading.columns import ColumnText
-from lib.runs.places import NOTEBOOKS
+from lib.runs.paths import NOTEBOOKS
 
 COLUMNS = ("text", "text_pair", "label")  # parameters that name a column, perhaps by its number
 UNTYPED = ("checkpoint_every", "freeze")  # numbers or words, which those who use them check

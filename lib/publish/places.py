@@ -8,7 +8,7 @@ import os
 import re
 from pathlib import Path
 
-from lib.runs.places import ELSEWHERE, locations_file
+from lib.runs.paths import ELSEWHERE, locations_file
 
 NAMES_A_PLACE = re.compile(r"(^|_)(dataset|backbone|reference|teacher|file|folder|path)s?$")
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from lib.analysis.captions import FOOTNOTE
 from lib.analysis.display import count, escape, listed, pipe_table, spelled
 from lib.datasets import DATASETS, is_generated
+from lib.markdown import code_span
 from lib.publish.layout import findings_of, layout
-from lib.runs.markup import code_span
 
 DEMO = "> **A demo:** its texts are made up, so its numbers say nothing about real ones."
 ALL = math.inf  # layers

@@ -2,7 +2,7 @@
 
 from lib.analysis.display import count, listed, spelled, words
 from lib.analysis.names import display_name
-from lib.runs.baselines import reference_name
+from lib.references.baselines import reference_name
 from lib.runs.config import RunConfig
 
 FIRST = ("backbone", "student", "head", "truncation", "optimizer", "schedule", "learning_rate")

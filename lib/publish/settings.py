@@ -10,7 +10,7 @@ from functools import lru_cache
 from lib.errors import InputError, nearest
 from lib.publish.strict_yaml import read_value, read_yaml
 from lib.reading.options import Reading
-from lib.runs.places import NOTEBOOKS
+from lib.runs.paths import NOTEBOOKS
 
 PLUGIN_KEYS = NOTEBOOKS / "params" / "plugin_keys.yaml"
 

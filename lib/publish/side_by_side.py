@@ -15,8 +15,9 @@ from lib.errors import InputError
 from lib.metrics import METRICS
 from lib.publish.describe import ending, find_run
 from lib.publish.record import flat_config
+from lib.runs.paths import ROOT
 from lib.runs.published import PREDICTIONS
-from lib.runs.store import ROOT, load_run
+from lib.runs.store import load_run
 
 SCORES = {  # of each task, beside the metrics that the epochs were chosen by
     "classification": ("accuracy", "macro_f1"),

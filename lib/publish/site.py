@@ -31,7 +31,7 @@ from lib.publish.site_blocks import (
 )
 from lib.publish.swap import new_folder, read_unchanged
 from lib.runs.files import read_json
-from lib.runs.store import ROOT
+from lib.runs.paths import ROOT
 
 SHOWN = ("results", "notebooks", "docs")  # folders that the site may have files of
 COPIED = (".png", ".csv", ".json")  # files that docs and other texts may link to

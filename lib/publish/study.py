@@ -19,7 +19,7 @@ from lib.publish.parameters import (
 )
 from lib.publish.places import places_of, published
 from lib.publish.settings import read_yaml, to_parameters
-from lib.runs.places import ROOT, store
+from lib.runs.paths import ROOT, store
 
 RESULTS = ROOT / "results"
 

@@ -11,8 +11,8 @@ from filelock import FileLock
 
 from lib.errors import InputError
 from lib.runs.files import whole_folder
-from lib.runs.parts import OLD, remove
-from lib.runs.places import store
+from lib.runs.part_files import OLD, remove
+from lib.runs.paths import store
 
 PAUSES = (0.1, 0.5, 1, 3, 5)  # seconds, after which a page is read again
 

@@ -1,1 +1,1 @@
-"""Runs: configurations that are trained once, kept in a store, and go on where they stopped."""
+"""What one run is, and how it is stored: its configuration, its key, its files and their seal."""

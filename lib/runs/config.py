@@ -1,6 +1,7 @@
 """What a run is asked to be: typed, frozen, and without a field that nobody reads."""
 
 import inspect
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -12,7 +13,7 @@ from lib.metrics import INPUTS, metrics_of
 from lib.optim import plan_steps
 from lib.reading.columns import ColumnText
 from lib.reading.options import PLAIN, Reading
-from lib.runs.plain import check_path, plain
+from lib.runs.field_values import check_path, plain
 from lib.tokenization import TRUNCATIONS, WINDOWS
 
 DATA_FIELDS = (
@@ -67,7 +68,7 @@ class Settings(Strict):
 
 
 class Distillation(Settings):
-    """What a run learns from a finished one, its teacher, and how (see `lib.runs.distillation`).
+    """What a run learns from a finished one, its teacher, and how (see `lib.session.distillation`).
 
     Raises InputError.
     """
@@ -120,13 +121,14 @@ class RunConfig(Settings):
     dev_rows: int | None = Field(None, ge=1, le=MOST)  # None: the dev file, or a tenth of train
     test_rows: int | None = Field(None, ge=1, le=MOST)  # None: all
     split_seed: int = Field(0, ge=0, le=MOST_SEED)
-    folds: int | None = Field(None, ge=2, le=MOST)  # None: one split; else see lib.runs.folds
+    folds: int | None = Field(None, ge=2, le=MOST)  # None: one split; else see by_fold
     fold: int | None = Field(None, ge=1, le=MOST)  # that test is
     # draws train and dev together, fewer rows being among those of more
     # (lib.reading.carving.draw_labelled); None: split_seed draws dev, then train
     subset_seed: int | None = Field(None, ge=0, le=MOST_SEED)
     reading: Reading = PLAIN  # how files are read, and what their columns mean
-    # a row of lib.runs.baselines.BASELINES, or a file of predictions; None: the run trains a model
+    # a row of lib.references.baselines.BASELINES, or a file of predictions; None: the run trains a
+    # model
     reference: PathText | None = None
     # Model
     backbone: PathText = EMBEDDED  # embedded, a folder or a Hub name
@@ -136,7 +138,7 @@ class RunConfig(Settings):
     # backbone: train the head alone, documents are embedded once; or the lowest layers, with the
     # embeddings, that do not train; None: all train
     freeze: Literal["backbone"] | int | None = None
-    # train low-rank matrices beside the weights of the layers, and the head (lib.runs.adapters)
+    # train low-rank matrices beside the weights of the layers, and the head (lib.session.adapters)
     adapter: Literal["lora"] | None = None
     lora_rank: int = Field(8, ge=1, le=MOST)
     lora_alpha: float = Field(16.0, gt=0)  # over the rank: what the matrices are multiplied by
@@ -198,8 +200,9 @@ class RunConfig(Settings):
         return RunConfig(**self.model_dump() | changes)
 
     def baseline(self, name: str) -> "RunConfig":
-        """The reference of a row of `lib.runs.baselines.BASELINES`, or of a file of predictions
-        (see `lib.runs.answers`), on the same data, with the fields that it reads and no others."""
+        """The reference of a row of `lib.references.baselines.BASELINES`, or of a file of
+        predictions (see `lib.references.from_file`), on the same data, with the fields that it
+        reads and no others."""
         fields = (*DATA_FIELDS, *READ_BY_REFERENCE.get(name, ()))
         return RunConfig(**{field: getattr(self, field) for field in fields}, reference=name)
 
@@ -207,3 +210,18 @@ class RunConfig(Settings):
     def is_reference(self) -> bool:
         """Whether the run is one that others are compared with, and trains no transformer."""
         return self.reference is not None
+
+
+def by_fold(configs: Iterable[RunConfig]) -> list[RunConfig]:
+    """Configurations as they are, and where they have `folds` one for each fold instead: the first
+    fold of all of them, then the second."""
+    configs = list(configs)
+    most = max((config.folds or 1 for config in configs), default=1)
+    ordered = []
+    for fold in range(1, most + 1):
+        for config in configs:
+            if config.folds and fold <= config.folds:
+                ordered.append(config.with_(fold=fold))
+            elif not config.folds and fold == 1:
+                ordered.append(config)
+    return ordered

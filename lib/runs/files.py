@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from lib.errors import reason_of, system_error
-from lib.runs.parts import part_beside, put_in_place, remove, remove_left_over
+from lib.runs.part_files import part_beside, put_in_place, remove, remove_left_over
 
 Tensors = dict[str, torch.Tensor]
 

@@ -16,12 +16,12 @@ from lib.backbones import fingerprint, resolve_backbone
 from lib.data import Corpus, load_corpus
 from lib.datasets import DATASETS
 from lib.devices import default_device, resolve_precision
+from lib.errors import InputError, nearest, shown
 from lib.optim import plan_steps
 from lib.reading.options import Reading
-from lib.runs.answers import file_of, predicted_in_file
 from lib.runs.config import DATA_FIELDS, READ_BY_REFERENCE, RunConfig
 from lib.runs.files import cached_tensors, content_digest, digest, file_digest, write_text
-from lib.runs.places import KEY_LENGTH
+from lib.runs.paths import KEY_LENGTH
 from lib.runs.published import located, published_page
 from lib.runs.seal import is_whole
 from lib.runs.store import model_folder, store
@@ -62,18 +62,6 @@ class Prepared:
         return len(self.settings_by_step) // self.config.epochs
 
 
-def prepare(config: RunConfig) -> Prepared:
-    """Read what a configuration names. Raises InputError where something of it is wrong."""
-    corpus = corpus_of(config)
-    if config.is_reference and config.reference not in READ_BY_REFERENCE:
-        predicted_in_file(config, corpus)  # what is wrong there is said before anything trains
-    prepared = Prepared(config, corpus, run_key(config, corpus))
-    if not prepared.is_finished:
-        # a wrong argument is told before anything trains; torch's optimizers take a second to come
-        _ = prepared.settings_by_step
-    return prepared
-
-
 def planned_steps(config: RunConfig, train_rows: int) -> list[dict]:
     """The optimizer's settings at each step of a run that learns from so many rows. Raises
     InputError."""
@@ -110,6 +98,17 @@ def content_of(config: RunConfig, corpus: Corpus | None = None) -> dict:
     if config.distil:
         content["teacher"] = fingerprint(model_folder(config.distil.teacher))
     return content
+
+
+def file_of(reference: str) -> Path:
+    """The file of predictions that a reference names. Raises InputError where there is none."""
+    path = Path(os.path.expanduser(reference))
+    if not path.is_file():
+        raise InputError(
+            f"reference = {shown(reference)} is no file, and no reference that is computed."
+            f"{nearest(reference, READ_BY_REFERENCE)}"
+        )
+    return path
 
 
 def key_inputs(config: RunConfig, content: dict) -> dict:

@@ -17,7 +17,7 @@ import pandas as pd
 from lib.errors import InputError
 from lib.runs.config import RunConfig
 from lib.runs.files import read_json
-from lib.runs.places import ELSEWHERE, locations_file
+from lib.runs.paths import ELSEWHERE, locations_file
 from lib.runs.store import Runs
 
 PAGE = "PUBLISHED_PAGE"  # the environment variable that names the page's folder

@@ -1,5 +1,4 @@
-"""The seal of a finished run: its status, written last, holds the digests of the run's files and
-one of itself.
+"""The seal of a finished run: its status, written last, with digests of its files and of itself.
 
 What trackers keep, checkpoints (which have digests of their own) and files that are made from a
 run later (results, model card, exports) are not sealed. A run of an earlier version has no seal,

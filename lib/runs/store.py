@@ -19,11 +19,9 @@ from lib.fast.labelling import Compute, for_labelling, sorted_logits
 from lib.models import CLASSIFIER_FILE, load_model
 from lib.reading.options import Reading
 from lib.runs.config import Distillation, RunConfig
-from lib.runs.machine import environment as environment
-from lib.runs.outcomes import judge
-from lib.runs.places import KEY_LENGTH, store
-from lib.runs.places import ROOT as ROOT
+from lib.runs.paths import KEY_LENGTH, store
 from lib.runs.seal import MODEL, STATUS, check_model, check_run, damaged, read_sealed, read_status
+from lib.runs.verdict import judge
 from lib.tokenization import encode, reading_of
 
 EVALUATION_BATCH = 128  # documents
@@ -84,7 +82,7 @@ class Run:
 
     @property
     def verdict(self) -> dict[str, str]:
-        """How the run ended, and why, if it diverged (`lib.runs.outcomes.judge`).
+        """How the run ended, and why, if it diverged (`lib.runs.verdict.judge`).
 
         Empty where its health was not watched.
         """

@@ -7,10 +7,10 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 from lib.backbones import EMBEDDED
+from lib.markdown import code_span, escape
 from lib.models import CLASSIFIER_FILE
 from lib.runs.config import RunConfig
 from lib.runs.files import read_json, write_text
-from lib.runs.markup import code_span, escape
 from lib.runs.store import Run
 from lib.tokenization import longest_whole, reading_of
 from lib.use.decisions import AS_TRAINED, DECISIONS, decisions_of

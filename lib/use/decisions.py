@@ -7,7 +7,9 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from lib.runs.decided import (
+from lib.runs.predictions_table import numbered
+from lib.runs.store import Run
+from lib.thresholds import (
     LARGEST_LOG,
     best_temperature,
     class_losses,
@@ -15,8 +17,6 @@ from lib.runs.decided import (
     label_losses,
     thresholds_of,
 )
-from lib.runs.frames import numbered
-from lib.runs.store import Run
 
 DECISIONS = "decisions.json"  # beside a model
 

@@ -15,9 +15,9 @@ import torch
 
 from lib.backbones import fingerprint, load_tokenizer, resolve_backbone
 from lib.errors import InputError, nearest
+from lib.markdown import escape
 from lib.models import Classifier
 from lib.runs.files import cached_tensors, digest, file_digest
-from lib.runs.markup import escape
 from lib.runs.store import Run, check_texts, load_run
 from lib.tokenization import encode, is_single, pieces_of, reading_of, special_tokens
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from lib.runs.files import write_json, write_text
-from lib.runs.frames import numbered
+from lib.runs.predictions_table import numbered
 from lib.runs.published import PublishedRun
 from lib.runs.store import Run
 from lib.use.card import write_card

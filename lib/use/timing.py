@@ -10,7 +10,8 @@ import pandas as pd
 from lib.backbones import sha256
 from lib.models import load_model
 from lib.runs.files import digest, write_text
-from lib.runs.store import environment, model_folder
+from lib.runs.machine import environment
+from lib.runs.store import model_folder
 from lib.use.export import EXPORTED, INT8_FILE, Batch, Runtime, batches, onnx_runtime, pytorch
 
 EXPORTS = {"ONNX Runtime": "model.onnx", "ONNX Runtime, int8": INT8_FILE}

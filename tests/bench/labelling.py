@@ -20,8 +20,9 @@ from lib.models import Classifier, build_model, save_model
 from lib.reading.options import Reading
 from lib.runs.config import RunConfig
 from lib.runs.files import write_json
+from lib.runs.machine import environment
 from lib.runs.seal import seal
-from lib.runs.store import Run, environment, load_run
+from lib.runs.store import Run, load_run
 from lib.tokenization import encode
 from lib.use.export import EXPORTED, export
 from lib.use.int8 import Int8Run

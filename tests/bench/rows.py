@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from lib.demo import news
-from lib.runs.store import ROOT
+from lib.runs.paths import ROOT
 from tests.bench.documents import Work
 from tests.bench.intervals import Interval, measured_on, median_interval, pipe
 from tests.bench.row_stages import ALONE, BESIDE

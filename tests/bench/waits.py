@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from lib.runs.store import ROOT
+from lib.runs.paths import ROOT
 from tests.bench.documents import Work
 from tests.bench.intervals import Interval, measured_on, median_interval, pipe
 

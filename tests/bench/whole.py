@@ -10,7 +10,8 @@ import torch
 
 from lib.errors import InputError, nearest
 from lib.runs.files import write_json
-from lib.runs.store import ROOT, environment
+from lib.runs.machine import environment
+from lib.runs.paths import ROOT
 from tests.bench import accuracy, labelling, page, profile, rows, speed, waits
 from tests.bench.documents import Work
 from tests.bench.settings import ON_GPU, Settings, native_precision

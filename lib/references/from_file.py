@@ -5,9 +5,6 @@ Its columns: `text`, or `row` (counted from 0, as in predictions.parquet; of tes
 them, or a number; and perhaps a column for each class, of its name, with the class's probability.
 """
 
-import os
-from pathlib import Path
-
 import numpy as np
 
 from lib.data import Corpus
@@ -15,23 +12,13 @@ from lib.errors import InputError, nearest, shown
 from lib.reading.formats import read_table
 from lib.reading.label_cells import indicated, names_in, read_label_column
 from lib.reading.options import Table
-from lib.runs.config import READ_BY_REFERENCE, RunConfig
-from lib.runs.fits import SCORED, Scores
+from lib.references.linear_models import SCORED, Scores
+from lib.runs.config import RunConfig
+from lib.runs.keys import file_of
 
 LEAST = 1e-6  # a probability, where its logarithm is taken
 
 Documents = list[tuple]  # (split, row) or (text,) of each
-
-
-def file_of(reference: str) -> Path:
-    """The file of predictions that a reference names. Raises InputError where there is none."""
-    path = Path(os.path.expanduser(reference))
-    if not path.is_file():
-        raise InputError(
-            f"reference = {shown(reference)} is no file, and no reference that is computed."
-            f"{nearest(reference, READ_BY_REFERENCE)}"
-        )
-    return path
 
 
 def predicted_in_file(config: RunConfig, corpus: Corpus) -> tuple[Scores, str]:

@@ -1,5 +1,7 @@
-"""What is not whole yet: its name tells which process writes it, so that what a killed one left can
-be removed; and how a folder that is whole takes its place."""
+"""Files and folders that are not whole yet, and how a whole folder takes its place.
+
+Their names tell which process writes them, so that what a killed one left can be removed.
+"""
 
 import ctypes
 import glob

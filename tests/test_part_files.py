@@ -10,8 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from lib.runs import files, parts
-from lib.runs.checkpoints import save_newest
+from lib.runs import files, part_files
+from lib.session.checkpoints import save_newest
 from tests.conftest import exit_code, start_child
 from tests.test_checkpoints import state_at
 
@@ -21,7 +21,7 @@ DAY = 24 * 3600
 
 def change(name: str, **values) -> str:
     """The name of a part with another writer."""
-    writer = parts.WRITER.search(name)
+    writer = part_files.WRITER.search(name)
     host, pid, born = (values.get(key, writer[key]) for key in ("host", "pid", "born"))
     return f"{name[: writer.start()]}~{host}~{pid}~{born}~12345678.part"
 
@@ -36,12 +36,12 @@ def make(path: Path, *, days_old: float = 0) -> Path:
 @pytest.fixture
 def own(tmp_path):
     """The name of a part that this process writes."""
-    return parts.part_beside(tmp_path / "file.json").name
+    return part_files.part_beside(tmp_path / "file.json").name
 
 
 def test_the_part_of_a_living_process_stays(own, tmp_path):
     part = make(tmp_path / own, days_old=30)
-    parts.remove_left_over(tmp_path)
+    part_files.remove_left_over(tmp_path)
     assert part.exists()
 
 
@@ -57,14 +57,14 @@ def test_the_part_of_a_living_process_stays(own, tmp_path):
 )
 def test_parts_of_others(own, changed, days_old, stays, tmp_path):
     part = make(tmp_path / change(own, **changed), days_old=days_old)
-    parts.remove_left_over(tmp_path)
+    part_files.remove_left_over(tmp_path)
     assert part.exists() == stays
 
 
 def test_a_name_of_another_version_stays_for_a_day(tmp_path):
     new = make(tmp_path / "step-000000001.999999999.part")
     old = make(tmp_path / "step-000000002.1.part", days_old=1.1)
-    parts.remove_left_over(tmp_path)
+    part_files.remove_left_over(tmp_path)
     assert new.exists() and not old.exists()
 
 
@@ -72,11 +72,11 @@ def test_a_zombie_writes_nothing_any_more(own, tmp_path):
     child = start_child(partial(time.sleep, 60))
     born = int(psutil.Process(child).create_time())
     part = make(tmp_path / change(own, pid=child, born=born))
-    assert not parts.is_left_over(part)
+    assert not part_files.is_left_over(part)
     os.kill(child, signal.SIGKILL)
     while psutil.Process(child).status() != psutil.STATUS_ZOMBIE:
         time.sleep(0.01)
-    assert parts.is_left_over(part)
+    assert part_files.is_left_over(part)
     assert exit_code(child) == -signal.SIGKILL
 
 
@@ -97,7 +97,7 @@ def test_a_checkpoint_that_failed_leaves_nothing(tmp_path, monkeypatch):
     def broken(*arguments):
         raise RuntimeError("broken")
 
-    monkeypatch.setattr("lib.runs.checkpoints.write_json", broken)
+    monkeypatch.setattr("lib.session.checkpoints.write_json", broken)
     with pytest.raises(RuntimeError):
         save_newest(tmp_path / "checkpoint", state_at(3))
     assert list((tmp_path / "checkpoint").iterdir()) == []

@@ -12,18 +12,20 @@ from lib.errors import InputError, StoppedError, reason_of, system_error
 from lib.fast import parallel
 from lib.fast.launch import BACKENDS, launch, resolve_backend
 from lib.garbage import search_for_garbage
-from lib.runs.baselines import baseline_predictions
-from lib.runs.checkpoints import MINUTES, CheckpointTimer
-from lib.runs.config import RunConfig
+from lib.many.locks import locked
+from lib.references.baselines import baseline_predictions
+from lib.references.from_file import predicted_in_file
+from lib.runs.config import READ_BY_REFERENCE, RunConfig
 from lib.runs.files import write_json
-from lib.runs.keys import Prepared, prepare
-from lib.runs.locks import locked
-from lib.runs.parts import remove
+from lib.runs.keys import Prepared, corpus_of, run_key
+from lib.runs.machine import environment
+from lib.runs.part_files import remove
 from lib.runs.published import published_page, published_runs
 from lib.runs.seal import STATUS, damage, describe_damage, replace_sealed, seal
-from lib.runs.session import Session, train
-from lib.runs.store import Run, environment, store
-from lib.runs.tracking import check_tracker, tracking
+from lib.runs.store import Run, store
+from lib.session.checkpoints import MINUTES, CheckpointTimer
+from lib.session.session import Session, train
+from lib.session.tracking import check_tracker, tracking
 
 
 def run(
@@ -40,7 +42,7 @@ def run(
 
     A run that diverges is a result too. A killed one goes on from its last checkpoint, written
     every so many minutes, to the same bytes; for one that another process trains, `wait`.
-    `keep`: prefix hashes to leave a checkpoint of. `tracker` (see `lib.runs.tracking`) logs what
+    `keep`: prefix hashes to leave a checkpoint of. `tracker` (see `lib.session.tracking`) logs what
     is trained now. `backend` (see `lib.fast.launch.BACKENDS`) sets the precision, and trains with
     so many `processes`. Raises InputError, StoppedError, LockedError, ChildProcessError.
     """
@@ -65,6 +67,18 @@ def run(
     if signals:
         raise StoppedError("after a run; the same command goes on with the next")
     return Run(prepared.folder)
+
+
+def prepare(config: RunConfig) -> Prepared:
+    """Read what a configuration names. Raises InputError where something of it is wrong."""
+    corpus = corpus_of(config)
+    if config.is_reference and config.reference not in READ_BY_REFERENCE:
+        predicted_in_file(config, corpus)  # what is wrong there is said before anything trains
+    prepared = Prepared(config, corpus, run_key(config, corpus))
+    if not prepared.is_finished:
+        # a wrong argument is told before anything trains; torch's optimizers take a second to come
+        _ = prepared.settings_by_step
+    return prepared
 
 
 @contextmanager
@@ -101,7 +115,7 @@ def with_backend(
 
 
 def run_lock(prepared: Prepared, *, wait: bool = True, signals: list[int] | None = None):
-    """The lock of a run (`lib.runs.locks.locked`)."""
+    """The lock of a run (`lib.many.locks.locked`)."""
     path = store() / "locks" / f"{prepared.name}.lease"
     return locked(path, prepared.name, wait=wait, signals=[] if signals is None else signals)
 

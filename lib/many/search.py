@@ -14,14 +14,15 @@ from typing import Any, Literal
 from pydantic import Field
 
 from lib.errors import InputError, nearest
+from lib.many.pool import bring_models, engine, interruptible, train_all
+from lib.many.report import best_dev_score
+from lib.many.single import prepare
 from lib.runs.config import RunConfig, Settings
-from lib.runs.keys import Prepared, hash_inputs, prefix_hashes, prepare
-from lib.runs.parts import remove
-from lib.runs.pool import bring_models, engine, interruptible, train_all
+from lib.runs.keys import Prepared, hash_inputs, prefix_hashes
+from lib.runs.part_files import remove
 from lib.runs.published import page_runs, published_page
-from lib.runs.report import best_dev_score
 from lib.runs.store import Run, Runs, store
-from lib.runs.tracking import check_tracker
+from lib.session.tracking import check_tracker
 
 MOST_CELLS = 10_000  # of a grid
 
@@ -36,7 +37,7 @@ class Sweep(Settings):
     trials: int | None = Field(None, ge=1)  # of random and tpe; None: as many as there are cells
     eta: int = Field(3, ge=2)  # halving: one cell in so many goes on, for so many times the epochs
     seed: int = 0
-    tracker: str = "tensorboard"  # of each run (see `lib.runs.tracking`)
+    tracker: str = "tensorboard"  # of each run (see `lib.session.tracking`)
 
     def __init__(self, **values):
         super().__init__(**values)
@@ -145,7 +146,7 @@ def rank(run: Run) -> float:
 def sweep(spec: Sweep, *, workers: int = 1, cluster: str | None = None) -> Runs:
     """The runs of a sweep, the best dev score first; those that diverged are the last.
 
-    `workers` and `cluster` as in `lib.runs.pool.run_all`. What is finished is not run again, and
+    `workers` and `cluster` as in `lib.many.pool.run_all`. What is finished is not run again, and
     the same command elsewhere, with the same store, joins in. Raises InputError, StoppedError.
     """
     check_tracker(spec.tracker)
@@ -155,7 +156,7 @@ def sweep(spec: Sweep, *, workers: int = 1, cluster: str | None = None) -> Runs:
     prepare(spec.config(spec.samples()[0]))  # what is wrong with the data is said first
     with closing(engine(workers, cluster, go_on=True)) as crew, interruptible():
         if spec.search == "tpe":
-            from lib.runs.tpe import proposed_runs
+            from lib.many.tpe import proposed_runs
 
             train = partial(train_cells, spec, crew=crew)
             runs = proposed_runs(spec, train, at_once=lambda: crew.size)

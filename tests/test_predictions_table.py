@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lib.data import Split
-from lib.runs.frames import to_frame
+from lib.runs.predictions_table import to_frame
 
 ROWS = np.arange(4)
 

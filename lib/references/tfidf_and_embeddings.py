@@ -14,12 +14,19 @@ from lib.data import SPLITS, Corpus
 from lib.evaluation import keep_best
 from lib.metrics import METRICS, check_metric, scores_of
 from lib.models import build_model, reads_pairs
+from lib.references.linear_models import (
+    Features,
+    Scores,
+    logistic,
+    machine_a_label,
+    machine_of_classes,
+    ridge,
+)
+from lib.references.truncated_text import read_text
 from lib.runs.config import RunConfig
-from lib.runs.fits import Features, Scores, logistic, machine_a_label, machine_of_classes, ridge
-from lib.runs.frozen import document_vectors
 from lib.runs.keys import tokens_of
-from lib.runs.read_text import read_text
 from lib.runs.store import store
+from lib.session.frozen import document_vectors
 from lib.tokenization import reading_of
 from lib.windows import window_of
 

@@ -1,5 +1,7 @@
-"""Many runs: what the store lacks is trained, by this process or by the workers of a cluster, and
-what runs begin alike is trained once."""
+"""Many runs: what the store lacks is trained, and epochs that runs share are trained once.
+
+By this process, or by the workers of a cluster.
+"""
 
 import heapq
 import signal
@@ -8,18 +10,18 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
 from lib.errors import InputError, LockedError, StoppedError
-from lib.runs.beginnings import SharedBeginnings
+from lib.many.added_rows import added_rows
+from lib.many.report import Report, titles_of
+from lib.many.shared_epochs import SharedBeginnings
+from lib.many.single import prepare, run, tidy, with_backend
+from lib.many.workers import Job, Outcome
 from lib.runs.config import RunConfig
-from lib.runs.keys import Prepared, prepare
-from lib.runs.parts import remove
-from lib.runs.places import KEY_LENGTH
+from lib.runs.keys import Prepared
+from lib.runs.part_files import remove
+from lib.runs.paths import KEY_LENGTH
 from lib.runs.published import published_page, published_runs
-from lib.runs.report import Report, titles_of
-from lib.runs.rows import added_rows
-from lib.runs.single import run, tidy, with_backend
 from lib.runs.store import Run, Runs, store
-from lib.runs.tracking import check_tracker
-from lib.runs.workers import Job, Outcome
+from lib.session.tracking import check_tracker
 
 
 class ThisProcess:
@@ -66,7 +68,7 @@ def engine(workers: int = 1, cluster: str | None = None, *, go_on: bool = False)
     if workers == 1 and not cluster:
         return ThisProcess(go_on=go_on)
     try:
-        from lib.runs.cluster import Cluster
+        from lib.many.cluster import Cluster
     except ModuleNotFoundError as error:
         asked = f"cluster = {cluster}" if cluster else f"workers = {workers}"
         raise InputError(

@@ -11,8 +11,8 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import Trial, TrialState
 
 from lib.errors import InputError, StoppedError
-from lib.runs.locks import locked
-from lib.runs.report import best_dev_score
+from lib.many.locks import locked
+from lib.many.report import best_dev_score
 from lib.runs.store import Run, store
 
 ASKED = 20  # times that the sampler may propose a cell that it has proposed before

@@ -1,5 +1,4 @@
-"""What a student minimises: how far it is from the labels and from its teacher's outputs, layer by
-layer as its maps say."""
+"""What a student minimises: how far it is from the labels and from its teacher, layer by layer."""
 
 import torch
 from torch import nn

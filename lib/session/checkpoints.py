@@ -1,4 +1,7 @@
-"""Checkpoints: everything a run needs to go on, written whole and checked when read; no pickle."""
+"""Checkpoints: everything a run needs to go on, written whole and checked when read; no pickle.
+
+And which of them a run may go on from, and what of the machine has changed since.
+"""
 
 import dataclasses
 import re
@@ -12,7 +15,9 @@ from torch import nn
 
 from lib.errors import InputError
 from lib.runs.files import file_digests, read_json, sync, whole_folder, write_json
-from lib.runs.parts import remove, remove_left_over
+from lib.runs.keys import Prepared
+from lib.runs.part_files import remove, remove_left_over
+from lib.runs.store import store
 from lib.training import Progress
 
 NEWEST = 2  # checkpoints of a run that are kept: the last, and one more, should that be torn
@@ -171,6 +176,21 @@ def step_of(checkpoint: Path) -> int:
     return int(checkpoint.name.removeprefix("step-"))
 
 
+def candidates(prepared: Prepared, prefix_hashes: list[str]) -> dict[Path, int]:
+    """The checkpoints that a run may go on from, with their steps.
+
+    Its own, and where they are, those of its first epochs that runs which begin alike have left.
+    """
+    config = prepared.config
+    last = min(config.stop_after or config.epochs, config.epochs - 1)
+    steps_by_folder = {}
+    for epoch, name in enumerate(prefix_hashes[:last], 1):
+        steps_by_folder[store() / "checkpoints" / name] = epoch * prepared.steps_per_epoch
+    for path in steps_in(prepared.folder / "checkpoint"):
+        steps_by_folder[path] = step_of(path)
+    return steps_by_folder
+
+
 def load_furthest(
     steps_by_folder: dict[Path, int],
 ) -> tuple[Path, TrainingState] | None:
@@ -228,3 +248,13 @@ def restore(state: TrainingState, model: nn.Module, optimizer: torch.optim.Optim
     """Put weights and the optimizer's state back."""
     model.load_state_dict(state.model)
     optimizer.load_state_dict(optimizer.state_dict() | state.optimizer)
+
+
+def environment_changes(there: dict, here: dict) -> list[str]:
+    """In what the environment of a checkpoint differs from this one, in words."""
+    there = {"processes": 1} | there
+    return [
+        f"{name} {value} (now {here.get(name, 1)})"
+        for name, value in there.items()
+        if here.get(name, 1) != value
+    ]

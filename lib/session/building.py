@@ -15,11 +15,11 @@ from lib.losses import Objective, make_loss, prior_logits
 from lib.metrics import check_metric
 from lib.models import Classifier, build_model, reads_pairs
 from lib.optim import make_optimizer
-from lib.runs.adapters import add_adapter
-from lib.runs.frozen import freeze_backbone, freeze_layers
 from lib.runs.keys import Prepared, tokens_of
 from lib.runs.store import EVALUATION_BATCH, model_folder, store
-from lib.runs.student import make_student, student_depth
+from lib.session.adapters import add_adapter
+from lib.session.frozen import freeze_backbone, freeze_layers
+from lib.session.student import make_student, student_depth
 from lib.tokenization import Tokens
 from lib.windows import window_of
 

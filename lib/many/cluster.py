@@ -1,4 +1,4 @@
-"""The workers of a Dask cluster, started here or by others, as an engine of `lib.runs.pool`."""
+"""The workers of a Dask cluster, started here or by others, as an engine of `lib.many.pool`."""
 
 import asyncio
 import json
@@ -15,10 +15,7 @@ from distributed import Client, KilledWorker, Scheduler, SpecCluster, as_complet
 from distributed.deploy.subprocess import SubprocessWorker
 
 from lib.errors import InputError
-from lib.runs.keys import content_of
-from lib.runs.places import KEY_LENGTH
-from lib.runs.store import Run, load_run, store
-from lib.runs.workers import (
+from lib.many.workers import (
     TRIM,
     Driver,
     Job,
@@ -29,6 +26,9 @@ from lib.runs.workers import (
     versions,
     write_run,
 )
+from lib.runs.keys import content_of
+from lib.runs.paths import KEY_LENGTH
+from lib.runs.store import Run, load_run, store
 
 ANSWER = 10  # seconds that a scheduler has to answer
 DEATHS = 3  # workers that a run may kill before it counts as failed

@@ -15,9 +15,8 @@ from typing import NamedTuple
 
 from filelock import FileLock
 
-from lib.errors import InputError, lookup
+from lib.errors import InputError, lookup, without_passwords
 from lib.fast.environment import alone
-from lib.runs.secrets import without_passwords
 
 PROJECT = "finetuning-notebooks"  # unless WANDB_PROJECT or MLFLOW_EXPERIMENT_NAME names another
 STORABLE = (bool, int, float, str)  # all that accelerate promises to store

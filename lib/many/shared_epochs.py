@@ -1,9 +1,9 @@
-"""What runs of a list have in common: beginnings that are trained once."""
+"""What runs of a list have in common: first epochs that are trained once."""
 
 from collections.abc import Collection
 
 from lib.runs.keys import Prepared, prefix_hashes
-from lib.runs.parts import remove
+from lib.runs.part_files import remove
 from lib.runs.store import store
 
 

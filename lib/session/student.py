@@ -1,5 +1,7 @@
-"""How a new model becomes the student of a finished one: what has to fit, the layers that it
-starts with, and the teacher's outputs that it learns from."""
+"""How a new model becomes the student of a finished one.
+
+What has to fit, the layers that it starts with, and the teacher's outputs that it learns from.
+"""
 
 import dataclasses
 import json
@@ -19,8 +21,8 @@ from lib.loaders import make_loader
 from lib.losses import Loss
 from lib.models import Classifier, load_model
 from lib.runs.config import RunConfig
-from lib.runs.distillation import BATCH, Distilling, check_maps, compares_states
 from lib.runs.files import cached_tensors, digest
+from lib.session.distillation import BATCH, Distilling, check_maps, compares_states
 from lib.tokenization import Tokens, encode, reading_of
 
 FEW = 5  # label names in a message

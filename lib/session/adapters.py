@@ -1,6 +1,7 @@
-"""Low-rank adapters (LoRA, Hu et al. 2022) by peft: a backbone's layers stay as they are, and small
-matrices beside their linear maps learn. They are merged before a model is saved, so that what comes
-out is an ordinary one.
+"""Low-rank adapters (LoRA, Hu et al. 2022) by peft, merged before a model is saved.
+
+A backbone's layers stay as they are, and small matrices beside their linear maps learn; what comes
+out is an ordinary model.
 """
 
 import torch

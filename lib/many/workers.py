@@ -8,14 +8,15 @@ from functools import cache
 from pathlib import Path
 
 from lib.errors import InputError, LockedError, StoppedError
+from lib.many.added_rows import add_rows
+from lib.many.single import prepare, run
 from lib.runs.config import RunConfig
 from lib.runs.files import content_digest, whole_folder
-from lib.runs.keys import content_of, corpus_of, prepare
-from lib.runs.places import KEY_LENGTH, ROOT
-from lib.runs.rows import add_rows
+from lib.runs.keys import content_of, corpus_of
+from lib.runs.machine import environment
+from lib.runs.paths import KEY_LENGTH, ROOT
 from lib.runs.seal import check_run, is_whole, seal_without_model
-from lib.runs.single import run
-from lib.runs.store import environment, load_run, store
+from lib.runs.store import load_run, store
 
 PACKAGES = ("torch", "transformers", "tokenizers", "numpy")  # which a run's bytes depend on
 TRIM = "MALLOC_TRIM_THRESHOLD_"  # in a worker's environment, it costs up to half the pace
@@ -35,8 +36,8 @@ class Job:
     key: str
     title: str
     keep: tuple[str, ...] = ()  # prefix hashes to leave a checkpoint of
-    options: dict = field(default_factory=dict)  # of `lib.runs.single.run`
-    rows: dict = field(default_factory=dict)  # see `lib.runs.rows`
+    options: dict = field(default_factory=dict)  # of `lib.many.single.run`
+    rows: dict = field(default_factory=dict)  # see `lib.many.added_rows`
 
     @property
     def name(self) -> str:

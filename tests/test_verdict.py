@@ -5,11 +5,13 @@ import pandas as pd
 import pytest
 import torch
 
+from lib.many.pool import run
+from lib.many.single import prepare
 from lib.optim import OPTIMIZERS
 from lib.runs.config import RunConfig
-from lib.runs.health import embedding_health
-from lib.runs.keys import prefix_hashes, prepare
-from lib.runs.outcomes import (
+from lib.runs.keys import prefix_hashes
+from lib.runs.paths import ROOT
+from lib.runs.verdict import (
     AT_PRIOR,
     COLLAPSED,
     DIVERGED,
@@ -18,8 +20,7 @@ from lib.runs.outcomes import (
     outcome,
     prior_loss,
 )
-from lib.runs.pool import run
-from lib.runs.store import ROOT
+from lib.session.embedding_health import embedding_health
 
 
 def test_effective_rank_and_cosine_by_hand():

@@ -5,12 +5,12 @@ import json
 import pandas as pd
 
 from lib.models import Classifier, save_model
-from lib.runs.adapters import merge_adapter
-from lib.runs.checkpoints import Record, steps_in
 from lib.runs.files import write_text
 from lib.runs.keys import Prepared
-from lib.runs.outcomes import even_loss, prior_loss
-from lib.runs.student import forget_projections
+from lib.runs.verdict import even_loss, prior_loss
+from lib.session.adapters import merge_adapter
+from lib.session.checkpoints import Record, steps_in
+from lib.session.student import forget_projections
 from lib.tokenization import reading_of
 from lib.training import Progress
 

@@ -1,5 +1,7 @@
-"""A frozen backbone: every document is embedded once, and the head alone trains on the vectors; or
-its lowest layers stay as they are."""
+"""A frozen backbone: documents are embedded once, and the head alone trains on their vectors.
+
+Or its lowest layers stay as they are.
+"""
 
 import dataclasses
 from functools import partial

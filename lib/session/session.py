@@ -7,25 +7,27 @@ from lib.devices import OneProcess
 from lib.errors import StoppedError, reason_of
 from lib.evaluation import Evaluation, evaluate
 from lib.fast.parallel import unshard
-from lib.runs.artifacts import describe_end, tested_epochs, write_model, write_record
-from lib.runs.building import build
-from lib.runs.checkpoints import (
+from lib.runs.keys import Prepared, prefix_hashes
+from lib.runs.machine import environment
+from lib.runs.predictions_table import to_frame
+from lib.runs.store import store
+from lib.session.artifacts import describe_end, tested_epochs, write_model, write_record
+from lib.session.building import build
+from lib.session.checkpoints import (
     CheckpointTimer,
     Record,
     TrainingState,
+    candidates,
+    environment_changes,
     load_furthest,
     restore,
     save_checkpoint,
     save_newest,
     steps_in,
 )
-from lib.runs.distillation import Distilling
-from lib.runs.frames import to_frame
-from lib.runs.health import health_of_epoch
-from lib.runs.keys import Prepared, prefix_hashes
-from lib.runs.resume import candidates, environment_changes
-from lib.runs.selection import early_end, selection_score
-from lib.runs.store import environment, store
+from lib.session.distillation import Distilling
+from lib.session.embedding_health import health_of_epoch
+from lib.session.selection import early_end, selection_score
 from lib.training import DivergedError, Progress, train_epochs
 
 
@@ -55,9 +57,9 @@ class Session:
         keep: Collection[str] = (),
         processes: OneProcess,
     ):
-        """`log` gets values and their step (`lib.runs.tracking`); `signals` are those that asked to
-        stop, so far; `keep` names prefix hashes after whose epochs a checkpoint is left for others;
-        `processes` are those that train the run together.
+        """`log` gets values and their step (`lib.session.tracking`); `signals` are those that asked
+        to stop, so far; `keep` names prefix hashes after whose epochs a checkpoint is left for
+        others; `processes` are those that train the run together.
         """
         self.prepared = prepared
         self.config = prepared.config

@@ -3,10 +3,10 @@
 import sys
 import time
 
+from lib.many.workers import Job
 from lib.metrics import METRICS
 from lib.runs.config import RunConfig
 from lib.runs.store import Run
-from lib.runs.workers import Job
 
 
 class Report:

@@ -15,11 +15,11 @@ from lib.datasets import is_generated
 from lib.errors import InputError, shown
 from lib.evaluation import keep_best
 from lib.rankings import label_counts
-from lib.runs.answers import predicted_in_file
+from lib.references.from_file import predicted_in_file
+from lib.references.linear_models import SCORED
+from lib.references.tfidf_and_embeddings import Learned, embedding_linear, tfidf, tfidf_same_text
 from lib.runs.config import RunConfig
-from lib.runs.fits import SCORED
-from lib.runs.frames import to_frame
-from lib.runs.linear import Learned, embedding_linear, tfidf, tfidf_same_text
+from lib.runs.predictions_table import to_frame
 
 
 def majority(config: RunConfig, corpus: Corpus) -> Learned:
@@ -51,8 +51,8 @@ def train_mean(config: RunConfig, corpus: Corpus) -> Learned:
 
 
 def baseline_predictions(config: RunConfig, corpus: Corpus) -> tuple[pd.DataFrame, str]:
-    """A reference's predictions on dev and test (see `lib.runs.frames.to_frame`), and what dev
-    chose for it, in words."""
+    """A reference's predictions on dev and test (see `lib.runs.predictions_table.to_frame`), and
+    what dev chose for it, in words."""
     make = BASELINES.get(config.reference, predicted_in_file)
     scores_by_split, choice = make(config, corpus)
     frames = []
@@ -105,8 +105,8 @@ def references(
     files: Sequence[str] = (),
 ) -> list[RunConfig]:
     """The references that a run is compared with, as configurations, the best known first; those
-    of `files` of predictions (`lib.runs.answers`) before them, and with `ceiling`, of a generated
-    corpus of one label a document, what its replaced labels leave possible at the end.
+    of `files` of predictions (`lib.references.from_file`) before them, and with `ceiling`, of a
+    generated corpus of one label a document, what its replaced labels leave possible at the end.
 
     Raises InputError where two files would have one name.
     """

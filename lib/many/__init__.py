@@ -1,0 +1,1 @@
+"""One run and many: found in the store or made, here or by workers of a cluster; searches."""

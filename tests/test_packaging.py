@@ -9,7 +9,7 @@ import tomllib
 import pytest
 
 from lib.publish.strict_yaml import parse, read_yaml
-from lib.runs.places import ROOT
+from lib.runs.paths import ROOT
 
 PACKAGES = {  # module -> the package that brings it, where their names differ
     "IPython": "ipykernel",
@@ -58,6 +58,17 @@ def test_what_is_imported_is_declared(project):
     declared = names(project["dependencies"]) | names(optional)
     packages = {PACKAGES.get(name, name.replace("_", "-")) for name in imported("lib", "plots")}
     assert packages <= declared
+
+
+def test_every_package_is_installed():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    folders = {
+        path.parent.relative_to(ROOT)
+        for folder in ("lib", "notebooks", "plots")
+        for path in (ROOT / folder).rglob("*.py")
+    }
+    packages = {".".join(folder.parts) for folder in folders}
+    assert set(settings["tool"]["setuptools"]["packages"]) == packages
 
 
 def test_the_locked_requirements_are_the_declared_ones(project):

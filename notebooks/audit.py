@@ -9,6 +9,7 @@ from lib.analysis import captions
 from lib.analysis.comparisons import OPEN, SIGNIFICANT, comparison_table, level_of, mark_significant
 from lib.analysis.display import spelled, with_metrics
 from lib.analysis.names import SPELLED
+from lib.analysis.numbers import plain_number
 from lib.analysis.pairs import pairs_of
 from lib.analysis.predictions import Predictions
 from lib.analysis.tables import by_group, by_run
@@ -30,7 +31,7 @@ BUGS = {  # its name, and what its study claims; what a bug changes is the quant
 CHANGES = {SIGNIFICANT: "yes", OPEN: "not seen"}  # whether the claim changes, by the verdict
 
 CAPTIONS = {  # of the tables and figures by their names
-    "effects": "Test accuracy with the bug, less that without it, in points; smallest visible: "
+    "effects": "Test accuracy with the bug, less that without it, in points; detectable: "
     "the true effect that these runs would find with 80 % power, if any. A bug changes its study's "
     "claim where its effect on what is claimed is significant.",
     "effects_figure": "Dots: mean over seeds, full where significant. Bars: 95 % intervals, which "
@@ -202,6 +203,7 @@ def effects(
         f"Bold: significant. The intervals of these {len(pairs)} rows hold together (Šidák)."
     )
     table.attrs["metrics"] |= {"smallest visible": metric}
+    table.attrs["headers"] = {"smallest visible": "detectable (points)"}
     table.attrs["shown"] = ["bug", "claim", metric, "smallest visible", "changes"]
     return table
 
@@ -214,7 +216,7 @@ def reference_table(p: Predictions, *, metrics: list[str]) -> pd.DataFrame:
 def _setting(config: dict) -> str:
     """What a run of this study was."""
     optimizer = spelled(config["optimizer"])
-    text = f"{head_name(config['head'])}, {optimizer} at {config['learning_rate']:g}"
+    text = f"{head_name(config['head'])}, {optimizer} at {plain_number(config['learning_rate'])}"
     if config["distil"]:
         weights = [f"{name} {weight:g}" for name, weight in config["distil"]["weights"].items()]
         text += f", student ({', '.join(weights)})"

@@ -1,5 +1,6 @@
 """Blocks as Markdown, and the page that they make."""
 
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -167,3 +168,20 @@ def test_models_stand_by_their_names_with_the_layers_that_are_used():
     assert models_of([base, base.with_(layers=1), student]) == "MiniLM-L6, 1, 2 and all layers"
     other = base.with_(backbone="sentence-transformers/all-mpnet-base-v2")
     assert models_of([base.with_(layers=3), other]) == "MiniLM-L6, 3 layers; MPNet-base"
+
+
+def test_how_many_seeds_and_documents_is_said_once_and_where_it_changes():
+    counts = [["3 seeds", "90 documents"], ["3 seeds", "90 documents"], ["3 seeds"], ["1 seed"]]
+    counts += [["1 seed"], [], ["3 seeds", "90 documents"]]
+    table = TABLE | {"caption": "", "note": ""}
+    blocks = [table | {"counts": numbers} for numbers in counts]
+    blocks[1] = blocks[1] | {"columns": [["head", "---", *["cls"] * 20]]}  # a fold
+    text = page_markdown(PAGE | {"blocks": blocks})
+    assert re.findall(r"^\d seeds?.*", text, re.MULTILINE) == [
+        "3 seeds, 90 documents.",
+        "1 seed.",
+        "3 seeds, 90 documents.",
+    ]
+    assert block_markdown(blocks[0] | {"note": "A note."}).endswith(
+        "3 seeds, 90 documents. A note."
+    )

@@ -248,9 +248,9 @@ def test_a_last_digit_may_move_and_is_counted(page, monkeypatch, capsys):
 
 
 def test_a_count_may_not_move(page):
-    move(page, r'(?<="note": "2 seeds, )21')
+    move(page, r'(?<=")21(?= documents")')
     [difference] = wrong(page)
-    assert difference.startswith("page.json, table by_head, note, line")
+    assert difference.startswith("page.json, table by_head, counts")
 
 
 @pytest.mark.parametrize(

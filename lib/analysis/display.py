@@ -57,12 +57,14 @@ def title(metric: str) -> str:
 
 
 def header(table: pd.DataFrame, column: str) -> str:
-    """The header of a column on a page, with its unit."""
+    """The header of a column on a page, with its unit; as `attrs["headers"]` has it, if at all."""
     if column in table.attrs.get("literal", ()):
         return escape(column)
     metric = metric_of(table, column)
     if metric is None:
         return words(column)
+    if column in table.attrs.get("headers", {}):
+        return table.attrs["headers"][column]
     text = words(column)
     if column.startswith(metric):
         text = title(metric) + column.removeprefix(metric)
@@ -217,16 +219,18 @@ def shown_columns(table: pd.DataFrame) -> list[list[str]]:
     return turned(columns) if table.attrs.get("across") else columns or [["", ""]]
 
 
-def note_of(table: pd.DataFrame, file: str = "") -> str:
-    """What is said below a table: the numbers that all rows share, its own note, and which CSV
-    `file` has more columns."""
+def counts_of(table: pd.DataFrame) -> list[str]:
+    """What is said below a table of the numbers that all rows share: `3 seeds`, `600 documents`."""
     shared = shared_numbers(table)
-    numbers = [count(number, SAID_BELOW[column]) for column, number in shared.items()]
-    sentences = [f"{', '.join(numbers)}."] if numbers else []
-    sentences.append(table.attrs.get("note", ""))
+    return [count(number, SAID_BELOW[column]) for column, number in shared.items()]
+
+
+def note_of(table: pd.DataFrame, file: str = "") -> str:
+    """What is said below a table besides: its own note, and which CSV `file` has more columns."""
+    sentences = [table.attrs.get("note", "")]
     if any(NO_INTERVAL in cell for cells in shown_columns(table) for cell in cells):
         sentences.append("Not estimable: its seeds differ too much for an interval.")
-    hidden = {*own_columns(table)} - {*chosen_columns(table)} - {*shared}
+    hidden = {*own_columns(table)} - {*chosen_columns(table)} - {*shared_numbers(table)}
     if file and hidden:
         sentences.append(f"All columns: [{file}]({file}).")
     return " ".join(filter(None, sentences))

@@ -44,7 +44,34 @@ def layout(blocks: list[dict]) -> tuple[list[dict], list[dict], list[dict]]:
         folds[section][-1]["blocks"] += rest
     answer.sort(key=lambda block: (*FIRST, block["kind"]).index(block["kind"]))
     answer = [folded_if_long(block) for block in answer]
-    return answer, study, folds[""] + folds["details"]
+    said: set[str] = set()
+    parts = (answer, study, folds[""] + folds["details"])
+    answer, study, folded = (_with_counts_once(part, said) for part in parts)
+    return answer, study, folded
+
+
+def _with_counts_once(blocks: list[dict], said: set[str]) -> list[dict]:
+    """Blocks without the numbers of seeds and documents that were `said` last, which this
+    follows."""
+    shown = []
+    for block in blocks:
+        counts = {*block.get("counts", ())}
+        if block["kind"] == "fold":
+            block = block | {"blocks": _with_counts_once(block["blocks"], said)}
+        elif counts <= said:
+            block = block | {"counts": []}
+        else:
+            said.clear()
+            said |= counts
+        shown.append(block)
+    return shown
+
+
+def below(block: dict) -> str:
+    """What is said below a table, after its caption: of how many seeds and documents it is, and its
+    note."""
+    counts = ", ".join(block.get("counts", ()))
+    return " ".join(filter(None, [counts and f"{counts}.", block.get("note", "")]))
 
 
 def split_heading(block: dict) -> tuple[tuple[str, str] | None, list[dict]]:
@@ -63,7 +90,8 @@ def linked_if_drawn(block: dict) -> dict:
         return block
     link = f"[{block['name']}.csv]({block['name']}.csv)"
     text = f"{titled(block)}: a table of {rows_of(block)} rows, {link}, beside its figure."
-    said = {"text": f"{text} {block['caption']}".strip(), "caption": "", "note": "", "columns": []}
+    said = {"text": f"{text} {block['caption']}".strip(), "caption": "", "columns": []}
+    said |= {"counts": [], "note": ""}
     return block | {"kind": "link"} | said
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pandas as pd
 
 from lib.analysis.audit import AUDITS
-from lib.analysis.display import note_of, shown_columns, to_csv, words
+from lib.analysis.display import counts_of, note_of, shown_columns, to_csv, words
 from lib.analysis.duplicates import leaked
 from lib.analysis.findings import best_beside_reference
 from lib.analysis.predictions import Predictions, collect
@@ -96,6 +96,7 @@ def _show_table(
         "arguments": arguments or {},
         "runs": table.attrs.get("runs", []),
         "caption": caption,
+        "counts": counts_of(table),
         "note": note_of(table, f"{name}.csv"),
         "columns": shown_columns(table),
         "csv": to_csv(table),
@@ -167,7 +168,7 @@ def show_audit(config, caption: str = "", name: str = "audit") -> None:
 def show_leaks(runs, config, *, by: str, metrics: list[str], **narrowed) -> list[int]:
     """Show which documents have near-duplicates in their split or another.
 
-    If some of test leaked from train or dev, also what the runs score without them; their rows.
+    If some of test repeat those of train or dev, also what the runs score without them; their rows.
     """
     show_audit(
         config,

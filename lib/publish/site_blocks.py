@@ -58,13 +58,14 @@ def with_origin(block: dict, names: dict[str, str], up: str = "") -> dict:
 
 
 def card(name: str, page: dict) -> list[dict]:
-    """A page on the first page."""
+    """A page on the first page; what it learned from tells it from others of its question."""
     answer, study, _ = layout(page["blocks"])
-    blocks = [text(f"### [{page['title']}]({name}/index.html) #")]
+    heading = f"### [{page['title']}]({name}/index.html) #"
+    blocks = [text(heading), text(" · ".join(page["short"]))]
     first = {block["kind"]: block for block in reversed(answer + study)}
     for block in (first.get("finding"), first.get("figure") or first.get("table")):
         if block:
             shown = with_origin(block, run_names(page["runs"]), up=f"{name}/")
             columns = [column[: 2 + FIRST_ROWS] for column in shown["columns"]]
-            blocks.append(shown | {"anchor": "", "note": "", "columns": columns})
+            blocks.append(shown | {"anchor": "", "counts": [], "note": "", "columns": columns})
     return [*blocks, code(page["command"], "sh")]

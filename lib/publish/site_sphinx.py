@@ -24,6 +24,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import docutils_namespace, patch_docutils
 
 from lib.analysis.display import pipe_table
+from lib.publish.layout import below
 from lib.publish.site_style import CSS
 
 ELSEWHERE = re.compile(r"(https?|mailto):")
@@ -79,7 +80,7 @@ class BlockRenderer(SphinxRenderer):
         else:
             self._add_table(block["columns"])
         self._add_paragraphs(block.get("caption"), "said")
-        self._add_paragraphs(block.get("note"), "said")
+        self._add_paragraphs(below(block), "said")
         if "origin" in block:
             self.current_node.append(nodes.raw("", origin_html(block), format="html"))
 

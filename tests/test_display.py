@@ -12,6 +12,7 @@ from markdown_it import MarkdownIt
 
 from lib.analysis import classes, decisions, display
 from lib.analysis.display import to_csv, with_metrics
+from lib.analysis.numbers import plain_number
 from lib.analysis.predictions import Predictions
 from lib.errors import InputError
 from lib.metrics import METRICS
@@ -211,3 +212,10 @@ def test_a_name_with_a_carriage_return_is_one_cell_of_csv():
     table = pd.DataFrame({"class": ["a\rb", "c"], "n": [1, 2]})
     read = pd.read_csv(io.StringIO(to_csv(table), newline=""))
     assert read["class"].tolist() == ["a\rb", "c"] and read["n"].tolist() == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(5e-5, "0.00005"), (0.001, "0.001"), (3.0, "3"), (1e6, "1000000")]
+)
+def test_settings_have_no_exponent(value, text):
+    assert plain_number(value) == text

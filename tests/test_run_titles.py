@@ -25,7 +25,7 @@ def test_only_what_differs_is_named():
     ]
     assert names_of(adam, adam.with_(learning_rate=1e-5)) == [
         "learning rate 0.0003, seed 1",
-        "learning rate 1e-05, seed 1",
+        "learning rate 0.00001, seed 1",
     ]
 
 

@@ -5,6 +5,7 @@ from collections import Counter
 import pandas as pd
 
 from lib.analysis.display import with_metrics
+from lib.analysis.numbers import plain_number
 from lib.analysis.predictions import Predictions
 from lib.analysis.scores import sample_of
 from lib.analysis.stats import mean_and_interval, no_score
@@ -68,7 +69,7 @@ def in_groups(cells: list[dict]) -> list[dict]:
 
 
 def _written(value) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return plain_number(value) if isinstance(value, float) else str(value)
 
 
 def _ends(p: Predictions) -> dict:

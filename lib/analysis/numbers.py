@@ -1,5 +1,7 @@
 """How the number of a metric is written in a table."""
 
+from decimal import Decimal
+
 from lib.errors import lookup
 from lib.metrics import METRICS
 
@@ -23,6 +25,11 @@ def number(value: float, metric: str | None, decimals: int = 0) -> str:
     if kind == "small":
         return f"{value:.3g}"
     return f"{value:.3f}" if abs(value) < 100 else f"{value:,.0f}"
+
+
+def plain_number(value: float) -> str:
+    """A setting such as a learning rate, without an exponent: `0.00005`, `3`."""
+    return f"{Decimal(f'{value:g}'):f}"
 
 
 def _p_value(value: float) -> str:

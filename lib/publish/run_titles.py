@@ -2,6 +2,7 @@
 
 from lib.analysis.display import count, listed, spelled, words
 from lib.analysis.names import display_name
+from lib.analysis.numbers import plain_number
 from lib.references.baselines import reference_name
 from lib.runs.config import RunConfig
 
@@ -55,7 +56,7 @@ def said(field: str, config: dict) -> str:
         return f"reads the {spelled(value)}"
     if isinstance(value, str):
         return spelled(value)
-    return f"{words(field)} {value:g}"
+    return f"{words(field)} {plain_number(value)}"
 
 
 def student_said(config: dict) -> str:

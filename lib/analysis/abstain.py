@@ -89,11 +89,11 @@ def when_to_abstain(p: Predictions, *, by: str, group: str, target: float = 0.95
     """How many texts can be answered with a share `target` right, by dev's threshold."""
     [row] = kept_right(p, by=by, group=group, targets=(target,)).to_dict("records")
     if np.isnan(row["right"]):
-        return f"No confidence keeps {percent(target)} right on dev, so no text could be answered."
+        return f"No confidence keeps {100 * target:g} % right on dev, so no text could be answered."
     sentence = (
-        f"Answering only where it is {percent(row['confidence'])} sure or more, as dev asks for "
-        f"{percent(target)} right, the model answers {percent(row['answered'])} of test and is "
-        f"right on {percent(row['right'])} of these"
+        f"Asked to be {100 * target:g} % right on dev, the model answers "
+        f"{percent(row['answered'])} of test (where it is at least {percent(row['confidence'])} "
+        f"sure) and is right on {percent(row['right'])} of these"
     )
     if np.isnan(row["right_low"]):
         return f"{sentence}."

@@ -84,13 +84,15 @@ def _difference(pairs: pd.DataFrame, table: pd.DataFrame, by: str, what: str, nu
     )
 
 
-def gap(row: dict, metric: str, than: str) -> str:
-    """How much higher or lower a score is than another one, with the interval and the verdict;
-    `row` as `lib.analysis.findings.difference_of` gives it."""
+def gap(
+    row: dict, metric: str, than: str, sides: tuple[str, str] = ("higher than", "lower than")
+) -> str:
+    """How much higher or lower a score is than another one, or as `sides` say it, with the interval
+    and the verdict; `row` as `lib.analysis.findings.difference_of` gives it."""
     if row["verdict"] == SAME:
         return f"as high as {than} (the same models)"
-    side = "higher" if row["value"] > 0 else "lower"
-    text = f"{distance(row['value'], metric)} {side} than {than}"
+    side = sides[0] if row["value"] > 0 else sides[1]
+    text = f"{distance(row['value'], metric)} {side} {than}"
     if row["verdict"] == TOO_FEW:
         return f"{text} (not tested, with {TOO_FEW})"
     return f"{text} ({difference_interval(row['low'], row['high'], metric)}; {row['verdict']})"

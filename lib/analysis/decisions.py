@@ -5,7 +5,7 @@ import pandas as pd
 from scipy.special import expit
 
 from lib.analysis.classes import confusions
-from lib.analysis.display import difference_interval, signed, title, with_metrics
+from lib.analysis.display import difference_interval, distance, title, with_metrics
 from lib.analysis.groups import Group
 from lib.analysis.jackknife import confusion_values, decision_values, jackknife_values
 from lib.analysis.predictions import Predictions, group_of
@@ -147,13 +147,14 @@ def tuned(p: Predictions, *, by: str, group: str) -> str:
     table = thresholds(p, by=by, group=group)
     metric = "micro_f1"
     row = table.iloc[table[metric].iloc[1:].idxmax()]
+    gain = row[f"{metric}, gain"]
     low = row[f"{metric}, gain_low"]
     high = row[f"{metric}, gain_high"]
     verdict = ""
     if np.isfinite(low):
         verdict = f": the gain is {'' if low > 0 or high < 0 else 'not '}significant"
     return (
-        f"Thresholds tuned on dev ({row['thresholds'].split(',')[0]}) change test {title(metric)} "
-        f"by {signed(row[f'{metric}, gain'], metric)} points against one half "
-        f"({difference_interval(low, high, metric)}){verdict}."
+        f"Thresholds tuned on dev ({row['thresholds'].split(',')[0]}) "
+        f"{'raise' if gain > 0 else 'lower'} test {title(metric)} by {distance(gain, metric)} "
+        f"against one half ({difference_interval(low, high, metric)}){verdict}."
     )

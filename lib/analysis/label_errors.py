@@ -145,8 +145,12 @@ def suspects(p: Predictions, *, by: str, group: str) -> str:
     which = "dev documents" if split_judged(p) == "dev" else "documents"
     text = (
         f"{count(number, 'label')} of the {documents:,} {which} ({percent(number / documents)}) "
-        "may be wrong and are worth checking: the models are sure of another one"
+        "may be wrong and are worth checking: the models are sure of another "
     )
     if p.task != "classification":
-        return f"{text}."
-    return f"{text}, but err on {percent(1 - runs.right.mean())} of these documents themselves."
+        return f"{text}answer."
+    labels = "dev labels" if split_judged(p) == "dev" else "labels"
+    return (
+        f"{text}label; but on average they disagree with {percent(1 - runs.right.mean())} of all "
+        f"{labels}, so expect false alarms."
+    )

@@ -44,7 +44,7 @@ CAPTIONS = {  # of the tables and figures by their names
     "after_loss": "What test accuracy gains from the epoch with the lowest dev loss to the last "
     "one, run by run.",
     "confusion_matrix": "Share of each gold class, and the mean number of test documents over "
-    "seeds.",
+    "seeds, at the epoch that dev chooses.",
     "f1_by_class": f"{captions.DOTS} Numbers: F1 in percent.",
     "imbalance": "F1 of the same test predictions with one class weighted tenfold.",
     "kept_right": captions.KEPT_RIGHT,

@@ -4,10 +4,10 @@ claims."""
 from lib.analysis.answers import compared, gap
 from lib.analysis.comparisons import OPEN, SIGNIFICANT, TOO_FEW
 from lib.analysis.display import (
+    distance,
     escape,
     listed,
     percent,
-    points,
     spelled,
     title,
 )
@@ -79,27 +79,45 @@ def _holds(row: dict, sign: int) -> str:
     return "**holds**" if holds else "**does not hold**"
 
 
+def _chosen_last(p: Predictions, by: str) -> tuple[int, int]:
+    """Of how many runs with the falling schedule dev chooses the last epoch, and of how many
+    runs."""
+    runs = p.where(**{by: FALLING}).trained.values()
+    return sum(run["chosen_epoch"] == run["last_epoch"] for run in runs), len(runs)
+
+
 def peak(p: Predictions, *, by: str) -> str:
     """The original's first claim: scores peak before the last epoch."""
-    claim = f"The original's peak before the last epoch with {FALLING}"
+    claim = "The original saw its scores peak before the last epoch."
     table = training_on(p, by=by, stop="score", metric=CLAIMED)
     rows = table[table[by] == FALLING].to_dict("records")
     if not rows:
-        return f"{claim} is not tested: no run of it reached the last epoch."
+        return f"{claim} Here it is not tested: no run with {FALLING} reached the last epoch."
+    chosen_last, runs = _chosen_last(p, by)
+    if chosen_last == runs:
+        seeds = f"all {runs} seeds" if runs > 1 else "its one seed"
+        return (
+            f"{claim} Here dev chooses the last epoch with {FALLING} in {seeds}: the peak **does "
+            "not appear**."
+        )
     row = difference_in(rows[0], CLAIMED)
     beside = gap(row, CLAIMED, "at the epoch that dev chooses")
-    return f"{claim} {_holds(row, -1)}: the last epoch's {title(CLAIMED)} is {beside}."
+    return (
+        f"{claim} With {FALLING} this {_holds(row, -1)}: the last epoch's {title(CLAIMED)} is "
+        f"{beside}."
+    )
 
 
 def cure(p: Predictions, *, by: str) -> str:
     """The original's second claim: the multistep schedule ends higher."""
-    claim = f"Its cure, that {CURE} ends above {FALLING},"
+    claim = f"That {CURE} cures it"
     table = trained_differences(p, by=by, metric=CLAIMED)
     try:
         row = difference_of(table, CURE, FALLING, CLAIMED)
     except LookupError:
         return f"{claim} is not tested: no run of one of them reached the last epoch."
-    return f"{claim} {_holds(row, 1)}: its {title(CLAIMED)} ends {gap(row, CLAIMED, FALLING)}."
+    beside = gap(row, CLAIMED, f"{FALLING}'s", ("above", "below"))
+    return f"{claim} {_holds(row, 1)}: {CURE}'s {title(CLAIMED)} ends {beside}."
 
 
 def rise(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
@@ -114,12 +132,12 @@ def rise(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
         for row in training_on(p, by=by, stop="loss", metric=metric).to_dict("records")
     }
     rose = listed(f"{name} (by {rise:.2f})" for name, rise in risen.items())
-    text = f"After its lowest point mean dev loss rises with {rose}"
+    text = f"After its lowest point mean dev loss rises with {rose}."
     name = title(metric)
     for schedule in risen.index.intersection([*ends]):
         above = gap(ends[schedule], metric, "at its own lowest dev loss")
-        text += f"; with {schedule}, {name} ends {above}"
-    return f"{text}."
+        text += f" With {schedule}, {name} ends {above}."
+    return text
 
 
 def published(p: Predictions, *, by: str) -> str:
@@ -140,12 +158,13 @@ def averaging(p: Predictions, *, by: str, ratio: int = 10) -> str:
     micro = skewed["micro_f1"]
     macro = skewed["macro_f1"]
     widest = skewed.loc[(micro - macro).abs().idxmax()]
+    apart = widest["micro_f1"] - widest["macro_f1"]
     return (
         f"On balanced classes micro F1 is {percent(table['micro_f1'][0])} and macro F1 "
         f"{percent(table['macro_f1'][0])}. With one class {ratio} times as frequent as each other, "
         f"the same predictions score between {percent(micro.min())} and {percent(micro.max())} "
         f"micro but {percent(macro.min())} to {percent(macro.max())} macro, depending on the "
-        f"class; the two part most where {escape(widest['majority class'])} dominates, by "
-        f"{points(widest['micro_f1'] - widest['macro_f1'])} points: there the micro average tells "
-        "mostly how well that one class is recognised."
+        f"class. The two part most where {escape(widest['majority class'])} dominates: there micro "
+        f"F1 is {distance(apart, 'micro_f1')} {'above' if apart > 0 else 'below'} macro F1, and "
+        "tells mostly how well that one class is recognised."
     )

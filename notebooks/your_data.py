@@ -58,8 +58,8 @@ CAPTIONS = {  # of the tables and figures by their names
     "predicted": "Each dot is a test document, the mean over seeds. On the line, the two are "
     "equal.",
     "report": "By class on test, mean over seeds; F1 with its 95 % interval.",
-    "confusion_matrix": "Test documents, mean over seeds: given class in rows, predicted in "
-    "columns.",
+    "confusion_matrix": "Test documents, mean over seeds, each run at its best epoch on dev: given "
+    "class in rows, predicted in columns.",
     "thresholds": "Test F1 with thresholds that dev chose, and the gain over one half with its "
     "95 % interval.",
     "label_thresholds": "The probability above which a label is given; with under five dev "

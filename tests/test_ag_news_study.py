@@ -82,20 +82,37 @@ def test_training_on_is_compared_run_by_run():
     [
         (
             (0.8, 0.70, 0.90),
-            "**holds**: the last epoch's macro F1 is 9.0 points lower",
-            "**holds**: its macro",
+            "**holds**: the last epoch's macro F1 is 9.0 points lower than at the epoch",
+            "**holds**: multistep's macro F1 ends",
         ),
-        ((0.8, 0.90, 0.70), "**does not hold**: the last", "**does not hold**: its macro F1 ends "),
-        ((0.8, 0.80, 0.80), "**does not hold**", "**does not hold**: its macro F1 ends as high as"),
+        (
+            (0.8, 0.90, 0.70),
+            "**does not hold**: the last",
+            "**does not hold**: multistep's macro F1 ends 18.8 points below exponential's (95 %",
+        ),
+        (
+            (0.8, 0.80, 0.80),
+            "**does not hold**: the last epoch's macro F1 is as high as at the epoch",
+            "**does not hold**: multistep's macro F1 ends as high as exponential's (the same",
+        ),
     ],
 )
 def test_the_originals_claims(last_of, peak, cure):
     p = learners(dict(zip(SCHEDULES, last_of, strict=True)))
-    assert f"with exponential {peak}" in claims.peak(p, by="schedule")
-    assert f"above exponential, {cure}" in claims.cure(p, by="schedule")
+    assert f" With exponential this {peak}" in claims.peak(p, by="schedule")
+    assert f"That multistep cures it {cure}" in claims.cure(p, by="schedule")
     alone = p.where(schedule="constant")
-    assert claims.peak(alone, by="schedule").endswith("no run of it reached the last epoch.")
+    told = claims.peak(alone, by="schedule")
+    assert told.endswith("not tested: no run with exponential reached the last epoch.")
     assert claims.cure(alone, by="schedule").endswith("one of them reached the last epoch.")
+
+
+def test_where_dev_chooses_the_last_epoch_no_peak_appears():
+    last = study.at_last_epoch(learners(dict(zip(SCHEDULES, (0.8, 0.7, 0.9), strict=True))))
+    assert claims.peak(last, by="schedule") == (
+        "The original saw its scores peak before the last epoch. Here dev chooses the last epoch "
+        "with exponential in all 3 seeds: the peak **does not appear**."
+    )
 
 
 def test_claims_are_not_tested_with_few_seeds():
@@ -111,7 +128,7 @@ def test_whether_a_rise_in_dev_loss_costs_accuracy():
     assert table.loc["constant", "seeds whose loss rose"] == "3 of 3"
     text = claims.rise(p, by="schedule")
     assert text.startswith(
-        "After its lowest point mean dev loss rises with constant (by 0.09); with constant, "
+        "After its lowest point mean dev loss rises with constant (by 0.09). With constant, "
         "accuracy ends 4.5 points lower than at its own lowest dev loss (95 % interval −"
     )
     p = learners({"constant": 0.9, "multistep": 0.9})

@@ -7,7 +7,7 @@ from lib.analysis.predictions import Predictions
 TEACHER = "teacher"
 ALONE = "pretrained layers, labels alone"
 CONTROL = "teacher's layers, labels alone"
-METHODS = {  # by the losses that count, the labels aside
+METHODS = {  # by the losses that count, the labels aside; a plus adds to the method before it
     (): CONTROL,
     ("soft",): "soft labels",
     ("hidden", "soft"): "+ hidden states",
@@ -15,13 +15,25 @@ METHODS = {  # by the losses that count, the labels aside
 }
 
 
+def whole_name(method: str) -> str:
+    """A method as a reader meets it, with what it adds to: `soft labels + hidden states`."""
+    before = ""
+    for name in METHODS.values():
+        before = f"{before} {name}" if name.startswith("+") else name
+        if name == method:
+            return before
+    return method
+
+
 def method_of(config: dict) -> tuple[str, int]:
-    """How a run's model was taught, and its number of layers; 0 for the teacher, which has all."""
+    """How a run's model was taught (its whole name), and its number of layers; 0 for the teacher,
+    which has all."""
     distil = config.get("distil")
     if distil is None:
         return (ALONE, config["layers"]) if config.get("layers") else (TEACHER, 0)
     losses = tuple(sorted({*distil["weights"]} - {"hard"}))
-    return METHODS.get(losses, " and ".join(losses)), len(distil["student_layers"] or ())
+    method = whole_name(METHODS.get(losses, " and ".join(losses)))
+    return method, len(distil["student_layers"] or ())
 
 
 def depth_name(layers: int) -> str:

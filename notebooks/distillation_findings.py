@@ -6,7 +6,6 @@ import pandas as pd
 from lib.analysis.comparisons import EQUAL, SIGNIFICANT, TOO_FEW
 from lib.analysis.display import (
     count,
-    difference,
     difference_interval,
     distance,
     percent,
@@ -60,10 +59,13 @@ def answer(p: Predictions, *, layers: int, metric: str = "accuracy") -> str:
 
 
 def best(p: Predictions, *, layers: int, metric: str = "accuracy") -> dict:
-    """The student of so many layers that dev chooses, beside the best reference."""
+    """The student of so many layers that dev chooses, beside the best reference; its way to teach
+    is too long a name for a figure of all pages."""
     start = f"{depth_name(layers)}, "
     students = named(p).keep(lambda run: run["config"]["student"].startswith(start))
-    return best_beside_reference(students, by="student", metric=metric)
+    facts = best_beside_reference(students, by="student", metric=metric)
+    facts["best"]["name"] = f"{layers}-layer student"
+    return facts
 
 
 def survives(p: Predictions, *, layers: int, metric: str = "accuracy") -> str:
@@ -72,7 +74,7 @@ def survives(p: Predictions, *, layers: int, metric: str = "accuracy") -> str:
     rows = _students(p, layers, metric)
     method = best_method(p, layers, metric)
     student = rows[method]
-    text = f"The way to teach that dev chooses at {depth_name(layers)} is {method}: the student "
+    text = f"At {depth_name(layers)} dev chooses {method}: this student "
     if np.isnan(student["kept_low"]):
         gain = student[metric] - rows[TEACHER][metric]
         place = "above" if gain > 0 else "below"
@@ -82,7 +84,7 @@ def survives(p: Predictions, *, layers: int, metric: str = "accuracy") -> str:
     low = percent(student["kept_low"])
     high = percent(student["kept_high"])
     return (
-        f"{text}keeps {percent(student['kept'])} of its teacher's test {title(metric)} (95 % "
+        f"{text}keeps {percent(student['kept'])} of its teacher's {title(metric)} (95 % "
         f"interval {low} to {high}; {count(student['seeds'], 'seed')}, "
         f"{count(student['documents'], 'document')})."
     )
@@ -97,14 +99,11 @@ def gained(p: Predictions, *, metric: str = "accuracy") -> str:
     significant = table[table["verdict"] == SIGNIFICANT].to_dict("records")
     better = [row for row in significant if row[metric] > 0]
     text = (
-        f"Beside the teacher's layers on labels alone, a teacher's outputs help significantly in "
-        f"{len(better)} of {count(len(table), 'comparison')}"
+        f"A teacher's outputs help significantly in {len(better) or 'none'} of "
+        f"{count(len(table), 'comparison')} with labels alone"
     )
     if better:
-        texts = [
-            f"{row['compared'].removesuffix(f'{MINUS}{CONTROL}')} {difference(row[metric], metric)}"
-            for row in better
-        ]
+        texts = [f"{_taught(row)} by {distance(row[metric], metric)}" for row in better]
         text += f" ({'; '.join(texts)})"
     worse = len(significant) - len(better)
     if worse:
@@ -112,9 +111,15 @@ def gained(p: Predictions, *, metric: str = "accuracy") -> str:
     largest = table.loc[table[metric].idxmax()]
     if not better:
         interval = difference_interval(largest[f"{metric}_low"], largest[f"{metric}_high"], metric)
-        name = largest["compared"].removesuffix(f"{MINUS}{CONTROL}")
-        text += f"; the largest gain is {difference(largest[metric], metric)} ({name}, {interval})"
+        most = "the largest gain" if largest[metric] >= 0 else "the smallest loss"
+        size = distance(largest[metric], metric)
+        text += f"; {most} is {size} ({_taught(largest)}; {interval})"
     return text + "."
+
+
+def _taught(row) -> str:
+    """The depth and the way to teach of a row of `gains`."""
+    return row["compared"].removesuffix(f"{MINUS}{CONTROL}")
 
 
 def agrees(p: Predictions, *, layers: int) -> str:

@@ -15,7 +15,14 @@ from lib.runs.store import Run, store
 from lib.session.distillation import even_map
 from lib.use.export import export
 from lib.use.timing import benchmark
-from notebooks.distillation_arms import CONTROL, METHODS, TEACHER, depth_name, method_of
+from notebooks.distillation_arms import (
+    CONTROL,
+    METHODS,
+    TEACHER,
+    depth_name,
+    method_of,
+    whole_name,
+)
 
 
 def losses_of(weights: dict[str, float]) -> dict[str, dict[str, float]]:
@@ -110,7 +117,7 @@ def _models(runs: list[Run], method: str) -> dict[str, Path]:
             continue
         if name == TEACHER:
             models[TEACHER] = run.folder / "model"
-        elif name == method:
+        elif name == whole_name(method):
             models[depth_name(layers)] = run.folder / "model"
     return models
 

@@ -80,7 +80,8 @@ def test_distillation_makes_its_page_and_a_rerun_changes_nothing(
     p = Predictions.read(page_folder / "predictions.parquet")
     table = distillation.survival(p)
     assert table["layers"].tolist() == ["all"] + ["1"] * 4 + ["2"] * 4 + ["–"] * 4
-    ways = [distillation_arms.ALONE, distillation_arms.CONTROL, *small["methods"]]
+    taught = ["soft labels", "soft labels + hidden states + attentions"]
+    ways = [distillation_arms.ALONE, distillation_arms.CONTROL, *taught]
     assert table["student"].tolist()[:9] == ["teacher", *ways, *ways]
     assert set(table["student"]) >= {"TF-IDF, whole text", "majority class"}
     at_half = distillation.survival(p, layers=2)
@@ -105,7 +106,7 @@ def test_distillation_makes_its_page_and_a_rerun_changes_nothing(
     assert gains["compared"].tolist()[:3] == [
         f"1 layer: {distillation_arms.CONTROL} − {distillation_arms.ALONE}",
         f"1 layer: soft labels − {distillation_arms.CONTROL}",
-        f"1 layer: + attentions − {distillation_arms.CONTROL}",
+        f"1 layer: {taught[1]} − {distillation_arms.CONTROL}",
     ]
     control = groups[f"1 layer, {distillation_arms.CONTROL}"]
     gained = groups["1 layer, soft labels"].right.mean() - control.right.mean()
@@ -191,13 +192,14 @@ def test_sentences_say_what_the_control_and_the_baseline_reach():
         "85.5 % on labels alone."
     )
     best = distillation_findings.best(p, layers=2)
-    assert best["best"]["name"] == "2 layers, soft labels" and best["best"]["score"] == 0.8925
+    assert best["best"]["name"] == "2-layer student" and best["best"]["score"] == 0.8925
     assert best["reference"]["score"] == 0.8
-    assert "keeps 98.6 % of its teacher's test accuracy (95 % interval 9" in (
-        distillation_findings.survives(p, layers=2)
-    )
-    assert "help significantly in 1 of 1 comparison (2 layers: soft labels +3.8 points)" in (
-        distillation_findings.gained(p)
+    told = distillation_findings.survives(p, layers=2)
+    assert told.startswith("At 2 layers dev chooses soft labels: this student keeps 98.6 % of its ")
+    assert "of its teacher's accuracy (95 % interval 9" in told
+    assert distillation_findings.gained(p) == (
+        "A teacher's outputs help significantly in 1 of 1 comparison with labels alone (2 layers: "
+        "soft labels by 3.8 points)."
     )
     assert "is 9.3 points better than TF-IDF, whole text (95 % interval +" in (
         distillation_findings.beyond(p, layers=2)
@@ -213,4 +215,7 @@ def test_without_an_interval_no_share_is_claimed_to_be_kept():
 
 def test_a_gain_that_is_not_significant_is_not_called_one():
     told = distillation_findings.gained(predictions(3, soft=340))
-    assert "help significantly in 0 of 1 comparison; the largest gain is 0.0 points" in told
+    assert told.startswith(
+        "A teacher's outputs help significantly in none of 1 comparison with labels alone; the "
+        "largest gain is 0.0 points (2 layers: soft labels; 95 % interval "
+    )

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from lib.analysis import captions, cells
-from lib.analysis.display import count, difference, percent, score, title, with_metrics, words
+from lib.analysis.display import count, distance, percent, score, title, with_metrics, words
 from lib.analysis.predictions import Predictions
 from lib.analysis.scores import best_dev_scores, dev_scores
 from lib.metrics import classification_scores
@@ -146,7 +146,7 @@ def cheaper(p: Predictions, *, metric: str, eta: int = 3, start: int = 1) -> str
     grid's cost."""
     last = halving(p, metric=metric, eta=eta, start=start).iloc[-1]
     gap = last[metric] - dev_scores(p, metric)[metric].max()
-    where = "at the same best score" if gap == 0 else f"{difference(gap, metric)} from it"
+    where = "at the same best score" if gap == 0 else f"{distance(gap, metric)} below it"
     return (
         f"Successive halving (one cell in {eta} goes on) would have trained "
         f"{percent(last['share of the grid'])} of the grid's epochs and ended {where}, a dev "

@@ -22,6 +22,7 @@ from lib.analysis.display import (
     words,
 )
 from lib.analysis.findings import difference_of, facts_of
+from lib.analysis.numbers import plain_number
 from lib.analysis.pairs import pairs_of
 from lib.analysis.predictions import Predictions
 from lib.analysis.references import beside_best_reference, best_reference
@@ -136,7 +137,7 @@ def gains(p: Predictions, *, tuned: dict[str, Any], default: dict[str, Any], met
 
 
 def _cell(cell: dict[str, Any]) -> str:
-    return ", ".join(f"{words(name)} {value:g}" for name, value in cell.items())
+    return ", ".join(f"{words(name)} {plain_number(value)}" for name, value in cell.items())
 
 
 def optimism(p: Predictions, *, tuned: dict[str, Any], metric: str, search_seed: int) -> str:

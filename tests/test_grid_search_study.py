@@ -66,7 +66,7 @@ def test_halving_keeps_the_better_cells_and_counts_their_epochs(made_up):
         0.4,
         0.5,
     ]  # c, the best in the end, was among the worst after an epoch
-    assert "87.5 % of the grid's epochs and ended −40.0 points from it" in search.cheaper(
+    assert "87.5 % of the grid's epochs and ended 40.0 points below it" in search.cheaper(
         made_up, metric="accuracy", eta=2
     )
     assert "ended at the same best score" in search.cheaper(

@@ -7,25 +7,27 @@ from lib.analysis.comparisons import SIGNIFICANT, TOO_FEW, differences
 from lib.analysis.display import (
     count,
     difference_interval,
+    distance,
     listed,
     percent,
     percents,
-    points,
     spelled,
     title,
 )
 from lib.analysis.findings import best_group, difference_of
 from lib.analysis.names import short_name
+from lib.analysis.numbers import plain_number
 from lib.analysis.predictions import Predictions
 from lib.analysis.references import beside_best_reference, best_reference
 from lib.analysis.stats import LEVEL, adjusted, mcnemar
 from lib.analysis.tables import by_group, without_rows
-from lib.runs.verdict import LEARNED, ONE_POINT
+from lib.runs.verdict import AT_PRIOR, LEARNED, ONE_POINT
 from notebooks.eurlex_optimizers import tuned
-from notebooks.eurlex_optimizers_runs import STEP, published_scores, rates_of
+from notebooks.eurlex_optimizers_runs import STEP, of_default, published_scores, rates_of
 
 VARIANTS = ("adam", "amsgrad", "adamw")
 OTHERS = ("adagrad", "adadelta")
+DID = {AT_PRIOR: "stayed at the prior"}  # outcomes that are no verbs
 ONE_LABEL = 0.95  # of the documents with the same first label: the prediction is constant
 
 
@@ -67,7 +69,7 @@ def near_duplicates(
     p: Predictions, *, rows: list[int], by: str = "optimizer", metric: str = "P@1"
 ) -> str:
     """What is left of the scores of the group that dev chooses and of the best reference without
-    the test documents that leaked."""
+    the test documents that have near-duplicates."""
     table = without_rows(p, by=by, metrics=[metric], rows=rows).set_index(by)
     names = [best_group(p, by=by, metric=metric), best_reference(p, metric=metric)]
     every = table[metric]
@@ -87,9 +89,9 @@ def near_duplicates(
     return f"{what[flattered]} {sentence}".strip()
 
 
-def edges(p: Predictions, *, factors: list[float]) -> str:
+def edges(p: Predictions, *, factors: list[float], epochs: int) -> str:
     """How the grid was extended, and whether the best learning rate of each optimizer lies
-    inside."""
+    inside; where tuning took fewer epochs than the final runs' `epochs`, that, too."""
     extended = []
     outside = []
     for optimizer, run in tuned(p).items():
@@ -97,11 +99,15 @@ def edges(p: Predictions, *, factors: list[float]) -> str:
         best = run["config"]["learning_rate"]
         if len(rates) > len(factors):
             extended.append(
-                f"{spelled(optimizer)} ({len(rates)} rates, {rates[0]:g} to {rates[-1]:g})"
+                f"{spelled(optimizer)} ({len(rates)} rates, {plain_number(rates[0])} to "
+                f"{plain_number(rates[-1])})"
             )
         if best in (rates[0], rates[-1]):
-            outside.append(f"{spelled(optimizer)} ({best:g})")
+            outside.append(f"{spelled(optimizer)} ({plain_number(best)})")
     text = f"Each optimizer was tuned on dev at {len(factors)} learning rates"
+    tuning_epochs = next(iter(p.trained.values()))["config"]["epochs"]
+    if tuning_epochs < epochs:
+        text += f", in runs of {count(tuning_epochs, 'epoch')} instead of {epochs}"
     if extended:
         text += f", and further by factors of {STEP:g} where its best was an edge: "
         text += listed(extended)
@@ -118,21 +124,19 @@ def sweet_spot(p: Predictions, *, metric: str = "P@1", near: float = 1e-4) -> st
     """The original's first claim: Adam and its variants do best near `near`."""
     chosen = tuned(p, metric=metric)
     rates = {name: chosen[name]["config"]["learning_rate"] for name in VARIANTS if name in chosen}
+    claim = f"Claim: Adam and its variants train best near {plain_number(near)}."
     if not rates:
-        return f"Claim: Adam and its variants train best near {near:g}. None was tried here."
-    texts = listed(f"{rate:g} for {spelled(name)}" for name, rate in rates.items())
+        return f"{claim} None was tried here."
+    texts = listed(f"{plain_number(rate)} for {spelled(name)}" for name, rate in rates.items())
     chosen_near = [near / 3 <= rate <= near * 3 for rate in rates.values()]
     text = f"of the learning rates tried, dev chooses {texts}"
     if not all(chosen_near) and not _worse_near(p, near, metric):
         return (
-            f"Claim: Adam and its variants train best near {near:g}. Here it is **not decided**: "
-            f"{text}, but by itself no such run is significantly better on dev than one near "
-            f"{near:g} (McNemar's exact test)."
+            f"{claim} Here it is **not decided**: {text}, but by itself no such run is "
+            f"significantly better on dev than one near {plain_number(near)} (McNemar's exact "
+            "test)."
         )
-    return (
-        f"Claim: Adam and its variants train best near {near:g}. Here it "
-        f"{_holds(all(chosen_near))}: {text}."
-    )
+    return f"{claim} Here it {_holds(all(chosen_near))}: {text}."
 
 
 def _worse_near(p: Predictions, near: float, metric: str) -> bool:
@@ -157,9 +161,9 @@ def _worse_near(p: Predictions, near: float, metric: str) -> bool:
     return min(adjusted(p_values)) < 1 - LEVEL
 
 
-def failing(p: Predictions) -> str:
+def failing(p: Predictions, *, rates: dict[str, float]) -> str:
     """The original's second claim: Adagrad and Adadelta fail at every learning rate; from the runs
-    of each optimizer's best cell."""
+    of each optimizer's best cell. `rates` are the default ones."""
     texts = []
     for name in OTHERS:
         runs = list(p.where(optimizer=name).trained.values())
@@ -167,14 +171,17 @@ def failing(p: Predictions) -> str:
             continue
         learned = sum(run["outcome"] == LEARNED for run in runs)
         rate = runs[0]["config"]["learning_rate"]
-        of_all = f"{learned} of {count(len(runs), 'run')}"
-        holds = _holds(not learned)
-        texts.append(f"{holds} for {spelled(name)}, which learns in {of_all} at {rate:g}")
+        holds = "**holds in part**" if 0 < learned < len(runs) else _holds(not learned)
+        texts.append(
+            f"{holds} for {spelled(name)}: at {plain_number(rate)}, "
+            f"{of_default(rate / rates[name])}, {learned or 'none'} of {count(len(runs), 'run')} "
+            f"{'learns' if learned <= 1 else 'learn'}"
+        )
     if not texts:
         return "Claim: Adagrad and Adadelta fail to train. Neither was tried here."
     return (
         "Claim: Adagrad and Adadelta fail to train. Here, at the rate that dev chooses, it "
-        f"{', and '.join(texts)}."
+        f"{'; and it '.join(texts)}."
     )
 
 
@@ -186,11 +193,13 @@ def decoupled(p: Predictions, *, metric: str = "P@1") -> str:
         table = differences(runs, by="optimizer", metric=metric)
         gain = difference_of(table, "adamw", "adam", metric)
         interval = difference_interval(gain["low"], gain["high"], metric)
-        texts.append(f"with {decay:g} it is {points(gain['value'])} points ({interval})")
+        side = "above" if gain["value"] > 0 else "below"
+        size = distance(gain["value"], metric)
+        texts.append(f"with a decay of {decay:g}, AdamW is {size} {side} Adam ({interval})")
     return (
         "Claim: AdamW does better than Adam with weight decay. Here it is **not tested at equal "
-        f"tuning**: AdamW − Adam in {title(metric)}, {listed(texts)}, at the learning rate that "
-        "AdamW was tuned to; Adam with decay was not tuned."
+        f"tuning**: in {title(metric)}, {listed(texts)}, at the learning rate that AdamW was tuned "
+        "to; Adam with decay was not tuned."
     )
 
 
@@ -239,10 +248,11 @@ def start(p: Predictions) -> str:
     changed = sum(ends[True] != ends[False] for ends in pairs.values())
     texts = []
     for (name, rate), ends in pairs.items():
-        both = f"{ends[True]} from the label shares and {ends[False]} from even guesses"
-        if ends[True] == ends[False]:
-            both = f"alike ({ends[True]})"
-        texts.append(f"{spelled(name)} at {rate:g} ended {both}")
+        from_shares, from_even = (DID.get(ends[start], ends[start]) for start in (True, False))
+        both = f"{from_shares} from the label shares and {from_even} from even guesses"
+        if from_shares == from_even:
+            both = f"{from_shares} from both"
+        texts.append(f"{spelled(name)} at {plain_number(rate)} {both}")
     return (
         f"The start of the output layer changes how a run ends at **{changed} of {len(pairs)}** "
         f"learning rates tried, with one run each: {'; '.join(texts)}."

@@ -13,6 +13,7 @@ from notebooks.eurlex_optimizers import tuned
 
 DECAYED = ("adam", "adamw")  # compared at several weight decays
 STEP = 10.0  # from an edge of a grid to the next learning rate
+FACTORS = {0.01: "a hundredth of", 0.1: "a tenth of", 10: "ten times", 100: "a hundred times"}
 Cell = tuple[str, float, float]  # optimizer, learning rate, weight decay
 
 
@@ -45,6 +46,14 @@ def rates_of(p: Predictions, optimizer: str) -> list[float]:
     """The learning rates at which an optimizer was run, from low to high."""
     runs = p.where(optimizer=optimizer).trained.values()
     return sorted({run["config"]["learning_rate"] for run in runs})
+
+
+def of_default(factor: float) -> str:
+    """In words a learning rate that is so many times the default one."""
+    factor = float(f"{factor:.3g}")
+    if factor == 1:
+        return "its default"
+    return f"{FACTORS.get(factor, f'{factor:g} times')} its default"
 
 
 def beyond_edges(p: Predictions) -> list[Cell]:

@@ -77,7 +77,11 @@ def test_dev_chooses_a_cell_of_each_optimizer_and_fresh_seeds_count(base):
         ("adagrad", 100.0, 0.0),
         ("adagrad", 1e4, 0.0),
     ]
-    text = claims.edges(tuned, factors=[1.0])
+    epochs = base.epochs
+    text = claims.edges(tuned, factors=[1.0], epochs=epochs)
+    assert "instead of" not in text
+    longer = claims.edges(tuned, factors=[1.0], epochs=epochs + 1)
+    assert f"in runs of {display.count(epochs, 'epoch')} instead of {epochs + 1}, and" in longer
     assert "Adam (2 rates, 0.0001 to 0.01)" in text and "**still lies at the edge**" in text
     table = study.by_cell(tuned, by=[*study.CELL], metrics=["P@1"], split="dev")
     assert table["optimizer"].tolist() == ["adam"] * 2 + ["adamw"] * 2 + ["adagrad"]
@@ -86,8 +90,9 @@ def test_dev_chooses_a_cell_of_each_optimizer_and_fresh_seeds_count(base):
     assert by_name.loc[("adam", "0.01", "0"), "P@1"] == pytest.approx(fast)
     text = claims.sweet_spot(tuned)
     assert "**does not hold**" in text and "0.01 for Adam and 0.01 for AdamW" in text
-    assert claims.failing(tuned).endswith(
-        "it **holds** for Adagrad, which learns in 0 of 1 run at 1000."
+    told = claims.failing(tuned, rates={"adagrad": 10.0})
+    assert told.endswith(
+        "it **holds** for Adagrad: at 1000, a hundred times its default, none of 1 run learns."
     )
     failed = [run for run in tuned.trained.values() if run["outcome"] != "learned"]
     assert f"of the {len(failed)} runs that did not learn" in claims.collapse(tuned)
@@ -236,7 +241,7 @@ def test_a_start_at_the_label_shares_is_the_prior(base):
     assert starts[study.STARTS_AT].tolist() == ["even guesses", "label shares"]
     assert "prior bias" not in markdown(starts) and study.STARTS_AT in markdown(starts)
     text = claims.start(collect(runs))
-    assert f"ended {ends[True]} from the label shares and {ends[False]} from even guesses" in text
+    assert f" {ends[True]} from the label shares and {ends[False]} from even guesses" in text
     assert f"**{int(ends[True] != ends[False])} of 1**" in text
     still = run(base.with_(learning_rate=1e-9, optimizer="sgd", epochs=1))
     assert still.history["dev_loss"][0] == pytest.approx(still.status["prior_loss"], rel=0.05)

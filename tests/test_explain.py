@@ -93,10 +93,13 @@ def test_what_is_cut_off_is_not_explained_and_what_cannot_be_is_refused(learned)
 
 
 def test_words_are_shown_as_they_are_and_marked():
-    rows = [("<b>", 1.0), ("*a*", -0.7), ("x", 0.1)]
-    table = pd.DataFrame(rows, columns=["word", "contribution"])
-    assert as_markdown(table) == r"**\<b\>** *\*a\** x"
+    rows = [("<b>", 0, 3, 1.0), ("*a*", 4, 7, -0.7), ("x", 8, 9, 0.1), (".", 9, 10, 0.2)]
+    table = pd.DataFrame(rows, columns=["word", "start", "end", "contribution"])
+    assert as_markdown(table) == r"**\<b\>** *\*a\** x."
+    sign = table.assign(contribution=[0.1, 0.1, 0.1, 0.5])  # which Markdown reads by itself alone
+    assert as_markdown(sign).endswith(" x **.**")
     shown = as_html(table)
+    assert shown.count(" <span") == 2
     assert "&lt;b&gt;" in shown and "<b>" not in shown
     assert 'background:rgba(0,114,178,0.60)" title="+1.00"' in shown
     assert 'background:rgba(213,94,0,0.42)" title="-0.70"' in shown

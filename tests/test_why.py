@@ -40,8 +40,11 @@ def test_the_surest_errors_are_explained_without_replaced_labels(demo):
         assert rows["word"].tolist() == words["word"].tolist()
         assert rows["contribution"].to_numpy() == pytest.approx(words["contribution"], abs=6e-4)
     text = why.as_text(table, "constant", True)
-    assert "surest of with seed 2" in text and text.count("- labelled ") == 2
-    assert text.endswith(as_markdown(rows)) and "**" in text.splitlines()[-1]
+    assert text.startswith("Constant's surest errors (seed 2") and text.count("- labelled ") == 2
+    assert (
+        text.endswith(as_markdown(why.with_places(rows, test.texts)))
+        and "**" in text.splitlines()[-1]
+    )
     none = why.words_of_errors(run, corpus_of(demo), count=0, **OF)
     assert why.as_text(none, "constant", True).endswith("errs on replaced labels alone.")
 
@@ -57,10 +60,20 @@ def test_they_are_shown_of_texts_that_may_be_quoted(demo, base, monkeypatch):
         for other in ({"dataset": "imdb"}, {"reading": pairs}):  # of others, and not explained
             why.show_why(runs, config.model_copy(update=other), **OF)
     of_generated, of_own = shown
-    assert of_generated.startswith("### Why it errs\n\nThe errors that constant is surest of")
+    assert of_generated.startswith("### Why it errs\n\nConstant's surest errors (seed 1, repl")
     assert "replaced labels left out" in of_generated
-    assert "seed 1. **Bold**" in of_own and of_own.count("- labelled ") == 3
+    assert "(seed 1). **Bold**" in of_own and of_own.count("- labelled ") == 3
 
 
 def test_a_model_that_makes_no_error_is_said_to():
-    assert why.as_text(pd.DataFrame(), "cls", False) == "With its first seed, cls makes no error."
+    assert why.as_text(pd.DataFrame(), "cls", False) == "With its first seed, CLS makes no error."
+
+
+def test_quotes_have_the_spaces_of_their_texts():
+    rows = [("On", 0.0), ("Friday", 1.0), (",", 0.1), ("it", 0.0), ("was", 0.1)]
+    facts = {"given": "a", "taken": "b", "confidence": 0.9, "seed": 1, "error": 0}
+    words = pd.DataFrame(rows, columns=["word", "contribution"]).assign(**facts)
+    placed = why.with_places(words, ["Friday on, it was", "It was: On Friday, it was late."])
+    assert placed["start"].tolist() == [8, 11, 17, 19, 22]
+    assert why.as_text(placed, "native", False).startswith("The fine-tuned model's surest errors (")
+    assert why.as_text(placed, "native", False).endswith("(0.90): On **Friday**, it was")

@@ -138,25 +138,45 @@ def _words(text: str, encoded, added: np.ndarray, was_read: np.ndarray) -> pd.Da
 def as_markdown(explanation: pd.DataFrame) -> str:
     """The words in their order: **bold** what speaks for the label, *slanted* what speaks against
     it, where it does so by half of the strongest word or more."""
-    shown = []
+    shown = ""
+    before = None
     for row in explanation.to_dict("records"):
         word = escape(row["word"])
         if row["contribution"] >= STRONG:
             word = f"**{word}**"
         elif row["contribution"] <= -STRONG:
             word = f"*{word}*"
-        shown.append(word)
-    return " ".join(shown)
+        apart = before and (_is_marked_sign(before) or _is_marked_sign(row))
+        shown += " " + word if apart else _space(before, row) + word
+        before = row
+    return shown
+
+
+def _is_marked_sign(row: dict) -> bool:
+    """Whether a word is punctuation that is to be bold or slanted, which Markdown does not read
+    beside a letter."""
+    return abs(row["contribution"]) >= STRONG and not any(char.isalnum() for char in row["word"])
+
+
+def _space(before: dict | None, row: dict) -> str:
+    """What is between two words: nothing where the text has nothing."""
+    if before is None or before["end"] == row["start"]:
+        return ""
+    return " "
 
 
 def as_html(explanation: pd.DataFrame) -> str:
     """The words in their order, on blue what speaks for the label and on orange what speaks
     against it, the paler the less."""
-    shown = []
+    shown = ""
+    before = None
     for row in explanation.to_dict("records"):
         colour = FOR if row["contribution"] > 0 else AGAINST
         shade = f"rgba({colour},{0.6 * abs(row['contribution']):.2f})"
         word = html.escape(row["word"])
         number = f"{row['contribution']:+.2f}"
-        shown.append(f'<span style="background:{shade}" title="{number}">{word}</span>')
-    return " ".join(shown)
+        shown += (
+            f'{_space(before, row)}<span style="background:{shade}" title="{number}">{word}</span>'
+        )
+        before = row
+    return shown

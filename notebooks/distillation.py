@@ -37,8 +37,8 @@ WORTH = (
 CAPTIONS = {  # of the tables and figures by their names
     "survival": f"{captions.SCORES}; all models at their best epoch on dev. Kept: the share of its "
     "own teacher's accuracy. Agreement: how often it gives its teacher's label.",
-    "accuracy_by_depth": f"{captions.DOTS} Black line and band: the teacher. Dashed: the best "
-    "reference without fine-tuning.",
+    "accuracy_by_depth": f"{captions.SEEDS_BELOW} Black line and band: the teacher. Dashed: the "
+    "best reference without fine-tuning.",
     "gains": f"{captions.DIFFERENCES} Students of one seed share their teacher; the intervals "
     "count them as if they did not, so they are rather too wide.",
     "across": f"{captions.SCORES}.",
@@ -82,8 +82,10 @@ def survival(
     reference = best_reference(p, metric=metric)
     teacher = group_of(p, "student", TEACHER)
     rows = []
+    seed_scores = {}
     for group in p.groups("student"):
         sample = sample_of(p, group.counted_once, metric)
+        seed_scores[group.name] = sample.scores.tolist()
         row = _student(p, group) | {"seeds": len(sample.scores), "documents": len(group.labels)}
         row |= {metric: np.nan, f"{metric}_sd": standard_deviation(sample.scores)}
         row |= mean_and_interval(metric, sample, METRICS[metric].limits)
@@ -94,7 +96,7 @@ def survival(
     if layers:
         is_shown = table["layers"].isin(["all", str(layers)]) | (table["student"] == reference)
         table = table[is_shown].reset_index(drop=True)
-    table.attrs["reference"] = reference
+    table.attrs |= {"reference": reference, "seed_scores": seed_scores}
     table.attrs["shown"] = ["layers", "student", metric, "kept", "agreement"]
     return with_metrics(table, {metric: metric, "kept": "share", "agreement": "share"})
 

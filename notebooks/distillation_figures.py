@@ -52,8 +52,11 @@ def depth_scores(table: pd.DataFrame, *, metric: str) -> Figure:
         ax.axvline(teacher[metric], color="black", linestyle="-", linewidth=1.2, label=name)
         name = f"{reference['student']}, {score(reference[metric], metric)}"
         ax.axvline(reference[metric], color=GREY, linestyle="--", linewidth=1.2, label=name)
-        _named_dots(ax, rows, metric, palette)
-        panel_title(ax, count(int(rows["layers"].iloc[0]), "layer"))
+        depth = count(int(rows["layers"].iloc[0]), "layer")
+        of_seeds = table.attrs["seed_scores"]
+        seeds = {name: of_seeds[f"{depth}, {name}"] for name in rows["student"]}
+        _named_dots(ax, rows, metric, palette, seeds)
+        panel_title(ax, depth)
         metric_axis(ax.xaxis, metric)
     axes[-1].set_xlabel(axis_label(metric))
     add_legend(figure, axes[0])
@@ -61,10 +64,12 @@ def depth_scores(table: pd.DataFrame, *, metric: str) -> Figure:
     return figure
 
 
-def _named_dots(ax, rows: pd.DataFrame, metric: str, palette: dict[str, str]) -> None:
-    """Dots with intervals and values, a row a student from above."""
+def _named_dots(
+    ax, rows: pd.DataFrame, metric: str, palette: dict[str, str], seeds: dict[str, list[float]]
+) -> None:
+    """Dots with intervals, values and the scores of the seeds, a row a student from above."""
     names = ["\n".join(wrap(name, NAME_WIDTH)) for name in rows["student"]]
-    for place, row, colour in interval_rows(ax, rows, "student", metric, names, palette):
+    for place, row, colour in interval_rows(ax, rows, "student", metric, names, palette, seeds):
         label_dot(ax, score(row[metric], metric), row[metric], place, colour)
 
 

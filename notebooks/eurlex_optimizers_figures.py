@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from lib.analysis.display import spelled
 from lib.analysis.display import title as metric_title
 from lib.runs.verdict import AT_PRIOR, COLLAPSED, DIVERGED, LEARNED
-from plots.grids import heat_map
+from plots.grids import colour_bar, heat_map
 from plots.intervals import class_intervals
 from plots.style import (
     COLOURS,
@@ -32,6 +32,7 @@ OUTCOME_COLOURS = {
     COLLAPSED: COLOURS[1],
     DIVERGED: COLOURS[6],
 }
+OUTCOME_STYLES = {LEARNED: "-", AT_PRIOR: "--", COLLAPSED: "-", DIVERGED: "--"}  # two on each other
 
 
 def with_factor(table: pd.DataFrame, rates: dict[str, float]) -> pd.DataFrame:
@@ -102,13 +103,14 @@ def outcome_grid(table: pd.DataFrame, *, metric: str) -> Figure:
     ax.set_xticks(range(len(optimizers)), map(spelled, optimizers))
     ax.set_yticks(range(len(factors)), [f"×{factor:g}" for factor in factors])
     ax.set_ylabel("factor of the default learning rate")
+    colour_bar(ax, metric)
     add_title(figure, f"Dev {metric_title(metric)} and outcome by learning rate")
     return figure
 
 
 def _written_cell(cell: dict, text: str) -> str:
     outcome = cell["outcome"].replace("still at the prior", "at prior")
-    return f"{text}\n{outcome}\n{float(cell['learning_rate']):g}"
+    return f"{text}\n{outcome}\n{cell['learning_rate']}"
 
 
 @styled
@@ -128,7 +130,8 @@ def health_curves(history: pd.DataFrame) -> Figure:
             middle = of_epoch.median()
             label = f"{outcome} ({number} run{'s' * (number > 1)})"
             epochs = middle.index + SHIFT * (place - (len(there) - 1) / 2)
-            ax.plot(epochs, middle, color=colour, marker="o", label=label)
+            style = OUTCOME_STYLES[outcome]
+            ax.plot(epochs, middle, style, color=colour, marker="o", label=label)
             ax.fill_between(epochs, of_epoch.min(), of_epoch.max(), color=colour, alpha=0.15)
         panel_title(ax, text)
         epoch_axis(ax)

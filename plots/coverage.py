@@ -20,7 +20,9 @@ def risk_coverage(curve: pd.DataFrame, thresholds: pd.DataFrame) -> Figure:
     for row in chosen.to_dict("records"):
         ax.axhline(row["right on dev"], color=GREY, linewidth=1, linestyle="--")
         ax.vlines(row["answered"], row["right_low"], row["right_high"], color=COLOURS[1])
-    ax.plot(chosen["answered"], chosen["right"], "o", color=COLOURS[1], label="thresholds of dev")
+    ax.plot(
+        chosen["answered"], chosen["right"], "o", color=COLOURS[1], label="thresholds chosen on dev"
+    )
     for axis in (ax.xaxis, ax.yaxis):
         metric_axis(axis)
     ax.set_xlabel("share of test texts that are answered")

@@ -22,6 +22,8 @@ from plots.style import (
 )
 
 SIDES = ((0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (-1, 1), (1, -1), (-1, -1))  # of a point
+ALIKE = 0.01  # of what a panel's means span: lines so near lie on each other
+DASH = 3  # widths of a line
 CLEAR = 0.99  # from a text's middle to what is nearest, of its half width or height
 
 
@@ -33,6 +35,9 @@ def seed_lines(ax, history: pd.DataFrame, column: str, by: str) -> None:
         quantile_bands(ax, history, column)
         return
     runs = len(history[[by, "seed"]].drop_duplicates())
+    styles = dashes(
+        {name: rows.groupby("epoch")[column].mean() for name, rows in history.groupby(by)}
+    )
     for name, colour in colours(groups).items():
         of_group = history[history[by] == name]
         by_epoch = of_group.groupby("epoch")[column]
@@ -45,7 +50,28 @@ def seed_lines(ax, history: pd.DataFrame, column: str, by: str) -> None:
                 ax.plot(run["epoch"], run[column], color=colour, alpha=0.3, linewidth=1)
         mean = by_epoch.mean()
         label = f"{spelled(str(name))} (n = {seeds})"
-        ax.plot(mean.index, mean, color=colour, marker="o", label=label)
+        line = {"color": colour, "linestyle": styles[name], "marker": "o", "label": label}
+        ax.plot(mean.index, mean, **line)
+
+
+def dashes(lines: dict[str, pd.Series]) -> dict[str, str | tuple]:
+    """The style of each line: of those that lie on each other, each has a dash in turn."""
+    ends = pd.concat(lines.values())
+    near = ALIKE * (ends.max() - ends.min())
+    alike: list[list[str]] = []
+    for name, line in lines.items():
+        of_first = (names for names in alike if (lines[names[0]] - line).abs().max() <= near)
+        names = next(of_first, None)
+        if names is None:
+            alike.append([name])
+        else:
+            names.append(name)
+    styles = {}
+    for names in alike:
+        for place, name in enumerate(names):
+            pattern = (place * DASH, (DASH, (len(names) - 1) * DASH))
+            styles[name] = pattern if len(names) > 1 else "-"
+    return styles
 
 
 def quantile_bands(ax, history: pd.DataFrame, column: str) -> None:

@@ -15,6 +15,7 @@ from plots.style import (
     add_title,
     bare_grid,
     literal,
+    metric_axis,
     styled,
 )
 
@@ -50,6 +51,13 @@ def confusion_matrix(table: pd.DataFrame, *, title: str) -> Figure:
     bare_grid(ax)
     add_title(figure, title)
     return figure
+
+
+def colour_bar(ax, metric: str) -> None:
+    """What the colours of a heat map say, below it."""
+    bar = ax.figure.colorbar(ax.images[0], ax=ax, location="bottom", aspect=40, pad=0.02)
+    bar.outline.set_visible(False)
+    metric_axis(bar.ax.xaxis, metric)
 
 
 def heat_map(

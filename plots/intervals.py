@@ -26,6 +26,7 @@ from plots.style import (
 )
 
 NAME_WIDTH = 22  # characters on a line of a name beside an axis
+BELOW = 0.26  # of a row's height, from a mean to the scores of its seeds
 LABEL_ROOM = 0.17  # of the width of the data, at each end: so that values stay off the axis
 BOX = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}  # of a value: no line strikes it
 
@@ -41,11 +42,17 @@ def dots(ax, places, table: pd.DataFrame, metric: str, colour: str, name: str) -
 
 
 def interval_rows(
-    ax, table: pd.DataFrame, by: str, metric: str, names: list[str], palette: dict | None = None
+    ax,
+    table: pd.DataFrame,
+    by: str,
+    metric: str,
+    names: list[str],
+    palette: dict | None = None,
+    seeds: dict[str, list[float]] | None = None,
 ):
     """Dots with 95 % intervals, a row each from above, in a colour for each of `by` (None: in the
-    table's order); hollow where the table says that it is not significant. Gives each row's place
-    and colour."""
+    table's order); hollow where the table says that it is not significant. Below, small, the scores
+    of the seeds, by `by`. Gives each row's place and colour."""
     palette = palette or colours(table[by])
     rows = table.to_dict("records")
     places = list(range(len(rows)))[::-1]
@@ -55,6 +62,9 @@ def interval_rows(
         ax.plot(bounds, [place, place], color=colour, linewidth=3, alpha=0.45)
         inside = colour if row.get("verdict", SIGNIFICANT) == SIGNIFICANT else "white"
         ax.plot(row[metric], place, "o", color=colour, markersize=8, markerfacecolor=inside)
+        of_seeds = (seeds or {}).get(row[by], [])
+        below = [place - BELOW] * len(of_seeds)
+        ax.plot(of_seeds, below, "o", color=colour, markersize=4, alpha=0.5, markeredgewidth=0)
     ax.set_yticks(places, names)
     ax.set_ylim(-0.6, len(table) - 0.3)
     ax.margins(x=LABEL_ROOM)
@@ -64,15 +74,17 @@ def interval_rows(
 
 @styled
 def score_intervals(table: pd.DataFrame, *, by: str, metric: str, title: str) -> Figure:
-    """Dots with 95 % intervals, a row a group, the best above; references are grey, and a line
-    goes through the best of them."""
+    """Dots with 95 % intervals, a row a group, the best above, each above those of its seeds where
+    `table` is that of `lib.analysis.tables.by_group`; references are grey, and a line goes through
+    the best of them."""
     worst_last = METRICS[metric].higher_is_better
     palette = colours(table[by])  # before sorting: a group has its colour in all figures of a page
     table = table.sort_values(metric, ascending=not worst_last, kind="stable", ignore_index=True)
     figure = Figure(figsize=(WIDTH, 1.2 + 0.52 * len(table)))
     ax = figure.subplots()
     names = [textwrap.fill(literal(spelled(name)), NAME_WIDTH) for name in table[by]]
-    for place, row, colour in interval_rows(ax, table, by, metric, names, palette):
+    of_seeds = table.attrs.get("seed_scores", {}).get(metric)
+    for place, row, colour in interval_rows(ax, table, by, metric, names, palette, of_seeds):
         label_dot(ax, score(row[metric], metric), row[metric], place, colour)
     references = table[table[by].isin({*REFERENCES} - {NAMES[name] for name in NO_MODEL})]
     if len(references):

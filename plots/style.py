@@ -123,7 +123,7 @@ def metric_axis(axis, metric: str = "share", *, most: int | None = None) -> None
     steps between them that their labels do not meet; by default few on a horizontal axis."""
     if kind_of(metric) == "share":
         most = most or (5 if axis.axis_name == "x" else 8)
-        axis.set_major_locator(MaxNLocator(nbins=most, steps=[1, 2, 5, 10]))
+        axis.set_major_locator(MaxNLocator(nbins=most, steps=[1, 2, 5, 10], min_n_ticks=3))
         axis.set_major_formatter(share_tick)
 
 

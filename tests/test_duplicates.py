@@ -130,7 +130,11 @@ def test_the_effect_of_leaks_on_a_score(folder):
     found = (
         table.loc["TF-IDF, whole text"] if "TF-IDF, whole text" in table.index else table.iloc[0]
     )
-    assert found["leaked"] == 3 and found["documents"] == 21 and found["accuracy"] == right.mean()
+    assert (
+        found["near-duplicates"] == 3
+        and found["documents"] == 21
+        and found["accuracy"] == right.mean()
+    )
     assert found["accuracy, without"] == pytest.approx(np.delete(right, rows).mean())
     assert (
         found["accuracy, without_low"]

@@ -13,6 +13,8 @@ import plots
 from lib.analysis import classes
 from lib.references.baselines import NAMES
 from lib.runs.paths import ROOT
+from plots.curves import DASH, dashes
+from plots.intervals import BELOW
 from plots.style import GREY, MOST_LINES, SMALLEST, WIDTH, log_axis
 
 SCORES = pd.DataFrame(
@@ -38,6 +40,17 @@ def test_scores_are_sorted_labelled_and_beside_the_best_reference():
     assert {"80.0 %", "75.0 %", "70.0 %"} <= set(texts(figure))
     [line] = [line for line in ax.lines if line.get_linestyle() == ":"]
     assert line.get_color() == GREY and line.get_xdata()[0] == 0.75
+
+
+def test_the_seeds_of_a_mean_are_below_it():
+    table = SCORES.copy()
+    table.attrs["seed_scores"] = {"accuracy": {"cls": [0.69, 0.7, 0.71]}}
+    figure = plots.score_intervals(table, by="head", metric="accuracy", title="Heads")
+    [ax] = figure.axes
+    [seeds] = [line for line in ax.lines if list(line.get_xdata()) == [0.69, 0.7, 0.71]]
+    [mean] = [line for line in ax.lines if list(line.get_xdata()) == [0.7]]
+    assert set(seeds.get_ydata()) == {mean.get_ydata()[0] - BELOW}
+    assert seeds.get_color() == mean.get_color()
 
 
 def test_values_stand_off_the_axis_on_white():
@@ -102,6 +115,16 @@ def test_no_panel_has_more_lines_than_can_be_told_apart(groups, seeds, lines, ba
     assert groups * seeds <= MOST_LINES or lines <= MOST_LINES
 
 
+def test_lines_on_each_other_take_turns():
+    table = history(3, 2)
+    table.loc[table["head"] == "h2", ["dev_accuracy", "train_loss"]] += [-1.0, 1.0]  # as h1 has
+    figure = plots.score_curves(table, by="head", title="Curves")
+    styles = [line.get_linestyle() for line in figure.axes[0].lines if line.get_marker() == "o"]
+    assert styles == ["-", "--", "--"]
+    means = {name: pd.Series([0.1, level]) for name, level in (("a", 0.5), ("b", 0.9), ("c", 0.5))}
+    assert dashes(means) == {"a": (0, (DASH, DASH)), "b": "-", "c": (DASH, (DASH, DASH))}
+
+
 def test_quantiles_are_those_of_all_runs():
     table = history(11, 1)
     figure = plots.score_curves(table, by="head", title="Curves")
@@ -126,6 +149,16 @@ def test_the_overview_has_each_pages_model_and_reference():
     shown = texts(figure)
     assert {"A, 10 training texts · tiny", "CLS 80.0 %", "TF-IDF 75.0 %"} <= set(shown)
     assert {"B, 20 training texts · tiny", "Adam P@1 50.0 %"} <= set(shown)
+
+
+def test_pages_with_far_lower_scores_have_a_panel_of_their_own():
+    near = [OVERVIEW.iloc[:1].assign(best_score=0.8 + i / 100) for i in range(4)]
+    table = pd.concat([*near, OVERVIEW.iloc[1:].assign(best_score=0.3)], ignore_index=True)
+    figure = plots.overview(table, title="All")
+    upper, lower = figure.axes
+    assert upper.get_xlim()[0] > 0.6 and lower.get_xlim()[1] < 0.4
+    assert len(plots.overview(OVERVIEW, title="All").axes) == 1
+    assert "sorted by lead" in lower.get_xlabel() and not upper.get_xlabel()
 
 
 def test_a_long_name_of_a_reference_is_short_in_the_overview():

@@ -67,7 +67,7 @@ def test_runs_by_seed_and_documents_left_out():
     table = tables.without_rows(p, by="head", metrics=["accuracy"], rows=list(range(100)))
     group = group_of(p, "head", "far")
     right = (group.predicted == group.labels)[:, 100:]
-    assert table["leaked"].tolist() == [100] * 3
+    assert table["near-duplicates"].tolist() == [100] * 3
     assert table["accuracy, without"].iloc[0] == pytest.approx(right.mean())
 
 
@@ -119,7 +119,9 @@ def test_cells_say_how_their_runs_ended():
 def test_a_score_without_any_document_is_none():
     p = classifiers()
     table = tables.without_rows(p, by="head", metrics=["accuracy"], rows=list(range(600)))
-    assert table["leaked"].tolist() == [600, 600, 600] and (table["documents"] == 600).all()
+    assert (
+        table["near-duplicates"].tolist() == [600, 600, 600] and (table["documents"] == 600).all()
+    )
     assert table["accuracy"].notna().all() and table["accuracy, without"].isna().all()
     assert table.attrs["note"].startswith("Every test document has a near-duplicate in train or")
     one_left = tables.without_rows(p, by="head", metrics=["accuracy"], rows=list(range(599)))

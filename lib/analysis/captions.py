@@ -8,7 +8,8 @@ FOOTNOTE = (  # once a page
 )
 SCORES = "Test scores, mean over seeds"
 DOTS = "Dots: mean over seeds; bars: 95 % interval."
-DOTS_BESIDE = f"{DOTS} Grey: references, which are not fine-tuned; dotted: the best of them."
+SEEDS_BELOW = "Dots: mean over seeds, below each seed; bars: 95 % interval."
+DOTS_BESIDE = f"{SEEDS_BELOW} Grey: references, which are not fine-tuned; dotted: the best of them."
 CURVES = "Bold: mean over seeds; faint: each seed, or the lowest to the highest."
 KEPT_RIGHT = (
     "Dev chooses the lowest confidence from which on so many of its texts are right, run by run; "

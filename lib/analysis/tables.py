@@ -43,7 +43,8 @@ def by_group(
 ) -> pd.DataFrame:
     """Mean over seeds, standard deviation over seeds, and a 95 % interval over documents and seeds,
     for each group; the values instead of an interval where there are fewer than three seeds. Runs
-    that are the same model are counted once.
+    that are the same model are counted once. `attrs["seed_scores"]` has each run's score, by metric
+    and group.
 
     With `ensembles`, the mean of each group's logits over its seeds has a row, too. With `verdict`,
     the best test score is bold where its difference from every other model is
@@ -53,16 +54,20 @@ def by_group(
     if ensembles:
         groups = with_ensembles(groups, len(p.label_names))
     rows = []
+    seed_scores: dict[str, dict[str, list[float]]] = {metric: {} for metric in metrics}
     for group in groups:
         runs = group.counted_once
         row = {by: display_name(group.name), "seeds": runs.averaged or len(runs.seeds)}
         row["documents"] = len(runs.labels)
         for metric in metrics:
             sample = sample_of(p, runs, metric)
+            if len(sample.scores) > 1:
+                seed_scores[metric][row[by]] = sample.scores.tolist()
             row |= {metric: np.nan, f"{metric}_sd": standard_deviation(sample.scores)}
             row |= mean_and_interval(metric, sample, METRICS[metric].limits)
         rows.append(row)
     table = with_metrics(pd.DataFrame(rows), {metric: metric for metric in metrics})
+    table.attrs["seed_scores"] = seed_scores
     if verdict:
         _mark_best(p, table, by, metrics)
     notes = [table.attrs["note"]] if "note" in table.attrs else []
@@ -142,7 +147,7 @@ def by_epoch(p: Predictions, *, by: str, metrics: list[str], split: str = "dev")
 
 def without_rows(p: Predictions, *, by: str, metrics: list[str], rows: list[int]) -> pd.DataFrame:
     """`by_group` on test, and again without the documents of some rows, such as those that
-    leaked from train; where none is left, a note says so."""
+    nearly repeat one of train; where none is left, a note says so."""
     left_out = (p.frame["split"] == "test") & p.frame["row"].isin(rows)
     every = by_group(p, by=by, metrics=metrics)
     rest = by_group(dataclasses.replace(p, frame=p.frame[~left_out]), by=by, metrics=metrics)
@@ -152,8 +157,8 @@ def without_rows(p: Predictions, *, by: str, metrics: list[str], rows: list[int]
         for metric in metrics:
             rest = rest.assign(**no_score(metric))
         rest = rest.drop(columns=[f"{metric}_values" for metric in metrics], errors="ignore")
-    leaked = every["documents"] - rest["documents"]
-    table = every[[by, "seeds", "documents"]].assign(leaked=leaked)
+    repeated = every["documents"] - rest["documents"]
+    table = every[[by, "seeds", "documents"]].assign(**{"near-duplicates": repeated})
     columns = {}
     for metric in metrics:
         for column, scores in ((metric, every), (f"{metric}, without", rest)):

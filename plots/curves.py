@@ -22,7 +22,7 @@ from plots.style import (
 )
 
 SIDES = ((0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (-1, 1), (1, -1), (-1, -1))  # of a point
-ALIKE = 0.01  # of what a panel's means span: lines so near lie on each other
+ALIKE = 0.02  # of what a panel's means span: lines so near lie on each other
 DASH = 3  # widths of a line
 CLEAR = 0.99  # from a text's middle to what is nearest, of its half width or height
 

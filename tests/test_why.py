@@ -39,12 +39,11 @@ def test_the_surest_errors_are_explained_without_replaced_labels(demo):
         words = explain(run, test.texts[i])
         assert rows["word"].tolist() == words["word"].tolist()
         assert rows["contribution"].to_numpy() == pytest.approx(words["contribution"], abs=6e-4)
-    text = why.as_text(table, "constant", True)
-    assert text.startswith("Constant's surest errors (seed 2") and text.count("- labelled ") == 2
-    assert (
-        text.endswith(as_markdown(why.with_places(rows, test.texts)))
-        and "**" in text.splitlines()[-1]
-    )
+    text = why.as_text(why.with_places(table, test.texts), "constant", True)
+    assert text.startswith("Constant's surest errors (seed 2, replaced labels left out). ")
+    assert text.count("- labelled ") == 2
+    assert text.endswith(as_markdown(why.with_places(rows, test.texts)))
+    assert "**" in text.splitlines()[-1]
     none = why.words_of_errors(run, corpus_of(demo), count=0, **OF)
     assert why.as_text(none, "constant", True).endswith("errs on replaced labels alone.")
 

@@ -70,17 +70,24 @@ def by_group(
     table.attrs["seed_scores"] = seed_scores
     if verdict:
         _mark_best(p, table, by, metrics)
+    _add_notes(table, p, metrics, has_ensembles=any(group.averaged for group in groups))
+    return table
+
+
+def _add_notes(
+    table: pd.DataFrame, p: Predictions, metrics: list[str], *, has_ensembles: bool
+) -> None:
+    """Say what F1 is of, and what an ensemble's interval is for."""
     notes = [table.attrs["note"]] if "note" in table.attrs else []
     if "f1" in metrics:
         notes.append(f"F1 is of the class {escape(p.label_names[1])}.")
-    if any(group.averaged for group in groups):
+    if has_ensembles:
         notes.append(
             "An ensemble is one model: its interval is for other test documents alone, and it is "
             "not compared."
         )
     if notes:
         table.attrs["note"] = " ".join(notes)
-    return table
 
 
 def _mark_best(p: Predictions, table: pd.DataFrame, by: str, metrics: list[str]) -> None:

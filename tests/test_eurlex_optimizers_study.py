@@ -241,7 +241,8 @@ def test_a_start_at_the_label_shares_is_the_prior(base):
     assert starts[study.STARTS_AT].tolist() == ["even guesses", "label shares"]
     assert "prior bias" not in markdown(starts) and study.STARTS_AT in markdown(starts)
     text = claims.start(collect(runs))
-    assert f" {ends[True]} from the label shares and {ends[False]} from even guesses" in text
+    did = {start: end.replace("still at", "stayed at") for start, end in ends.items()}
+    assert f" {did[True]} from the label shares and {did[False]} from even guesses" in text
     assert f"**{int(ends[True] != ends[False])} of 1**" in text
     still = run(base.with_(learning_rate=1e-9, optimizer="sgd", epochs=1))
     assert still.history["dev_loss"][0] == pytest.approx(still.status["prior_loss"], rel=0.05)

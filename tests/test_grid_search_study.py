@@ -169,7 +169,7 @@ def test_only_fresh_seeds_of_both_cells_are_compared(searched):
     text = worth.gains(p, **cells, metric="accuracy")
     better = table.loc["tuned", "accuracy"] > table.loc["default", "accuracy"]
     direction = "better" if better else "worse"
-    cell = "batch size 8, learning rate 1e-06"
+    cell = "batch size 8, learning rate 0.000001"
     assert f"is {size} {direction} than the default cell ({cell}; 95 % interval" in text
     answer = worth.answer(p, **cells, metric="accuracy")
     assert answer.startswith(worth.WORTH.get(gap["verdict"], "Yes." if better else "No."))

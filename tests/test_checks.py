@@ -59,6 +59,11 @@ MISTAKES = {  # parameters -> the message
         "column, and the right number of rows?",
     ),
     "a missing file": ({"test_file": "nowhere.csv"}, "There is no file nowhere.csv"),
+    "a missing file of answers": (
+        {"delimiter": ";", "reference_files": ["gpt.csv"]},
+        "reference_files = 'gpt.csv': there is no such file; name one from this folder, or with "
+        "its whole path",
+    ),
     "no encoding": (
         {"encoding": "utf-9"},
         "encoding = 'utf-9': no such encoding is known; for example utf-8, latin-1, cp1252, utf-16",

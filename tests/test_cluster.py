@@ -169,7 +169,7 @@ SCRIPT = """
 import sys
 from lib import RunConfig, run_all
 fields = eval(sys.argv[1])
-run_all([RunConfig(**fields, seed=seed) for seed in range(1, 5)], "none", workers=2)
+run_all([RunConfig(**fields, seed=seed) for seed in range(1, 4)], "none", workers=2)
 """
 
 
@@ -183,7 +183,7 @@ def test_a_killed_worker_is_replaced_and_its_run_goes_on(base, tmp_path, monkeyp
     """An unguarded script, too: workers do not run it again."""
     script = tmp_path / "script.py"
     script.write_text(SCRIPT, encoding="utf-8")
-    fields = base.with_(epochs=6).model_dump(exclude_defaults=True)
+    fields = base.with_(epochs=3).model_dump(exclude_defaults=True)
     command = [sys.executable, str(script), repr(fields)]
     environment = os.environ | {"PYTHONPATH": os.getcwd()}
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as driver:
@@ -193,6 +193,6 @@ def test_a_killed_worker_is_replaced_and_its_run_goes_on(base, tmp_path, monkeyp
         worker_processes(driver)[0].send_signal(signal.SIGKILL)
         out, _ = driver.communicate(timeout=120)
     assert driver.returncode == 0
-    assert out.splitlines()[-1] == "4 runs: 4 trained, 0 from the store"
-    assert len(list(store().glob("*/status.json"))) == 4
+    assert out.splitlines()[-1] == "3 runs: 3 trained, 0 from the store"
+    assert len(list(store().glob("*/status.json"))) == 3
     assert "MALLOC" not in out

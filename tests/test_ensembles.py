@@ -28,7 +28,7 @@ def test_an_ensemble_has_a_row_below_its_group():
     half = 1.96 * np.sqrt(row["accuracy"] * (1 - row["accuracy"]) / 600)
     assert row["accuracy_high"] - row["accuracy_low"] == pytest.approx(2 * half, rel=0.05)
     assert np.isnan(row["accuracy_sd"]) and row["seeds"] == 3
-    assert "it is one model" in table.attrs["note"]
+    assert "is one model: its interval" in table.attrs["note"]
     plain = tables.by_group(p, by="head", metrics=["accuracy"])
     pd.testing.assert_frame_equal(plain, table.iloc[::2].reset_index(drop=True))
 

@@ -58,7 +58,7 @@ def ratio_values(numerators: np.ndarray, denominators: np.ndarray) -> np.ndarray
 def decision_values(
     function: Callable, ranked: np.ndarray, given: np.ndarray, gold: np.ndarray, num_labels: int
 ) -> np.ndarray:
-    """Jackknife values (rows,) of a function of `lib.metrics.Decisions`, of one run."""
+    """Jackknife values (rows,) of a function of `lib.rankings.Decisions`, of one run."""
     every = Decisions.of(ranked, given, gold, num_labels)
     left_out = []
     for row in range(len(gold)):

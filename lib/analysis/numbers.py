@@ -5,6 +5,8 @@ from decimal import Decimal
 from lib.errors import lookup
 from lib.metrics import METRICS
 
+MOST_DIGITS = 12  # of a number without an exponent
+
 
 def kind_of(metric: str) -> str:
     """How a metric is shown (`lib.metrics.Metric.kind`). Raises InputError."""
@@ -28,8 +30,9 @@ def number(value: float, metric: str | None, decimals: int = 0) -> str:
 
 
 def plain_number(value: float) -> str:
-    """A setting such as a learning rate, without an exponent: `0.00005`, `3`."""
-    return f"{Decimal(f'{value:g}'):f}"
+    """A setting such as a learning rate, without an exponent where it has few digits: `0.00005`."""
+    text = f"{Decimal(f'{value:g}'):f}"
+    return text if len(text) <= MOST_DIGITS else f"{value:g}"
 
 
 def _p_value(value: float) -> str:

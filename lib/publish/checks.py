@@ -13,7 +13,7 @@ from importlib.util import find_spec
 
 from lib.data import load_corpus
 from lib.datasets import DATASETS
-from lib.errors import lookup
+from lib.errors import InputError, lookup, shown
 from lib.publish.settings import READ_WITH_THE_DATA
 from lib.reading.options import PLAIN, Reading
 from lib.session.tracking import check_tracker
@@ -34,6 +34,12 @@ def check_study(study: str, parameters: dict, changed: dict) -> None:
         if _may_be_registered(parameters["dataset"]):
             register_rows(study)
         check_data(parameters)
+    for file in parameters.get("reference_files", ()):
+        if not os.path.isfile(os.path.expanduser(file)):
+            raise InputError(
+                f"reference_files = {shown(file)}: there is no such file; name one from this "
+                "folder, or with its whole path"
+            )
     if "tracker" in parameters:
         check_tracker(parameters["tracker"])
     for name, value in changed.items():

@@ -68,17 +68,21 @@ def encode(
             f"max_length is {max_length}; the backbone {backbone} reads 3 {limit} tokens"
         )
     engine = tokenizer.backend_tokenizer
-    encode_some, how = _encode_pairs, {"truncation": truncation}
+    encode_some = _encode_pairs
+    how = {"truncation": truncation}
     if is_single(texts):
-        encode_some, how = _encode_single, how | {"stride": stride, "windows": windows}
-    flat, kept, lengths = [np.zeros(0, np.int32)], [], [np.zeros(0, np.int64)]
+        encode_some = _encode_single
+        how |= {"stride": stride, "windows": windows}
+    tokens = [np.zeros(0, np.int32)]
+    row_lengths: list[int] = []
+    whole_lengths = [np.zeros(0, np.int64)]
     for start in range(0, len(texts), CHUNK):
-        rows, before = encode_some(texts[start : start + CHUNK], engine, max_length, **how)
-        flat.append(np.fromiter(itertools.chain.from_iterable(rows), np.int32))
-        kept += map(len, rows)
-        lengths.append(before)
-    ids, mask = _padded(np.concatenate(flat), np.array(kept, int), tokenizer.pad_token_id)
-    return ids, mask, np.concatenate(lengths)
+        rows, lengths = encode_some(texts[start : start + CHUNK], engine, max_length, **how)
+        tokens.append(np.fromiter(itertools.chain.from_iterable(rows), np.int32))
+        row_lengths += map(len, rows)
+        whole_lengths.append(lengths)
+    ids, mask = _padded(np.concatenate(tokens), np.array(row_lengths, int), tokenizer.pad_token_id)
+    return ids, mask, np.concatenate(whole_lengths)
 
 
 def reading_of(settings: Mapping) -> dict:
@@ -206,10 +210,11 @@ def pairs_shortened(engine, max_length: int, truncation: str) -> Iterator[None]:
 
 
 def _padded(
-    flat: np.ndarray, lengths: np.ndarray, pad_id: int
+    tokens: np.ndarray, lengths: np.ndarray, pad_id: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Ids and mask (rows, longest row), int32, of rows that stand one after the other."""
+    """Ids and mask (rows, longest row), int32, of the tokens (all rows' one after the other,) of
+    rows of so many (rows,)."""
     filled = np.arange(lengths.max(initial=0)) < lengths[:, None]
     ids = np.full(filled.shape, pad_id, dtype=np.int32)
-    ids[filled] = flat
+    ids[filled] = tokens
     return torch.from_numpy(ids), torch.from_numpy(filled.astype(np.int32))

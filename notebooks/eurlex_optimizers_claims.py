@@ -27,7 +27,7 @@ from notebooks.eurlex_optimizers_runs import STEP, of_default, published_scores,
 
 VARIANTS = ("adam", "amsgrad", "adamw")
 OTHERS = ("adagrad", "adadelta")
-DID = {AT_PRIOR: "stayed at the prior"}  # outcomes that are no verbs
+VERBS = {AT_PRIOR: "stayed at the prior"}  # of outcomes that are none
 ONE_LABEL = 0.95  # of the documents with the same first label: the prediction is constant
 
 
@@ -248,7 +248,7 @@ def start(p: Predictions) -> str:
     changed = sum(ends[True] != ends[False] for ends in pairs.values())
     texts = []
     for (name, rate), ends in pairs.items():
-        from_shares, from_even = (DID.get(ends[start], ends[start]) for start in (True, False))
+        from_shares, from_even = (VERBS.get(ends[start], ends[start]) for start in (True, False))
         both = f"{from_shares} from the label shares and {from_even} from even guesses"
         if from_shares == from_even:
             both = f"{from_shares} from both"

@@ -30,7 +30,7 @@ REFERENCES = {
 ONE_ANSWER = ("majority class", "mean of train")
 IN_TABLE = ("TF-IDF, same text", *ONE_ANSWER)  # and nowhere else
 FINE_TUNED = "fine-tuned"  # of the only model
-ALIKE = ("first model", "larger model")  # where their own names do not tell them apart
+SAME_NAME = ("first model", "larger model")  # where their own names do not tell them apart
 SIZE = "labelled texts"  # column
 
 CAPTIONS = {  # of the tables and figures by their names
@@ -87,7 +87,7 @@ def _model_names(backbones: list[str]) -> list[str]:
         return [FINE_TUNED]
     names = [PurePath(spelled(backbone)).name for backbone in backbones]
     if len({*names}) < len(names) or {*names} & {*REFERENCES.values()}:
-        return [*ALIKE]
+        return [*SAME_NAME]
     return names
 
 

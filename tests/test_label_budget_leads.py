@@ -80,7 +80,7 @@ def test_of_two_models_the_answer_names_both_and_dev_says_which_comes_first():
     )
     assert study.best(worse, metric="accuracy")["best"]["name"] == "tiny"
     alike = budgets({"one/bert": RISING, "other/bert": [0.65], REFERENCE: FLAT})
-    assert study.models_of(alike) == [*study.ALIKE]
+    assert study.models_of(alike) == [*study.SAME_NAME]
 
 
 BETWEEN = [0.6, 0.76, 0.84, 0.91, 0.92]

@@ -22,7 +22,7 @@ PAIRS = 100_000  # that are compared at once
 class Sets(NamedTuple):
     """Sets of word pairs, one after the other, each pair as the 64 bits of its hash."""
 
-    hashes: np.ndarray
+    hashes: np.ndarray  # (members of all sets,), 64 bits
     starts: np.ndarray  # (rows + 1,): where each set begins, and where the last one ends
 
 
@@ -75,7 +75,7 @@ def candidates(signed: np.ndarray) -> np.ndarray:
 
 
 def codes_of_band(band: np.ndarray) -> Iterator[np.ndarray]:
-    """The pairs that agree in a band (rows, slots), each as first * rows + second."""
+    """The pairs that agree in a band (rows, slots), as parts (pairs,) of first * rows + second."""
     rows = len(band)
     key = np.zeros(rows, np.uint64)
     for column in band.T:
@@ -93,7 +93,8 @@ def codes_of_band(band: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def distinct(parts: list[np.ndarray]) -> np.ndarray:
-    """The distinct numbers of all parts, sorted. np.unique takes twenty times as long."""
+    """The distinct numbers, sorted (distinct,), of all parts (numbers,). np.unique takes twenty
+    times as long."""
     numbers = np.sort(np.concatenate(parts))
     return numbers[np.diff(numbers, prepend=-1) != 0]
 
@@ -116,7 +117,7 @@ def near_duplicates(texts: list[str], similar: float = SIMILAR) -> tuple[np.ndar
 
 
 def similarities(sets: Sets, pairs: np.ndarray) -> np.ndarray:
-    """The Jaccard similarity of sets at pairs of positions (pairs, 2)."""
+    """The Jaccard similarity (pairs,) of sets at pairs of positions (pairs, 2)."""
     from scipy.sparse import csr_array
 
     columns = (sets.hashes >> np.uint64(1)).astype(np.int64)

@@ -121,8 +121,13 @@ def _review(truth: int, dice: Dice, target: float) -> str:
 
     text = " ".join(text for _, _, text in sorted(parts))
     text = re.sub(r"(?<=[.!?] )[a-z]", lambda match: match[0].upper(), text)
-    for role in PEOPLE:  # the full name once, from then on the surname
-        name = deal.names[role]
+    return _by_surname(text, deal.names)
+
+
+def _by_surname(text: str, names: dict[str, str]) -> str:
+    """A review that gives each person's full name once, and from then on the surname."""
+    for role in PEOPLE:
+        name = names[role]
         before, named, after = text.partition(name)
         for again in (f"The {role}, {name},", f"the {role}, {name},", name) if named else ():
             after = after.replace(again, name.split()[-1])

@@ -20,9 +20,9 @@ PAIRS = 100_000  # that are compared at once
 
 
 class Sets(NamedTuple):
-    """Sets of word pairs, one after the other, each pair as the 64 bits of its hash."""
+    """Sets of word pairs, one after the other, each pair as its hash."""
 
-    hashes: np.ndarray  # (members of all sets,), 64 bits
+    hashes: np.ndarray  # (members of all sets,), uint64
     starts: np.ndarray  # (rows + 1,): where each set begins, and where the last one ends
 
 
@@ -120,7 +120,7 @@ def similarities(sets: Sets, pairs: np.ndarray) -> np.ndarray:
     """The Jaccard similarity (pairs,) of sets at pairs of positions (pairs, 2)."""
     from scipy.sparse import csr_array
 
-    columns = (sets.hashes >> np.uint64(1)).astype(np.int64)
+    columns = (sets.hashes >> np.uint64(1)).astype(np.int64)  # a column's number is signed
     rows = len(sets.starts) - 1
     has = csr_array(
         (np.ones(len(columns), np.int32), columns, sets.starts), shape=(rows, 2**63 - 1)

@@ -30,8 +30,8 @@ HEALTH_METRICS = {  # what these columns hold
 
 CAPTIONS = {  # of the tables and figures by their names
     "best": "Each optimizer at the learning rate that dev chose for it, with seeds that had no "
-    "part in the choice. A gold label that train never had counts as a miss. Of more than 200 "
-    "labels the linear models have their usual setting; dev chooses words or pairs of words.",
+    "part in the choice. A gold label that train never had counts as a miss. Dev chooses the "
+    "settings of the linear models, C by the 200 most frequent labels where there are more.",
     "best_p_at_1": captions.DOTS_BESIDE,
     "differences": "Differences in points of P@1 on the same test documents, the best reference "
     "among them.",

@@ -87,12 +87,20 @@ def _dev_scores(p: Predictions, by: str, metric: str) -> pd.DataFrame:
 
 
 def tuning(p: Predictions, *, by: str = "head", metric: str = "accuracy") -> pd.DataFrame:
-    """Dev scores of each group by learning rate, and the rate that they choose."""
+    """Dev scores of each group by learning rate, and the rate that they choose; in the note,
+    whose is an edge of the grid."""
     scores = _dev_scores(p, by, metric)
     table = scores.rename(columns="{:g}".format).reset_index().rename_axis(columns=None)
     metrics = {column: metric for column in table if column != by}
-    table["chosen"] = [f"{rate:g}" for rate in scores.idxmax(axis=1)]
-    return with_metrics(table, metrics)
+    chosen = scores.idxmax(axis=1)
+    table["chosen"] = [f"{rate:g}" for rate in chosen]
+    table = with_metrics(table, metrics)
+    at_edge = [spelled(name) for name, rate in chosen.items() if rate in scores.columns[[0, -1]]]
+    if at_edge:
+        table.attrs["note"] = (
+            f"The best rate of {listed(at_edge)} is an edge of its grid: one beyond may be better."
+        )
+    return table
 
 
 def chosen_rates(p: Predictions, *, by: str = "head", metric: str = "accuracy") -> dict[str, float]:

@@ -13,6 +13,7 @@ from lib.publish.front import (
     profile_pages,
     refresh_contents,
     refresh_readme,
+    with_answers,
 )
 from tests.test_site import a_page
 
@@ -64,6 +65,13 @@ def test_each_study_answers_from_its_largest_profile_and_links_the_others(root):
         f"| [Is a_study so?](results/a_study/base/README.md) | {data} | Yes. Base; TF-IDF 50 %. |",
         "| [Is b_study so?](results/b_study/small/README.md) | imdb, tiny | Perhaps. |",
     ]
+
+
+def test_a_remark_names_the_studies_of_its_table(root):
+    remark = "<!-- answers: real, of b_study, a_study -->\n\n"
+    table = with_answers(remark, profile_pages(root / "results")).removeprefix(remark)
+    b, a = rows_of(table)
+    assert b.startswith("| [Is b_study so?]") and a.startswith("| [Is a_study so?]")
 
 
 def test_a_page_that_compares_answers_before_a_larger_one_that_does_not(root):

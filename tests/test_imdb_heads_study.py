@@ -1,6 +1,7 @@
 """What the study of heads says of learning rates, long documents and differences."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from lib.analysis.predictions import collect
@@ -43,6 +44,16 @@ def test_of_equal_rates_the_lowest_and_a_diverged_one_never(base):
     runs = run_all(configs)
     assert runs[2].status["status"] == "diverged"
     assert study.chosen_rates(collect(runs)) == {"cls": 1e-9}
+    assert study.tuning(collect(runs)).attrs["note"].startswith("The best rate of CLS is an edge")
+
+
+def test_a_rate_inside_the_grid_needs_no_note(monkeypatch):
+    scores = pd.DataFrame([[0.5, 0.9, 0.6], [0.5, 0.6, 0.7]], index=["cls", "mean"])
+    scores = scores.rename_axis("head").set_axis([1e-5, 1e-4, 1e-3], axis=1)
+    monkeypatch.setattr(study, "_dev_scores", lambda *_: scores)
+    assert " of mean pooling is " in study.tuning(None).attrs["note"]
+    monkeypatch.setattr(study, "_dev_scores", lambda *_: scores.iloc[:1])
+    assert "note" not in study.tuning(None).attrs
 
 
 def test_a_seed_that_chose_is_not_counted_again(base):

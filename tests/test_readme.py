@@ -22,7 +22,7 @@ from lib.many.pool import ThisProcess
 from lib.publish import parameters, study
 from lib.publish.blocks import read_page
 from lib.publish.compare import Check, compare_figures
-from lib.publish.front import overview_table, profile_pages, with_answers
+from lib.publish.front import names_by_study, overview_table, profile_pages, with_answers
 from lib.publish.layout import findings_of, layout
 from lib.publish.shown import png_of
 from lib.reading.formats import read_table
@@ -601,6 +601,11 @@ def test_a_page_answers_in_one_short_sentence(folder):
     findings, _ = findings_of(layout(page["blocks"])[0])
     words = [word for word in findings[0]["text"].split() if re.search(r"\w", word)]
     assert len(words) <= 20
+
+
+def test_each_study_on_real_data_has_one_row():
+    rows = re.findall(r"^\| \[.*?\]\(results/(\w+)/(?!demo)", README, flags=re.M)
+    assert sorted(rows) == sorted(names_by_study(profile_pages(ROOT / "results"), demo=False))
 
 
 def test_the_figure_is_of_the_pages(tmp_path):

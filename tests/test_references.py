@@ -20,6 +20,7 @@ from lib.models import build_model
 from lib.references import from_file, linear_models, tfidf_and_embeddings
 from lib.references.baselines import references
 from lib.references.truncated_text import read_text
+from lib.runs import keys
 from lib.runs.config import READ_BY_REFERENCE
 from lib.runs.keys import corpus_of
 from lib.session import frozen
@@ -81,6 +82,31 @@ def test_dev_chooses_the_settings_by_the_runs_metric():
         tfidf_and_embeddings.choose(iter(candidates), RunConfig(select_by="rmse"), corpus)
 
 
+def test_of_many_labels_the_frequent_ones_choose_a_setting_for_all(monkeypatch):
+    monkeypatch.setattr(tfidf_and_embeddings, "MANY_LABELS", 2)
+    rng = np.random.default_rng(3)
+    lists = np.array([[0, 1], [0, 3], [1, -1], [2, -1]])[rng.choice(4, 60, p=[0.4, 0.3, 0.2, 0.1])]
+    features, corpus = made_up(lists)
+    learned_from = []
+
+    def fit(features, corpus, value):
+        learned_from.append((value, len(features["train"]), set(corpus.train.labels.flat)))
+        right = np.zeros((60, 4))
+        right[np.arange(60), lists[:, 0]] = 1 if value == 3 else -1
+        return {"dev": right}
+
+    model = tfidf_and_embeddings.Model(fit, "C", (1.0, 3.0, 9.0))
+    config = RunConfig(select_by="micro_f1")
+    [candidate] = tfidf_and_embeddings.with_settings(model, features, config, corpus)
+    assert candidate.settings == "C = 3, the best of 3 for the 2 most frequent labels"
+    assert learned_from == [(v, 60, {0, 1, -1}) for v in (1, 3, 9)] + [(3, 60, {0, 1, 2, 3, -1})]
+    learned_from.clear()
+    features, corpus = made_up(np.repeat([2, 1, 0, 3], [25, 5, 20, 10]))
+    list(tfidf_and_embeddings.with_settings(model, features, RunConfig(), corpus))
+    learned_from = [(rows, ids) for _, rows, ids in learned_from]
+    assert learned_from == [(45, {0, 2})] * 3 + [(60, {0, 1, 2, 3})]
+
+
 @pytest.mark.parametrize("kind", ["bert", "roberta"])
 @pytest.mark.parametrize("truncation", ["head", "tail", "head_tail"])
 def test_the_text_that_is_read_has_the_tokens_that_are_read(tiny, kind, truncation):
@@ -123,6 +149,14 @@ def test_a_reference_is_keyed_by_what_it_reads_alone(base, tiny):
             assert (prepare(base.with_(**change).baseline(name)).key != key) == is_read
 
 
+def test_how_a_setting_is_chosen_is_part_of_a_references_key(base, monkeypatch):
+    names = ("majority", "tfidf", "tfidf_same_text", "embedding_linear")
+    before = {name: prepare(base.baseline(name)).key for name in names}
+    monkeypatch.setattr(keys, "MANY_LABELS", 1)
+    changed = {name for name in names if prepare(base.baseline(name)).key != before[name]}
+    assert changed == {*names} - {"majority"}
+
+
 def test_references_are_runs_that_a_rerun_finds(base, monkeypatch):
     configs = references(base)
     names = ["tfidf", "tfidf_same_text", "embedding_linear", "majority"]
@@ -162,7 +196,7 @@ def test_of_references_level_on_dev_the_one_that_helps_no_study_is_best():
 def test_embeddings_are_means_of_the_last_states(base, tiny, monkeypatch, truncation):
     features = {}
     monkeypatch.setattr(
-        tfidf_and_embeddings, "with_settings", lambda _, given, __: features.update(given)
+        tfidf_and_embeddings, "with_settings", lambda _, given, *__: features.update(given)
     )
     monkeypatch.setattr(tfidf_and_embeddings, "choose", lambda *_: None)
     config = base.with_(max_length=8, truncation=truncation).baseline("embedding_linear")

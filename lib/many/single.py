@@ -23,6 +23,7 @@ from lib.runs.part_files import remove
 from lib.runs.published import published_page, published_runs
 from lib.runs.seal import STATUS, damage, describe_damage, replace_sealed, seal
 from lib.runs.store import Run, store
+from lib.session.building import check_settings
 from lib.session.checkpoints import MINUTES, CheckpointTimer
 from lib.session.session import Session, train
 from lib.session.tracking import check_tracker, tracking
@@ -75,9 +76,9 @@ def prepare(config: RunConfig) -> Prepared:
     if config.is_reference and config.reference not in READ_BY_REFERENCE:
         predicted_in_file(config, corpus)  # what is wrong there is said before anything trains
     prepared = Prepared(config, corpus, run_key(config, corpus))
-    if not prepared.is_finished:
-        # a wrong argument is told before anything trains; torch's optimizers take a second to come
-        _ = prepared.settings_by_step
+    if not prepared.is_finished and not config.is_reference:
+        check_settings(prepared)  # what is wrong there is told before anything trains
+        _ = prepared.settings_by_step  # torch's optimizers take a second to come
     return prepared
 
 

@@ -14,7 +14,8 @@ from lib.publish.render import is_demo
 from lib.runs.files import read_json, write_text
 
 LARGEST_FIRST = ("paper", "full", "base", "small")  # profiles; then others
-TABLE = re.compile(r"(<!-- answers: (real|demo) -->\n\n)(?:\|.*\n)*")
+# real or demo, and of real ones, which studies: all, or those named
+TABLE = re.compile(r"(<!-- answers: (real|demo)(?:, of ([\w, ]+))? -->\n\n)(?:\|.*\n)*")
 LIST = re.compile(r"(<!-- pages -->\n\n)(?:\|.*\n)*")  # of all pages, in results/README.md
 
 
@@ -67,11 +68,13 @@ def answer_of(page: dict) -> str:
     return findings[0]["text"].strip().replace("\n", " ") if findings else "–"
 
 
-def answers(pages: dict[str, dict]) -> str:
+def answers(pages: dict[str, dict], studies: list[str] | None = None) -> str:
     """A Markdown table of each study's question and its answer on real data, which is named; other
-    pages on real data are linked beside."""
+    pages on real data are linked beside. Of all studies, or of those named, in their order."""
     rows = [("question", "training data, model", "answer"), ("---", "---", "---")]
-    for first, *others in names_by_study(pages, demo=False).values():
+    names = names_by_study(pages, demo=False)
+    for study in names if studies is None else studies:
+        first, *others = names[study]
         page = pages[first]
         data = ", ".join(page["short"][:2]).replace(" training ", " ")
         if others:
@@ -94,11 +97,14 @@ def link(text: str, name: str) -> str:
 
 
 def with_answers(readme: str, pages: dict[str, dict]) -> str:
-    """The README with the tables of answers below its remarks `answers: real` and `answers: demo`
-    made anew."""
+    """The README with the tables of answers below its remarks made anew: `answers: real`,
+    `answers: real, of study, study` and `answers: demo`."""
 
     def table(match: re.Match) -> str:
-        return match[1] + (demo_answers(pages) if match[2] == "demo" else answers(pages))
+        remark, kind, studies = match.groups()
+        if kind == "demo":
+            return remark + demo_answers(pages)
+        return remark + answers(pages, studies and studies.split(", "))
 
     return TABLE.sub(table, readme)
 

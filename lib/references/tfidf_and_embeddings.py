@@ -14,6 +14,7 @@ from lib.data import SPLITS, Corpus
 from lib.evaluation import keep_best
 from lib.metrics import METRICS, check_metric, scores_of
 from lib.models import build_model, reads_pairs
+from lib.rankings import label_counts
 from lib.references.linear_models import (
     Features,
     Scores,
@@ -23,7 +24,7 @@ from lib.references.linear_models import (
     ridge,
 )
 from lib.references.truncated_text import read_text
-from lib.runs.config import RunConfig
+from lib.runs.config import MANY_LABELS, RunConfig
 from lib.runs.keys import tokens_of
 from lib.runs.store import store
 from lib.session.frozen import document_vectors
@@ -32,28 +33,26 @@ from lib.windows import window_of
 
 NGRAMS = {"words": (1, 1), "words and pairs of words": (1, 2)}
 STRENGTHS = (0.1, 0.3, 1.0, 3.0, 10.0)  # C of a support vector machine, the inverse of its penalty
-MANY = 200  # labels, from which on the usual setting alone is tried
 
 
 @dataclasses.dataclass(frozen=True)
 class Model:
-    """A linear model with the values of its one setting that are tried; one of them is usual."""
+    """A linear model with the values of its one setting that are tried."""
 
     fit: Callable[[Features, Corpus, float], Scores]
     setting: str
     values: tuple[float, ...]
-    usual: float
 
 
 OVER_TFIDF = {  # by task
-    "classification": Model(machine_of_classes, "C", STRENGTHS, 1.0),
-    "multilabel": Model(machine_a_label, "C", STRENGTHS, 1.0),
-    "regression": Model(ridge, "penalty", (0.1, 0.3, 1.0, 3.0, 10.0), 1.0),
+    "classification": Model(machine_of_classes, "C", STRENGTHS),
+    "multilabel": Model(machine_a_label, "C", STRENGTHS),
+    "regression": Model(ridge, "penalty", (0.1, 0.3, 1.0, 3.0, 10.0)),
 }
 OVER_EMBEDDINGS = {
-    "classification": Model(logistic, "C", (0.001, 0.01, 0.1, 1.0), 0.01),
-    "multilabel": Model(logistic, "C", (0.001, 0.01, 0.1, 1.0), 0.01),
-    "regression": Model(ridge, "penalty", (1.0, 10.0, 100.0, 1000.0, 10000.0), 100.0),
+    "classification": Model(logistic, "C", (0.001, 0.01, 0.1, 1.0)),
+    "multilabel": Model(logistic, "C", (0.001, 0.01, 0.1, 1.0)),
+    "regression": Model(ridge, "penalty", (1.0, 10.0, 100.0, 1000.0, 10000.0)),
 }
 
 
@@ -72,7 +71,7 @@ def tfidf(config: RunConfig, corpus: Corpus) -> Learned:
     """A linear model over TF-IDF of whole texts: a support vector machine a label, one against the
     rest; ridge regression of numbers."""
     texts = {name: getattr(corpus, name).whole_texts for name in SPLITS}
-    return choose(_over_tfidf(texts, corpus), config, corpus)
+    return choose(_over_tfidf(texts, config, corpus), config, corpus)
 
 
 def tfidf_same_text(config: RunConfig, corpus: Corpus) -> Learned:
@@ -81,7 +80,7 @@ def tfidf_same_text(config: RunConfig, corpus: Corpus) -> Learned:
     texts = {}
     for name in SPLITS:
         texts[name] = read_text(getattr(corpus, name).documents, config.backbone, **reading)
-    return choose(_over_tfidf(texts, corpus), config, corpus)
+    return choose(_over_tfidf(texts, config, corpus), config, corpus)
 
 
 def embedding_linear(config: RunConfig, corpus: Corpus) -> Learned:
@@ -102,48 +101,86 @@ def embedding_linear(config: RunConfig, corpus: Corpus) -> Learned:
         vectors[name] = of_windows.sum(1) / used.sum(1, keepdim=True)
     scaler = StandardScaler().fit(vectors["train"].numpy())
     features = {name: scaler.transform(part.numpy()) for name, part in vectors.items()}
-    candidates = with_settings(OVER_EMBEDDINGS[corpus.task], features, corpus)
+    candidates = with_settings(OVER_EMBEDDINGS[corpus.task], features, config, corpus)
     return choose(candidates, config, corpus)
 
 
 def choose(candidates: Iterator[Candidate], config: RunConfig, corpus: Corpus) -> Learned:
     """The candidate that is best on dev, the earlier of equal ones, and what was chosen how."""
-    metric = corpus.metric if config.select_by in ("loss", "last") else config.select_by
-    check_metric(metric, corpus.task, corpus.num_labels)
-    sign = 1 if METRICS[metric].higher_is_better else -1
+    metric = metric_of(config, corpus)
     best = None
     best_score = -np.inf  # the higher the better
     tried = 0
     for candidate in candidates:
         tried += 1
-        score = sign * dev_score(candidate.scores["dev"], corpus, metric)
+        score = dev_score(candidate.scores["dev"], corpus, metric)
         if best is None or score > best_score:
             best = candidate
             best_score = score
     title = METRICS[metric].title
-    choice = f"{best.settings}: {title} {sign * best_score:.4f} on dev, the best of {tried}"
-    return best.scores, choice
+    score = sign_of(metric) * best_score
+    return best.scores, f"{best.settings}: {title} {score:.4f} on dev, the best of {tried}"
+
+
+def metric_of(config: RunConfig, corpus: Corpus) -> str:
+    """The name of the metric by which dev chooses. Raises InputError."""
+    metric = corpus.metric if config.select_by in ("loss", "last") else config.select_by
+    check_metric(metric, corpus.task, corpus.num_labels)
+    return metric
+
+
+def sign_of(metric: str) -> int:
+    return 1 if METRICS[metric].higher_is_better else -1
 
 
 def dev_score(scores: np.ndarray, corpus: Corpus, metric: str) -> float:
-    """A metric of the scores of dev."""
+    """A metric of the scores of dev; of one that is better lower, the negative."""
     ranked = None
     if corpus.multilabel:
         scores, ranked = keep_best(scores)
-    return scores_of(scores, corpus.dev.labels, ranked, num_labels=corpus.num_labels)[metric]
+    values = scores_of(scores, corpus.dev.labels, ranked, num_labels=corpus.num_labels)
+    return sign_of(metric) * values[metric]
 
 
-def with_settings(model: Model, features: Features, corpus: Corpus) -> Iterator[Candidate]:
-    """A model with each value of its setting; with many labels, with the usual one."""
-    for value in (model.usual,) if corpus.num_labels > MANY else model.values:
+def with_settings(
+    model: Model, features: Features, config: RunConfig, corpus: Corpus
+) -> Iterator[Candidate]:
+    """A model with each value of its setting. With many labels, with the value alone that is best
+    where the most frequent labels are all there is: thousands of labels take hours a value."""
+    values = model.values
+    how = ""
+    if corpus.num_labels > MANY_LABELS:
+        metric = metric_of(config, corpus)
+        frequent = of_frequent_labels(features, corpus)
+        tried = [dev_score(model.fit(*frequent, value)["dev"], corpus, metric) for value in values]
+        values = (values[int(np.argmax(tried))],)
+        how = f", the best of {len(tried)} for the {MANY_LABELS} most frequent labels"
+    for value in values:
         scores = model.fit(features, corpus, value)
-        yield Candidate(f"{model.setting} = {value:g}", scores)
+        yield Candidate(f"{model.setting} = {value:g}{how}", scores)
 
 
-def _over_tfidf(texts: dict[str, list[str]], corpus: Corpus) -> Iterator[Candidate]:
+def of_frequent_labels(features: Features, corpus: Corpus) -> tuple[Features, Corpus]:
+    """The same with train's most frequent labels alone, of equally frequent ones the first:
+    without documents of other classes; of several labels, without the others."""
+    labels = corpus.train.labels
+    counts = label_counts(labels, corpus.num_labels)
+    is_frequent = np.isin(labels, np.argsort(-counts, kind="stable")[:MANY_LABELS])
+    if corpus.multilabel:
+        labels = np.where(is_frequent, labels, -1)
+    else:
+        labels = labels[is_frequent]
+        features = features | {"train": features["train"][is_frequent]}
+    train = dataclasses.replace(corpus.train, labels=labels)
+    return features, dataclasses.replace(corpus, train=train)
+
+
+def _over_tfidf(
+    texts: dict[str, list[str]], config: RunConfig, corpus: Corpus
+) -> Iterator[Candidate]:
     for words, ngrams in NGRAMS.items():
         features = _tfidf_features(texts, corpus, ngrams)
-        for candidate in with_settings(OVER_TFIDF[corpus.task], features, corpus):
+        for candidate in with_settings(OVER_TFIDF[corpus.task], features, config, corpus):
             yield Candidate(f"{words}, {candidate.settings}", candidate.scores)
 
 

@@ -19,7 +19,13 @@ from lib.devices import default_device, resolve_precision
 from lib.errors import InputError, nearest, shown
 from lib.optim import plan_steps
 from lib.reading.options import Reading
-from lib.runs.config import DATA_FIELDS, READ_BY_REFERENCE, RunConfig
+from lib.runs.config import (
+    CHOOSES_SETTINGS,
+    DATA_FIELDS,
+    MANY_LABELS,
+    READ_BY_REFERENCE,
+    RunConfig,
+)
 from lib.runs.files import cached_tensors, content_digest, digest, file_digest, write_text
 from lib.runs.paths import KEY_LENGTH
 from lib.runs.published import located, published_page
@@ -91,6 +97,8 @@ def content_of(config: RunConfig, corpus: Corpus | None = None) -> dict:
     content = {"data": corpus.fingerprint, "version": training.VERSION}
     if config.reference not in (None, *READ_BY_REFERENCE):
         content["reference"] = file_digest(file_of(config.reference))
+    if config.reference in CHOOSES_SETTINGS and corpus.num_labels > MANY_LABELS:
+        content["settings_for"] = MANY_LABELS
     if "backbone" in fields_read(config):
         content["backbone"] = fingerprint(resolve_backbone(config.backbone))
     if "precision" in fields_read(config):
@@ -117,7 +125,7 @@ def key_inputs(config: RunConfig, content: dict) -> dict:
     inputs = config.model_dump(include=fields, exclude_defaults=True)
     if config.distil and "distil" in fields:
         inputs["distil"]["teacher"] = content["teacher"]
-    by_content = ("data", "version", "backbone", "precision", "reference")
+    by_content = ("data", "version", "backbone", "precision", "reference", "settings_for")
     return inputs | {name: content[name] for name in by_content if name in content}
 
 

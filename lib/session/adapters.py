@@ -15,9 +15,7 @@ from lib.runs.config import RunConfig
 
 def add_adapter(model: Classifier, config: RunConfig) -> None:
     """Let low-rank matrices (drawn from the run's seed) and what stands above the layers train
-    alone. Raises InputError where other settings do not go with it, the layers have no linear maps,
-    or peft is missing."""
-    check_config(config)
+    alone. Raises InputError where the layers have no linear maps, or peft is missing."""
     try:
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError:
@@ -48,7 +46,8 @@ def linear_maps(layers: nn.ModuleList) -> tuple[list[str], bool]:
     return names, any(isinstance(modules[name], Conv1D) for name in names)
 
 
-def check_config(config: RunConfig) -> None:
+def check_adapter(config: RunConfig) -> None:
+    """Raises InputError where other settings do not go with an adapter."""
     if config.freeze == "backbone":
         raise InputError(
             "freeze = 'backbone' trains the head alone; leave out one of freeze and adapter"

@@ -15,10 +15,11 @@ from lib.losses import Objective, make_loss, prior_logits
 from lib.metrics import check_metric
 from lib.models import Classifier, build_model, reads_pairs
 from lib.optim import make_optimizer
+from lib.pretrained import check_layers, depth_of
 from lib.runs.keys import Prepared, tokens_of
 from lib.runs.store import EVALUATION_BATCH, model_folder, store
-from lib.session.adapters import add_adapter
-from lib.session.frozen import freeze_backbone, freeze_layers
+from lib.session.adapters import add_adapter, check_adapter
+from lib.session.frozen import check_freeze, freeze_backbone, freeze_layers
 from lib.session.student import make_student, student_depth
 from lib.tokenization import Tokens
 from lib.windows import window_of
@@ -45,7 +46,6 @@ def build(prepared: Prepared) -> Trainable:
     """
     config = prepared.config
     corpus = prepared.corpus
-    check_settings(prepared)
     objective = Objective(training_loss(prepared))
     tokens = tokens_of(config, corpus)
     model = new_classifier(prepared)
@@ -86,9 +86,17 @@ def build(prepared: Prepared) -> Trainable:
 
 
 def check_settings(prepared: Prepared) -> None:
+    """Raises InputError where settings do not go together, as far as that is known before there is
+    a model."""
     config = prepared.config
     corpus = prepared.corpus
     check_metric(config.select_by, corpus.task, corpus.num_labels)
+    if config.adapter:
+        check_adapter(config)
+    if config.layers:
+        check_layers(config.layers, config.backbone)
+    if isinstance(config.freeze, int) and not config.distil:
+        check_freeze(config.freeze, config.layers or depth_of(config.backbone))
     if config.health and corpus.task == "regression":
         raise InputError("health = True judges classifiers; the task is regression")
 

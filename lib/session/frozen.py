@@ -98,14 +98,19 @@ def document_vectors(
 def freeze_layers(model: Classifier, number: int) -> None:
     """Leave the embeddings and so many of the lowest layers as they are. Raises InputError."""
     from_below = parts_from_below(model.backbone)
-    if number >= len(from_below):
-        raise InputError(
-            f"freeze is {number}; the backbone has {len(from_below) - 1} layers: take fewer, or "
-            "'backbone' to train the head alone"
-        )
+    check_freeze(number, len(from_below) - 1)
     for part in from_below[: number + 1]:
         for parameter in part:
             parameter.requires_grad_(False)
+
+
+def check_freeze(number: int, depth: int) -> None:
+    """Raises InputError where a backbone of so many layers would have none to train."""
+    if number >= depth + 1:
+        raise InputError(
+            f"freeze is {number}; the backbone has {depth} layers: take fewer, or 'backbone' to "
+            "train the head alone"
+        )
 
 
 def check_head(model: Classifier) -> None:

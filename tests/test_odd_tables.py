@@ -478,6 +478,26 @@ def test_another_delimiter_is_told_from_the_rows(tmp_path, name, delimiter):
     assert table.column("2") == LABELS
 
 
+@pytest.mark.parametrize("name", ["few.csv", "few.tsv"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_numbers_of_rows_that_have_no_name(tmp_path, name, delimiter):
+    """R writes them by default: `write.table` names one column less than there are."""
+    rows = [(str(number), *row) for number, row in enumerate(zip(TEXTS, LABELS, strict=True), 1)]
+    path = write(tmp_path / name, delimited([("text", "label"), *rows], delimiter))
+    assert texts_in(path) == TEXTS and read_table(path).column("label") == LABELS
+    rows[1] = ("7", *rows[1][1:])
+    path = write(tmp_path / name, delimited([("text", "label"), *rows], delimiter))
+    with pytest.raises(InputError, match="fields; the header has|has no column"):
+        load_corpus(str(path))
+
+
+def test_columns_that_a_space_parts(tmp_path):
+    lines = [f'"{number}" "a text of {number}" "yes"' for number in range(1, 40)]
+    path = write(tmp_path / "few.csv", "\n".join(['"text" "label"', *lines]))
+    assert "if a space parts the columns, set delimiter: ' '" in refusal(path)
+    assert texts_in(path, delimiter=" ")[2] == "a text of 3"
+
+
 def test_commas_in_files_that_usually_have_tabs(tmp_path):
     assert texts_in(write(tmp_path / "few.tsv", QUOTED)) == TEXTS
     one = "\n".join(["sentence", *TEXTS]) + "\n"

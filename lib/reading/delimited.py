@@ -19,6 +19,8 @@ DELIMITERS = (",", ";", "\t", "|")
 SAMPLE_LINES, SAMPLE_SIZE = 200, 2**20  # lines, or characters, that tell a delimiter
 FIRST_LINE = re.compile(r'"?sep=([^"\\\w])"?\s*', re.IGNORECASE)  # as Excel says its delimiter
 
+PARTED_BY_SPACES = re.compile(r'"[^"]*"( "[^"]*")+\s*')
+
 FASTTEXT = re.compile(r"__label__[^\s,;|]+\s")
 LABELS = re.compile(r"(__label__\S*\s*)*")
 ESCAPE = "set escape: backslash"
@@ -43,6 +45,11 @@ def delimited_rows(path: Path, reading: Reading, usual: str) -> Rows:
     if not reading.header:
         names = [str(number) for number in range(1, len(names) + 1)]
         records = itertools.chain([first], records)
+    else:
+        start = list(itertools.islice(records, 2))
+        records = itertools.chain(start, records)
+        if _are_numbered(names, [fields for _, _, fields in start]):
+            names = ["", *names]
     columns = distinct_names(names)
     joins = Joins(path, delimiter)
     remember = joins.recent.append
@@ -80,6 +87,15 @@ def _fit(fields: list[str], names: list[str]) -> list[str] | None:
     if any(extra) or any(missing):
         return None
     return fields[: len(names)] + [""] * len(missing)
+
+
+def _are_numbered(names: list[str], rows: list[list[str]]) -> bool:
+    """Whether rows begin with their numbers, 1, 2, …, which have no name, as R's write.table has
+    them."""
+    return bool(rows) and all(
+        len(fields) == len(names) + 1 and fields[0] == str(number)
+        for number, fields in enumerate(rows, 1)
+    )
 
 
 def _ragged(fields: list[str], names: list[str], reading: Reading, delimiter: str) -> str:
@@ -136,10 +152,11 @@ def _malformed(
 ) -> InputError:
     """The error that a row, begun in one line, cannot be read in another."""
     way_out = "if quotes are plain characters in this file, set quotes: false"
-    if reading.escape is None:
-        row = itertools.islice(lines_of(path, reading), begun - 1, reached)
-        if any('\\"' in line for line in row):
-            way_out = f"quotes in this row have a backslash before them: {ESCAPE}"
+    row = list(itertools.islice(lines_of(path, reading), begun - 1, reached))
+    if reading.escape is None and any('\\"' in line for line in row):
+        way_out = f"quotes in this row have a backslash before them: {ESCAPE}"
+    elif PARTED_BY_SPACES.fullmatch(row[0]):
+        way_out = "if a space parts the columns, set delimiter: ' '"
     if "unexpected end of data" in str(error):
         return InputError(
             f"{path.name}, line {begun}: a quote is opened in this row and never closed; {way_out}"
@@ -207,4 +224,7 @@ def _fit_share(sample: list[str], reading: Reading, delimiter: str) -> float:
         return 0.0
     if len(rows) > 2:
         rows.pop()  # the sample may end within it
-    return sum(len(row) == len(rows[0]) for row in rows) / len(rows)
+    names, *others = rows
+    if reading.header and _are_numbered(names, others[:2]):
+        return sum(len(row) == len(names) + 1 for row in others) / len(others)
+    return sum(len(row) == len(names) for row in rows) / len(rows)

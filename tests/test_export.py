@@ -58,6 +58,10 @@ def test_export_from_the_command_line_any_batch_any_length(done, monkeypatch, ca
     before = (out / "model.onnx").stat().st_mtime_ns
     assert cli(monkeypatch, "export", done.key, "--quantize", "int8") == 0
     assert (out / "model.onnx").stat().st_mtime_ns == before
+    own = tmp_path / "own.txt"
+    own.write_text("a text of my own\n")
+    assert cli(monkeypatch, "export", done.key, "--quantize", "int8", "--texts", own) == 0
+    assert "On 1 texts, " in capsys.readouterr().out
 
     models, options = {"tiny": done.folder / "model"}, {"counts": (1, 3), "rounds": 2}
     table = timing.benchmark(models, TEXTS, cache=tmp_path / "kept", **options)

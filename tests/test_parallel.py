@@ -254,8 +254,9 @@ def accelerate(port: int, rank: int) -> list[str]:
 
 
 def accelerate_fsdp(port: int, rank: int) -> list[str]:
+    """For one machine with two processes."""
     command = accelerate(port, rank)
-    command[1:2] = ["--use_fsdp", "--fsdp_version=2"]
+    command[1:3] = ["--use_fsdp", "--fsdp_version=2", "--num_machines=1"]
     return command
 
 
@@ -273,18 +274,18 @@ def start_node(command: list[str], log: Path) -> None:
 
 @pytest.mark.parametrize("launcher", [torchrun, accelerate, accelerate_fsdp])
 def test_two_nodes_share_a_run(base, launcher, tmp_path):
-    """The commands of the README for two machines, on one."""
+    """The commands of docs/scaling.md for two machines, on one; with fsdp, two processes of one."""
     spec, port = tmp_path / "run.yaml", free_port()
     spec.write_text(base.with_(epochs=1).model_dump_json(exclude={"reading", "schedule_args"}))
     logs = [tmp_path / f"node-{rank}" for rank in (0, 1)]
     train = ["-m", "lib", "train", str(spec), "tracker=none"]
     nodes = [
         start_child(partial(start_node, [*launcher(port, rank), *train], logs[rank]))
-        for rank in (0, 1)
+        for rank in range(1 if launcher is accelerate_fsdp else 2)
     ]
     ends = [exit_code(node) for node in nodes]
-    outputs = [log.read_text() for log in logs]
-    assert ends == [0, 0], outputs
+    outputs = [log.read_text() for log in logs[: len(nodes)]]
+    assert not any(ends), outputs
     assert sum("epoch 1/1" in output for output in outputs) == 1
     found = run_all([base.with_(epochs=1)])
     assert processes_of(found[0]) == 2

@@ -66,7 +66,7 @@ def test_one_process_searches_without_dask_and_two_say_that_they_need_it(spec, m
 def test_a_cell_that_cannot_run_is_counted_and_the_rest_goes_on(spec, capsys):
     spec["space"] = {"layers": [1, 99], "learning_rate": [1e-3]}
     runs = sweep(Sweep(**spec))
-    assert len(runs) == 1 and "layers=99" in capsys.readouterr().out
+    assert len(runs) == 1 and "layers is 99; the backbone" in capsys.readouterr().out
 
 
 def test_random_and_tpe_take_so_many_trials(spec):
@@ -182,6 +182,7 @@ def test_tpe_proposes_no_cell_twice_and_goes_on_with_its_journal(spec, capsys):
     assert len(cells_of(runs)) == len(runs) == 4
     out = capsys.readouterr().out
     assert "tiny.journal is torn: its last 23 bytes are no whole line and go" in out
+    assert "trial 4/4: batch_size=" in out and "trial 3/4" not in out
     assert out.count("run 1/") == 2  # the best of the first three, and the fourth
     assert runs[0].predictions.equals(first[0].predictions)
     assert cells_of(sweep(Sweep(**spec))) == cells_of(runs)

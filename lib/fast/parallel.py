@@ -22,6 +22,9 @@ from lib.errors import InputError
 from lib.fast.environment import check_environment, started_with_others, timeout
 
 SHARDED = "ACCELERATE_USE_FSDP"  # the variable by which accelerate tells processes to shard
+# by which it tells transformers to load weights in one process of a machine alone, for accelerate
+# to send to the others; here each loads its own
+LOADED_ONCE = "FSDP_CPU_RAM_EFFICIENT_LOADING"
 
 
 def processes() -> "Processes | None":
@@ -58,6 +61,7 @@ def _accelerator():
     from accelerate import Accelerator, InitProcessGroupKwargs
 
     patience = InitProcessGroupKwargs(timeout=timedelta(seconds=timeout()))
+    os.environ[LOADED_ONCE] = "false"
     try:
         return Accelerator(cpu=not torch.cuda.is_available(), kwargs_handlers=[patience])
     except (RuntimeError, ValueError, OSError) as error:

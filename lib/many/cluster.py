@@ -81,6 +81,8 @@ def start_local(workers: int) -> SpecCluster:
     arguments = {"nthreads": 1, "memory_limit": 0, "host": "127.0.0.1", "dashboard": False}
     arguments["local_directory"] = str(store() / "dask")
     scheduler = {"host": "127.0.0.1", "dashboard": False, "port": 0}  # not for other machines
+    scheduler["dashboard_address"] = "127.0.0.1:0"  # its server for files has a port all the same
+    logging.getLogger("distributed.batched").setLevel(logging.ERROR)  # a worker that has left
     with dask.config.set(CHANGES):
         specifications = {}
         for number in range(workers):

@@ -12,7 +12,7 @@ from optuna.trial import Trial, TrialState
 
 from lib.errors import InputError, StoppedError
 from lib.many.locks import locked
-from lib.many.report import best_dev_score
+from lib.many.report import Report, best_dev_score
 from lib.runs.store import Run, store
 
 ASKED = 20  # times that the sampler may propose a cell that it has proposed before
@@ -37,10 +37,15 @@ def proposed_runs(
         cells = known_cells(study)
         runs = list(train(cells).values())  # trains what has gone from the store meanwhile
         total = min(spec.trials or spec.size, spec.size)
+        report = Report(spec.name, total, total - len(cells))
         while len(cells) < total:
             count = min(at_once(), total - len(cells))
             trials = [ask(study, spec, cells) for _ in range(count)]
+            for number, trial in enumerate(trials, len(cells) - count + 1):
+                values = " ".join(f"{name}={value}" for name, value in trial.params.items())
+                print(f"trial {number}/{total}: {values}{report.to_go()}", flush=True)
             trained = train([trial.params for trial in trials])
+            report.ended += count
             if signals:
                 raise StoppedError("as another process goes on with this search")
             for i, trial in enumerate(trials):

@@ -117,7 +117,7 @@ def execute(notebook: Path, parameters: dict, output: Path, beside: Callable):
                 log_output=True,
                 stdout_file=sys.stdout,
                 stderr_file=sys.stderr,
-                extra_arguments=["--IPKernelApp.log_level=ERROR"],
+                extra_arguments=["--IPKernelApp.log_level=CRITICAL"],  # what a cell raises is told
             )
     except OSError as error:  # papermill writes the notebook after each cell
         raise InputError(

@@ -167,13 +167,19 @@ def prefix_hashes(prepared: Prepared) -> list[str]:
 
 
 @lru_cache(maxsize=4)
-def _load_corpus(data_dir: str | None, _files: tuple, **fields) -> Corpus:
-    """The corpus of `_files`, as `identity_of` tells them; says what was understood of a user's
+def _load_corpus(data_dir: str | None, files: tuple, **fields) -> Corpus:
+    """The corpus of `files`, as `identity_of` tells them; says what was understood of a user's
     own, where runs are trained."""
     corpus = load_corpus(data_dir=data_dir, **fields)
     if fields["dataset"] not in DATASETS and not published_page():
-        print(f"{Path(corpus.name).name}: {corpus.labels}", flush=True)
+        _tell_labels(files, f"{Path(corpus.name).name}: {corpus.labels}")
     return corpus
+
+
+@lru_cache
+def _tell_labels(_files: tuple, line: str) -> None:
+    """Say what was understood, once of the same files: other folds of them are other corpora."""
+    print(line, flush=True)
 
 
 def corpus_of(config: RunConfig) -> Corpus:

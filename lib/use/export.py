@@ -1,6 +1,7 @@
 """Models for other runtimes: ONNX through torch's own exporter, checked against PyTorch on real
 texts."""
 
+import json
 import logging
 import shutil
 import warnings
@@ -15,7 +16,7 @@ from torch import nn
 from lib.backbones import CONFIG, TOKENIZER_FILES, fingerprint
 from lib.errors import InputError, nearest, system_error
 from lib.models import CLASSIFIER_FILE, Classifier, load_model
-from lib.runs.files import file_digests, read_json, whole_folder, write_json
+from lib.runs.files import content_digest, file_digests, read_json, whole_folder, write_json
 from lib.tokenization import encode, reading_of
 from lib.use.decisions import DECISIONS
 
@@ -156,19 +157,21 @@ def export(
     On the `texts` given (at most `CHECKED`), one at a time and 32 at once, the logits must be
     PyTorch's within `TOLERANCE`. `quantize` int8 adds a file with 8-bit weights: its `agreement` is
     the share of texts with the same label (of numbers, the correlation). What is there already for
-    the same weights is not made again. `write_more` may add files to the folder. Raises InputError.
+    the same weights, checked on the same texts, is not made again. `write_more` may add files to
+    the folder. Raises InputError.
     """
     if format not in FORMATS:
         raise InputError(f"Unknown format {format!r}.{nearest(format, FORMATS)}")
     if quantize not in (None, *QUANTIZE):
         raise InputError(f"Unknown quantize {quantize!r}.{nearest(quantize, QUANTIZE)}")
-    if done := earlier_export(folder, out, quantize):
+    if done := earlier_export(folder, out, quantize, texts):
         return done
     if not texts:
         raise InputError("An export is checked on texts, and there are none: name a file of some")
     with whole_folder(out) as part:
         comparison = write_checked(folder, texts, part, quantize)
         comparison["weights"] = fingerprint(folder)
+        comparison["checked"] = digest_of(texts)
         for name in CARRIED:
             if (folder / name).is_file():
                 shutil.copyfile(folder / name, part / name)
@@ -178,12 +181,17 @@ def export(
     return comparison
 
 
-def earlier_export(folder: Path, out: Path, quantize: str | None) -> dict:
+def earlier_export(folder: Path, out: Path, quantize: str | None, texts: list) -> dict:
     """How the export in `out` compares; empty where there is none of the model in `folder` that
-    has what is wanted."""
+    has what is wanted, checked on these texts, or where there are none, on any."""
     done = _whole_export(out)
     is_current = done.get("weights") == fingerprint(folder)
-    return done if is_current and (quantize is None or quantize in done) else {}
+    is_checked = not texts or done.get("checked") == digest_of(texts)
+    return done if is_current and is_checked and (quantize is None or quantize in done) else {}
+
+
+def digest_of(texts: list) -> str:
+    return content_digest(json.dumps(texts[:CHECKED]).encode())
 
 
 def _whole_export(out: Path) -> dict:

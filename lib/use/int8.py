@@ -39,7 +39,7 @@ class Int8Run(Run):
         out = self.folder / EXPORTED
         with redirect_stdout(sys.stderr):  # labels may go to standard output
             documents = []
-            if not earlier_export(folder, out, "int8"):
+            if not earlier_export(folder, out, "int8", []):
                 print(f"Exports the model to {out}", flush=True)
                 documents = corpus_of(self.config).dev.documents
             comparison = export(folder, documents, out, quantize="int8")

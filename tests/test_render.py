@@ -127,6 +127,12 @@ def test_a_long_table_that_a_figure_draws_is_a_link_to_its_csv(section):
     assert "| cls |" in page_markdown(PAGE | {"blocks": [short]})
 
 
+def test_of_a_table_without_rows_what_is_said_stays():
+    empty = TABLE | {"columns": [["head", "---"]]}
+    assert block_markdown(empty) == "All heads.\n\nn: 3."
+    assert block_markdown(empty | {"caption": "", "note": ""}) == "| head |\n| --- |"
+
+
 def run_of(head: str, device: str, threads: int = 1, **fields) -> SimpleNamespace:
     rows = {"train": 25_000, "dev": 100, "test": 3}
     data = {"source": "the file a.csv", "fingerprint": "f" * 64, "rows": rows}

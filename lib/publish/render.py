@@ -10,7 +10,7 @@ from lib.analysis.captions import FOOTNOTE
 from lib.analysis.display import count, escape, listed, pipe_table, spelled
 from lib.datasets import DATASETS, is_generated
 from lib.markdown import code_span
-from lib.publish.layout import below, findings_of, layout
+from lib.publish.layout import below, findings_of, is_drawn, layout
 
 DEMO = "> **A demo:** its texts are made up, so its numbers say nothing about real ones."
 ALL = math.inf  # layers
@@ -25,9 +25,10 @@ def block_markdown(block: dict) -> str:
     """What a block shows, as Markdown."""
     kind = block["kind"]
     if kind in ("table", "audit", "measured"):
-        texts = [text for text in (block["caption"], below(block)) if text]
-        table = pipe_table(zip(*block["columns"], strict=True))
-        return "\n".join([table, *(f"{text}\n" for text in texts)]).strip()
+        lines = [f"{text}\n" for text in (block["caption"], below(block)) if text]
+        if is_drawn(block):
+            lines.insert(0, pipe_table(zip(*block["columns"], strict=True)))
+        return "\n".join(lines).strip()
     if kind == "figure":
         return f"![{block['alt']}]({block['name']}.png)\n\n*{block['caption']}*"
     if kind == "fold":

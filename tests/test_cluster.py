@@ -80,8 +80,9 @@ def test_a_search_on_a_cluster_brings_the_best_model_home(base, scheduler):
 
 
 def test_a_run_that_a_worker_cannot_train_is_named_and_the_others_go_on(base, scheduler, capsys):
-    with pytest.raises(InputError, match="layers") as error:
-        run_all([base.with_(layers=99), base.with_(seed=5)], "none", cluster=str(scheduler))
+    told_late = base.with_(freeze="backbone")  # needs another head than the native one
+    with pytest.raises(InputError, match="needs a head") as error:
+        run_all([told_late, base.with_(seed=5)], "none", cluster=str(scheduler))
     assert "\n" not in str(error.value)
     assert "1/2 finished, 1 failed" in capsys.readouterr().out
 

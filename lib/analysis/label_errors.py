@@ -144,7 +144,7 @@ def suspects(p: Predictions, *, by: str, group: str) -> str:
     number = len(label_errors(p, by=by, group=group, most=10**9))
     which = "dev documents" if split_judged(p) == "dev" else "documents"
     if not number:
-        return f"Of none of the {documents:,} {which} are the models sure of another answer."
+        return f"For none of the {documents:,} {which} are the models sure of another answer."
     text = (
         f"{count(number, 'label')} of the {documents:,} {which} ({percent(number / documents)}) "
         "may be wrong and are worth checking: the models are sure of another "

@@ -107,7 +107,7 @@ def rows_of(block: dict) -> int:
     return len(block["columns"][0]) - 2 if block.get("columns") else 0
 
 
-def is_drawn(block: dict) -> bool:
+def shows_table(block: dict) -> bool:
     """Whether a table is shown as one: without rows it is where nothing is said in its place."""
     return rows_of(block) > 0 or not (block.get("caption") or below(block))
 

@@ -10,7 +10,7 @@ from lib.analysis.captions import FOOTNOTE
 from lib.analysis.display import count, escape, listed, pipe_table, spelled
 from lib.datasets import DATASETS, is_generated
 from lib.markdown import code_span
-from lib.publish.layout import below, findings_of, is_drawn, layout
+from lib.publish.layout import below, findings_of, shows_table, layout
 
 DEMO = "> **A demo:** its texts are made up, so its numbers say nothing about real ones."
 ALL = math.inf  # layers
@@ -26,7 +26,7 @@ def block_markdown(block: dict) -> str:
     kind = block["kind"]
     if kind in ("table", "audit", "measured"):
         lines = [f"{text}\n" for text in (block["caption"], below(block)) if text]
-        if is_drawn(block):
+        if shows_table(block):
             lines.insert(0, pipe_table(zip(*block["columns"], strict=True)))
         return "\n".join(lines).strip()
     if kind == "figure":

@@ -24,7 +24,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import docutils_namespace, patch_docutils
 
 from lib.analysis.display import pipe_table
-from lib.publish.layout import below, is_drawn
+from lib.publish.layout import below, shows_table
 from lib.publish.site_style import CSS
 
 ELSEWHERE = re.compile(r"(https?|mailto):")
@@ -77,7 +77,7 @@ class BlockRenderer(SphinxRenderer):
             self._add_paragraphs(block["text"])
         elif kind == "figure":
             self._add_picture(block["file"], block["alt"], block["width"], block["height"])
-        elif is_drawn(block):
+        elif shows_table(block):
             self._add_table(block["columns"])
         self._add_paragraphs(block.get("caption"), "said")
         self._add_paragraphs(below(block), "said")

@@ -39,7 +39,7 @@ READ_BY_REFERENCE = {  # the fields, beside the data's, that a reference's resul
     "embedding_linear": ("select_by", *READ_TEXT, "layers", "precision"),
     "embedding_ridge": ("select_by", *READ_TEXT, "layers", "precision"),
 }
-MANY_LABELS = 200  # from which on a reference's settings are chosen for so many frequent ones
+MANY_LABELS = 200  # of more, so many frequent ones choose a reference's settings
 CHOOSES_SETTINGS = ("tfidf", "tfidf_same_text", "embedding_linear")
 SELECTORS = ("loss", "last", *dict.fromkeys(name for task in INPUTS for name in metrics_of(task)))
 

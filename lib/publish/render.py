@@ -10,7 +10,7 @@ from lib.analysis.captions import FOOTNOTE
 from lib.analysis.display import count, escape, listed, pipe_table, spelled
 from lib.datasets import DATASETS, is_generated
 from lib.markdown import code_span
-from lib.publish.layout import below, findings_of, shows_table, layout
+from lib.publish.layout import below, findings_of, layout, shows_table
 
 DEMO = "> **A demo:** its texts are made up, so its numbers say nothing about real ones."
 ALL = math.inf  # layers

@@ -213,7 +213,7 @@ def reference_table(p: Predictions, *, metrics: list[str]) -> pd.DataFrame:
     return by_group(p.only(p.references), by="reference", metrics=metrics)
 
 
-def _setting(config: dict) -> str:
+def setting_of(config: dict) -> str:
     """What a run of this study was."""
     optimizer = spelled(config["optimizer"])
     text = f"{head_name(config['head'])}, {optimizer} at {plain_number(config['learning_rate'])}"
@@ -225,5 +225,5 @@ def _setting(config: dict) -> str:
 
 def every_run(p: Predictions, *, metrics: list[str]) -> pd.DataFrame:
     """`lib.analysis.tables.by_run` of all runs, by what they were."""
-    settings = {key: _setting(run["config"]) for key, run in p.runs.items()}
+    settings = {key: setting_of(run["config"]) for key, run in p.runs.items()}
     return by_run(p.with_field("setting", settings), by="setting", metrics=metrics)

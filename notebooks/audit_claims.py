@@ -6,7 +6,7 @@ from lib.analysis.names import short_name
 from lib.analysis.predictions import Predictions
 from lib.analysis.references import best_reference, reference_scores
 from lib.analysis.stats import POWER
-from notebooks.audit import BUGS, bug_scores, effects
+from notebooks.audit import BUGS, bug_scores, effects, setting_of
 
 
 def answer(p: Predictions, *, metric: str = "accuracy", factors: list[float] | None = None) -> str:
@@ -67,4 +67,14 @@ def visible(p: Predictions, *, metric: str = "accuracy", factors: list[float] | 
     text = f"With {100 * POWER:.0f} % power these runs find effects of {texts[0]} to {texts[1]}"
     if len(hopeless):
         text += f"; of {listed(hopeless)} none, however large"
-    return f"{text}."
+    return f"{text}.{_unscored(p)}"
+
+
+def _unscored(p: Predictions) -> str:
+    """The runs that diverged before an epoch ended, which no table has; empty where none did."""
+    settings = [setting_of(run["config"]) for run in p.trained.values()]
+    gone = [setting_of(r["config"]) for r in p.trained.values() if not r["chosen_epoch"]]
+    texts = [f"{gone.count(name)} of {settings.count(name)} runs of {name}" for name in set(gone)]
+    if not texts:
+        return ""
+    return f" No score, so no row, for {listed(sorted(texts))}: they diverged in the first epoch."

@@ -156,7 +156,7 @@ def verdict(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
         none = f"none of {len(rows)} differences is significant"
         if len(equal) == len(rows):
             return f"{claim} **holds**: {none}, and all are within 1 point."
-        shown = f"only {listed(equal)} are" if equal else "none is"
+        shown = f"only {listed(equal)} {'is' if len(equal) == 1 else 'are'}" if equal else "none is"
         return f"{claim} is not confirmed: {none}, but {shown} shown to be within 1 point."
     texts = []
     for row in significant:

@@ -40,7 +40,8 @@ CAPTIONS = {  # of the tables and figures by their names
     "leads": f"{captions.DIFFERENCES} Methods are compared sample by sample, each sample by its "
     "mean over all sizes that both were tried at.",
     "minutes": "Time of a run to learn, choose and label the test set (whose embeddings are made "
-    "once), on the machine that made this page: of the quickest sample. Numbers: labelled texts.",
+    "once), on the machine that ran it (environment.json): of the quickest sample. Numbers: "
+    "labelled texts.",
     "doubling": "Curves a − b·n^−c through all sizes and samples: what twice the largest number "
     "would add, and what a curve without that number predicts for it, beside what was measured. "
     "Here ± is over refits that leave out one sample.",

@@ -1,6 +1,7 @@
 """The study of the originals' bugs end to end on a tiny transformer, and which runs stand for a
 bug."""
 
+import dataclasses
 import re
 
 import numpy as np
@@ -327,3 +328,20 @@ def test_what_cannot_be_told_is_refused():
             Predictions(p.frame.assign(label=p.frame["label"].astype(np.float32)), p.runs, ()),
             bug="wrong_pad",
         )
+
+
+def test_runs_that_diverged_at_once_are_told():
+    p = every_bug()
+    assert "No score" not in audit_claims.visible(p)
+    gone = [
+        key
+        for key, run in p.runs.items()
+        if (run["config"]["optimizer"], run["config"]["learning_rate"]) == ("adagrad", 1.0)
+    ]
+    runs = {key: run | {"chosen_epoch": 0} if key in gone else run for key, run in p.runs.items()}
+    frame = p.frame[~p.frame["run"].isin(gone)]
+    text = audit_claims.visible(dataclasses.replace(p, frame=frame, runs=runs))
+    assert text.endswith(
+        " No score, so no row, for 3 of 3 runs of weighted average, Adagrad at 1: they diverged in "
+        "the first epoch."
+    )

@@ -16,6 +16,7 @@ from lib.errors import InputError, nearest
 from lib.rankings import inverse_propensity, label_counts
 from lib.references.baselines import reference_name
 from lib.runs.keys import corpus_of, tokens_of
+from lib.runs.predictions_table import write_predictions
 from lib.runs.published import PREDICTIONS, published_page
 from lib.runs.store import Run
 
@@ -62,7 +63,6 @@ class Predictions:
     def write(self, path: Path) -> None:
         """Write one Parquet file, what the runs were in its schema's metadata."""
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
         study = {"runs": self.runs, "label_names": self.label_names, "train_rows": self.train_rows}
         if self.data:
@@ -71,7 +71,7 @@ class Predictions:
             study["train_counts"] = self.train_counts.tolist()
         table = pa.Table.from_pandas(self.frame, preserve_index=False)
         table = table.replace_schema_metadata({"study": json.dumps(study)})
-        pq.write_table(table, path, compression="zstd", compression_level=19)
+        write_predictions(table, path)
 
     @classmethod
     def read(cls, path: Path) -> "Predictions":

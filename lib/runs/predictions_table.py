@@ -1,6 +1,7 @@
 """The table that a run's predictions are stored as: how it is made, and read."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -37,6 +38,26 @@ def to_frame(
     for i, column in enumerate(logits.T):
         columns[f"logit_{i}"] = column.astype(np.float32 if real_numbers else np.float16)
     return pd.DataFrame(columns)
+
+
+def write_predictions(table, path: Path) -> None:
+    """Write an Arrow table of many runs' predictions as a small Parquet file.
+
+    Runs score the same rows, whose bytes repeat; a dictionary of a column would hide that.
+    """
+    import pyarrow.parquet as pq
+
+    repeated = ("epoch", "row", "label", "tokens")
+    logits = [name for name in table.column_names if name.startswith("logit_")]
+    others = [name for name in table.column_names if name not in (*repeated, *logits)]
+    pq.write_table(
+        table,
+        path,
+        compression="zstd",
+        compression_level=19,
+        use_dictionary=others,
+        use_byte_stream_split=logits,
+    )
 
 
 def numbered(frame: pd.DataFrame, kind: str, dtype: type) -> np.ndarray:

@@ -37,7 +37,7 @@ CAPTIONS = {  # of the tables and figures by their names
     "differences_chosen": "Differences of the schedules at the epoch that dev chooses.",
     "learning_curves": captions.CURVES,
     "losses": "Solid: dev loss; dashed: train loss; faint: each seed. The ring marks the lowest "
-    "mean dev loss, the number how far it has risen by the last epoch.",
+    "mean dev loss, the number how far it has risen by the last epoch, if it has.",
     "overshoot": "Mean dev loss over seeds, in nats.",
     "after_score": "What macro F1 on test gains from the epoch that dev chooses to the last one, "
     "run by run.",

@@ -147,7 +147,7 @@ def published(p: Predictions, *, by: str) -> str:
     others = listed(f"{value:g} % ({name})" for name, value in PUBLISHED.items())
     return (
         f"Published, and **not comparable**, as they learned from 120,000 items: {others}. Here "
-        f"the highest is {percent(best)}."
+        f"the highest mean of a schedule is {percent(best)}."
     )
 
 

@@ -41,7 +41,8 @@ CAPTIONS = {  # of the tables and figures by their names
     "best reference without fine-tuning.",
     "gains": f"{captions.DIFFERENCES} Students of one seed share their teacher; the intervals "
     "count them as if they did not, so they are rather too wide.",
-    "across": f"{captions.SCORES}.",
+    "across": f"{captions.SCORES}. Students have a learning rate and a schedule of their own, so "
+    "one on labels alone is not the teacher of the same backbone.",
     "across_gains": captions.DIFFERENCES,
     "frontier": "Each line goes from the smallest student to the teacher; students of one depth "
     "are equally fast. Bars: 95 % interval.",

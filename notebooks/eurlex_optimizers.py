@@ -41,12 +41,14 @@ CAPTIONS = {  # of the tables and figures by their names
     "same first label), with the mean gradient norm of that epoch.",
     "outcomes": "One run a cell: dev P@1, how the run ended (see the top of this page), and the "
     "learning rate. ×1 is PyTorch's default.",
-    "by_learning_rate": "Above: these runs, one a dot, hollow where it did not learn; grey: the "
-    "best reference. Below: the original's, after 25 epochs of DistilBERT on EURLex-4K, on test. "
+    "by_learning_rate": "Above: these runs, tuned for fewer epochs, one a dot, hollow where it "
+    "did not learn; grey: the best reference. Below: the original's, after 25 epochs of DistilBERT "
+    "on EURLex-4K, on test, all filled. "
     "Runs of one learning rate stand side by side.",
     "weight_decay": "Adam and AdamW at the learning rate that dev chose for AdamW.",
     "embeddings": "The embeddings of the same dev documents after every epoch, by how a run ended: "
-    "median and range over all tuned runs. Effective rank 1 and cosine 1: all are one point.",
+    "median and range over all tuned runs. Effective rank 1 and cosine 1: all are one point. "
+    "Dots of one epoch stand side by side.",
     "starts": "Adam with the output layer's bias at the label shares, and with torch's own start "
     "at even guesses, from which every label is first made unlikely in every document. One run "
     "each.",

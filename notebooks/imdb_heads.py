@@ -6,19 +6,22 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from lib.analysis import captions
-from lib.analysis.answers import gap
+from lib.analysis.answers import compared, gap
 from lib.analysis.comparisons import EQUAL, SIGNIFICANT, TOO_FEW, differences
 from lib.analysis.display import (
     difference_interval,
+    escape,
     listed,
+    score,
     signed,
     spelled,
     spelled_in,
     with_metrics,
 )
-from lib.analysis.findings import difference_of, outlook
+from lib.analysis.findings import above_reference, best_group, difference_of, outlook
 from lib.analysis.label_errors import learned_nothing
 from lib.analysis.predictions import Predictions
+from lib.analysis.references import best_reference
 from lib.analysis.scores import best_dev_scores
 from lib.analysis.tables import by_group
 from lib.errors import InputError
@@ -157,7 +160,7 @@ def verdict(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
         if len(equal) == len(rows):
             return f"{claim} **holds**: {none}, and all are within 1 point."
         shown = f"only {listed(equal)} {'is' if len(equal) == 1 else 'are'}" if equal else "none is"
-        return f"{claim} is not confirmed: {none}, but {shown} shown to be within 1 point."
+        return f"{claim} stays open: {none}, but {shown} shown to be within 1 point."
     texts = []
     for row in significant:
         interval = difference_interval(row[f"{metric}_low"], row[f"{metric}_high"], metric)
@@ -182,8 +185,45 @@ def beside_first(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
     texts = []
     for name in others:
         row = difference_of(table, name, first, metric)
-        texts.append(f"{spelled(name)} is {gap(row, metric, spelled(first))}")
-    return f"Accuracy by what long reviews keep: {'; '.join(texts)}."
+        texts.append(f"`{name}` is {gap(row, metric, f'`{first}`')}")
+    return f"Accuracy by what is read of a long review: {'; '.join(texts)}."
+
+
+def answer(p: Predictions, *, by: str, truncation: str, what: str, documents: str) -> str:
+    """`lib.analysis.answers.compared` of the heads on the first truncation, and what another one
+    reaches that dev chooses."""
+    text = compared(p.where(truncation=truncation), by=by, what=what, documents=documents)
+    others = _with_truncations(p)
+    chosen = best_group(others, by="truncation") if others else truncation
+    if chosen == truncation:
+        return text
+    table = by_group(others, by="truncation", metrics=["accuracy"]).set_index("truncation")
+    heads, _, reference = text.rpartition("; ")
+    return f"{heads}, in {chosen} {score(table['accuracy'][chosen], 'accuracy')}; {reference}"
+
+
+def _with_truncations(p: Predictions) -> Predictions | None:
+    """The runs of the head that was trained with each truncation; None where there is one alone."""
+    first = {run["config"]["head"]: run["config"]["truncation"] for run in p.trained.values()}
+    heads = [
+        run["config"]["head"]
+        for run in p.trained.values()
+        if run["config"]["truncation"] != first[run["config"]["head"]]
+    ]
+    return p.where(head=heads[0]) if heads else None
+
+
+def read_on(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
+    """What the truncation that dev chooses reaches, beside the best reference."""
+    group = best_group(p, by=by, metric=metric)
+    head = next(iter(p.trained.values()))["config"]["head"]
+    reached = by_group(p, by=by, metrics=[metric]).set_index(by)[metric][group]
+    gain = above_reference(p, group, by=by, metric=metric)
+    beside = gap(gain, metric, escape(best_reference(p, metric=metric)))
+    return (
+        f"With `{group}`, the truncation that dev chooses, {spelled(head)} reaches "
+        f"{score(reached, metric)}, {beside}."
+    )
 
 
 def trained_differences(p: Predictions, *, by: str, metric: str = "accuracy") -> pd.DataFrame:

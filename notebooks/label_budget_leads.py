@@ -165,9 +165,10 @@ def average_lead(p: Predictions, *, backbone: str, metric: str) -> str:
     gaps = [gap(gains[other], metric, in_words(other)) for other in smaller if other in gains]
     if not gaps:
         return f"No sample of {in_words(model)} has a score at every size."
+    sizes = [size for size, groups in groups_by_size(p)[model].items() if groups.runs]
     return (
-        f"Averaged over sizes, {in_words(model)} scores {listed(gaps)}; its mean is above all "
-        f"references' at {sizes_above(p, model, metric)}."
+        f"Averaged over {len(sizes)} sizes up to {max(sizes):,} texts, {in_words(model)} scores "
+        f"{listed(gaps)}; its mean is above all references' at {sizes_above(p, model, metric)}."
     )
 
 

@@ -88,7 +88,7 @@ def cost_caption(plan: Plan, least_steps: int) -> str:
         return ""
     return (
         f" Up to {alike[-1]:,} texts fine-tuning takes the same least number of steps, so its time "
-        "hardly grows there; the rest is the machine's load."
+        "hardly depends on their number; the rest is the machine's load."
     )
 
 

@@ -99,6 +99,7 @@ def name_points(ax, points: list[tuple[float, float, str, str]]) -> None:
         room = [np.abs((taken - middle) / (reach * pixels)).max(1).min() for middle in middles]
         best = int(np.argmax(np.minimum(room, CLEAR)))
         how = {"textcoords": "offset points", "ha": "center", "va": "center"}
+        how["bbox"] = {"boxstyle": "square,pad=0", "fc": "white", "ec": "none", "alpha": 0.8}
         ax.annotate(text, (x, y), offsets[best], fontsize=SMALLEST, color=colour, **how)
         box = middles[best] + np.array([(0, 0), *SIDES]) * reach * pixels
         taken = np.concatenate([taken, box])

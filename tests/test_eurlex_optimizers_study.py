@@ -95,7 +95,7 @@ def test_dev_chooses_a_cell_of_each_optimizer_and_fresh_seeds_count(base):
         "it **holds** for Adagrad: at 1000, a hundred times its default, none of 1 run learns."
     )
     failed = [run for run in tuned.trained.values() if run["outcome"] != "learned"]
-    assert f"of the {len(failed)} runs that did not learn" in claims.collapse(tuned)
+    assert f"Of the {len(failed)} runs that did not learn" in claims.collapse(tuned)
     reason = runs[3].verdict["reason"]
     assert runs[3].status["status"] == "finished"
     assert "where even guesses have 0.693" in reason and "at step" in reason
@@ -241,7 +241,7 @@ def test_a_start_at_the_label_shares_is_the_prior(base):
     assert starts[study.STARTS_AT].tolist() == ["even guesses", "label shares"]
     assert "prior bias" not in markdown(starts) and study.STARTS_AT in markdown(starts)
     text = claims.start(collect(runs))
-    did = {start: end.replace("still at", "stayed at") for start, end in ends.items()}
+    did = {start: end.replace("still at the prior", "did not learn") for start, end in ends.items()}
     assert f" {did[True]} from the label shares and {did[False]} from even guesses" in text
     assert f"**{int(ends[True] != ends[False])} of 1**" in text
     still = run(base.with_(learning_rate=1e-9, optimizer="sgd", epochs=1))

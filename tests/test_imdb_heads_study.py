@@ -4,7 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lib.analysis.answers import compared
+from lib.analysis.findings import best_group
 from lib.analysis.predictions import collect
+from lib.analysis.tables import by_group
 from lib.errors import InputError
 from lib.many.pool import run_all
 from notebooks import imdb_heads as study
@@ -76,13 +79,22 @@ def test_each_head_is_trained_at_its_rate_and_one_on_each_truncation(base):
 
 
 def test_windows_are_compared_with_heads(base):
-    configs = study.configs(
-        base.with_(max_length=6, epochs=1), {"cls": 1e-3}, [1, 2, 3], ["head", "windows"], "cls"
-    )
-    p = collect(run_all(configs))
+    short = base.with_(max_length=6, epochs=1)
+    configs = study.configs(short, {"cls": 1e-3}, [1, 2, 3], ["head", "windows"], "cls")
+    p = collect(run_all([*configs, short.baseline("tfidf")]))
     text = study.beside_first(p, by="truncation")
-    assert text.startswith("Accuracy by what long reviews keep: windows is ")
-    assert " than head (" in text or "as high as head" in text
+    assert text.startswith("Accuracy by what is read of a long review: `windows` is ")
+    assert " than `head` (" in text or "as high as `head`" in text
+    chosen = best_group(p, by="truncation")
+    reached = by_group(p, by="truncation", metrics=["accuracy"]).set_index("truncation")["accuracy"]
+    text = study.read_on(p, by="truncation")
+    assert text.startswith(f"With `{chosen}`, the truncation that dev chooses, CLS reaches ")
+    assert f" {100 * reached[chosen]:.1f} %, " in text and "TF-IDF" in text
+    named = {"what": "heads", "documents": "reviews"}
+    first = compared(p.where(truncation="head"), by="head", **named)
+    text = study.answer(p, by="head", truncation="head", **named)
+    both = first.replace("; TF-IDF", f", in windows {100 * reached['windows']:.1f} %; TF-IDF")
+    assert text == (first if chosen == "head" else both)
 
 
 def test_the_table_has_the_originals_scores():
@@ -100,7 +112,7 @@ def test_the_table_has_the_originals_scores():
     ("shares", "options", "text"),
     [
         ({"cls": 0.8, "lstm": 0.801}, {}, "**holds**: none of 1 differences is significant, and"),
-        ({"cls": 0.8, "lstm": 0.82}, {"spread": 0.04}, "is not confirmed: none of 1 differences"),
+        ({"cls": 0.8, "lstm": 0.82}, {"spread": 0.04}, "stays open: none of 1 differences"),
         ({"cls": 0.8, "lstm": 0.9}, {}, "**does not hold**: 1 of 1 differences is significant: "),
         ({"cls": 0.8, "lstm": 0.9}, {"seeds": 2}, "is not tested: fewer than 3 seeds."),
     ],

@@ -18,6 +18,7 @@ from lib.analysis.stats import mean_and_interval, no_score
 from lib.metrics import SHARE
 from lib.runs.verdict import LEARNED
 
+ONE_LABEL = 0.95  # of the documents with the same first label: the prediction is constant
 FEWEST = 20  # documents, below which there is no score of labels of like frequency
 STARTS_AT = "output layer starts at"  # column
 STARTS = {"True": "label shares", "False": "even guesses"}  # by `prior_bias`
@@ -175,3 +176,11 @@ def _ratio(group: Group, metric: str, hits: np.ndarray, of: np.ndarray) -> dict[
     of = of.astype(float)
     values = hits.sum(1) / of.sum(1)
     return mean_and_interval(metric, shares_of(group, values, ratio_values(hits, of)), SHARE)
+
+
+def not_learned(p: Predictions) -> tuple[list[dict], list[dict], list[dict]]:
+    """The runs that did not learn; the health of those that predict a constant, and of the rest."""
+    failed = [run for run in p.trained.values() if run["outcome"] != LEARNED]
+    measured = [run["health"] for run in failed if "health" in run]
+    constant = [health for health in measured if health["top_label_share"] >= ONE_LABEL]
+    return failed, constant, [health for health in measured if health not in constant]

@@ -22,13 +22,12 @@ from lib.analysis.references import beside_best_reference, best_reference
 from lib.analysis.stats import LEVEL, adjusted, mcnemar
 from lib.analysis.tables import by_group, without_rows
 from lib.runs.verdict import AT_PRIOR, LEARNED, ONE_POINT
-from notebooks.eurlex_optimizers import tuned
+from notebooks.eurlex_optimizers import not_learned, tuned
 from notebooks.eurlex_optimizers_runs import STEP, of_default, published_scores, rates_of
 
 VARIANTS = ("adam", "amsgrad", "adamw")
 OTHERS = ("adagrad", "adadelta")
 VERBS = {AT_PRIOR: "did not learn"}  # of outcomes that are none
-ONE_LABEL = 0.95  # of the documents with the same first label: the prediction is constant
 
 
 def answer(p: Predictions, *, by: str = "optimizer", metric: str = "P@1") -> str:
@@ -204,40 +203,34 @@ def decoupled(p: Predictions, *, metric: str = "P@1") -> str:
 
 
 def collapse(p: Predictions) -> str:
-    """The original's explanation, that a failed run puts all documents on one point: in how many
-    runs that predict a constant it is so, and in how many others that did not learn."""
-    failed = [run for run in p.trained.values() if run["outcome"] != LEARNED]
-    epochs = max((run["last_epoch"] for run in failed), default=0)
-    measured = [run["health"] for run in failed if "health" in run]
-    constant = [health for health in measured if health["top_label_share"] >= ONE_LABEL]
-    others = [health for health in measured if health["top_label_share"] < ONE_LABEL]
-    of_constant, of_others = (
-        f"{sum(health['embedding_cosine'] > ONE_POINT for health in some)} of the {len(some)}"
+    """The original's explanation: a failed run puts all documents on one point."""
+    failed, constant, others = not_learned(p)
+    on_one_point = [
+        sum(health["embedding_cosine"] > ONE_POINT for health in some)
         for some in (constant, others)
-    )
+    ]
+    epochs = max((run["last_epoch"] for run in failed), default=0)
     outcomes = [run["outcome"] for run in failed]
     ends = listed(f"{outcomes.count(end)} {end}" for end in dict.fromkeys(outcomes) or ["none"])
     return (
         "Claim: a run fails because all documents fall on one point. "
         f"Of the {len(failed)} runs that did not learn in {epochs} epochs, it is so (mean cosine "
-        f"above {ONE_POINT}) in {of_constant} that predict a constant, and in {of_others} others, "
-        f"which may be slow. These {len(failed)} ended so: {ends}."
+        f"above {ONE_POINT}) in {on_one_point[0]} of the {len(constant)} that predict a constant, "
+        f"and in {on_one_point[1]} of the {len(others)} others, which may be slow. These "
+        f"{len(failed)} ended so: {ends}."
     )
 
 
 def fingerprint(p: Predictions) -> str:
     """What a constant prediction leaves: the same P@1 in run after run, also the original's."""
-    failed = [run for run in p.trained.values() if run["outcome"] != LEARNED]
-    constant = sum(
-        run["health"]["top_label_share"] >= ONE_LABEL for run in failed if "health" in run
-    )
+    failed, constant, _ = not_learned(p)
     scores = published_scores()["P@1"]
     most_frequent = scores.mode().iloc[0]
     return (
-        f"**{constant} of {len(failed)} failed runs predict a constant**, the same first label for "
-        f"nearly all documents. {(scores == most_frequent).sum()} of the original's {len(scores)} "
-        f"runs end at the very same P@1 of {100 * most_frequent:.2f} %, the mark of such a "
-        "constant."
+        f"**{len(constant)} of {len(failed)} failed runs predict a constant**, the same first "
+        f"label for nearly all documents. {(scores == most_frequent).sum()} of the original's "
+        f"{len(scores)} runs end at the very same P@1 of {100 * most_frequent:.2f} %, the mark of "
+        "such a constant."
     )
 
 

@@ -180,10 +180,8 @@ def paint(png: bytes, path, width: int) -> None:
     """Save a picture with a black square in it."""
     path.write_bytes(png)
     picture = Image.open(path)
-    picture.load()
-    pixels = np.array(picture)
+    pixels = np.array(picture.convert("RGB"))
     pixels[:width, :width] = 255 - pixels[:width, :width]
-    pixels[..., 3] = 255
     Image.fromarray(pixels).save(path, dpi=picture.info["dpi"])
 
 

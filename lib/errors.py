@@ -24,6 +24,7 @@ VALUE = r"""(?:"[^"]*"|'[^']*'|[^\s,;&)'"]+)"""
 NAMED = re.compile(rf"(?i)(\b[\w-]*{SECRET}[\w-]*['\"]?\s*[:=]\s*){VALUE}")
 BEARER = re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{8,}")
 SECRET_NAME = re.compile(rf"(?i){SECRET}|_key$")
+FOLDERS = ("PWD", "OLDPWD")  # a shell's variables that only sound like passwords
 SHORTEST = 4  # characters of a secret of the environment; a shorter one may be part of any word
 
 
@@ -125,7 +126,7 @@ def _of_environment() -> list[str]:
     """The secrets that the environment gives, the longest first."""
     secrets = set()
     for name, value in os.environ.items():
-        if SECRET_NAME.search(name):
+        if SECRET_NAME.search(name) and name not in FOLDERS:
             secrets.add(value)
         if "://" in value and "@" in value:
             secrets |= _of_url(value)

@@ -11,10 +11,11 @@ import nbformat
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
-from lib.errors import InputError
+from lib.errors import InputError, StoppedError
 from lib.publish.notebook import (
     ADDRESSES,
     blocks_of,
+    error_of_cell,
     execute_here,
     signals_to_kernel,
     without_address_grammars,
@@ -119,6 +120,15 @@ def test_an_error_in_a_cell_is_one_sentence(tmp_path, capsys, source, message):
         execute_here(save(tmp_path, "# Which?", source, "print('not reached')"), {})
     assert str(error.value).startswith(message) and "\n" not in str(error.value)
     assert capsys.readouterr() == ("", "")
+
+
+def test_an_error_in_a_kernel_is_the_sentence_that_it_was_raised_with(tmp_path):
+    for name in ("InputError", "BadRowError"):
+        error = error_of_cell(name, "a.csv, line 2: no label", tmp_path)
+        assert isinstance(error, InputError) and str(error) == "a.csv, line 2: no label"
+    assert isinstance(error_of_cell("StoppedError", "go on", tmp_path), StoppedError)
+    error = error_of_cell("KeyError", "'a'", tmp_path)
+    assert str(error) == f"The notebook failed with KeyError: 'a'. See cell outputs in {tmp_path}"
 
 
 def test_a_stop_stops_it(tmp_path):

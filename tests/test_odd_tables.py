@@ -517,8 +517,13 @@ def test_a_usual_delimiter_stays(tmp_path):
 def test_a_delimiter_that_may_be_another(tmp_path):
     path = write(tmp_path / "few.csv", "good;day,a\nfine;day,b\n" * 9)
     message = refusal(path, Reading(header=False))
-    assert "may be parted by ';' or ','; set delimiter: ';', or the other" in message
+    assert "may be parted by ';' or ','; set delimiter: ';' or delimiter: ','" in message
     assert texts_in(write(tmp_path / "few.csv", "text;a|b\ngood;a|b\n"), delimiter=";") == ["good"]
+    path = write(tmp_path / "few.tsv", "good, day\ta\nfine, day\tb\n" * 9)
+    assert read_table(path, Reading(header=False)).column("2") == ["a", "b"] * 9
+    path = write(tmp_path / "few.csv", "text;label\ngood, or bad\n")
+    message = refusal(path, Reading(delimiter=","))
+    assert "is the delimiter ';'? Then set delimiter: ';'" in message
     path = write(tmp_path / "few.csv", "text;label\n" + "good, or bad\n" * 20)
     message = refusal(path)
     assert (

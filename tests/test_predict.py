@@ -25,6 +25,7 @@ from lib.runs.config import RunConfig
 from lib.runs.seal import replace_sealed
 from lib.runs.store import Run
 from lib.use import predict, progress
+from lib.use.inputs import reading_of
 from lib.use.predict import predict_file
 from tests.conftest import WORDS, save_learnable
 from tests.test_cli import cli
@@ -195,6 +196,15 @@ def test_predicting_without_a_file(model_run):
             model_run.predict(wrong)
 
 
+def test_pairs_are_not_given_to_a_run_of_single_texts():
+    config = RunConfig(dataset="a.csv")
+    message = "--text-pair 'b': the run has learned from single texts; leave it out"
+    with pytest.raises(InputError, match=message):
+        reading_of(config, text_pair="b")
+    of_pairs = config.with_(reading=Reading(text_pair="b"))
+    assert reading_of(of_pairs, text_pair="c").text_pair == "c"
+
+
 def test_labelling_says_what_is_wrong(model_run, tmp_path):
     (tmp_path / "few.csv").write_text("words\nkana\n \n")
     (tmp_path / "none.csv").write_text("words\n")
@@ -217,6 +227,13 @@ def test_labelling_says_what_is_wrong(model_run, tmp_path):
         with pytest.raises(InputError) as error:
             predict_file(model_run, source, *arguments[1:], Reading())
         assert str(error.value) == message
+    (tmp_path / "parted.csv").write_text("id;words\n1;kana\n")
+    with pytest.raises(InputError) as error:
+        parted = str(tmp_path / "parted.csv")
+        predict_file(model_run, parted, None, "words", Reading(delimiter=","))
+    assert "no column 'words': its only column is 'id;words'. Is the delimiter ';'? Then" in str(
+        error.value
+    )
 
 
 # ---- what is read, and as what

@@ -38,6 +38,9 @@ def test_what_the_environment_gives_is_hidden_wherever_it_stands(monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "hf_abcdefg")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:p%40ssw@host")
     assert without_passwords("no hf_abcdefg, p%40ssw or p@ssw") == "no …, … or …"
+    for folder in ("PWD", "OLDPWD"):
+        monkeypatch.setenv(folder, "/some/where")
+    assert without_passwords("no file /some/where/a.csv") == "no file /some/where/a.csv"
 
 
 @pytest.mark.parametrize(

@@ -76,10 +76,19 @@ def test_other_documents_are_not_compared():
     p = classifiers()
     one = scored(p, "near1")
     fewer = dataclasses.replace(one.predictions, frame=one.predictions.frame.iloc[1:])
-    lines = compared_scores(one, dataclasses.replace(one, predictions=fewer))
-    assert lines == [
-        "they were not scored on the same test documents, so there is nothing to compare"
-    ]
+    other = dataclasses.replace(one, predictions=fewer)
+
+    def of(table: str, content: str) -> ScoredRun:
+        config = one.facts["config"] | {"dataset": table}
+        return dataclasses.replace(one, facts={"config": config, "content": {"data": content}})
+
+    for pair in ((one, other), (of("a.csv", "x"), of("b.csv", "y"))):
+        assert compared_scores(*pair) == [
+            "they were not scored on the same test documents, so there is nothing to compare"
+        ]
+    same_rows = of("a.csv", "x"), of("a.csv", "trained on fewer")
+    for pair in ((of("a.csv", "x"), of("renamed.csv", "x")), same_rows):
+        assert compared_scores(*pair)[-1] == "label changed: 0 documents"
 
 
 @pytest.fixture

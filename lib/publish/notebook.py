@@ -129,12 +129,18 @@ def execute(notebook: Path, parameters: dict, output: Path, beside: Callable):
             f"The kernel of {notebook.stem} was killed, perhaps for want of memory; start it again"
         ) from None
     except PapermillExecutionError as error:
-        for kind in (InputError, StoppedError):
-            if error.ename == kind.__name__:
-                raise kind(error.evalue) from None
-        raise InputError(
-            f"The notebook failed with {error.ename}: {error.evalue}. See cell outputs in {output}"
-        ) from None
+        raise error_of_cell(error.ename, error.evalue, output) from None
+
+
+def error_of_cell(name: str, text: str, output: Path) -> InputError | StoppedError:
+    """What a cell of a kernel ended by, from the error's name and text."""
+    from lib.reading.options import BadRowError
+
+    if name == StoppedError.__name__:
+        return StoppedError(text)
+    if name in (InputError.__name__, BadRowError.__name__):
+        return InputError(text)
+    return InputError(f"The notebook failed with {name}: {text}. See cell outputs in {output}")
 
 
 def execute_here(notebook: Path, parameters: dict) -> list[dict]:

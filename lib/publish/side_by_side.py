@@ -85,7 +85,8 @@ def compared_scores(one: ScoredRun, other: ScoredRun) -> list[str]:
     groups = [one.group, other.group]
     names = [run.predictions.label_names for run in (one, other)]
     pairs = [(getattr(groups[0], part), getattr(groups[1], part)) for part in ("rows", "labels")]
-    if names[0] != names[1] or not all(np.array_equal(*pair) for pair in pairs):
+    is_same = _of_same_data(one, other) and names[0] == names[1]
+    if not is_same or not all(np.array_equal(*pair) for pair in pairs):
         return ["they were not scored on the same test documents, so there is nothing to compare"]
     task = one.predictions.task
     chosen = [run.facts["config"]["select_by"] for run in (one, other)]
@@ -95,6 +96,14 @@ def compared_scores(one: ScoredRun, other: ScoredRun) -> list[str]:
     for metric in metrics:
         lines.append(f"  {title(metric)}: {_difference(one.predictions, groups, metric)}")
     return lines + changed_documents(*groups, one.predictions)
+
+
+def _of_same_data(one: ScoredRun, other: ScoredRun) -> bool:
+    """Whether two runs' rows are of one table: equal by content, or of the same name, as of runs
+    that learned from other rows of it."""
+    contents = [run.facts.get("content", {}).get("data") for run in (one, other)]
+    tables = [run.facts["config"].get("dataset") for run in (one, other)]
+    return contents[0] == contents[1] or tables[0] == tables[1]
 
 
 def _difference(p: Predictions, groups: list[Group], metric: str) -> str:

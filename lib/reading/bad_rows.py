@@ -1,6 +1,7 @@
 """How many rows cannot be used, said where the first of them stops the reading."""
 
 import contextlib
+import dataclasses
 import functools
 import io
 from collections.abc import Callable
@@ -39,3 +40,15 @@ def _count(read: Callable, *arguments, reading: Reading, **options) -> int | Non
     except InputError:
         return None
     return len(source.bad_rows)
+
+
+@dataclasses.dataclass
+class BadRows:
+    """Rows that cannot be used: how many there were, and what is wrong with the first."""
+
+    count: int = 0
+    first: str = ""
+
+    def add(self, problem: str) -> None:
+        self.first = self.first or problem
+        self.count += 1

@@ -104,7 +104,7 @@ def _ragged(fields: list[str], names: list[str], reading: Reading, delimiter: st
     reason = f" has {len(fields)} fields; the {named_by} has {len(names)}"
     if reading.escape is None and any(field.endswith("\\") for field in fields[:-1]):
         return f"{reason}; if a backslash makes the next character a plain one, {ESCAPE}"
-    if len(names) == 1 and reading.delimiter is None:
+    if len(names) == 1:
         others = [other for other in DELIMITERS if other != delimiter and other in names[0]]
         if len(others) == 1:
             return f"{reason}; is the delimiter {_shown(others[0])}? Then set {_set(others[0])}"
@@ -185,7 +185,8 @@ def _find_delimiter(path: Path, reading: Reading, usual: str) -> tuple[int, str]
     if reading.delimiter or first_line:
         return skipped, reading.delimiter or first_line[1]
     usual_share = _fit_share(sample, reading, usual)
-    if reading.header and usual_share >= 0.5:
+    is_named_so = usual == "\t" and usual_share == 1  # .tsv
+    if is_named_so or (reading.header and usual_share >= 0.5):
         return 0, usual
     others = [other for other in DELIMITERS if other not in (usual, reading.label_separator)]
     shares = {other: _fit_share(sample, reading, other) for other in others}
@@ -194,10 +195,8 @@ def _find_delimiter(path: Path, reading: Reading, usual: str) -> tuple[int, str]
         fitting.append(usual)
     if len(fitting) > 1:
         several = " or ".join(map(_shown, fitting))
-        raise InputError(
-            f"{path.name}: its columns may be parted by {several}; set {_set(fitting[0])}, or the "
-            "other"
-        )
+        ways = " or ".join(map(_set, fitting))
+        raise InputError(f"{path.name}: its columns may be parted by {several}; set {ways}")
     return 0, fitting[0] if fitting else usual
 
 

@@ -108,6 +108,16 @@ class Reading(Strict):
 PLAIN = Reading()
 
 
+def only_column(name: str, way: str) -> str:
+    """What to say of a table whose only column has this name, where that holds another delimiter;
+    else empty. `way`: to say which the delimiter is."""
+    for delimiter in filter(name.__contains__, OTHER_DELIMITERS):
+        shown = "tab" if delimiter == "\t" else delimiter
+        asks = f"Is the delimiter {shown!r}? Then {way} {shown!r}"
+        return f"its only column is {shorten(name)}. {asks}"
+    return ""
+
+
 # ---- rows that cannot be used
 
 
@@ -183,13 +193,9 @@ class Table:
                 return InputError(f"{message}, but line {line} has it: remove what is above")
         if len(names) == 1:
             beginning = names[0] if self.reading.header else str(self.columns[names[0]][0])
-            for delimiter in OTHER_DELIMITERS:
-                if delimiter in beginning:
-                    shown = "tab" if delimiter == "\t" else delimiter
-                    return InputError(
-                        f"{message}: its only column is {shorten(beginning)}. "
-                        f"Is the delimiter {shown!r}? Then set delimiter: {shown!r}"
-                    )
+            hint = only_column(beginning, "set delimiter:")
+            if hint:
+                return InputError(f"{message}: {hint}")
         if any(len(other) > LONG_NAME for other in names):
             return InputError(
                 f"{message}: its columns would be {', '.join(map(shorten, names))}. If its first "

@@ -4,9 +4,10 @@ import sys
 from pathlib import Path
 
 from lib.errors import InputError
+from lib.reading.bad_rows import BadRows
 from lib.runs.store import Run, load_run
 from lib.use.decisions import AS_TRAINED, decisions_of, describe_decisions
-from lib.use.inputs import STANDARD_INPUT, BadRows, describe_reading, is_table, reading_of
+from lib.use.inputs import STANDARD_INPUT, describe_reading, is_table, reading_of
 from lib.use.int8 import Int8Run
 from lib.use.labeller import Labeller
 from lib.use.predict import is_standard_output, predict_file

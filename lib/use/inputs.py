@@ -11,12 +11,13 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from lib.errors import InputError, nearest
+from lib.errors import InputError, nearest, shown
+from lib.reading.bad_rows import BadRows
 from lib.reading.columns import column_at, columns_at, joined, missing_column
 from lib.reading.folders import find_files
 from lib.reading.formats import format_of, stream
 from lib.reading.lines import lines_of
-from lib.reading.options import BadRow, BadRowError, Reading, is_whole
+from lib.reading.options import BadRow, BadRowError, Reading, is_whole, only_column
 from lib.runs.config import RunConfig
 
 STANDARD_INPUT = "-"
@@ -43,21 +44,15 @@ class Row:
         return not all(text.strip() for text in texts)
 
 
-@dataclasses.dataclass
-class BadRows:
-    """Rows that cannot be used: how many there were, and what is wrong with the first."""
-
-    count: int = 0
-    first: str = ""
-
-    def add(self, problem: str) -> None:
-        self.first = self.first or problem
-        self.count += 1
-
-
 def reading_of(config: RunConfig, **overrides) -> Reading:
-    """How a file is read: as the data of a run was, but for what is not None."""
+    """How a file is read: as the data of a run was, but for what is not None. Raises InputError
+    where pairs of texts are given to a run of single ones."""
     changes = {name: value for name, value in overrides.items() if value is not None}
+    if changes.get("text_pair") and not config.reading.text_pair:
+        raise InputError(
+            f"--text-pair {shown(changes['text_pair'])}: the run has learned from single texts; "
+            "leave it out"
+        )
     return Reading(**config.reading.model_dump() | changes)
 
 
@@ -231,6 +226,9 @@ def _column(wanted: str, row: dict, path: Path) -> str:
     if name is None:
         of_lines = " (--lines: a text a line)" if _format_if_any(path) == LINES_OR_TABLE else ""
         missing = missing_column(wanted, row)
+        hint = only_column(next(iter(row)), "give --delimiter") if len(row) == 1 else ""
+        if hint:
+            raise InputError(f"{path.name} has no column {missing!r}: {hint}")
         raise InputError(f"{path.name} has no column {missing!r}.{nearest(missing, row)}{of_lines}")
     return name
 

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from lib.errors import InputError
+from lib.reading.bad_rows import BadRows
 from lib.reading.options import Reading
-from lib.use.inputs import BadRows, Row, rows_of
+from lib.use.inputs import Row, rows_of
 from lib.use.labeller import Labeller
 
 COLUMNS = ("text", "label", "probability")  # after those that are kept

@@ -108,7 +108,7 @@ class Reading(Strict):
 PLAIN = Reading()
 
 
-def only_column(name: str, way: str) -> str:
+def delimiter_hint(name: str, way: str) -> str:
     """What to say of a table whose only column has this name, where that holds another delimiter;
     else empty. `way`: to say which the delimiter is."""
     for delimiter in filter(name.__contains__, OTHER_DELIMITERS):
@@ -193,7 +193,7 @@ class Table:
                 return InputError(f"{message}, but line {line} has it: remove what is above")
         if len(names) == 1:
             beginning = names[0] if self.reading.header else str(self.columns[names[0]][0])
-            hint = only_column(beginning, "set delimiter:")
+            hint = delimiter_hint(beginning, "set delimiter:")
             if hint:
                 return InputError(f"{message}: {hint}")
         if any(len(other) > LONG_NAME for other in names):

@@ -17,7 +17,7 @@ from lib.reading.columns import column_at, columns_at, joined, missing_column
 from lib.reading.folders import find_files
 from lib.reading.formats import format_of, stream
 from lib.reading.lines import lines_of
-from lib.reading.options import BadRow, BadRowError, Reading, is_whole, only_column
+from lib.reading.options import BadRow, BadRowError, Reading, delimiter_hint, is_whole
 from lib.runs.config import RunConfig
 
 STANDARD_INPUT = "-"
@@ -226,7 +226,7 @@ def _column(wanted: str, row: dict, path: Path) -> str:
     if name is None:
         of_lines = " (--lines: a text a line)" if _format_if_any(path) == LINES_OR_TABLE else ""
         missing = missing_column(wanted, row)
-        hint = only_column(next(iter(row)), "give --delimiter") if len(row) == 1 else ""
+        hint = delimiter_hint(next(iter(row)), "give --delimiter") if len(row) == 1 else ""
         if hint:
             raise InputError(f"{path.name} has no column {missing!r}: {hint}")
         raise InputError(f"{path.name} has no column {missing!r}.{nearest(missing, row)}{of_lines}")

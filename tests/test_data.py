@@ -32,7 +32,7 @@ def test_dev_is_carved_from_train_stratified_and_seeded(folder):
     assert corpus.fingerprint[:16] == "452daf8cf0a1f55b"
 
 
-def test_sizes_that_are_not_said(tmp_path, folder):
+def test_sizes_that_are_not_said(tmp_path, folder, capsys):
     rows = [(f"text {i}", i % 2) for i in range(400)]
     corpus = load_corpus(save(tmp_path / "many.csv", rows))
     assert [len(getattr(corpus, name)) for name in SPLITS] == [288, 32, 80]
@@ -42,6 +42,13 @@ def test_sizes_that_are_not_said(tmp_path, folder):
     assert [len(getattr(corpus, name)) for name in SPLITS] == [20, 2, 8]
     corpus = load_corpus(str(folder), train_rows=100, dev_rows=6, test_rows=21)  # no fewer
     assert [len(getattr(corpus, name)) for name in SPLITS] == [54, 6, 21]
+    assert capsys.readouterr().out == ("train_rows: 100 are asked for; there are 54, all taken\n")
+    corpus = load_corpus(str(folder), train_rows=100, dev_rows=20, test_rows=50, subset_seed=1)
+    assert sum(map(len, (corpus.train, corpus.dev))) == 60
+    assert capsys.readouterr().out == (
+        "test_rows: 50 are asked for; there are 21, all taken\n"
+        "train_rows and dev_rows: 120 are asked for; there are 60, all taken\n"
+    )
 
 
 def test_rows_limits_and_equal_texts_stay_on_one_side(tmp_path):

@@ -23,29 +23,39 @@ def carve_splits(
     source has none. With a `subset_seed` dev comes from train in any case (`draw_labelled`)."""
     train = splits["train"]
     if "test" in splits:
-        test = at_most(splits["test"], test_rows, seed)
+        test = at_most(splits["test"], test_rows, seed, "test_rows")
     else:
         rows = test_rows or len(train) // 5
         train, test = carve(train, rows, seed, one_of_each=not test_rows)
     if subset_seed is not None:
-        rows = min(len(train), train_rows + (dev_rows or 0)) if train_rows else len(train)
+        wanted = train_rows + (dev_rows or 0) if train_rows else len(train)
+        tell_fewer(wanted, len(train), "train_rows and dev_rows")
+        rows = min(wanted, len(train))
         train, dev = draw_labelled(train, rows, dev_rows or rows // 10, subset_seed)
         return {"train": train, "dev": dev, "test": test}
     if "dev" in splits:
-        dev = at_most(splits["dev"], dev_rows, seed)
+        dev = at_most(splits["dev"], dev_rows, seed, "dev_rows")
     else:
         tenth = min(len(train), train_rows or len(train)) // 10
         rows = dev_rows or min(MOST_DEV_ROWS, tenth)
         train, dev = carve(train, rows, seed, one_of_each=not dev_rows)
-    return {"train": at_most(train, train_rows, seed), "dev": dev, "test": test}
+    return {"train": at_most(train, train_rows, seed, "train_rows"), "dev": dev, "test": test}
 
 
-def at_most(split: Split, rows: int | None, seed: int) -> Split:
-    """The split, or a stratified subset of so many rows where it has more."""
+def at_most(split: Split, rows: int | None, seed: int, setting: str) -> Split:
+    """The split, or a stratified subset of so many rows where it has more; where it has less than
+    the `setting` asks for, a line says so."""
     if not rows or rows >= len(split):
+        tell_fewer(rows or 0, len(split), setting)
         return split
     _, subset = carve(split, rows, seed)
     return subset
+
+
+def tell_fewer(wanted: int, there: int, settings: str) -> None:
+    """Say where settings ask for more rows than there are."""
+    if wanted > there:
+        print(f"{settings}: {wanted:,} are asked for; there are {there:,}, all taken", flush=True)
 
 
 def draw_labelled(split: Split, rows: int, dev_rows: int, seed: int) -> tuple[Split, Split]:

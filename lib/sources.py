@@ -8,7 +8,7 @@ from pathlib import Path
 from lib.datasets import DATASETS, Dataset
 from lib.errors import InputError, lookup
 from lib.hub import HUB_NAME, hub_tables, pinned
-from lib.reading.folders import find_files, named_files, read_label_names
+from lib.reading.folders import find_files, named_files, read_label_names, tell_unread
 from lib.reading.formats import SUFFIXES, read_split
 from lib.reading.options import BadRow, Reading, Table
 from lib.reading.roles import check_generated, check_roles, name_classes
@@ -122,6 +122,8 @@ def file_source(
     """The files of a folder, or one file with those beside it. Raises InputError."""
     files = find_files(path, reading)
     tables = {split: read_split(files[split], reading) for split in files}
+    if path.is_dir():
+        tell_unread(files)
     check_roles(tables, text, label)
     names = ", ".join(table.path.name for table in tables.values())
     return Source(

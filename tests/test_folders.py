@@ -3,7 +3,7 @@
 import pytest
 
 from lib.errors import InputError
-from lib.reading.folders import find_files, read_label_names
+from lib.reading.folders import find_files, read_label_names, tell_unread
 from lib.reading.options import PLAIN, Reading
 
 
@@ -60,6 +60,17 @@ def test_a_named_file_below_home(tmp_path, monkeypatch):
     reading = Reading(dev_file="~/more.csv", test_file="~/last.csv")
     files = find_files(tmp_path / "train.csv", reading)
     assert files["dev"] == (tmp_path / "more.csv",) and files["test"] == (tmp_path / "last.csv",)
+
+
+def test_a_table_of_no_split_is_named(tmp_path, capsys):
+    save(tmp_path, "train.csv", "tset.csv", "dev.csv", "labels.json", "notes.md")
+    tell_unread(find_files(tmp_path, PLAIN))
+    assert capsys.readouterr().out == (
+        f"{tmp_path.name}: tset.csv is of no split; files are read that are called train, dev, "
+        "validation, valid, val, test, or that dev_file and test_file name\n"
+    )
+    tell_unread(find_files(tmp_path, Reading(test_file=str(tmp_path / "tset.csv"))))
+    assert not capsys.readouterr().out
 
 
 @pytest.mark.parametrize("content", ['{"0": "no", "1": "yes"}', '["no", "yes"]'])

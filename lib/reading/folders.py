@@ -15,6 +15,8 @@ from lib.reading.vocabulary import listed
 
 # What a split's file may be called, before its suffix.
 SPLIT_NAMES = {"train": ("train",), "dev": ("dev", "validation", "valid", "val"), "test": ("test",)}
+LABELS = "labels.json"
+NO_TABLES = (LABELS, "dataset_info.json", "dataset_infos.json")  # nor of any split
 SHARD = re.compile(r"(.+)-(\d+)-of-(\d+)(\.\w+(?:\.\w+)?)")  # a file of several that hold a split
 
 Files = dict[str, tuple[Path, ...]]  # of each split, in their order
@@ -39,6 +41,29 @@ def find_files(path: Path, reading: Reading) -> Files:
                     f"{one.name} ({earlier}) and {other.name} ({later}) are the same, byte for byte"
                 )
     return files
+
+
+def tell_unread(files: Files) -> None:
+    """Name the tables beside train's that are of no split: a name may be mistyped."""
+    if is_saved(files["train"][0]):
+        return
+    folder = files["train"][0].parent
+    of_splits = {path.resolve() for paths in files.values() for path in paths}
+    unread = [
+        path.name
+        for path in sorted(folder.iterdir())
+        if path.name.lower().endswith(SUFFIXES)
+        and path.name not in NO_TABLES
+        and path.resolve() not in of_splits
+    ]
+    if unread:
+        be = "is" if len(unread) == 1 else "are"
+        names = ", ".join(itertools.chain.from_iterable(SPLIT_NAMES.values()))
+        print(
+            f"{folder.name}: {listed(unread)} {be} of no split; files are read that are called "
+            f"{names}, or that dev_file and test_file name",
+            flush=True,
+        )
 
 
 def named_files(reading: Reading) -> Files:
@@ -137,7 +162,7 @@ def _files_below(entries: list[Path], stems: tuple[str, ...]) -> list[tuple[Path
 def read_label_names(folder: Path) -> dict[str, str]:
     """The names to show for labels, from a folder's labels.json, if there is one: a JSON mapping,
     or a list in the order of ids. Raises InputError."""
-    path = folder / "labels.json"
+    path = folder / LABELS
     if not path.is_file():
         return {}
     try:

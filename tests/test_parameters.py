@@ -52,6 +52,15 @@ def test_mistakes_in_a_profile(profile, text, message):
     assert str(error.value).startswith(message)
 
 
+def test_a_single_file_is_a_list_of_one():
+    allowed = {"reference_files": [], "seeds": [1]}
+    one = {"reference_files": ["gpt.csv"]}
+    assert checked(assignments(["reference_files=gpt.csv"]), allowed, "words") == one
+    assert checked(one, allowed, "words") == one
+    with pytest.raises(InputError, match="The parameter reference_files wants a list like"):
+        checked({"reference_files": 3}, allowed, "words")
+
+
 @pytest.mark.parametrize(
     ("default", "value", "wanted"),
     [

@@ -20,6 +20,7 @@ from lib.reading.columns import ColumnText
 from lib.runs.paths import NOTEBOOKS
 
 COLUMNS = ("text", "text_pair", "label")  # parameters that name a column, perhaps by its number
+FILES = ("reference_files",)  # lists of files, of which a single one may stand alone
 UNTYPED = ("checkpoint_every", "freeze")  # numbers or words, which those who use them check
 ENGINE = ("workers", "cluster")  # who trains: no part of what a page shows
 PLAIN_WORD = re.compile(r"[\w@%+=:,./…-]+")  # that a shell takes as it is, in any script
@@ -90,6 +91,8 @@ def type_of(name: str, default) -> typing.Any:
         return typing.Any
     if name in COLUMNS:
         return ColumnText
+    if name in FILES:
+        return typing.Annotated[list, BeforeValidator(_as_list)]
     if isinstance(default, list) and default:
         return list[_strict(item_type(default))]
     return _strict(type(default))
@@ -110,6 +113,10 @@ def _no_truth(value):
     if isinstance(value, bool):
         raise ValueError("true and false are no numbers")
     return value
+
+
+def _as_list(value):
+    return [value] if isinstance(value, str) and value else value
 
 
 def model_of(allowed: dict) -> type[BaseModel]:

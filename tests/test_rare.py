@@ -56,6 +56,8 @@ def test_rare_classes_that_cannot_go(table):
         loaded(table, min_rows_per_class=31)
     with pytest.raises(InputError, match="is for classes, of which each text has one"):
         loaded(table, min_rows_per_class=4, label_separator="|")
+    with pytest.raises(InputError, match="rare_classes = 'other': no class is rare without min_r"):
+        loaded(table, rare_classes="other")
     with pytest.raises(InputError, match="min_rows_per_class = 4 cannot hold for demo_news"):
         load_corpus("demo_news", reading=Reading(min_rows_per_class=4))
 

@@ -108,6 +108,13 @@ class Reading(Strict):
 PLAIN = Reading()
 
 
+    @field_validator("rare_classes")
+    @classmethod
+    def _check_rare_classes(cls, value, info):
+        if value != "drop" and info.data.get("min_rows_per_class", 0) is None:
+            raise ValueError("no class is rare without min_rows_per_class; set it, too, such as 10")
+        return value
+
 def delimiter_hint(name: str, way: str) -> str:
     """What to say of a table whose only column has this name, where that holds another delimiter;
     else empty. `way`: to say which the delimiter is."""

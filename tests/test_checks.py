@@ -58,6 +58,15 @@ MISTAKES = {  # parameters -> the message
         "that have more than one text, and both sides need one of each; is it the right label "
         "column, and the right number of rows?",
     ),
+    "a sheet of what has none": (
+        {"delimiter": ";", "sheet": "Data"},
+        "sheet = 'Data': reviews.csv is no Excel workbook; leave it out",
+    ),
+    "rare classes, and no number": (
+        {"delimiter": ";", "rare_classes": "other"},
+        "rare_classes = 'other': no class is rare without min_rows_per_class; set it, too, such as "
+        "10",
+    ),
     "a missing file": ({"test_file": "nowhere.csv"}, "There is no file nowhere.csv"),
     "a missing file of answers": (
         {"delimiter": ";", "reference_files": ["gpt.csv"]},

@@ -523,12 +523,12 @@ def test_a_delimiter_that_may_be_another(tmp_path):
     assert read_table(path, Reading(header=False)).column("2") == ["a", "b"] * 9
     path = write(tmp_path / "few.csv", "text;label\ngood, or bad\n")
     message = refusal(path, Reading(delimiter=","))
-    assert "is the delimiter ';'? Then set delimiter: ';'" in message
+    assert "Is the delimiter ';'? Then set delimiter: ';'" in message
     path = write(tmp_path / "few.csv", "text;label\n" + "good, or bad\n" * 20)
     message = refusal(path)
     assert (
-        "line 2 has 2 fields; the header has 1; is the delimiter ';'? Then set delimiter: ';'"
-        in (message)
+        "line 2 has 2 fields; the header has 1: its only column is 'text;label'. Is the delimiter "
+        "';'? Then set delimiter: ';'" in message
     )
 
 

@@ -25,7 +25,7 @@ from lib.runs.config import RunConfig
 from lib.runs.seal import replace_sealed
 from lib.runs.store import Run
 from lib.use import predict, progress
-from lib.use.inputs import reading_of
+from lib.use.inputs import describe_reading, reading_of
 from lib.use.predict import predict_file
 from tests.conftest import WORDS, save_learnable
 from tests.test_cli import cli
@@ -368,6 +368,27 @@ def test_a_file_is_read_as_the_data_of_the_run(trained, answers, monkeypatch, ca
     options = ("--quotes", "--delimiter", ",", "--encoding", "utf-8", "--no-header", "--text", "2")
     assert cli(monkeypatch, "predict", run, tmp_path / "in.csv", "--out", out, *options) == 0
     assert rows_in(out)["text"] == ["kana, é", "lona"]
+
+
+@pytest.mark.parametrize(
+    ("name", "reading", "words"),
+    [
+        ("in.xlsx", {"sheet": "Data", "quotes": False}, ": sheet 'Data', with a header"),
+        ("in.jsonl", {"encoding": "latin-1", "header": False}, ": latin-1"),
+        ("in.tsv", {}, ": utf-8, the usual delimiter, quotes enclose fields, with a header"),
+        ("in.parquet", {"delimiter": "|"}, ""),
+        ("in.parquet", {"on_bad_rows": "quarantine"}, ": a bad row gets an empty label"),
+    ],
+)
+def test_only_what_a_format_has_is_said_of_its_reading(name, reading, words):
+    said = describe_reading(name, "words", Reading(**reading))
+    assert said == f"Reads the column 'words' of {name}{words}"
+
+
+def test_a_sheet_of_what_is_no_workbook(trained, monkeypatch, capsys, tmp_path):
+    (tmp_path / "in.csv").write_text("text\nkana\n", encoding="utf-8")
+    assert cli(monkeypatch, "predict", trained.folder, tmp_path / "in.csv", "--sheet", "Data") == 1
+    assert "sheet = 'Data': in.csv is no Excel workbook" in capsys.readouterr().err
 
 
 def test_a_stray_quote_names_the_option_that_reads_it(trained, monkeypatch, capsys, tmp_path):

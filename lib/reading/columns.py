@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import BeforeValidator
 
 LONG_NAME = 40  # characters that hardly any column's name has
+DELIMITERS = (";", "\t", "|", ",")  # the comma last: names and texts have some, too
 TITLE = "; if it is a title, remove what stands above the names of the columns"
 
 
@@ -91,3 +92,22 @@ def numbered_name(name: str, number: int) -> str:
 def shorten(name: str) -> str:
     """A name as a message shows it."""
     return repr(name if len(name) <= LONG_NAME else f"{name[:LONG_NAME]}…")
+
+
+# ---- delimiters
+
+
+def shown_delimiter(delimiter: str) -> str:
+    """A delimiter as a message names it and a setting takes it."""
+    return "'tab'" if delimiter == "\t" else repr(delimiter)
+
+
+def delimiter_hint(name: str, way: str = "set delimiter:", *, used: str = "") -> str:
+    """What to say of a table whose only column has this name, where that holds a delimiter other
+    than the one `used`; else empty. `way`: to say which the delimiter is."""
+    for delimiter in DELIMITERS:
+        if delimiter in name and delimiter != used:
+            shown = shown_delimiter(delimiter)
+            asks = f"Is the delimiter {shown}? Then {way} {shown}"
+            return f"its only column is {shorten(name)}. {asks}"
+    return ""

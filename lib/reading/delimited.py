@@ -8,14 +8,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lib.errors import InputError
-from lib.reading.columns import TITLE, distinct_names
+from lib.reading.columns import (
+    DELIMITERS,
+    TITLE,
+    delimiter_hint,
+    distinct_names,
+    shown_delimiter,
+)
 from lib.reading.joined_lines import Joins
 from lib.reading.lines import lines_of
-from lib.reading.options import LONGEST_TEXT, Reading
+from lib.reading.options import LONGEST_TEXT, Reading, Rows
 
-Rows = Iterator[tuple[int, dict | str]]
-
-DELIMITERS = (",", ";", "\t", "|")
 SAMPLE_LINES, SAMPLE_SIZE = 200, 2**20  # lines, or characters, that tell a delimiter
 FIRST_LINE = re.compile(r'"?sep=([^"\\\w])"?\s*', re.IGNORECASE)  # as Excel says its delimiter
 
@@ -104,19 +107,12 @@ def _ragged(fields: list[str], names: list[str], reading: Reading, delimiter: st
     reason = f" has {len(fields)} fields; the {named_by} has {len(names)}"
     if reading.escape is None and any(field.endswith("\\") for field in fields[:-1]):
         return f"{reason}; if a backslash makes the next character a plain one, {ESCAPE}"
-    if len(names) == 1:
-        others = [other for other in DELIMITERS if other != delimiter and other in names[0]]
-        if len(others) == 1:
-            return f"{reason}; is the delimiter {_shown(others[0])}? Then set {_set(others[0])}"
-    return reason + TITLE if len(names) == 1 and reading.header else reason
-
-
-def _shown(delimiter: str) -> str:
-    return "a tab" if delimiter == "\t" else repr(delimiter)
-
-
-def _set(delimiter: str) -> str:
-    return "delimiter: tab" if delimiter == "\t" else f"delimiter: {delimiter!r}"
+    if len(names) > 1:
+        return reason
+    hint = delimiter_hint(names[0], used=delimiter)
+    if hint:
+        return f"{reason}: {hint}"
+    return reason + TITLE if reading.header else reason
 
 
 # ---- records
@@ -194,8 +190,8 @@ def _find_delimiter(path: Path, reading: Reading, usual: str) -> tuple[int, str]
     if fitting and usual_share == 1:
         fitting.append(usual)
     if len(fitting) > 1:
-        several = " or ".join(map(_shown, fitting))
-        ways = " or ".join(map(_set, fitting))
+        several = " or ".join(map(shown_delimiter, fitting))
+        ways = " or ".join(f"delimiter: {shown_delimiter(other)}" for other in fitting)
         raise InputError(f"{path.name}: its columns may be parted by {several}; set {ways}")
     return 0, fitting[0] if fitting else usual
 

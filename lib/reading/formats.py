@@ -14,15 +14,14 @@ from lib.reading.arrow import arrow_rows, class_names_in, is_saved
 from lib.reading.compressed import PACKINGS, check_is_file, check_whole, members_of, packing_of
 from lib.reading.delimited import delimited_rows
 from lib.reading.json_rows import json_lines_rows, json_rows
-from lib.reading.options import PLAIN, BadRow, Reading, Table, refuse
+from lib.reading.options import PLAIN, WORKBOOK, BadRow, Reading, Rows, Table, refuse
 from lib.reading.vocabulary import listed
 from lib.reading.workbooks import workbook_rows
 
-TEXT_FORMATS = (".csv", ".tsv", ".txt", ".json", ".jsonl")
-FORMATS = (".parquet", *TEXT_FORMATS, ".xlsx")
+DELIMITED = (".csv", ".tsv", ".txt")
+TEXT_FORMATS = (*DELIMITED, ".json", ".jsonl")
+FORMATS = (".parquet", *TEXT_FORMATS, WORKBOOK)
 SUFFIXES = FORMATS + tuple(f"{suffix}{packing}" for packing in PACKINGS for suffix in TEXT_FORMATS)
-
-Rows = Iterator[tuple[int, dict | str]]
 
 
 def format_of(path: Path) -> str:
@@ -43,6 +42,22 @@ def format_of(path: Path) -> str:
         f"also with {', '.join(PACKINGS)}; call a table of text by its suffix, and save another as "
         "CSV or Parquet"
     )
+
+
+def settings_used(suffix: str | None, reading: Reading) -> list[str]:
+    """What of a reading matters to files of a format, in words."""
+    settings = []
+    if suffix in TEXT_FORMATS:
+        settings.append(reading.encoding)
+    if suffix in DELIMITED:
+        delimiter = reading.delimiter
+        settings.append(f"delimiter {delimiter!r}" if delimiter else "the usual delimiter")
+        settings.append("quotes enclose fields" if reading.quotes else "quotes are characters")
+    if suffix == WORKBOOK and reading.sheet:
+        settings.append(f"sheet {reading.sheet!r}")
+    if suffix in (*DELIMITED, WORKBOOK):
+        settings.append("with a header" if reading.header else "without a header")
+    return settings
 
 
 def stream(
@@ -71,7 +86,7 @@ def _rows_of(path: Path, reading: Reading) -> Rows:
     suffix = format_of(path)
     if suffix == ".parquet":
         return arrow_rows(path)
-    if suffix == ".xlsx":
+    if suffix == WORKBOOK:
         return workbook_rows(path, reading)
     if suffix == ".json":
         return json_rows(path, reading)

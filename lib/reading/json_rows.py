@@ -4,15 +4,13 @@ list of them under one name, and columns."""
 import itertools
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 from lib.errors import InputError
 from lib.reading.columns import distinct_names
 from lib.reading.lines import lines_of
-from lib.reading.options import Reading
-
-Rows = Iterator[tuple[int, dict | str]]
+from lib.reading.options import Reading, Rows
 
 LONGEST_FILE = 2**28  # characters of a file that is read as a whole
 WHITE_SPACE = re.compile(r"\s*")

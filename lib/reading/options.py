@@ -1,6 +1,7 @@
 """How a table is read, what its columns mean, and what becomes of a row that cannot be used."""
 
 import dataclasses
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -12,6 +13,7 @@ from lib.reading.columns import (
     ColumnText,
     column_at,
     columns_at,
+    delimiter_hint,
     joined,
     missing_column,
     numbered_name,
@@ -20,8 +22,10 @@ from lib.reading.columns import (
 
 LONGEST_TEXT = 2**22  # characters of a text, or of a line of a file
 FIRST_LINES = 20  # among which the names of the columns may stand
-OTHER_DELIMITERS = ";\t|,"
-BY_ROW = (".parquet", ".json", ".xlsx")  # formats whose rows are counted, not their lines
+WORKBOOK = ".xlsx"
+BY_ROW = (".parquet", ".json", WORKBOOK)  # formats whose rows are counted, not their lines
+
+Rows = Iterator[tuple[int, dict | str]]  # line, and values by column, or why it is no row
 
 
 class Reading(Strict):
@@ -104,10 +108,6 @@ class Reading(Strict):
                     raise ValueError(f"real numbers have no {name}; leave out one of the two")
         return value
 
-
-PLAIN = Reading()
-
-
     @field_validator("rare_classes")
     @classmethod
     def _check_rare_classes(cls, value, info):
@@ -115,14 +115,14 @@ PLAIN = Reading()
             raise ValueError("no class is rare without min_rows_per_class; set it, too, such as 10")
         return value
 
-def delimiter_hint(name: str, way: str) -> str:
-    """What to say of a table whose only column has this name, where that holds another delimiter;
-    else empty. `way`: to say which the delimiter is."""
-    for delimiter in filter(name.__contains__, OTHER_DELIMITERS):
-        shown = "tab" if delimiter == "\t" else delimiter
-        asks = f"Is the delimiter {shown!r}? Then {way} {shown!r}"
-        return f"its only column is {shorten(name)}. {asks}"
-    return ""
+
+PLAIN = Reading()
+
+
+def check_sheet(paths: Sequence[Path], sheet: str | None) -> None:
+    """Raise InputError where a sheet is named, and no file is a workbook."""
+    if sheet and all(path.suffix.lower() != WORKBOOK for path in paths):
+        raise InputError(f"sheet = {sheet!r}: {paths[0].name} is no Excel workbook; leave it out")
 
 
 # ---- rows that cannot be used
@@ -200,7 +200,7 @@ class Table:
                 return InputError(f"{message}, but line {line} has it: remove what is above")
         if len(names) == 1:
             beginning = names[0] if self.reading.header else str(self.columns[names[0]][0])
-            hint = delimiter_hint(beginning, "set delimiter:")
+            hint = delimiter_hint(beginning)
             if hint:
                 return InputError(f"{message}: {hint}")
         if any(len(other) > LONG_NAME for other in names):

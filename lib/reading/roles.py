@@ -5,7 +5,7 @@ import re
 
 from lib.errors import InputError
 from lib.reading.columns import columns_at
-from lib.reading.options import PLAIN, Reading, Table
+from lib.reading.options import PLAIN, Reading, Table, check_sheet
 from lib.reading.vocabulary import UNLABELLED, whole_number
 
 DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
@@ -18,8 +18,10 @@ NUMBER_SHAPED = re.compile(r"[+-]?[.,]?\d[\d.,]*(e[+-]?\d+)?", re.IGNORECASE)
 
 
 def check_roles(tables: dict[str, Table], text: str, label: str) -> None:
-    """Refuse one column for two things, and a split without labels. Raises InputError."""
+    """Refuse one column for two things, a split without labels, and the sheet of what is no
+    workbook. Raises InputError."""
     train = tables["train"]
+    check_sheet([table.path for table in tables.values()], train.reading.sheet)
     wanted = {"text": text, "label": label, "text_pair": train.reading.text_pair}
     roles: dict[str, str] = {}
     for role, name in wanted.items():

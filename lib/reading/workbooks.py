@@ -9,13 +9,13 @@ from pathlib import Path
 from lib.errors import InputError, nearest
 from lib.reading.columns import TITLE, distinct_names
 from lib.reading.compressed import DAMAGED, HEAD, check_content, open_bytes, out_of_memory
-from lib.reading.options import Reading
+from lib.reading.options import Reading, Rows
 
 ERRORS = ("#NULL!", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#N/A")
 LARGEST = 2**30  # bytes of an unpacked workbook
 
 
-def workbook_rows(path: Path, reading: Reading) -> Iterator[tuple[int, dict | str]]:
+def workbook_rows(path: Path, reading: Reading) -> Rows:
     """(row's number in the sheet, values by column) of each row that is not empty. Raises
     InputError."""
     try:
@@ -87,7 +87,7 @@ def _last_filled(cells: tuple) -> int:
     return max(filled, default=-1)
 
 
-def _rows_by_column(path: Path, rows: Iterator[tuple[int, tuple]], reading: Reading) -> Iterator:
+def _rows_by_column(path: Path, rows: Iterator[tuple[int, tuple]], reading: Reading) -> Rows:
     first = next(rows, None)
     if first is None:
         raise InputError(f"{path.name} is empty")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from lib.errors import InputError
 from lib.reading.bad_rows import BadRows
+from lib.reading.options import check_sheet
 from lib.runs.store import Run, load_run
 from lib.use.decisions import AS_TRAINED, decisions_of, describe_decisions
 from lib.use.inputs import STANDARD_INPUT, describe_reading, is_table, reading_of
@@ -39,6 +40,7 @@ def label(
         runs = [Int8Run(run.folder) for run in runs]
     labeller = Labeller(runs)
     config = runs[0].config
+    check_sheet([Path(source)], reading.get("sheet"))
     how = reading_of(config, **reading)
     column = text or (config.text if not lines and is_table(source, config) else None)
     _say(describe_reading(source, column, how))

@@ -13,11 +13,11 @@ from pathlib import Path
 
 from lib.errors import InputError, nearest, shown
 from lib.reading.bad_rows import BadRows
-from lib.reading.columns import column_at, columns_at, joined, missing_column
+from lib.reading.columns import column_at, columns_at, delimiter_hint, joined, missing_column
 from lib.reading.folders import find_files
-from lib.reading.formats import format_of, stream
+from lib.reading.formats import format_of, settings_used, stream
 from lib.reading.lines import lines_of
-from lib.reading.options import BadRow, BadRowError, Reading, delimiter_hint, is_whole
+from lib.reading.options import BadRow, BadRowError, Reading, is_whole
 from lib.runs.config import RunConfig
 
 STANDARD_INPUT = "-"
@@ -90,13 +90,11 @@ def describe_reading(source: str, column: str | None, reading: Reading) -> str:
     columns = f"the column {column!r}"
     if reading.text_pair:
         columns = f"the columns {column!r} and {reading.text_pair!r}"
-    quotes = "quotes enclose fields" if reading.quotes else "quotes are characters"
-    header = "with a header" if reading.header else "without a header"
-    delimiter = f"delimiter {reading.delimiter!r}" if reading.delimiter else "the usual delimiter"
-    how = ", ".join([reading.encoding, delimiter, quotes, header])
+    how = [", ".join(settings_used(_format_if_any(Path(source)), reading))]
     if reading.on_bad_rows != "stop":
-        how += "; a bad row gets an empty label"
-    return f"Reads {columns} of {name_of(source)}: {how}"
+        how.append("a bad row gets an empty label")
+    said = "; ".join(filter(None, how))
+    return f"Reads {columns} of {name_of(source)}" + (f": {said}" if said else "")
 
 
 def name_of(source: str) -> str:

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 
-from lib.demo import ACT_LABELS, acts, news, reviews
+from lib.demo import ACT_LABELS, NEWS_LABELS, REVIEW_LABELS, acts, news, reviews
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,9 +20,6 @@ class Dataset:
     label: str = "label"  # column
     title: str = ""  # as people name it
 
-
-NEWS_LABELS = ("World", "Sports", "Business", "Sci/Tech")
-REVIEW_LABELS = ("negative", "positive")
 
 DATASETS = {
     "demo_news": Dataset(

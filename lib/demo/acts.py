@@ -21,11 +21,8 @@ ASIDES = 0.5  # the chance, taken twice an act, of mentioning a matter that is n
 WORDS = (40, 110)
 
 GRAMMAR = read_grammar(Path(__file__).with_name("acts.txt"))
-KINDS = {
-    "on": "matter",
-    "whereas": "finding",
-    "rule": "rule",
-}  # of phrases, and the slots of the frames they fill
+# of phrases, and the slots of the frames they fill
+KINDS = {"on": "matter", "whereas": "finding", "rule": "rule"}
 
 
 def lines(label: str, kind: str) -> list[str]:
@@ -97,17 +94,12 @@ def write(field: str, labels: list[str], dice: Dice) -> str:
             operative.append(fill("operative", label))
     for _ in range(2):
         if dice.chance(ASIDES):
-            label = dice.pick(
-                subjects(field if dice.chance(0.5) else zipf(FIELDS, dice, offset=2), dice)
-            )
+            its_field = field if dice.chance(0.5) else zipf(FIELDS, dice, offset=2)
+            label = dice.pick(subjects(its_field, dice))
             if label not in labels:
                 dice.pick([recitals, operative]).append(fill("aside", label))
-    return " ".join(
-        map(
-            sentence,
-            [title, fill("opening"), *recitals, *dice.shuffled(operative), fill("closing")],
-        )
-    )
+    sentences = [title, fill("opening"), *recitals, *dice.shuffled(operative), fill("closing")]
+    return " ".join(map(sentence, sentences))
 
 
 def acts(rows: int, seed: int) -> tuple[list[str], list[list[int]], list[list[int]]]:

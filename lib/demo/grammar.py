@@ -3,11 +3,16 @@
 A grammar file has sections, one phrase a line; `{name}` in a phrase stands for a random phrase of
 that section:
 
-# a comment [headline] {team} beat {team} in {city} [team] the Falcons
+    # a comment
+    [headline]
+    {team} beat {team} in {city}
+    [team]
+    the Falcons
 """
 
 import random
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 SLOT = re.compile(r"\{(\w+)\}")
@@ -100,3 +105,19 @@ def sentence(text: str) -> str:
     text = EIGHT.sub(r"\1n ", text)
     text = text[0].upper() + text[1:]
     return text if text[-1] in ".!?" else text + "."
+
+
+def corpus(
+    rows: int, dice: Dice, classes: int, noise: float, write: Callable[..., str]
+) -> tuple[list[str], list[int], list[int]]:
+    """`rows` distinct texts of balanced classes, their labels and their true classes; a share of
+    the labels, `noise`, is of another class. `write(truth, taken, dice)` gives a text that is not
+    taken."""
+    truths = dice.shuffled(i % classes for i in range(rows))
+    texts = {}
+    for truth in truths:
+        texts[write(truth, texts, dice)] = truth
+    labels = list(truths)
+    for i in dice.shuffled(range(rows))[: round(rows * noise)]:
+        labels[i] = (truths[i] + dice.between(1, classes - 1)) % classes
+    return list(texts), labels, truths

@@ -1,19 +1,16 @@
 """The demo corpus: short made-up news items in four classes, written by a grammar (news.txt)."""
 
+from collections.abc import Container
 from functools import cache
 from pathlib import Path
 
-from .grammar import Dice, expand, read_grammar, sentence
+from .grammar import Dice, corpus, expand, read_grammar, sentence
 
 LABELS = ("World", "Sports", "Business", "Sci/Tech")
 LABEL_NOISE = 0.03  # the share of items, in every split, whose label is replaced by another class
 
-PREFIXES = (
-    "world",
-    "sports",
-    "business",
-    "scitech",
-)  # of the grammar's sections, in the order of LABELS
+# of the grammar's sections, in the order of LABELS
+PREFIXES = ("world", "sports", "business", "scitech")
 WORDS = range(20, 61)  # the lengths allowed
 # The weights of the kinds of first sentence: the class's own; a frame for any class; a frame that
 # names another class.
@@ -41,13 +38,21 @@ def _grammar(main: str, other: str) -> dict[str, list[str]]:
 
 
 def _item(truth: int, dice: Dice) -> str:
-    """One item about class `truth`."""
+    """One item about class `truth`, of any length."""
     main, other = PREFIXES[truth], PREFIXES[(truth + dice.between(1, 3)) % len(LABELS)]
     grammar = _grammar(main, other)
     lead = dice.weighted([f"{main}_lead", "shared_lead", "mixed_lead"], LEADS)
     follow = dice.weighted([f"{main}_more", "neutral", f"{main}_{other}", "aside"], FOLLOWS)
     sections = [lead, follow, "neutral"] if dice.chance(THIRD) else [lead, follow]
     return " ".join(sentence(expand(grammar, dice.pick(grammar[name]), dice)) for name in sections)
+
+
+def _new_item(truth: int, taken: Container[str], dice: Dice) -> str:
+    """An item of a length allowed that is not taken."""
+    while True:
+        text = _item(truth, dice)
+        if text not in taken and len(text.split()) in WORDS:
+            return text
 
 
 def news(rows: int, seed: int) -> tuple[list[str], list[int], list[int]]:
@@ -58,14 +63,4 @@ def news(rows: int, seed: int) -> tuple[list[str], list[int], list[int]]:
     mislead, about another one. The classes are balanced, the texts distinct, and LABEL_NOISE of the
     labels wrong. The same seed gives the same items on every platform.
     """
-    dice = Dice("news", seed)
-    truths = dice.shuffled(i % len(LABELS) for i in range(rows))
-    texts = {}
-    for truth in truths:
-        while (text := _item(truth, dice)) in texts or len(text.split()) not in WORDS:
-            pass
-        texts[text] = truth
-    labels = list(truths)
-    for i in dice.shuffled(range(rows))[: round(rows * LABEL_NOISE)]:
-        labels[i] = (truths[i] + dice.between(1, 3)) % len(LABELS)
-    return list(texts), labels, truths
+    return corpus(rows, Dice("news", seed), len(LABELS), LABEL_NOISE, _new_item)

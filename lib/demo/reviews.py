@@ -2,28 +2,24 @@
 (reviews.txt)."""
 
 import re
+from collections.abc import Container
 from functools import cache
 from pathlib import Path
 
-from .grammar import Dice, expand, read_grammar, sentence
+from .grammar import Dice, corpus, expand, read_grammar, sentence
 
 LABELS = ("negative", "positive")
 LABEL_NOISE = 0.04  # the share of reviews, in every split, whose label is flipped
 
-SHORTEST = 80  # words
+WORDS = range(80, 401)  # the lengths allowed
 PEOPLE = ("director", "composer", "actress", "actor")
 NAMES = ("other", "rival", "film", *PEOPLE)  # drawn once for each review
-OPENING, EARLY, PLOT, BODY, VERDICT, TAIL = range(
-    6
-)  # the order of the parts; those of the body are shuffled
-VERDICT_PLACES = (
-    (EARLY, BODY + 0.5, VERDICT, None),
-    (20, 25, 33, 22),
-)  # None: left to the reader; and the weights
-HOPES = (
-    ("pro", "met"),
-    ("con", "missed"),
-)  # whichever way the hopes lean, they say nothing about the verdict
+# the order of the parts; those of the body are shuffled
+OPENING, EARLY, PLOT, BODY, VERDICT, TAIL = range(6)
+# None: left to the reader; and the weights
+VERDICT_PLACES = ((EARLY, BODY + 0.5, VERDICT, None), (20, 25, 33, 22))
+# whichever way the hopes lean, they say nothing about the verdict
+HOPES = (("pro", "met"), ("con", "missed"))
 HOPE_PLACES = (OPENING, BODY + 0.3, VERDICT, None), (25, 20, 25, 30)  # of what became of them
 CONTRARY = 0.15  # the share of reviews that grant the other side something in a sentence of its own
 NEUTRAL_OPENING, NEUTRAL_TAIL = 0.45, 0.4
@@ -135,29 +131,23 @@ def _by_surname(text: str, names: dict[str, str]) -> str:
     return text
 
 
-def reviews(rows: int, seed: int, max_words: int = 400) -> tuple[list[str], list[int], list[int]]:
-    """`rows` made-up film reviews of 80 to `max_words` words: texts, labels, true labels (indices
-    into LABELS).
+def _new_review(truth: int, taken: Container[str], dice: Dice) -> str:
+    """A review of a length allowed that is not taken."""
+    u = dice.below(1000) / 1000
+    target = min(80 + 330 * u * u * (1 + u) / 2, WORDS[-1] - 20)  # a long tail
+    while True:
+        text = _review(truth, dice, target)
+        if text not in taken and len(text.split()) in WORDS:
+            return text
+
+
+def reviews(rows: int, seed: int) -> tuple[list[str], list[int], list[int]]:
+    """`rows` made-up film reviews of 80 to 400 words: texts, labels, true labels (indices into
+    LABELS).
 
     A grammar writes each review for a verdict drawn beforehand. The opening and the plot say
     nothing about it; the remarks argue for it, many by granting or denying the opposite; it may be
     stated anywhere, or nowhere. The classes are balanced, the texts distinct, and LABEL_NOISE of
     the labels wrong. The same seed gives the same reviews on every platform.
     """
-    if max_words < 120:
-        raise ValueError(f"max_words must be at least 120, not {max_words}")
-    dice = Dice("reviews", seed)
-    truths = dice.shuffled(i % len(LABELS) for i in range(rows))
-    texts = {}
-    for truth in truths:
-        u = dice.below(1000) / 1000
-        target = min(80 + 330 * u * u * (1 + u) / 2, max_words - 20)  # a long tail
-        while (text := _review(truth, dice, target)) in texts or not SHORTEST <= len(
-            text.split()
-        ) <= max_words:
-            pass
-        texts[text] = truth
-    labels = list(truths)
-    for i in dice.shuffled(range(rows))[: round(rows * LABEL_NOISE)]:
-        labels[i] = 1 - truths[i]
-    return list(texts), labels, truths
+    return corpus(rows, Dice("reviews", seed), len(LABELS), LABEL_NOISE, _new_review)

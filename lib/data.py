@@ -22,14 +22,7 @@ from lib.reading.label_cells import LabelColumn, read_label_column
 from lib.reading.labels import Encoded, encode_labels, task_of
 from lib.reading.options import PLAIN, BadRow, Reading, check_texts
 from lib.reading.rare import gather_rare
-from lib.reading.splits import (
-    SPLITS,
-    Split,
-    part,
-    read_groups,
-    read_split_names,
-    tell_straddling,
-)
+from lib.reading.splits import SPLITS, Split, part, read_groups, read_split_names, tell_straddling
 from lib.reading.vocabulary import (
     check_classes,
     check_known,

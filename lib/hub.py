@@ -6,8 +6,8 @@ from pathlib import Path
 from lib.backbones import probe_hub
 from lib.errors import InputError
 from lib.reading.arrow import names_of_features
-from lib.reading.folders import SPLIT_NAMES
 from lib.reading.options import Reading, Table
+from lib.reading.splits import SPLIT_NAMES
 
 # user/name or user/name/subset, perhaps at a revision
 HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w.-]+(/[\w.-]+)?(@[\w.-]+)?")
@@ -75,10 +75,7 @@ def load_hub_dataset(hub: str, *, revision: str, folder: str | None):
     probe_hub()
     import datasets
 
-    print(
-        f"Reading {hub} at {revision[:7]} from the Hugging Face Hub or its cache",
-        flush=True,
-    )
+    print(f"Reading {hub} at {revision[:7]} from the Hugging Face Hub or its cache", flush=True)
     try:
         repository, subset = repository_of(hub)
         return datasets.load_dataset(repository, subset, revision=revision)

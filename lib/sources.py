@@ -11,7 +11,7 @@ from lib.hub import HUB_NAME, hub_tables, pinned
 from lib.reading.folders import find_files, named_files, read_label_names, tell_unread
 from lib.reading.formats import SUFFIXES, read_split
 from lib.reading.options import BadRow, Reading, Table
-from lib.reading.roles import check_generated, check_roles, name_classes
+from lib.reading.roles import as_names, check_generated, check_roles, name_classes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,19 +98,12 @@ def _generated_table(entry: Dataset, rows: int, *, seed: int) -> Table:
     texts, labels, true_labels = entry.make(rows, seed)
     columns = {
         "text": texts,
-        "label": _named(labels, entry.label_names),
-        "true_label": _named(true_labels, entry.label_names),
+        "label": [as_names(label, entry.label_names) for label in labels],
+        "true_label": [as_names(label, entry.label_names) for label in true_labels],
     }
     lines = list(range(1, rows + 1))
     reading = Reading(labels=entry.label_names)
     return Table(Path("generated"), columns, lines, reading=reading)
-
-
-def _named(labels: list, names: tuple[str, ...]) -> list:
-    """Names for ids, or lists of names for lists of ids."""
-    if isinstance(labels[0], list):
-        return [[names[i] for i in ids] for ids in labels]
-    return [names[i] for i in labels]
 
 
 # ---- folders and files

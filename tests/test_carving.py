@@ -185,7 +185,7 @@ def test_a_column_that_does_not_say_the_split(tmp_path):
     columns = {"text": [f"text {i}" for i in range(4)], "label": ["a", "b"] * 2}
     reading = Reading(split="part")
     path = save(tmp_path / "few.csv", **columns, part=["train", "holdout", "train", "test"])
-    told = r"^few.csv, line 3: column 'part' has 'holdout', which is none of train, training, dev"
+    told = r"^few.csv, line 3: column 'part' has 'holdout', which is none of train, dev, validation"
     with pytest.raises(InputError, match=told):
         load_corpus(path, reading=reading)
     path = save(tmp_path / "few.csv", **columns, part=["train", "a text " * 50, "train", "test"])

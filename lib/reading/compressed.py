@@ -10,7 +10,8 @@ from pathlib import Path
 
 from lib.errors import InputError
 
-PACKINGS = (".gz", ".bz2", ".xz", ".zip")
+OPENERS = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+PACKINGS = (*OPENERS, ".zip")
 DAMAGED = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, RuntimeError)
 BLOCK = 2**20  # bytes
 HEAD = 512  # bytes that tell what a file is
@@ -31,11 +32,7 @@ SIGNATURES = (
     (b"SQLite format 3\0", "an SQLite database", "export its table as CSV"),
     (b"\x80\x04\x95", "a Python pickle", "save it as Parquet or CSV"),
     (b"\x80\x05\x95", "a Python pickle", "save it as Parquet or CSV"),
-    (
-        b"version https://git-lfs",
-        "a pointer of Git LFS",
-        "fetch the file: git lfs pull",
-    ),
+    (b"version https://git-lfs", "a pointer of Git LFS", "fetch the file: git lfs pull"),
 )
 MARKUP = (b"<!doctype html", b"<html", b"<head", b"<body", b"<table", b"<!-- ")
 
@@ -51,15 +48,9 @@ def open_bytes(path: Path):
     check_is_file(path)
     packing = packing_of(path)
     try:
-        if packing == ".gz":
-            return gzip.open(path)
-        if packing == ".bz2":
-            return bz2.open(path)
-        if packing == ".xz":
-            return lzma.open(path)
         if packing == ".zip":
             return _open_only_member(path)
-        return path.open("rb")
+        return OPENERS.get(packing, open)(path, "rb")
     except DAMAGED as error:
         raise unreadable(path, error) from None
 

@@ -11,10 +11,9 @@ from lib.reading.arrow import SAVED_SPLITS, is_saved
 from lib.reading.compressed import check_is_file
 from lib.reading.formats import FORMATS, SUFFIXES
 from lib.reading.options import Reading
+from lib.reading.splits import SPLIT_NAMES
 from lib.reading.vocabulary import listed
 
-# What a split's file may be called, before its suffix.
-SPLIT_NAMES = {"train": ("train",), "dev": ("dev", "validation", "valid", "val"), "test": ("test",)}
 LABELS = "labels.json"
 NO_TABLES = (LABELS, "dataset_info.json", "dataset_infos.json")  # nor of any split
 SHARD = re.compile(r"(.+)-(\d+)-of-(\d+)(\.\w+(?:\.\w+)?)")  # a file of several that hold a split
@@ -114,8 +113,10 @@ def _splits_of(folder: Path) -> Files:
                 *_files_below(entries, stems),
             ]
         if len(candidates) > 1:
-            listed = ", ".join(paths[0].name for paths in candidates)
-            raise InputError(f"{folder.name} has several files for {split}: {listed}; keep one")
+            files_or_folders = listed([paths[0].name for paths in candidates])
+            raise InputError(
+                f"{folder.name} has several files for {split}: {files_or_folders}; keep one"
+            )
         if candidates:
             files[split] = candidates[0]
     return files

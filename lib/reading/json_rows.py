@@ -12,6 +12,8 @@ from lib.reading.columns import distinct_names
 from lib.reading.lines import lines_of
 from lib.reading.options import Reading, Rows
 
+Line = tuple[int, str]  # its number, from 1
+
 LONGEST_FILE = 2**28  # characters of a file that is read as a whole
 WHITE_SPACE = re.compile(r"\s*")
 TOO_MUCH = "a number of thousands of digits, or thousands of nested brackets"
@@ -21,12 +23,7 @@ NO_OBJECT = " is no JSON object with a name for each column"
 
 def json_rows(path: Path, reading: Reading) -> Rows:
     """(position from 1, or line, and values by column) of each row, or (position, reason)."""
-    lines = enumerate(lines_of(path, reading, longest=LONGEST_FILE), 1)
-    filled = ((number, line) for number, line in lines if line.strip())
-    beginning = list(itertools.islice(filled, 2))
-    if not beginning:
-        raise InputError(f"{path.name} is empty")
-    filled = itertools.chain(beginning, filled)
+    beginning, filled = _filled_lines(path, lines_of(path, reading, longest=LONGEST_FILE))
     if len(beginning) > 1 and isinstance(_parse(beginning[0][1]), dict):
         return _rows_of_lines(filled)  # a list over many lines begins with a bracket
     return _rows_of_text(path, filled)
@@ -34,18 +31,23 @@ def json_rows(path: Path, reading: Reading) -> Rows:
 
 def json_lines_rows(path: Path, reading: Reading) -> Rows:
     """(line, values by column) of each line, or (line, reason)."""
-    lines = enumerate(lines_of(path, reading), 1)
-    filled = ((number, line) for number, line in lines if line.strip())
-    first = next(filled, None)
-    if first is None:
-        raise InputError(f"{path.name} is empty")
-    filled = itertools.chain([first], filled)
-    if first[1].lstrip().startswith("["):
+    beginning, filled = _filled_lines(path, lines_of(path, reading))
+    if beginning[0][1].lstrip().startswith("["):
         return json_rows(path, reading)
     return _rows_of_lines(filled)
 
 
-def _rows_of_lines(lines: Iterable[tuple[int, str]]) -> Rows:
+def _filled_lines(path: Path, lines: Iterable[str]) -> tuple[list[Line], Iterable[Line]]:
+    """The first two lines that are not blank, and all of them. Raises InputError where there is
+    none."""
+    filled = ((number, line) for number, line in enumerate(lines, 1) if line.strip())
+    beginning = list(itertools.islice(filled, 2))
+    if not beginning:
+        raise InputError(f"{path.name} is empty")
+    return beginning, itertools.chain(beginning, filled)
+
+
+def _rows_of_lines(lines: Iterable[Line]) -> Rows:
     for number, line in lines:
         row = _parse(line)
         if isinstance(row, dict | str):
@@ -68,13 +70,13 @@ def _parse(line: str):
 # ---- a file as a whole
 
 
-def _rows_of_text(path: Path, lines: Iterable[tuple[int, str]]) -> Rows:
+def _rows_of_text(path: Path, lines: Iterable[Line]) -> Rows:
     rows = _records(path, _values_in(path, lines))
     for position, row in enumerate(rows, 1):
         yield position, row if isinstance(row, dict) else NO_OBJECT
 
 
-def _values_in(path: Path, lines: Iterable[tuple[int, str]]) -> list:
+def _values_in(path: Path, lines: Iterable[Line]) -> list:
     """The JSON values of a file, one after the other. Raises InputError with the line."""
     numbers = []
     texts = []

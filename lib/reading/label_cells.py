@@ -8,7 +8,8 @@ import re
 import warnings
 from collections import Counter
 
-from lib.errors import InputError, nearest
+from lib.errors import InputError
+from lib.reading.columns import columns_at, missing_column
 from lib.reading.options import Reading, Table
 from lib.reading.vocabulary import UNLABELLED, whole_number
 
@@ -61,28 +62,17 @@ def read_label_column(
     return LabelColumn(column, cells, positions, as_text)
 
 
-def _several_columns(table: Table, column: str) -> tuple[str, ...]:
-    """The columns that a text names, commas between them; none where it is one column's name."""
-    if table.find(column) or "," not in column:
-        return ()
-    names = []
-    missing = []
-    for piece in column.split(","):
-        piece = piece.strip()
-        name = table.find(piece)
-        names.append(name)
-        if name is None:
-            missing.append(piece)
-    if len(missing) == len(names):
-        return ()
-    if missing:
-        raise InputError(
-            f"{table.path.name} has no column {missing[0]!r}.{nearest(missing[0], table.columns)}"
-        )
+def _several_columns(table: Table, column: str) -> list[str]:
+    """The columns that a text names, commas between them; none where it is one column's name, or
+    none of its names is there. Raises InputError where one is missing, or there twice."""
+    names = columns_at(column, table.columns)
+    if not names:
+        missing = missing_column(column, table.columns)
+        return [] if missing == column else table.column(missing)  # which raises
     for name in names:
         if names.count(name) > 1:
             raise InputError(f"label = {column!r} names the column {name!r} twice")
-    return tuple(names)
+    return names if len(names) > 1 else []
 
 
 # ---- lists

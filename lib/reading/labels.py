@@ -154,11 +154,8 @@ def _problem_of(labels: list[str], column: str, reading: Reading) -> str:
 
 def _is_fraction(label: str) -> bool:
     """Whether a label is a finite number, but not a whole one: nan and inf are words."""
-    try:
-        number = float(label)
-    except ValueError:
-        return False
-    return math.isfinite(number) and number % 1 != 0
+    number = _finite(label)
+    return not math.isnan(number) and number % 1 != 0
 
 
 # ---- from names to ids

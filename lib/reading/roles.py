@@ -2,6 +2,7 @@
 no column for two things; and the names that a file has for its classes."""
 
 import re
+from numbers import Integral
 
 from lib.errors import InputError
 from lib.reading.columns import columns_at
@@ -115,7 +116,7 @@ def name_classes(
         own_names = table.class_names.get(own_column)
         if own_names:
             cells = table.columns[own_column]
-            table.columns[own_column] = [_named(cell, own_names) for cell in cells]
+            table.columns[own_column] = [as_names(cell, own_names) for cell in cells]
     return None if listed else names
 
 
@@ -134,11 +135,11 @@ def _check_same_ids(tables: dict[str, Table], label: str) -> None:
                 )
 
 
-def _named(cell, names: tuple[str, ...]):
+def as_names(cell, names: tuple[str, ...]):
     """The name of a class by its id, or names for a list of ids; None for an id that has none."""
     if isinstance(cell, list):
-        return [_named(item, names) for item in cell]
-    if isinstance(cell, int) and 0 <= cell < len(names):
+        return [as_names(item, names) for item in cell]
+    if isinstance(cell, Integral) and 0 <= cell < len(names):
         return names[cell]
     return None
 

@@ -9,17 +9,10 @@ from lib.errors import InputError, shown
 from lib.reading.options import Table
 
 SPLITS = ("train", "dev", "test")
-SPLIT_OF_VALUE = {  # in a column that says it, in any case
-    "train": "train",
-    "training": "train",
-    "dev": "dev",
-    "validation": "dev",
-    "valid": "dev",
-    "val": "dev",
-    "test": "test",
-    "testing": "test",
-    "eval": "test",
-}
+# What a split is called as a file, before its suffix, and by the Hub; a column may have more.
+SPLIT_NAMES = {"train": ("train",), "dev": ("dev", "validation", "valid", "val"), "test": ("test",)}
+SPLIT_OF_VALUE = {name: split for split, names in SPLIT_NAMES.items() for name in names}
+SPLIT_OF_VALUE |= {"training": "train", "testing": "test", "eval": "test"}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -67,8 +67,6 @@ def draw_labelled(split: Split, rows: int, dev_rows: int, seed: int) -> tuple[Sp
     one group, stay on one side. Raises InputError where nothing is left for dev.
     """
     strata = strata_of(split)
-    if strata is None:
-        strata = np.zeros(len(split), np.int64)
     rng = np.random.default_rng(seed)
     shuffled = rng.permutation(len(split))
     rank = np.zeros(len(split), np.int64)  # of each row in its class
@@ -104,12 +102,9 @@ def carve(split: Split, rows: int, seed: int, *, one_of_each: bool = False) -> t
     unit_of_row = units_of(split)
     units = np.unique(unit_of_row)
     strata = strata_of(split)
-    is_stratified = strata is not None
-    if strata is None:
-        strata = np.zeros(len(split), np.int64)
-    else:
-        sizes = Counter(strata[units].tolist())
-        units = units[[sizes[label] > 1 for label in strata[units].tolist()]]
+    is_stratified = has_classes(split)
+    sizes = Counter(strata[units].tolist())
+    units = units[[sizes[label] > 1 for label in strata[units].tolist()]]
     classes = len(np.unique(strata[units]))
     if one_of_each:
         rows = max(rows, classes, 1)
@@ -127,10 +122,14 @@ def carve(split: Split, rows: int, seed: int, *, one_of_each: bool = False) -> t
     return split.take(np.flatnonzero(~is_taken)), split.take(np.flatnonzero(is_taken))
 
 
-def strata_of(split: Split) -> np.ndarray | None:
-    """The class of each document (rows,), where each has one."""
-    has_one_class = split.labels.ndim == 1 and split.labels.dtype.kind != "f"
-    return split.labels if has_one_class else None
+def has_classes(split: Split) -> bool:
+    """Whether each document has one class: not several labels, nor a number."""
+    return split.labels.ndim == 1 and split.labels.dtype.kind != "f"
+
+
+def strata_of(split: Split) -> np.ndarray:
+    """The class of each document (rows,); 0 for all where they have none."""
+    return split.labels if has_classes(split) else np.zeros(len(split), np.int64)
 
 
 def units_of(split: Split) -> np.ndarray:

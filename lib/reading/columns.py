@@ -77,6 +77,12 @@ def joined(cells: Iterable):
     return "\n".join(texts) if texts else None
 
 
+def cell_text(cell) -> str:
+    """A cell as text, without white space around it; empty where nothing is there, which a table
+    may say by a number that is none."""
+    return "" if cell is None or cell != cell else str(cell).strip()
+
+
 def distinct_names(names: list[str]) -> list[str]:
     """Names of columns, each once: one that is there several times gets its number."""
     return [

@@ -35,7 +35,7 @@ def folds_of(split: Split, folds: int, seed: int) -> np.ndarray:
         noun = "texts" if split.groups is None else "groups"
         raise InputError(f"folds is {folds}, but there are {units} different {noun}; take fewer")
     strata = strata_of(split)
-    if strata is None or np.bincount(strata).max() < folds:
+    if np.bincount(strata).max() < folds:
         strata = np.zeros(len(split), np.int64)
     kind = StratifiedKFold if units == len(split) else StratifiedGroupKFold
     cutter = kind(folds, shuffle=True, random_state=seed)

@@ -9,7 +9,7 @@ import warnings
 from collections import Counter
 
 from lib.errors import InputError
-from lib.reading.columns import columns_at, missing_column
+from lib.reading.columns import cell_text
 from lib.reading.options import Reading, Table
 from lib.reading.vocabulary import UNLABELLED, whole_number
 
@@ -31,6 +31,13 @@ class LabelColumn:
     in_positions: tuple[str, ...] = ()  # the label of each zero or one, where cells have these
     lists_as_text: bool = False
 
+    def labels_in(self, cell, separator: str | None) -> tuple[list[str], str]:
+        """The labels in a cell, each once, in their order; and what is wrong with it: empty where
+        nothing is."""
+        if self.in_positions:
+            return _indicated(cell, self.in_positions)
+        return _names_in(cell, separator, lists_as_text=self.lists_as_text)
+
 
 def read_label_column(
     tables: dict[str, Table], column: str, names: tuple[str, ...] | None = None
@@ -38,8 +45,11 @@ def read_label_column(
     """The cells of a column, or of several with a comma between their names, which hold a zero or
     one each. `names` are those of all labels, if they are known. Raises InputError."""
     train = tables["train"]
-    several = _several_columns(train, column)
-    if several:
+    several = train.columns_named(column)
+    if len(several) > 1:
+        twice = [name for name in several if several.count(name) > 1]
+        if twice:
+            raise InputError(f"label = {column!r} names the column {twice[0]!r} twice")
         cells = {}
         for split, table in tables.items():
             values = [table.column(name) for name in several]
@@ -60,19 +70,6 @@ def read_label_column(
             )
         positions = tuple(name.strip() for name in names)
     return LabelColumn(column, cells, positions, as_text)
-
-
-def _several_columns(table: Table, column: str) -> list[str]:
-    """The columns that a text names, commas between them; none where it is one column's name, or
-    none of its names is there. Raises InputError where one is missing, or there twice."""
-    names = columns_at(column, table.columns)
-    if not names:
-        missing = missing_column(column, table.columns)
-        return [] if missing == column else table.column(missing)  # which raises
-    for name in names:
-        if names.count(name) > 1:
-            raise InputError(f"label = {column!r} names the column {name!r} twice")
-    return names if len(names) > 1 else []
 
 
 # ---- lists
@@ -137,10 +134,9 @@ def _strict_list(text: str) -> list | None:
 # ---- names
 
 
-def names_in(cell, column: LabelColumn, separator: str | None) -> tuple[list[str], str]:
-    """The names in a cell, each once, in their order; and what is wrong with it: empty where
-    nothing is."""
-    if cell is None or cell != cell:  # not a number: how a table says that nothing is there
+def _names_in(cell, separator: str | None, *, lists_as_text: bool) -> tuple[list[str], str]:
+    """The names in a cell that is a list or a text."""
+    if not cell_text(cell):
         return [], ""
     if isinstance(cell, dict):
         return [], "an object, which is no label"
@@ -151,7 +147,7 @@ def names_in(cell, column: LabelColumn, separator: str | None) -> tuple[list[str
                 return [], f"{item!r} in its list, which is no label"
             if isinstance(item, float) and item % 1 != 0:
                 return [], f"{item} in its list, a fraction, which is no label"
-    elif column.lists_as_text:
+    elif lists_as_text:
         return [], f"{cell!r}, which is no list, as those of other rows are"
     else:
         names = str(cell).split(separator) if separator else [cell]
@@ -193,16 +189,15 @@ def _is_no_indicator(item) -> bool:
     return not isinstance(item, bool | int | float) or item not in (0, 1, -1)
 
 
-def indicated(cell, positions: tuple[str, ...]) -> tuple[list[str], str]:
-    """The labels whose position in a cell has a one, and what is wrong with the cell: empty where
-    nothing is."""
+def _indicated(cell, positions: tuple[str, ...]) -> tuple[list[str], str]:
+    """The labels whose position in a cell has a one."""
     if not isinstance(cell, list):
-        return [], "no label" if cell is None or cell != cell else f"{cell!r}, which is no list"
+        return [], f"{cell!r}, which is no list" if cell_text(cell) else "no label"
     if len(cell) != len(positions):
         return [], f"{len(cell)} values; the others have {len(positions)}"
     labels = []
     for name, value in zip(positions, cell, strict=True):
-        text = "" if value is None or value != value else str(value).strip().lower()
+        text = cell_text(value).lower()
         if whole_number(text) == UNLABELLED:
             return [], (
                 f"-1 for {name!r}, which marks a row without labels; remove the row, or set "

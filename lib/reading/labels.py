@@ -8,7 +8,8 @@ from collections.abc import Iterable
 import numpy as np
 
 from lib.errors import InputError
-from lib.reading.label_cells import LabelColumn, indicated, may_have_none, names_in
+from lib.reading.columns import cell_text
+from lib.reading.label_cells import LabelColumn, may_have_none
 from lib.reading.options import Reading, Table
 from lib.reading.roles import with_decimal_points
 from lib.reading.vocabulary import (
@@ -112,10 +113,7 @@ def label_lists(table: Table, column: LabelColumn, split: str, task: str) -> Lab
     list."""
     lists = []
     for row, cell in enumerate(column.cells[split]):
-        if column.in_positions:
-            labels, problem = indicated(cell, column.in_positions)
-        else:
-            labels, problem = names_in(cell, column, table.reading.label_separator)
+        labels, problem = column.labels_in(cell, table.reading.label_separator)
         if not problem and not labels and not may_have_none(cell, task, table.reading):
             problem = "no label"
         problem = f": column {column.name!r} has {problem}" if problem else ""
@@ -210,7 +208,7 @@ def numbers(table: Table, column: str, cells: Iterable) -> np.ndarray:
     """Real numbers (rows,) float64, not a number for a row that is refused."""
     values = np.full(len(table.lines), np.nan)
     for row, value in enumerate(with_decimal_points(cells)):
-        text = "" if value is None else str(value).strip()
+        text = cell_text(value)
         values[row] = _finite(text)
         if math.isnan(values[row]):
             problem = f"{text!r}, which is no number" if text else "no label"

@@ -184,6 +184,14 @@ class Table:
             raise self._no_column(name)
         return self.columns[resolved]
 
+    def columns_named(self, name: str) -> list[str]:
+        """The column that is meant, or several with commas between their names (`columns_at`).
+        Raises InputError."""
+        names = columns_at(name, self.columns)
+        if not names:
+            raise self._no_column(missing_column(name, self.columns))
+        return names
+
     def _no_column(self, name: str) -> InputError:
         """The error that a column is missing or not the only one, and what may be meant."""
         file = self.path.name
@@ -223,8 +231,7 @@ def is_whole(text: str) -> bool:
 def check_texts(table: Table, column: str) -> list[str]:
     """The texts of a column, or of several joined; refuses the rows without one. Raises InputError
     where there is no such column."""
-    names = columns_at(column, table.columns) or [missing_column(column, table.columns)]
-    values = [table.column(name) for name in names]
+    values = [table.column(name) for name in table.columns_named(column)]
     texts = [joined(cells) for cells in zip(*values, strict=True)]
     for row, value in enumerate(texts):
         problem = _problem_of(value)

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 
 from lib.errors import InputError
+from lib.reading.carving import has_classes
 from lib.reading.labels import Encoded
 from lib.reading.options import Reading
 from lib.reading.splits import Split
@@ -22,13 +23,14 @@ def gather_rare(
     least = reading.min_rows_per_class
     if not least:
         return splits, encoded
-    labels = [split.labels for split in splits.values()]
-    if labels[0].ndim == 2 or labels[0].dtype.kind == "f":
+    if not has_classes(splits["train"]):
         raise InputError(
             f"min_rows_per_class = {least} is for classes, of which each text has one; leave it out"
         )
     names = encoded.names
-    counts = np.bincount(np.concatenate(labels), minlength=len(names))
+    counts = np.bincount(
+        np.concatenate([split.labels for split in splits.values()]), minlength=len(names)
+    )
     is_rare = (counts > 0) & (counts < least)
     if not is_rare.any():
         return splits, encoded

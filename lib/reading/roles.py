@@ -5,7 +5,7 @@ import re
 from numbers import Integral
 
 from lib.errors import InputError
-from lib.reading.columns import columns_at
+from lib.reading.columns import cell_text, columns_at
 from lib.reading.options import PLAIN, Reading, Table, check_sheet
 from lib.reading.vocabulary import UNLABELLED, whole_number
 
@@ -48,7 +48,7 @@ def _check_first_line(table: Table, text: str, label: str) -> None:
     first = text.split(",")[0].strip()
     if column is None or not first.isdecimal() or first in table.columns:
         return
-    if _shown(column) in set(map(_shown, table.columns[column])):
+    if _label_in(column) in set(map(_label_in, table.columns[column])):
         raise InputError(
             f"{table.path.name}: its first line calls the label column {column.strip()!r}, which "
             "is one of its labels: if that line is a row, set header: false; if not, say the names "
@@ -65,9 +65,9 @@ def _check_labelled(tables: dict[str, Table], split: str, label: str) -> None:
             table.column(label)  # raises the error that proposes it
         problem = f"no column {label!r}, which train has"
     else:
-        labels = {_shown(cell) for cell in table.columns[column]}
+        labels = {_label_in(cell) for cell in table.columns[column]}
         if labels <= {UNLABELLED}:  # so the `datasets` library marks a test set without labels
-            labels &= set(map(_shown, tables["train"].column(label)))
+            labels &= set(map(_label_in, tables["train"].column(label)))
         if labels - {""}:
             return
         problem = f"no label in any row of column {label!r}"
@@ -78,9 +78,8 @@ def _check_labelled(tables: dict[str, Table], split: str, label: str) -> None:
     )
 
 
-def _shown(cell) -> str:
-    is_missing = cell is None or cell != cell
-    return "" if is_missing else whole_number(str(cell).strip())
+def _label_in(cell) -> str:
+    return whole_number(cell_text(cell))
 
 
 def check_generated(

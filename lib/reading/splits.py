@@ -6,6 +6,7 @@ from collections import Counter
 import numpy as np
 
 from lib.errors import InputError, shown
+from lib.reading.columns import cell_text
 from lib.reading.options import Table
 
 SPLITS = ("train", "dev", "test")
@@ -99,7 +100,7 @@ def read_groups(table: Table) -> list[str]:
     column = table.reading.group
     groups = []
     for row, value in enumerate(table.column(column)):
-        group = "" if value is None or value != value else str(value).strip()
+        group = cell_text(value)
         if not group:
             table.refuse(row, f": column {column!r} is empty; each row needs a group")
         groups.append(group)

@@ -10,7 +10,7 @@ import numpy as np
 from lib.data import Corpus
 from lib.errors import InputError, nearest, shown
 from lib.reading.formats import read_table
-from lib.reading.label_cells import indicated, names_in, read_label_column
+from lib.reading.label_cells import read_label_column
 from lib.reading.options import Table
 from lib.references.linear_models import SCORED, Scores
 from lib.runs.config import RunConfig
@@ -119,10 +119,7 @@ def _label_lists(table: Table, corpus: Corpus, separator: str | None) -> list[li
     column = read_label_column({"train": table}, "label", corpus.label_names)
     lists = []
     for line, cell in enumerate(column.cells["train"]):
-        if column.in_positions:
-            names, problem = indicated(cell, column.in_positions)
-        else:
-            names, problem = names_in(cell, column, separator)
+        names, problem = column.labels_in(cell, separator)
         if problem:
             table.refuse(line, f": column 'label' has {problem}")
         lists.append(names)

@@ -97,58 +97,54 @@ def _rows_of(path: Path, reading: Reading) -> Rows:
 
 def read_table(path: Path, reading: Reading = PLAIN) -> Table:
     """All rows of a file (see `stream`); raises InputError where it has none."""
+    return read_split([path], reading)
+
+
+def read_split(files: Sequence[Path], reading: Reading) -> Table:
+    """The rows of the files that a split is stored in, in their order. Raises InputError, also
+    where a file has none.
+
+    Of several files, lines are counted on from one to the next.
+    """
+    path = files[0]
+    if len(files) > 1:
+        name = re.sub(r"-\d+-of-", "-*-of-", path.name)
+        if name == path.name:
+            name = f"{path.parent.name}-*{path.suffix}"
+        path = path.with_name(name)
     table = Table(path, columns={}, lines=[], reading=reading)
-    for line, row in stream(path, reading, table.bad_rows):
+    for file in files:
+        _add_rows(table, file)
+        if is_saved(file) or file.suffix.lower() == ".parquet":
+            _add_class_names(table, file)
+    return table
+
+
+def _add_rows(table: Table, path: Path) -> None:
+    """Append the rows of a file to a table."""
+    rows_before = len(table.lines)
+    last_line = max((*table.lines, *(row.line for row in table.bad_rows)), default=0)
+    bad_rows: list[BadRow] = []
+    for line, row in stream(path, table.reading, bad_rows):
         for name in row:
             if name not in table.columns:
                 table.columns[name] = [None] * len(table.lines)  # rows before lack this column
         for name, values in table.columns.items():
             values.append(row.get(name))
-        table.lines.append(line)
-    if not table.lines:
-        usable = " that can be used" if table.bad_rows else ""
+        table.lines.append(last_line + line)
+    if len(table.lines) == rows_before:
+        usable = " that can be used" if bad_rows else ""
         raise InputError(f"{path.name} has no rows{usable}")
-    if is_saved(path) or path.suffix.lower() == ".parquet":
-        table.class_names = class_names_in(path)
-    return table
+    table.bad_rows += [dataclasses.replace(row, line=last_line + row.line) for row in bad_rows]
 
 
-def read_split(files: Sequence[Path], reading: Reading) -> Table:
-    """The rows of the files that a split is stored in, in their order. Raises InputError.
-
-    Of several files, lines are counted on from one to the next.
-    """
-    tables = [read_table(path, reading) for path in files]
-    first = tables[0]
-    if len(tables) == 1:
-        return first
-    name = re.sub(r"-\d+-of-", "-*-of-", files[0].name)
-    if name == files[0].name:
-        name = f"{files[0].parent.name}-*{files[0].suffix}"
-    joined = dataclasses.replace(
-        first, path=files[0].with_name(name), columns={}, lines=[], bad_rows=[], class_names={}
-    )
-    names = list(dict.fromkeys(name for table in tables for name in table.columns))
-    joined.columns = {name: [] for name in names}
-    for table in tables:
-        _add_class_names(joined, table)
-        before = max((*joined.lines, *(row.line for row in joined.bad_rows)), default=0)
-        joined.lines += [before + line for line in table.lines]
-        joined.bad_rows += [
-            dataclasses.replace(row, line=before + row.line) for row in table.bad_rows
-        ]
-        for name, values in joined.columns.items():
-            values += table.columns.get(name, [None] * len(table.lines))
-    return joined
-
-
-def _add_class_names(joined: Table, table: Table) -> None:
-    """Take over the names that one of several files has for its classes; refuse it where they are
-    others than those of the files before it."""
-    for column, names in table.class_names.items():
-        before = joined.class_names.setdefault(column, names)
+def _add_class_names(table: Table, path: Path) -> None:
+    """Take over the names that a file has for its classes; refuse it where they are others than
+    those of the files before it."""
+    for column, names in class_names_in(path).items():
+        before = table.class_names.setdefault(column, names)
         if names != before:
             raise InputError(
-                f"{table.path.name}: the classes of column {column!r} are {listed(names)}, in the "
+                f"{path.name}: the classes of column {column!r} are {listed(names)}, in the "
                 f"files before it {listed(before)}; save all with the same list of classes"
             )

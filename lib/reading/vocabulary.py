@@ -127,7 +127,7 @@ def check_classes(
 def train_lists(
     of_train: np.ndarray, names: tuple[str, ...], *, fixed: bool
 ) -> tuple[np.ndarray, tuple[str, ...]]:
-    """The new id of each old one, for `renumber_lists`, and the names: unless these are fixed, only
+    """The new id of each old one, and the names: unless these are fixed, only
     train's labels have one. Any other label has the id after the last."""
     known = np.arange(len(names)) if fixed else np.unique(of_train)
     known = known[(known >= 0) & (known < len(names))]
@@ -164,13 +164,9 @@ def train_classes(
                 f"({listed([names[i] for i in sorted(counts)])}); they count as wrong",
                 flush=True,
             )
-    if fixed or len(known) == len(names):
-        return labels, names
-    new_ids = np.full(len(names), len(known))
-    new_ids[known] = np.arange(len(known))
+    new_ids, names = train_lists(labels["train"], names, fixed=fixed)
     renumbered = {split: new_ids[ids] for split, ids in labels.items()}
-    known_names = tuple(names[i] for i in known)
-    return renumbered, (*known_names, NOT_IN_TRAIN) if strange else known_names
+    return renumbered, (*names, NOT_IN_TRAIN) if strange and not fixed else names
 
 
 def check_known(

@@ -138,8 +138,7 @@ def load_corpus(
 def read_source(
     dataset: str, *, reading: Reading, **options
 ) -> tuple[Source, str, dict[str, Split], Encoded]:
-    """A source (see `open_source`), its task, all its rows by split, and their labels. Raises
-    InputError."""
+    """A source (see `open_source`), its task, its splits and their labels. Raises InputError."""
     source = open_source(dataset, reading=reading, **options)
     column = read_label_column(source.tables, source.label, source.label_names)
     task = task_of(column, source.tables["train"].reading)
@@ -148,8 +147,7 @@ def read_source(
 
 
 def to_splits(source: Source, column: LabelColumn, task: str) -> tuple[dict[str, Split], Encoded]:
-    """The splits that a source has, without the rows that were refused, and their labels. Raises
-    InputError."""
+    """A source's splits, without rows that were refused, and their labels. Raises InputError."""
     texts = {name: check_texts(table, source.text) for name, table in source.tables.items()}
     encoded = encode_labels(source.tables, column, task, source.label_names)
     true_labels = {}

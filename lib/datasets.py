@@ -93,6 +93,5 @@ def is_own(dataset: str) -> bool:
 
 
 def may_quote(dataset: str) -> bool:
-    """Whether a page may quote a corpus: one that is made up, or of one's own, whose pages Git
-    ignores."""
+    """Whether a page may quote a corpus: a made-up one, or one's own, whose pages Git ignores."""
     return is_generated(dataset) or is_own(dataset)

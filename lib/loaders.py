@@ -75,8 +75,7 @@ def make_loader(
     batching: str | None = None,
     seed: int | None = None,
 ) -> DataLoader:
-    """A loader of trimmed batches: shuffled from `seed` for training, sorted by length without a
-    seed."""
+    """Trimmed batches: shuffled from `seed` for training, sorted by length without a seed."""
     batching = batching or ("sorted" if seed is None else "random")
     lengths = dataset.tensors[1].sum(1)
     sampler = IndexBatches(lengths, batch_size=batch_size, batching=batching, seed=seed or 0)

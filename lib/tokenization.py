@@ -212,8 +212,7 @@ def pairs_shortened(engine, max_length: int, truncation: str) -> Iterator[None]:
 def _padded(
     tokens: np.ndarray, lengths: np.ndarray, pad_id: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Ids and mask (rows, longest row), int32, of the tokens (all rows' one after the other,) of
-    rows of so many (rows,)."""
+    """Ids and mask (rows, longest row), int32, of the tokens of rows, one after the other."""
     filled = np.arange(lengths.max(initial=0)) < lengths[:, None]
     ids = np.full(filled.shape, pad_id, dtype=np.int32)
     ids[filled] = tokens

@@ -1,5 +1,4 @@
-"""Made-up demo corpora, generated from a seed: for seeing the studies work, never for findings
-about language."""
+"""Made-up demo corpora, from a seed: to see studies work, never for findings about language."""
 
 from lib.demo.acts import LABELS as ACT_LABELS
 from lib.demo.acts import acts

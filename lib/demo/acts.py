@@ -39,8 +39,7 @@ PHRASES = {label: {kind: lines(label, kind) for kind in KINDS} for label in LABE
 
 
 def zipf(items: list[str], dice: Dice, offset: int = 0) -> str:
-    """One of `items`, with a weight of about 1 / (rank + offset); whole numbers, so that sums
-    are exact."""
+    """One of `items`, weighted by about 1 / (rank + offset): whole numbers have exact sums."""
     return dice.weighted(items, [1_000_000 // (rank + offset) for rank in range(1, len(items) + 1)])
 
 
@@ -57,8 +56,7 @@ def subjects(field: str, dice: Dice) -> list[str]:
 
 
 def noisy(labels: list[str], dice: Dice) -> list[str]:
-    """`labels`, each of them dropped or replaced by a sibling with probability LABEL_NOISE;
-    never none at all."""
+    """Some `labels` dropped or replaced by a sibling (LABEL_NOISE); never none at all."""
     given = set()
     for label in labels:
         if dice.chance(LABEL_NOISE):
@@ -71,8 +69,7 @@ def noisy(labels: list[str], dice: Dice) -> list[str]:
 
 
 def write(field: str, labels: list[str], dice: Dice) -> str:
-    """The text of an act: its title, what it has regard to, its recitals and its operative
-    sentences."""
+    """An act: its title, what it has regard to, its recitals and its operative sentences."""
     grammar = GRAMMAR | {"act": [dice.pick(GRAMMAR["act"])], "remit": lines(field, "remit")}
 
     def fill(frame: str, label: str = "") -> str:
@@ -103,8 +100,7 @@ def write(field: str, labels: list[str], dice: Dice) -> str:
 
 
 def acts(rows: int, seed: int) -> tuple[list[str], list[list[int]], list[list[int]]]:
-    """Made-up legal acts: their texts, their given labels and their true labels (sorted indices
-    into LABELS)."""
+    """Made-up legal acts: texts, given labels and true labels (sorted indices into LABELS)."""
     dice = Dice("acts", seed)
     texts = {}
     given = []

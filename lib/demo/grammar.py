@@ -20,8 +20,7 @@ EIGHT = re.compile(r"\b([Aa]) (?=8|11\b|18\b)")
 
 
 class Dice:
-    """Random choices that are the same on every platform and Python version (only `random()` is
-    drawn)."""
+    """Random choices, the same on every platform and Python (only `random()` is drawn)."""
 
     def __init__(self, *seed):
         self._random = random.Random(":".join(map(str, seed))).random
@@ -83,8 +82,7 @@ def read_grammar(path: Path) -> dict[str, list[str]]:
 
 
 def expand(grammar: dict[str, list[str]], phrase: str, dice: Dice) -> str:
-    """`phrase` with every slot filled, recursively; a slot named twice gets two different
-    phrases where it can."""
+    """`phrase` with its slots filled; a slot named twice gets two phrases where it can."""
     used = set()
 
     def fill(match):

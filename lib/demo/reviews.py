@@ -1,5 +1,4 @@
-"""The demo corpus of long texts: made-up film reviews in two classes, written by a grammar
-(reviews.txt)."""
+"""The demo corpus of long texts: film reviews in two classes, by a grammar (reviews.txt)."""
 
 import re
 from collections.abc import Container
@@ -74,8 +73,7 @@ class _Deal:
 
 
 def _review(truth: int, dice: Dice, target: float) -> str:
-    """One review of about `target` words: an opening, the plot, remarks, and in most a verdict
-    somewhere."""
+    """A review of about `target` words: an opening, the plot, remarks, mostly a verdict."""
     deal, parts = _Deal(truth, dice), []
 
     def add(section: str, place: float):

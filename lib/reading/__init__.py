@@ -1,2 +1,1 @@
-"""Files of any form to the rows of a corpus: formats, columns, labels, and rows to train, dev and
-test."""
+"""Files of any form to the rows of a corpus: formats, columns, labels, and splits."""

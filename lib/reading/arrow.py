@@ -1,5 +1,4 @@
-"""The rows of Parquet, and of the folders that the `datasets` library saves; the names that either
-has for classes."""
+"""The rows of Parquet and of saved datasets, and the names that either has for classes."""
 
 import json
 from collections.abc import Iterator
@@ -23,8 +22,7 @@ def is_saved(path: Path) -> bool:
 
 
 def arrow_rows(path: Path) -> Iterator[tuple[int, dict]]:
-    """(position from 1, values by column) of each row of a Parquet file or a saved dataset. Raises
-    InputError."""
+    """(position from 1, values by column) of each row. Raises InputError."""
     rows = _saved_rows(path) if is_saved(path) else _parquet_rows(path)
     yield from enumerate(rows, 1)
 

@@ -12,8 +12,7 @@ TITLE = "; if it is a title, remove what stands above the names of the columns"
 
 
 def as_text(value):
-    """A column's number as text, and a list of columns as one text with commas between them; what
-    is neither as it is."""
+    """A column's number as text, several with commas between them; anything else as it is."""
     items = value if isinstance(value, list | tuple) else [value]
     if items and all(isinstance(item, str) or type(item) is int for item in items):
         return ",".join(map(str, items))
@@ -43,8 +42,7 @@ def _as_seen(name: str) -> str:
 
 
 def columns_at(name: str, columns: Iterable[str]) -> list[str]:
-    """The column that is meant, or several with commas between their names; none where one of
-    these is missing."""
+    """The column that is meant, or several with commas between them; none if one is missing."""
     names = list(columns)
     single_column = column_at(name, names)
     if single_column is not None:
@@ -54,8 +52,7 @@ def columns_at(name: str, columns: Iterable[str]) -> list[str]:
 
 
 def missing_column(name: str, columns: Iterable[str]) -> str:
-    """What a message names where `columns_at` gives none: of several columns the first that is
-    missing, unless all are."""
+    """Of several columns the first that is missing; all of them, as given, if all are."""
     names = list(columns)
     pieces = [piece.strip() for piece in name.split(",")]
     missing = [piece for piece in pieces if column_at(piece, names) is None]

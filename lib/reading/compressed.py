@@ -64,8 +64,7 @@ def out_of_memory(path: Path) -> InputError:
 
 
 def check_is_file(path: Path) -> None:
-    """Refuse what is not there and what is no ordinary file: a pipe would be waited for, a device
-    has no end."""
+    """Refuse what is no ordinary file: a pipe would be waited for, a device has no end."""
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
@@ -96,8 +95,7 @@ def unreadable(path: Path, error: Exception) -> InputError:
 
 
 def check_whole(path: Path) -> None:
-    """Refuse a packed file that cannot be unpacked to its end: what is wrong in its lines may come
-    from that."""
+    """Refuse a packed file that is cut, which may be what is wrong in its lines."""
     if not packing_of(path):
         return
     try:

@@ -1,5 +1,4 @@
-"""The rows of text with delimiters: which delimiter a file has, and what to do where it
-cannot be read."""
+"""The rows of text with delimiters: which delimiter a file has, and what cannot be read."""
 
 import csv
 import itertools
@@ -83,8 +82,7 @@ def _fasttext_rows(path: Path, reading: Reading) -> Rows:
 
 
 def _fit(fields: list[str], names: list[str]) -> list[str] | None:
-    """The fields of a row, as many as there are names, where it has more or less that are empty
-    and have no name; else None."""
+    """A row's fields, without or with such as are empty and have no name; else None."""
     extra = fields[len(names) :]
     missing = names[len(fields) :]
     if any(extra) or any(missing):
@@ -93,8 +91,7 @@ def _fit(fields: list[str], names: list[str]) -> list[str] | None:
 
 
 def _are_numbered(names: list[str], rows: list[list[str]]) -> bool:
-    """Whether rows begin with their numbers, 1, 2, …, which have no name, as R's write.table has
-    them."""
+    """Whether rows begin with their numbers, without a name, as R's write.table has them."""
     return bool(rows) and all(
         len(fields) == len(names) + 1 and fields[0] == str(number)
         for number, fields in enumerate(rows, 1)
@@ -209,8 +206,7 @@ def _sample(path: Path, reading: Reading) -> list[str]:
 
 
 def _fit_share(sample: list[str], reading: Reading, delimiter: str) -> float:
-    """The share of rows that have as many fields as the first, with a delimiter; 0 where that is
-    one."""
+    """The share of rows with as many fields as the first; 0 where these are one."""
     try:
         rows = [row for row in _reader(iter(sample), reading, delimiter, strict=False) if row]
     except csv.Error:

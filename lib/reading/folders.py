@@ -72,8 +72,7 @@ def named_files(reading: Reading) -> Files:
 
 
 def _files_in(folder: Path) -> Files:
-    """The files of each split in a folder, or in its only subfolder with such files. There must be
-    some for train."""
+    """The files of each split, train at least, in a folder or its only subfolder with such."""
     files = _splits_of(folder)
     if "train" not in files:
         below = {}
@@ -148,8 +147,7 @@ def _sharded_files(entries: list[Path], stems: tuple[str, ...]) -> list[tuple[Pa
 
 
 def _files_below(entries: list[Path], stems: tuple[str, ...]) -> list[tuple[Path, ...]]:
-    """The files of a split that has a folder of its own, if they are tables of one format; a text
-    file there may be one document."""
+    """A split's folder of tables of one format; a text file there may be one document."""
     of_split = []
     for folder in entries:
         if folder.name in stems and folder.is_dir():

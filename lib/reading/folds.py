@@ -12,8 +12,7 @@ from lib.reading.splits import Split
 def take_fold(
     splits: dict[str, Split], folds: int, fold: int | None, *, test_rows: int | None, seed: int
 ) -> dict[str, Split]:
-    """A table's `fold`-th of so many, from 1, as test, and its other rows as train. Raises
-    InputError."""
+    """A table's `fold`-th of so many, from 1, as test, and the rest as train. Raises InputError."""
     _check_folds(splits, test_rows, folds, fold)
     table = splits["train"]
     fold_of_row = folds_of(table, folds, seed)

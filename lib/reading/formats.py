@@ -139,8 +139,7 @@ def _add_rows(table: Table, path: Path) -> None:
 
 
 def _add_class_names(table: Table, path: Path) -> None:
-    """Take over the names that a file has for its classes; refuse it where they are others than
-    those of the files before it."""
+    """Take over a file's names for its classes; refuse others than those of files before it."""
     for column, names in class_names_in(path).items():
         before = table.class_names.setdefault(column, names)
         if names != before:

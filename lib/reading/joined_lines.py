@@ -16,8 +16,7 @@ MANY_TIMES = 10  # or where the others have so many times less
 
 
 class Joins:
-    """Looks whether a row of several lines is really as many rows, that a pair of quotes in the
-    texts of two of them joins."""
+    """Looks whether a row of several lines is as many rows, joined by a pair of stray quotes."""
 
     def __init__(self, path: Path, delimiter: str):
         self.path = path
@@ -62,8 +61,7 @@ class Joins:
         )
 
     def tell(self) -> None:
-        """At the end, look at the doubtful rows again, and name a row that has many more lines than
-        the others."""
+        """Look at the doubtful rows again, and name a row of many more lines than the others."""
         for first, last, fields in self.doubtful:
             if self._look_like_rows(fields):
                 raise self._joined(first, last)

@@ -38,8 +38,7 @@ def json_lines_rows(path: Path, reading: Reading) -> Rows:
 
 
 def _filled_lines(path: Path, lines: Iterable[str]) -> tuple[list[Line], Iterable[Line]]:
-    """The first two lines that are not blank, and all of them. Raises InputError where there is
-    none."""
+    """The first two lines that are not blank, and all. Raises InputError if there is none."""
     filled = ((number, line) for number, line in enumerate(lines, 1) if line.strip())
     beginning = list(itertools.islice(filled, 2))
     if not beginning:

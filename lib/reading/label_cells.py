@@ -1,5 +1,4 @@
-"""What the cells of a label column hold: a name, a list of names, that list written as text, or a
-zero or one for each label."""
+"""The cells of a label column: a name, a list, a list as text, or a zero or one for each label."""
 
 import ast
 import dataclasses

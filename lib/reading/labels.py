@@ -38,8 +38,7 @@ class Encoded:
 
 
 def task_of(column: LabelColumn, reading: Reading) -> str:
-    """The task that is asked for; `auto` is multilabel where cells hold lists, or a separator is
-    set."""
+    """The task asked for; `auto` is multilabel where cells hold lists or a separator is set."""
     if reading.task != "auto":
         return reading.task
     first = next((cell for cell in column.cells["train"] if cell is not None), None)
@@ -86,8 +85,7 @@ def encode_labels(
 def _without_marks(
     tables: dict[str, Table], column: str, lists: dict[str, LabelLists], mark: str
 ) -> list[str]:
-    """Refuse the rows that −1 or a dash marks as unlabelled, and empty their lists; a note where it
-    is read as a class."""
+    """Refuse rows that −1 or a dash marks as unlabelled; a note where it is read as a class."""
     if not any([mark] in rows for rows in lists.values()):
         return []
     if not marks_a_row(lists, mark):
@@ -109,8 +107,7 @@ def _without_marks(
 
 
 def label_lists(table: Table, column: LabelColumn, split: str, task: str) -> LabelLists:
-    """The label names of each row. A row that cannot be used is refused, and then has an empty
-    list."""
+    """The label names of each row; a row that is refused has an empty list."""
     lists = []
     for row, cell in enumerate(column.cells[split]):
         labels, problem = column.labels_in(cell, table.reading.label_separator)

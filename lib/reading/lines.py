@@ -126,8 +126,7 @@ def _damaged(path: Path, encoding: str) -> InputError:
 
 
 def _undecodable(path: Path, encoding: str) -> InputError:
-    """The error that a file is not in the encoding said: with the first such line and byte, and
-    the encoding that it may have."""
+    """The error that a file is not in the encoding said: where, and the one that it may have."""
     number, line, reason = _first_undecodable(path, encoding)
     place = f", line {number}" if number else ""
     byte = ""
@@ -146,8 +145,7 @@ def _undecodable(path: Path, encoding: str) -> InputError:
 
 
 def _first_undecodable(path: Path, encoding: str) -> tuple[int, bytes, UnicodeError | None]:
-    """Number and bytes of the first line that is not in an encoding, and why; 0 where each line
-    alone can be decoded."""
+    """The first line that is not in an encoding, and why; 0 where each alone can be decoded."""
     with open_bytes(path) as packed:
         for number, line in enumerate(iter(partial(packed.readline, LONGEST_TEXT), b""), 1):
             try:
@@ -158,8 +156,7 @@ def _first_undecodable(path: Path, encoding: str) -> tuple[int, bytes, UnicodeEr
 
 
 def _likely_encoding(path: Path, number: int) -> str:
-    """The encoding that a file may have, told from lines beyond ASCII, the one with this number
-    among them."""
+    """The encoding that lines beyond ASCII may have, the one with this number among them."""
     from charset_normalizer import from_bytes
 
     with open_bytes(path) as packed:

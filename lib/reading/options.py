@@ -185,8 +185,7 @@ class Table:
         return self.columns[resolved]
 
     def columns_named(self, name: str) -> list[str]:
-        """The column that is meant, or several with commas between their names (`columns_at`).
-        Raises InputError."""
+        """The column that is meant, or several (`columns_at`). Raises InputError."""
         names = columns_at(name, self.columns)
         if not names:
             raise self._no_column(missing_column(name, self.columns))
@@ -229,8 +228,7 @@ def is_whole(text: str) -> bool:
 
 
 def check_texts(table: Table, column: str) -> list[str]:
-    """The texts of a column, or of several joined; refuses the rows without one. Raises InputError
-    where there is no such column."""
+    """The texts of a column, or of several joined; refuses rows without. Raises InputError."""
     values = [table.column(name) for name in table.columns_named(column)]
     texts = [joined(cells) for cells in zip(*values, strict=True)]
     for row, value in enumerate(texts):

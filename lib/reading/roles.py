@@ -42,8 +42,7 @@ def check_roles(tables: dict[str, Table], text: str, label: str) -> None:
 
 
 def _check_first_line(table: Table, text: str, label: str) -> None:
-    """Refuse a header that must be a row: texts are named by a number, and the name of the label
-    column is one of its labels."""
+    """Refuse a header that must be a row: the label column's name is one of its labels."""
     column = table.find(label)
     first = text.split(",")[0].strip()
     if column is None or not first.isdecimal() or first in table.columns:

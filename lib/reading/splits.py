@@ -86,8 +86,7 @@ def read_split_names(tables: dict[str, Table]) -> list[str]:
 
 
 def part(split: Split) -> dict[str, Split]:
-    """The documents by the name of the split that each belongs to. Raises InputError where none
-    are for train."""
+    """The documents of each split that a column names. Raises InputError where train has none."""
     of_row = np.array(split.names)
     by_name = {name: split.take(np.flatnonzero(of_row == name)) for name in SPLITS}
     if not len(by_name["train"]):

@@ -16,8 +16,7 @@ LARGEST = 2**30  # bytes of an unpacked workbook
 
 
 def workbook_rows(path: Path, reading: Reading) -> Rows:
-    """(row's number in the sheet, values by column) of each row that is not empty. Raises
-    InputError."""
+    """(number in the sheet, values by column) of each row with a value. Raises InputError."""
     try:
         import openpyxl
     except ImportError:

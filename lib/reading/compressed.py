@@ -50,7 +50,7 @@ def open_bytes(path: Path):
     try:
         if packing == ".zip":
             return _open_only_member(path)
-        return OPENERS.get(packing, open)(path, "rb")
+        return OPENERS.get(packing, Path.open)(path, "rb")
     except DAMAGED as error:
         raise unreadable(path, error) from None
 

@@ -25,6 +25,10 @@ PARTED_BY_SPACES = re.compile(r'"[^"]*"( "[^"]*")+\s*')
 
 FASTTEXT = re.compile(r"__label__[^\s,;|]+\s")
 LABELS = re.compile(r"(__label__\S*\s*)*")
+UNCLOSED = {  # by what the csv module says
+    "unexpected end of data": "never closed",
+    "field larger than": f"not closed in {LONGEST_TEXT:,} characters",
+}
 ESCAPE = "set escape: backslash"
 
 csv.field_size_limit(LONGEST_TEXT)
@@ -150,15 +154,10 @@ def _malformed(
         way_out = f"quotes in this row have a backslash before them: {ESCAPE}"
     elif PARTED_BY_SPACES.fullmatch(row[0]):
         way_out = "if a space parts the columns, set delimiter: ' '"
-    if "unexpected end of data" in str(error):
-        return InputError(
-            f"{path.name}, line {begun}: a quote is opened in this row and never closed; {way_out}"
-        )
-    if "field larger than" in str(error):
-        return InputError(
-            f"{path.name}, line {begun}: a quote is opened in this row and not closed in "
-            f"{LONGEST_TEXT:,} characters; {way_out}"
-        )
+    for words, closed in UNCLOSED.items():
+        if words in str(error):
+            place = f"{path.name}, line {begun}"
+            return InputError(f"{place}: a quote is opened in this row and {closed}; {way_out}")
     row = f" (of a row that begins in line {begun})" if reached > begun else ""
     return InputError(f"{path.name}, line {reached}{row} cannot be read: {error}; {way_out}")
 

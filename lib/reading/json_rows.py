@@ -49,10 +49,7 @@ def _filled_lines(path: Path, lines: Iterable[str]) -> tuple[list[Line], Iterabl
 def _rows_of_lines(lines: Iterable[Line]) -> Rows:
     for number, line in lines:
         row = _parse(line)
-        if isinstance(row, dict | str):
-            yield number, row
-        else:
-            yield number, NO_OBJECT
+        yield number, row if isinstance(row, dict | str) else NO_OBJECT
 
 
 def _parse(line: str):

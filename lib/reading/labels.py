@@ -11,7 +11,6 @@ from lib.errors import InputError
 from lib.reading.columns import cell_text
 from lib.reading.label_cells import LabelColumn, may_have_none
 from lib.reading.options import Reading, Table
-from lib.reading.roles import with_decimal_points
 from lib.reading.vocabulary import (
     MARKS,
     LabelLists,
@@ -24,6 +23,8 @@ from lib.reading.vocabulary import (
 )
 
 WITH_COMMAS = re.compile(r"[+-]?\d+(,\d+)+")
+DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
+NUMBER_SHAPED = re.compile(r"[+-]?[.,]?\d[\d.,]*(e[+-]?\d+)?", re.IGNORECASE)
 IGNORED = "-100"  # as a class label: torch's cross-entropy passes over such rows without a word
 
 
@@ -204,7 +205,7 @@ def _refuse_unknown(table: Table, column: str, lists: LabelLists, names: tuple[s
 def numbers(table: Table, column: str, cells: Iterable) -> np.ndarray:
     """Real numbers (rows,) float64, not a number for a row that is refused."""
     values = np.full(len(table.lines), np.nan)
-    for row, value in enumerate(with_decimal_points(cells)):
+    for row, value in enumerate(_with_decimal_points(cells)):
         text = cell_text(value)
         values[row] = _finite(text)
         if math.isnan(values[row]):
@@ -213,6 +214,19 @@ def numbers(table: Table, column: str, cells: Iterable) -> np.ndarray:
     if np.nanmax(values, initial=-np.inf) == np.nanmin(values, initial=np.inf):
         raise InputError(f"{table.path.name}: column {column!r} has the same number in every row")
     return values
+
+
+def _with_decimal_points(cells: list) -> list:
+    """Numbers in a column with points for their decimal commas, where all commas must be such: at
+    least one has not three digits behind it, and no number has a point. Words stay as they are."""
+    words = [cell for cell in cells if isinstance(cell, str)]
+    texts = [word for word in words if NUMBER_SHAPED.fullmatch(word.strip())]
+    with_comma = [text for text in texts if DECIMAL_COMMA.fullmatch(text.strip())]
+    may_be_thousands = all(len(text.strip().split(",")[1]) == 3 for text in with_comma)
+    if may_be_thousands or any("." in text for text in texts):
+        return cells
+    in_points = {text: text.replace(",", ".") for text in texts}
+    return [in_points.get(cell, cell) if isinstance(cell, str) else cell for cell in cells]
 
 
 def _finite(text: str) -> float:

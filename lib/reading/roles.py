@@ -1,7 +1,6 @@
 """What the columns that are asked for must be, in all splits: labels where a split is scored, and
 no column for two things; and the names that a file has for its classes."""
 
-import re
 from numbers import Integral
 
 from lib.errors import InputError
@@ -9,13 +8,11 @@ from lib.reading.columns import cell_text, columns_at
 from lib.reading.options import PLAIN, Reading, Table, check_sheet
 from lib.reading.vocabulary import UNLABELLED, whole_number
 
-DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 # What a reading may say of files alone; formats do not matter where there is none.
 OF_FILES = (
     *("dev_file", "test_file", "text_pair", "labels", "label_separator"),
     *("task", "split", "group", "min_rows_per_class"),
 )
-NUMBER_SHAPED = re.compile(r"[+-]?[.,]?\d[\d.,]*(e[+-]?\d+)?", re.IGNORECASE)
 
 
 def check_roles(tables: dict[str, Table], text: str, label: str) -> None:
@@ -140,19 +137,3 @@ def as_names(cell, names: tuple[str, ...]):
     if isinstance(cell, Integral) and 0 <= cell < len(names):
         return names[cell]
     return None
-
-
-def with_decimal_points(cells: list) -> list:
-    """Numbers in a column with points for their decimal commas, where all commas must be such: at
-    least one has not three digits behind it, and no number has a point. Words stay as they are."""
-    texts = [cell for cell in cells if isinstance(cell, str) and _is_number_shaped(cell)]
-    with_comma = [text for text in texts if DECIMAL_COMMA.fullmatch(text.strip())]
-    may_be_thousands = all(len(text.strip().split(",")[1]) == 3 for text in with_comma)
-    if may_be_thousands or any("." in text for text in texts):
-        return cells
-    in_points = {text: text.replace(",", ".") for text in texts}
-    return [in_points.get(cell, cell) if isinstance(cell, str) else cell for cell in cells]
-
-
-def _is_number_shaped(text: str) -> bool:
-    return NUMBER_SHAPED.fullmatch(text.strip()) is not None

@@ -33,6 +33,11 @@ def read_page(folder: Path) -> dict:
     """A page's page.json. Raises InputError where it is missing or damaged."""
     restore(folder)
     path = folder / PAGE_FILE
+    if not folder.is_dir():
+        raise InputError(
+            f"There is no folder {folder}; a page is one like results/STUDY/demo, published by: "
+            "make STUDY"
+        )
     if not path.is_file():
         raise InputError(f"{folder} has no {PAGE_FILE}; a page is published by: make STUDY")
     try:

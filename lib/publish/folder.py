@@ -25,11 +25,8 @@ from lib.runs.machine import environment
 from lib.runs.published import HISTORY, PREDICTIONS, page_runs, runs_of_page
 from lib.runs.store import Runs, load_run
 
-NOT_PUBLISHED = (  # timings would make every difference of two histories a finding
-    "seconds",
-    "samples_per_second",
-    "tokens_per_second",
-)
+# timings, which would make every difference of two histories a finding
+NOT_PUBLISHED = ("seconds", "samples_per_second", "tokens_per_second")
 FILES = ("csv", "png")  # of a block: what stands in a file of its own
 DIVERTED = ("kept", "runs")  # kinds of blocks that are not shown
 

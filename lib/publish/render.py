@@ -162,13 +162,12 @@ def summary(runs: list, profile: str) -> str:
     models = models_of((run.config for run in trained), escape)
     heads = [spelled(head) for head in dict.fromkeys(run.config.head for run in trained)]
     head_or_heads = f"head{'s' * (len(heads) > 1)}"
-    number_by_machine: dict[str, int] = {}
-    for run in trained:
-        if len(run.history):
-            made = run.environment
-            machine = f"{made['device']}, {count(made['threads'], 'thread')}, torch {made['torch']}"
-            number_by_machine[machine] = number_by_machine.get(machine, 0) + 1
-    places = [f"{count(n, 'trained run')} on {place}" for place, n in number_by_machine.items()]
+    made = [run.environment for run in trained if len(run.history)]
+    machines = Counter(
+        f"{each['device']}, {count(each['threads'], 'thread')}, torch {each['torch']}"
+        for each in made
+    )
+    places = [f"{count(n, 'trained run')} on {machine}" for machine, n in machines.items()]
     return (
         f"Profile `{profile}` · data: {escape_source(data['source'])}; {rows['train']:,} train, "
         f"{rows['dev']:,} dev and {rows['test']:,} test rows, "

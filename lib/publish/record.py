@@ -14,17 +14,13 @@ from lib.analysis.groups import Group
 from lib.analysis.predictions import Predictions
 from lib.analysis.scores import run_scores
 from lib.errors import InputError
-from lib.publish.blocks import PAGE_FILE, read_page
+from lib.publish.blocks import HEADER, PAGE_FILE, read_page
 from lib.runs.config import RunConfig
 
 BARS = "▁▂▃▄▅▆▇█"
 LACKING = "a label that train lacks"
 FACTS = ("status", "outcome", "reason", "choice")
-NEEDED = {  # in page.json
-    **dict.fromkeys(("title", "summary"), str),
-    **dict.fromkeys(("parameters", "runs"), dict),
-    "short": list,
-}
+NEEDED = HEADER | {"title": str, "summary": str, "short": list, "runs": dict}  # in page.json
 QUOTED = 8  # test documents on a run's page
 
 
@@ -33,10 +29,7 @@ QUOTED = 8  # test documents on a run's page
 
 def page_of(folder: Path) -> dict:
     """A page, its blocks with an anchor each. Raises InputError where page.json is damaged."""
-    page = read_page(folder)
-    for name, kind in NEEDED.items():
-        if not isinstance(page.get(name), kind):
-            raise InputError(f"{folder / PAGE_FILE} has no {name}; publish the page again")
+    page = read_page(folder, NEEDED)
     for key in page["runs"]:
         if not re.fullmatch("[0-9a-f]{16}", key):
             raise InputError(f"{folder / PAGE_FILE}: {key!r} is no run's key (16 digits, a to f)")

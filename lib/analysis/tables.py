@@ -123,12 +123,12 @@ def _scores_by_run(p: Predictions, epoch: str) -> dict[str, dict]:
     }
 
 
-def by_epoch(p: Predictions, *, by: str, metrics: list[str], split: str = "dev") -> pd.DataFrame:
-    """Mean and standard deviation over seeds after every epoch."""
+def by_epoch(p: Predictions, *, by: str, metrics: list[str]) -> pd.DataFrame:
+    """Mean and standard deviation over seeds of dev scores after every epoch."""
     rows = []
     last = max(run["last_epoch"] for run in p.runs.values())
     for epoch in range(1, last + 1):
-        for group in p.groups(by, split=split, epoch=epoch):
+        for group in p.groups(by, split="dev", epoch=epoch):
             if group.is_reference:
                 continue
             row = {by: group.name, "epoch": epoch, "seeds": len(group.seeds)}

@@ -154,7 +154,7 @@ def run_blocks(
     *,
     cited: list[str],
     history: pd.DataFrame | None,
-    predictions: Predictions | None,
+    predictions: Predictions,
     environment: dict,
 ) -> list[dict]:
     """What a run was, how it ended and scored. `cited` are links to what shows it, in Markdown;
@@ -171,12 +171,10 @@ def run_blocks(
     configuration = table(["field", "this run", "default"], literal(changed))
     configuration["caption"] = f"As by default: {escape(', '.join(same))}."
     blocks = [table(["what", "value"], overview), text("## Configuration"), configuration]
-    if predictions is not None:
-        blocks += _score_blocks(key, facts, predictions)
+    blocks += _score_blocks(key, facts, predictions)
     if history is not None:
         blocks += _history_blocks(facts, history)
-    if predictions is not None:
-        blocks += _prediction_blocks(key, facts, predictions)
+    blocks += _prediction_blocks(key, facts, predictions)
     places = pd.DataFrame(environment.get("runs", [])).astype(str)
     if len(places):
         rows = literal([[name, ", ".join(places[name].unique())] for name in places])

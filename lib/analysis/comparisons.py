@@ -156,8 +156,6 @@ def best_significant(
     scores = table[metric][table[by].isin(names)]
     if not METRICS[metric].higher_is_better:
         scores = -scores
-    if not len(scores):
-        return None
     best = scores.sort_values(ascending=False, kind="stable").index[0]
     with_best = compared[[table[by][best] in pair for pair in sides]]
     beats_all = len(with_best) == len(names) - 1 and (with_best["verdict"] == SIGNIFICANT).all()

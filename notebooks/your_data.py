@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from lib.analysis import captions, label_errors
-from lib.analysis.comparisons import EQUAL, OPEN, SIGNIFICANT, differences
+from lib.analysis.comparisons import EQUAL, EQUAL_NUMBERS, OPEN, SIGNIFICANT, differences
 from lib.analysis.display import count, escape, listed, percent, score, title
 from lib.analysis.findings import difference_of
 from lib.analysis.groups import Group
@@ -41,6 +41,8 @@ ANSWERS = {  # by the verdict and whether the model is the better one: whether i
     (OPEN, False): ("Not shown", "not significantly worse than"),
     (EQUAL, True): ("No", "within 1 point of"),
     (EQUAL, False): ("No", "within 1 point of"),
+    (EQUAL_NUMBERS, True): ("No", "within 0.01 of"),
+    (EQUAL_NUMBERS, False): ("No", "within 0.01 of"),
 }
 
 ALL_READ = 0.995  # the share of a text from which on nothing is said of it
@@ -52,7 +54,6 @@ CAPTIONS = {  # of the tables and figures by their names
     "suspicious": "Texts worth a look before a model is blamed, with the lines of the first.",
     "scores": f"{captions.SCORES}, each run at its best epoch on dev.",
     "scores_figure": captions.DOTS_BESIDE,
-    "differences": captions.DIFFERENCES,
     "learning_curves": captions.CURVES,
     "first_fold": f"Of the first fold. {captions.CURVES}",
     "predicted": "Each dot is a test document, the mean over seeds. On the line, the two are "

@@ -1,8 +1,7 @@
 """Figures that several studies share: a tidy DataFrame in, a matplotlib Figure out. One figure, one
 claim; no file is written here."""
 
-from plots.coverage import risk_coverage
-from plots.curves import score_curves
+from plots.curves import risk_coverage, score_curves
 from plots.grids import confusion_matrix
 from plots.intervals import class_intervals, score_intervals, speeds
 from plots.overview import overview

@@ -9,6 +9,7 @@ from lib.analysis.display import title as metric_title
 from lib.metrics import METRICS
 from plots.style import (
     COLOURS,
+    GREY,
     MOST_LINES,
     SMALLEST,
     WIDTH,
@@ -19,6 +20,7 @@ from plots.style import (
     metric_axis,
     panel_title,
     styled,
+    write_beside,
 )
 
 SIDES = ((0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (-1, 1), (1, -1), (-1, -1))  # of a point
@@ -98,11 +100,10 @@ def name_points(ax, points: list[tuple[float, float, str, str]]) -> None:
         middles = to_pixels((x, y)) + np.array(offsets) * pixels
         room = [np.abs((taken - middle) / (reach * pixels)).max(1).min() for middle in middles]
         best = int(np.argmax(np.minimum(room, CLEAR)))
-        how = {"textcoords": "offset points", "ha": "center", "va": "center"}
-        how["bbox"] = {"boxstyle": "square,pad=0", "fc": "white", "ec": "none", "alpha": 0.8}
-        ax.annotate(text, (x, y), offsets[best], fontsize=SMALLEST, color=colour, **how)
-        box = middles[best] + np.array([(0, 0), *SIDES]) * reach * pixels
-        taken = np.concatenate([taken, box])
+        box = {"boxstyle": "square,pad=0", "fc": "white", "ec": "none", "alpha": 0.8}
+        write_beside(ax, text, (x, y), offsets[best], ha="center", color=colour, bbox=box)
+        around = middles[best] + np.array([(0, 0), *SIDES]) * reach * pixels
+        taken = np.concatenate([taken, around])
 
 
 def _along(corners: np.ndarray, steps: int = 50) -> np.ndarray:
@@ -128,4 +129,30 @@ def score_curves(history: pd.DataFrame, *, by: str, title: str, score: str = "ac
     metric_axis(upper.yaxis, score)
     add_legend(figure, upper)
     add_title(figure, title)
+    return figure
+
+
+@styled
+def risk_coverage(curve: pd.DataFrame, thresholds: pd.DataFrame) -> Figure:
+    """The share right by the share answered (`lib.analysis.abstain.risk_coverage`), and where the
+    `thresholds` that dev chose come out on test (`lib.analysis.abstain.kept_right`)."""
+    figure = Figure(figsize=(WIDTH, 3.8))
+    ax = figure.subplots()
+    colour = COLOURS[0]
+    band = {"color": colour, "alpha": 0.2, "linewidth": 0}
+    ax.fill_between(curve["answered"], curve["right_low"], curve["right_high"], **band)
+    ax.plot(curve["answered"], curve["right"], color=colour, label="the surest texts")
+    chosen = thresholds.dropna(subset="right")
+    for row in chosen.to_dict("records"):
+        ax.axhline(row["right on dev"], color=GREY, linewidth=1, linestyle="--")
+        ax.vlines(row["answered"], row["right_low"], row["right_high"], color=COLOURS[1])
+    ax.plot(
+        chosen["answered"], chosen["right"], "o", color=COLOURS[1], label="thresholds chosen on dev"
+    )
+    for axis in (ax.xaxis, ax.yaxis):
+        metric_axis(axis)
+    ax.set_xlabel("share of test texts that are answered")
+    ax.set_ylabel("share of these that is right")
+    add_legend(figure, ax)
+    add_title(figure, "How much is right, by how much is answered")
     return figure

@@ -8,16 +8,7 @@ from matplotlib.figure import Figure
 
 from lib.analysis.display import percent
 from lib.analysis.numbers import number
-from plots.style import (
-    DARK,
-    SMALLEST,
-    WIDTH,
-    add_title,
-    bare_grid,
-    literal,
-    metric_axis,
-    styled,
-)
+from plots.style import DARK, SMALLEST, WIDTH, add_title, bare_grid, literal, metric_axis, styled
 
 NAME_WIDTH = 18  # characters of a class's name
 FEW = 8  # classes whose every cell has room for a share

@@ -15,7 +15,6 @@ from plots.style import (
     COLOURS,
     GREY,
     REFERENCES,
-    SMALLEST,
     WIDTH,
     add_legend,
     add_title,
@@ -23,6 +22,7 @@ from plots.style import (
     literal,
     metric_axis,
     styled,
+    write_beside,
 )
 
 NAME_WIDTH = 22  # characters on a line of a name beside an axis
@@ -98,33 +98,15 @@ def score_intervals(table: pd.DataFrame, *, by: str, metric: str, title: str) ->
 
 def label_dot(ax, text: str, value: float, place: float, colour: str) -> None:
     """A value above its dot, on white: a reference's line passes behind it."""
-    ax.annotate(
-        text,
-        (value, place),
-        (0, 5),
-        textcoords="offset points",
-        ha="center",
-        va="bottom",
-        fontsize=SMALLEST,
-        color=colour,
-        bbox=BOX,
-    )
+    write_beside(ax, text, (value, place), (0, 5), va="bottom", ha="center", color=colour, bbox=BOX)
 
 
 def label_end(ax, row: dict, metric: str, place: float, colour: str) -> None:
     """A score beside the upper end of its interval; nothing where there is none."""
     if np.isnan(row[metric]):
         return
-    ax.annotate(
-        number(row[metric], metric),
-        (np.nanmax([row[metric], row[f"{metric}_high"]]), place),
-        (5, 0),
-        textcoords="offset points",
-        va="center",
-        fontsize=SMALLEST,
-        color=colour,
-        bbox=BOX,
-    )
+    end = np.nanmax([row[metric], row[f"{metric}_high"]])
+    write_beside(ax, number(row[metric], metric), (end, place), (5, 0), color=colour, bbox=BOX)
 
 
 @styled
@@ -178,14 +160,7 @@ def speeds(table: pd.DataFrame, *, versus: str, title: str) -> Figure:
         error_kw={"linewidth": 1.2, "ecolor": "#333333"},
     )
     for place, end, ratio in zip(places, high, table[versus], strict=True):
-        ax.annotate(
-            f"{ratio[0]:.1f}×",
-            (end, place),
-            (5, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=SMALLEST,
-        )
+        write_beside(ax, f"{ratio[0]:.1f}×", (end, place), (5, 0))
     names = [textwrap.fill(name, NAME_WIDTH) for name in table["configuration"]]
     ax.set_yticks(places, names)
     ax.set_xlim(0, 1.2 * high.max())

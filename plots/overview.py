@@ -15,6 +15,7 @@ from plots.style import (
     literal,
     metric_axis,
     styled,
+    write_beside,
 )
 
 PLACES = {"best": 0.36, "reference": 0.68}  # below the top of a page's row, whose height is 1
@@ -81,14 +82,12 @@ def _draw(ax, row: dict, role: str, place: float) -> None:
     for ending in USUAL:
         name = name.removesuffix(ending)
     metric = "" if row["metric"] == USUAL_METRIC else f"{METRICS[row['metric']].title} "
-    label = ax.annotate(
+    label = write_beside(
+        ax,
         f"{literal(name)} {metric}{score(value, row['metric'])}",
         (max(reach) if is_after else min(reach), place),
         (7 if is_after else -7, 0),
-        textcoords="offset points",
         ha="left" if is_after else "right",
-        va="center",
-        fontsize=SMALLEST,
         color=COLOUR[role],
     )
     label.set_in_layout(False)

@@ -104,6 +104,12 @@ def add_title(figure: Figure, text: str) -> None:
     figure.suptitle(title, x=0.02, ha="left", fontsize=11, fontweight="bold")
 
 
+def write_beside(ax, text: str, place: tuple, offset: tuple, *, va: str = "center", **look):
+    """Write a text so many points (x, y) from a place of a figure; returns the text."""
+    look |= {"va": va, "textcoords": "offset points", "fontsize": SMALLEST}
+    return ax.annotate(text, place, offset, **look)
+
+
 def panel_title(ax, text: str) -> None:
     ax.set_title(text, fontweight="normal", fontsize=10)
 

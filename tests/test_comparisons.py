@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib.analysis import comparisons, findings, stats, tables
+from lib.analysis import captions, comparisons, findings, stats, tables
 from lib.analysis.pairs import pairs_of
 from lib.analysis.predictions import Predictions
 from lib.errors import InputError
@@ -77,6 +77,15 @@ def test_equality_is_claimed_against_one_point_only():
     assert verdicts(few) == {"b − a": "not significant"}
     note = comparisons.differences(p, by="head").attrs["note"]
     assert "two one-sided tests against 1 point" in note
+
+
+def test_of_a_correlation_nothing_is_said_in_points():
+    p = made_of({"a": some_right(rows=9000), "b": some_right(rows=9000, share=0.901)})
+    table = comparisons.differences(p, by="head", metric="mcc")
+    assert set(table["verdict"]) == {"equal within 0.01"}
+    assert "two one-sided tests against 0.01" in table.attrs["note"]
+    assert "point" not in markdown(table) + table.attrs["note"] + captions.differences("mcc")
+    assert "in percentage points" in captions.differences("accuracy")
 
 
 @pytest.mark.parametrize("seeds", [1, 2])

@@ -199,7 +199,7 @@ def test_a_new_metric_is_one_row_and_an_unknown_one_is_named(monkeypatch):
 def test_sentence_parts():
     assert display.score(0.9123, "accuracy") == "91.2 %"
     assert display.difference(-0.0123, "accuracy") == "−1.2 points"
-    assert display.points(0.0004) == "0.0"
+    assert display.signed(0.0004, "accuracy") == "0.0"
     assert display.difference_interval(-0.01, 0.02, "f1") == "95 % interval −1.0 to +2.0"
     assert display.difference_interval(-0.1, -0.0002, "f1") == "95 % interval −10.0 to −0.02"
     assert display.difference_interval(np.nan, np.nan, "f1") == "too few seeds for an interval"

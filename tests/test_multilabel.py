@@ -11,6 +11,7 @@ import torch
 
 from lib import metrics as ranking
 from lib.analysis import tables
+from lib.analysis.cells import by_cell
 from lib.analysis.predictions import Predictions, collect
 from lib.data import load_corpus
 from lib.demo import ACT_LABELS, acts
@@ -125,7 +126,7 @@ def test_tables_by_cell_and_by_label_frequency(many, tiny):
     }
     base = RunConfig(dataset=str(many), backbone=tiny["bert"], precision="fp32", **shared)
     runs = run_all([base, base.with_(optimizer="sgd", learning_rate=1e30), base.baseline("tfidf")])
-    cells = tables.by_cell(collect(runs), by=["optimizer", "learning_rate"], metrics=["P@1"])
+    cells = by_cell(collect(runs), by=["optimizer", "learning_rate"], metrics=["P@1"])
     assert cells["outcome"].tolist()[1] == "diverged" and cells["P@1"].isna().tolist() == [
         False,
         True,

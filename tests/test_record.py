@@ -6,7 +6,7 @@ import json
 import pandas as pd
 import pytest
 
-from lib.analysis.predictions import collect
+from lib.analysis.predictions import Predictions, collect
 from lib.errors import InputError
 from lib.many.pool import run_all
 from lib.publish.describe import describe, ending
@@ -139,8 +139,10 @@ def test_a_page_has_configuration_scores_history_and_predictions(trained):
 def test_a_run_without_predictions_and_history_is_described():
     facts = {"config": RunConfig().model_dump(), "status": "diverged", "reason": "loss is nan"}
     facts |= {"chosen_epoch": None, "last_epoch": 0}
-    nothing = {"cited": [], "history": None, "predictions": None, "environment": {}}
-    blocks = run_blocks("0" * 16, facts, **nothing)
+    frame = pd.DataFrame(columns=["run", "split", "epoch", "row"])
+    nothing = {"cited": [], "history": None, "environment": {}}
+    blocks = run_blocks("0" * 16, facts, predictions=Predictions(frame, {}, ()), **nothing)
+    assert len(blocks) == 3
     assert ["reason", "loss is nan"] in rows_of(blocks[0])
     assert ["chosen epoch", "none of 0"] in rows_of(blocks[0])
 

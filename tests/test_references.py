@@ -70,9 +70,7 @@ def test_dev_chooses_the_settings_by_the_runs_metric():
     _, corpus = made_up(np.arange(60) % 4)
     right = np.eye(4)[corpus.dev.labels]
     wrong = np.roll(right, 1, axis=1)
-    candidates = [
-        tfidf_and_embeddings.Candidate(str(i), {"dev": dev}) for i, dev in enumerate([wrong, right])
-    ]
+    candidates = [({"dev": dev}, str(i)) for i, dev in enumerate([wrong, right])]
     scores, choice = tfidf_and_embeddings.choose(
         iter(candidates), RunConfig(select_by="accuracy"), corpus
     )
@@ -97,8 +95,8 @@ def test_of_many_labels_the_frequent_ones_choose_a_setting_for_all(monkeypatch):
 
     model = tfidf_and_embeddings.Model(fit, "C", (1.0, 3.0, 9.0))
     config = RunConfig(select_by="micro_f1")
-    [candidate] = tfidf_and_embeddings.with_settings(model, features, config, corpus)
-    assert candidate.settings == "C = 3, the best of 3 for the 2 most frequent labels"
+    [(_, settings)] = tfidf_and_embeddings.with_settings(model, features, config, corpus)
+    assert settings == "C = 3, the best of 3 for the 2 most frequent labels"
     assert learned_from == [(v, 60, {0, 1, -1}) for v in (1, 3, 9)] + [(3, 60, {0, 1, 2, 3, -1})]
     learned_from.clear()
     features, corpus = made_up(np.repeat([2, 1, 0, 3], [25, 5, 20, 10]))

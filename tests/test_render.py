@@ -5,7 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from lib.analysis import captions
 from lib.analysis.captions import FOOTNOTE
+from lib.publish.layout import without_empty_sections
 from lib.publish.render import (
     DEMO,
     block_markdown,
@@ -105,9 +107,32 @@ def test_a_page_of_a_demo_says_so_below_the_answer():
 def test_tests_are_explained_once_where_a_table_has_intervals():
     columns = [["head", "---", "cls"], ["accuracy (%)", "---:", "90.0 ± 1.0"]]
     blocks = [*PAGE["blocks"], TABLE | {"columns": columns}, TABLE | {"columns": columns}]
-    text = page_markdown(PAGE | {"blocks": blocks})
+    text = page_markdown(PAGE | {"blocks": blocks, "short": ["reviews", "3 seeds"]})
     assert text.count(FOOTNOTE) == 1
     assert text.index("Behind it.") < text.index(FOOTNOTE) < text.index("Heads pool.")
+    of_one = page_markdown(PAGE | {"blocks": blocks})
+    assert "95 % interval of a score; it covers other test documents alone" in of_one
+
+
+@pytest.mark.parametrize(
+    ("caption", "wanted"),
+    [
+        (f"{captions.SCORES}, after the last epoch.", "Test scores, of one seed, after the last"),
+        (captions.DOTS_BESIDE, "Dots: one seed; bars: 95 % interval of references alone. Grey:"),
+        (captions.RISK_COVERAGE, "The surest texts first. Dashed: what was asked for on dev."),
+        ("By class on test, mean over seeds; F1 with its 95 % interval.", "By class on test, of"),
+    ],
+)
+def test_a_caption_of_one_seed_speaks_of_no_interval_over_seeds(caption, wanted):
+    told = captions.for_one_seed(caption)
+    assert told.startswith(wanted) and "mean" not in told and captions.for_one_seed(told) == told
+
+
+def test_a_heading_below_which_nothing_is_shown_is_left_out():
+    told = "## A", "### In A", "Text.", "## Empty", "### In empty", "## B", "### Also", "# Last"
+    blocks = [{"kind": "text", "name": "", "section": "", "text": text} for text in told]
+    kept = [block["text"] for block in without_empty_sections(blocks)]
+    assert kept == ["## A", "### In A", "Text."]
 
 
 @pytest.mark.parametrize(("rows", "is_folded"), [(12, False), (13, True)])

@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from lib.analysis import tables
+from lib.analysis.cells import by_cell
 from lib.analysis.predictions import collect
 from lib.errors import InputError
 from lib.many import tpe
@@ -100,7 +100,7 @@ def test_halving_goes_on_with_the_better_cells_and_gives_the_same_bits(spec, mon
     assert (
         len({(r.config.batch_size, r.config.learning_rate) for r in [*runs, *left]}) == 6
     )  # each cell once
-    table = tables.by_cell(
+    table = by_cell(
         collect(Runs(runs + left)), by=list(spec.space), metrics=["accuracy"], split="dev"
     )
     assert Counter(table["outcome"]) == {

@@ -170,7 +170,7 @@ def test_a_page_is_made_from_results(page, monkeypatch, capsys):
         (["heads", "epochs=3", "--from-results"], "Error: --from-results takes a page as it is"),
         (["heads", "--as", "a", "--from-results"], "Error: --from-results takes a page as it is"),
         (["head", "--from-results"], "Error: There is no study 'head'. Did you mean heads?"),
-        (["heads", "--profile", "none", "--from-results"], "has no page.json; a page is published"),
+        (["heads", "--profile", "none", "--from-results"], "heads/none; a page is one like"),
     ],
 )
 def test_what_cannot_be_made_from_results(page, monkeypatch, capsys, words, message):

@@ -111,7 +111,7 @@ def command_line(page, monkeypatch, capsys) -> tuple[int, list[str]]:
 def test_several_pages_are_verified_at_once_and_told_in_order(page, monkeypatch, tmp_path):
     folders = [tmp_path / name for name in ("none", "no_page", "nothing")]
     results = list(verify.verify_all(folders))
-    told = [f"{folder}: {folder} has no page.json" for folder in folders]
+    told = [f"{folder}: There is no folder {folder}" for folder in folders]
     assert [lines[0].split(";")[0] for lines, _ in results] == told
     assert not any(is_well for _, is_well in results)
     monkeypatch.setattr(verify, "AT_ONCE", 1)
@@ -546,8 +546,10 @@ def test_only_a_study_of_this_project_is_executed(page, tmp_path):
 
 
 def test_a_page_that_is_not_there(page):
-    with pytest.raises(InputError, match="has no page.json; a page is published by"):
-        verify.verify(page.with_name("none"))
+    none = page.with_name("none")
+    wanted = f"There is no folder {none}; a page is one like results/STUDY/demo, published by:"
+    with pytest.raises(InputError, match=re.escape(wanted)):
+        verify.verify(none)
 
 
 def test_the_pages_of_this_repository_hold_what_their_records_tell_of():

@@ -1,6 +1,8 @@
 """Whether probabilities mean what they say: expected calibration error, and temperature scaling
 learned on dev."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pandas as pd
 from scipy.special import expit, log_softmax
@@ -76,12 +78,14 @@ def ece_values(
     return jackknife_values(ece(confidence, right, bins), left_out)
 
 
-def _temperatures(p: Predictions, by: str, group: str) -> dict[str, list[float]]:
-    """The temperature of each run before and after scaling, which its own dev predictions
-    choose."""
-    dev = group_of(p, by, group, "dev")
+def _by_way(p: Predictions, test: Group, by: str) -> Iterator[tuple[str, list[float], list[tuple]]]:
+    """Before and after scaling: the name of the way, of each run the temperature, which its own dev
+    predictions choose, and its `confidences` on test."""
+    dev = group_of(p, by, test.name, "dev")
     fitted = [fit_temperature(dev, run) for run in range(len(dev.runs))]
-    return dict(zip(WAYS, ([1.0] * len(fitted), fitted), strict=True))
+    for way, temperatures in zip(WAYS, ([1.0] * len(fitted), fitted), strict=True):
+        decisions = [confidences(test, run, value) for run, value in enumerate(temperatures)]
+        yield way, temperatures, decisions
 
 
 def calibration(p: Predictions, *, by: str, group: str) -> pd.DataFrame:
@@ -89,8 +93,7 @@ def calibration(p: Predictions, *, by: str, group: str) -> pd.DataFrame:
     with 95 % intervals."""
     test = group_of(p, by, group)
     rows = []
-    for way, temperatures in _temperatures(p, by, group).items():
-        decisions = [confidences(test, run, value) for run, value in enumerate(temperatures)]
+    for way, temperatures, decisions in _by_way(p, test, by):
         values = np.array([ece(sure, right) for sure, right, _ in decisions])
         by_document = np.stack([ece_values(*of_run) for of_run in decisions])
         sample = shares_of(test, values, by_document)
@@ -117,8 +120,7 @@ def reliability(p: Predictions, *, by: str, group: str, bins: int = 10) -> pd.Da
     decisions in each bin."""
     test = group_of(p, by, group)
     rows = []
-    for way, temperatures in _temperatures(p, by, group).items():
-        decisions = [confidences(test, run, value) for run, value in enumerate(temperatures)]
+    for way, temperatures, decisions in _by_way(p, test, by):
         confidence = np.concatenate([sure for sure, _, _ in decisions])
         right = np.concatenate([right for _, right, _ in decisions])
         bin_of = bins_of(confidence, bins)

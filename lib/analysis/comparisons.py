@@ -7,15 +7,18 @@ from lib.analysis.display import distance, listed, with_metrics
 from lib.analysis.names import spelled_in
 from lib.analysis.pairs import Pair, pairs_of
 from lib.analysis.predictions import Predictions
-from lib.analysis.stats import FEWEST_RUNS, LEVEL, MARGIN, POWER, adjusted, family_level
+from lib.analysis.stats import FEWEST_RUNS, LEVEL, POWER, adjusted, family_level
 from lib.metrics import METRICS
 
 # Verdicts
 SIGNIFICANT = "significant"  # the interval leaves out zero
 EQUAL = "equal within 1 point"  # by two one-sided tests against `MARGIN`
+EQUAL_NUMBERS = "equal within 0.01"  # the same of a correlation, which is no share
 OPEN = "not significant"
 SAME = "the same model"  # the same predictions
 TOO_FEW = f"fewer than {FEWEST_RUNS} seeds"
+
+EQUAL_BY_KIND = {"share": EQUAL, "signed": EQUAL_NUMBERS}  # of a metric; others have no margin
 
 
 def compare_pairs(pairs: list[Pair], names: list[str]) -> list[dict]:
@@ -58,8 +61,7 @@ def _verdict(pair: Pair, row: dict, p_unequal: float) -> str:
         is_significant = row["p"] < 1 - LEVEL
     if is_significant:
         return SIGNIFICANT
-    has_points = METRICS[pair.metric].kind in ("share", "signed")
-    return EQUAL if has_points and p_unequal < 1 - LEVEL else OPEN
+    return EQUAL_BY_KIND.get(METRICS[pair.metric].kind, OPEN) if p_unequal < 1 - LEVEL else OPEN
 
 
 def detectable(pairs: list[Pair]) -> float:
@@ -129,10 +131,9 @@ def _note(pairs: list[Pair], table: pd.DataFrame, names: list[str]) -> str:
         sentences.append(f"A true difference of {size} is found with {power}{typical}.")
     if any(not pair.has_interval for pair in tested):
         sentences.append("One run against one run: McNemar's exact test, of these two models.")
-    if EQUAL in set(table["verdict"]):
-        sentences.append(
-            f"Equal: two one-sided tests against {100 * MARGIN:.0f} point, adjusted alike."
-        )
+    for equal in {*EQUAL_BY_KIND.values()} & {*table["verdict"]}:
+        margin = equal.removeprefix("equal within ")
+        sentences.append(f"Equal: two one-sided tests against {margin}, adjusted alike.")
     alike = [
         f"{spelled_in('compared', name)} ({pair.shared})"
         for name, pair in zip(names, pairs, strict=True)
@@ -155,8 +156,6 @@ def best_significant(
     scores = table[metric][table[by].isin(names)]
     if not METRICS[metric].higher_is_better:
         scores = -scores
-    if not len(scores):
-        return None
     best = scores.sort_values(ascending=False, kind="stable").index[0]
     with_best = compared[[table[by][best] in pair for pair in sides]]
     beats_all = len(with_best) == len(names) - 1 and (with_best["verdict"] == SIGNIFICANT).all()

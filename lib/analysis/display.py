@@ -101,18 +101,12 @@ def score(value: float, metric: str) -> str:
     return f"{value:.3g}".replace("-", "−")
 
 
-def points(value: float) -> str:
-    """A difference of two shares, in percentage points, with its sign."""
-    if abs(value) < 0.0005:
-        return "0.0"
-    return f"{100 * value:+.1f}".replace("-", "−")
-
-
 def signed(value: float, metric: str) -> str:
-    """A difference of two values of a metric, with its sign and without a unit."""
-    if kind_of(metric) == "share":
-        return points(value)
-    return f"{value:+.3f}".replace("-", "−")
+    """A difference of two values of a metric, with its sign and without a unit: of two shares in
+    percentage points."""
+    if kind_of(metric) != "share":
+        return f"{value:+.3f}".replace("-", "−")
+    return "0.0" if abs(value) < 0.0005 else f"{100 * value:+.1f}".replace("-", "−")
 
 
 def difference(value: float, metric: str) -> str:

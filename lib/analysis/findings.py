@@ -6,13 +6,7 @@ import pandas as pd
 
 from lib.analysis.answers import gap
 from lib.analysis.comparisons import OPEN, TOO_FEW, differences
-from lib.analysis.display import (
-    escape,
-    percent,
-    spelled,
-    title,
-    words,
-)
+from lib.analysis.display import escape, percent, spelled, title, words
 from lib.analysis.names import MINUS, display_name, spelled_in
 from lib.analysis.pairs import pairs_of
 from lib.analysis.predictions import Predictions

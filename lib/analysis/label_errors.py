@@ -27,16 +27,15 @@ def label_errors(p: Predictions, *, by: str, group: str, most: int = 20) -> pd.D
     and its note says why.
     """
     dev = _learned(judged(p, by, group))
-    rows_of = {
+    doubted = {
         "classification": _doubted_classes,
         "multilabel": _doubted_labels,
         "regression": _doubted_numbers,
     }[p.task]
-    rows = rows_of(dev, p.label_names)[:most] if dev.runs else []
-    for row in rows:
-        row["row"] = dev.rows[row["row"]]
+    places, *columns = doubted(dev, p.label_names) if dev.runs else ([], [], [], [])
     sureness = "standard deviations off" if p.task == "regression" else "sureness"
-    table = pd.DataFrame(rows, columns=["row", "given", "believed", sureness])
+    names = ("given", "believed", sureness)
+    table = pd.DataFrame({"row": dev.rows[places]} | dict(zip(names, columns, strict=True)))[:most]
     if not dev.runs:
         table.attrs["note"] = NOT_SAID
     return with_metrics(table, {"sureness": "share"})
@@ -72,9 +71,13 @@ def _learned(group: Group) -> Group:
     return group.only(np.flatnonzero(~learned_nothing(group)).tolist())
 
 
-def _doubted_classes(dev: Group, names: tuple[str, ...]) -> list[dict]:
+# Of the documents that are doubted, the surest first: their places, the given answers, those that
+# the models believe in, and how sure they are
+
+
+def _doubted_classes(dev: Group, label_names: tuple[str, ...]) -> tuple:
     chance = softmax(dev.logits, axis=-1).mean(0)
-    documents = np.arange(len(chance))
+    names = np.array(label_names, object)
     mean_chance = np.array(  # of each class, over the documents labelled so
         [
             chance[dev.labels == i, i].mean() if (dev.labels == i).any() else 1.0
@@ -84,55 +87,39 @@ def _doubted_classes(dev: Group, names: tuple[str, ...]) -> list[dict]:
     believed = chance.argmax(1)
     needed = np.maximum(mean_chance[believed], 0.5)
     doubted = (believed != dev.labels) & (chance.max(1) >= needed)
-    margin = chance.max(1) - chance[documents, dev.labels]
-    return [
-        {
-            "row": i,
-            "given": names[dev.labels[i]],
-            "believed": names[believed[i]],
-            "sureness": chance[i, believed[i]],
-        }
-        for i in np.argsort(-margin, kind="stable")
-        if doubted[i]
-    ]
+    margin = chance.max(1) - chance[np.arange(len(chance)), dev.labels]
+    order = np.argsort(-margin, kind="stable")
+    order = order[doubted[order]]
+    return order, names[dev.labels[order]], names[believed[order]], chance.max(1)[order]
 
 
-def _doubted_labels(dev: Group, names: tuple[str, ...]) -> list[dict]:
+def _doubted_labels(dev: Group, label_names: tuple[str, ...]) -> tuple:
     of_runs = [
-        dense(logits, ranked, dev.labels, len(names))
+        dense(logits, ranked, dev.labels, len(label_names))
         for logits, ranked in zip(dev.logits, dev.ranked, strict=True)
     ]
     chance = np.mean([expit(logits) for logits, _ in of_runs], axis=0)
     gold = of_runs[0][1]
     sureness = np.where(gold, 1 - chance, chance)  # of the other answer
     order = np.argsort(-sureness, axis=None, kind="stable")
-    rows = []
-    for i, label in zip(*np.unravel_index(order, sureness.shape), strict=True):
-        if sureness[i, label] <= SURE:
-            break
-        yes = names[label]
-        no = f"not {names[label]}"
-        given, believed = (yes, no) if gold[i, label] else (no, yes)
-        rows.append(
-            {"row": i, "given": given, "believed": believed, "sureness": sureness[i, label]}
-        )
-    return rows
+    order = order[sureness.ravel()[order] > SURE]
+    documents, labels = np.unravel_index(order, sureness.shape)
+    yes = np.array(label_names, object)[labels]
+    no = "not " + yes
+    has_label = gold[documents, labels]
+    given = np.where(has_label, yes, no)
+    return documents, given, np.where(has_label, no, yes), sureness.ravel()[order]
 
 
-def _doubted_numbers(dev: Group, names: tuple[str, ...]) -> list[dict]:
+def _doubted_numbers(dev: Group, _label_names: tuple[str, ...]) -> tuple:
     values = dev.logits[:, :, 0].mean(0)
     errors = values - dev.labels
     deviations = np.abs(errors / errors.std())
-    return [
-        {
-            "row": i,
-            "given": f"{dev.labels[i]:g}",
-            "believed": f"{values[i]:.4g}",
-            "standard deviations off": float(deviations[i]),
-        }
-        for i in np.argsort(-deviations, kind="stable")
-        if deviations[i] > DEVIATIONS
-    ]
+    order = np.argsort(-deviations, kind="stable")
+    order = order[deviations[order] > DEVIATIONS]
+    given = [f"{number:g}" for number in dev.labels[order]]
+    believed = [f"{value:.4g}" for value in values[order]]
+    return order, given, believed, deviations[order]
 
 
 def suspects(p: Predictions, *, by: str, group: str) -> str:

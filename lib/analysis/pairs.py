@@ -9,13 +9,7 @@ from lib.analysis.groups import Group
 from lib.analysis.names import MINUS, display_name
 from lib.analysis.predictions import Predictions
 from lib.analysis.scores import sample_of
-from lib.analysis.stats import (
-    Estimate,
-    difference_of_means,
-    mcnemar,
-    mean_of,
-    paired_difference,
-)
+from lib.analysis.stats import Estimate, difference_of_means, mcnemar, mean_of, paired_difference
 from lib.errors import InputError
 from lib.references.baselines import NAMES, NO_MODEL
 

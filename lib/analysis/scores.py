@@ -4,12 +4,7 @@ import numpy as np
 import pandas as pd
 
 from lib.analysis.groups import Group
-from lib.analysis.jackknife import (
-    confusion_values,
-    decision_values,
-    number_values,
-    ratio_values,
-)
+from lib.analysis.jackknife import confusion_values, decision_values, number_values, ratio_values
 from lib.analysis.predictions import Predictions
 from lib.analysis.stats import Sample
 from lib.metrics import METRICS, SHARE, document_scores, scores_of

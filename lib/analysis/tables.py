@@ -8,8 +8,7 @@ import dataclasses
 import numpy as np
 import pandas as pd
 
-from lib.analysis.cells import by_cell
-from lib.analysis.classes import confusion_table
+from lib.analysis.classes import confusion_table as confusion_table
 from lib.analysis.columns import score_as
 from lib.analysis.comparisons import best_significant, differences
 from lib.analysis.display import escape, with_metrics
@@ -19,16 +18,6 @@ from lib.analysis.predictions import Predictions
 from lib.analysis.scores import run_scores, sample_of
 from lib.analysis.stats import mean_and_interval, no_score, standard_deviation
 from lib.metrics import METRICS
-
-__all__ = [
-    "by_cell",
-    "by_epoch",
-    "by_group",
-    "by_run",
-    "confusion_table",
-    "differences",
-    "without_rows",
-]
 
 
 def by_group(
@@ -134,12 +123,12 @@ def _scores_by_run(p: Predictions, epoch: str) -> dict[str, dict]:
     }
 
 
-def by_epoch(p: Predictions, *, by: str, metrics: list[str], split: str = "dev") -> pd.DataFrame:
-    """Mean and standard deviation over seeds after every epoch."""
+def by_epoch(p: Predictions, *, by: str, metrics: list[str]) -> pd.DataFrame:
+    """Mean and standard deviation over seeds of dev scores after every epoch."""
     rows = []
     last = max(run["last_epoch"] for run in p.runs.values())
     for epoch in range(1, last + 1):
-        for group in p.groups(by, split=split, epoch=epoch):
+        for group in p.groups(by, split="dev", epoch=epoch):
             if group.is_reference:
                 continue
             row = {by: group.name, "epoch": epoch, "seeds": len(group.seeds)}

@@ -3,6 +3,7 @@
 import base64
 import io
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -29,10 +30,16 @@ def page_files(results: Path) -> list[Path]:
     return sorted(results.glob(f"*/[!.]*/{PAGE_FILE}"))
 
 
-def read_page(folder: Path) -> dict:
-    """A page's page.json. Raises InputError where it is missing or damaged."""
+def read_page(folder: Path, needed: Mapping[str, type] = HEADER) -> dict:
+    """A page's page.json. Raises InputError where it is missing or damaged, or lacks something of
+    those that are `needed`."""
     restore(folder)
     path = folder / PAGE_FILE
+    if not folder.is_dir():
+        raise InputError(
+            f"There is no folder {folder}; a page is one like results/STUDY/demo, published by: "
+            "make STUDY"
+        )
     if not path.is_file():
         raise InputError(f"{folder} has no {PAGE_FILE}; a page is published by: make STUDY")
     try:
@@ -44,7 +51,7 @@ def read_page(folder: Path) -> dict:
         raise InputError(f"{path} has no blocks; publish the page anew")
     if not all(isinstance(block, dict) and "kind" in block for block in blocks):
         raise InputError(f"{path} has a block without a kind; publish the page anew")
-    for name, kind in HEADER.items():
+    for name, kind in needed.items():
         if not isinstance(page.get(name), kind):
             raise InputError(f"{path} has no {name}; publish the page anew")
     return page

@@ -28,18 +28,14 @@ def study(
 
     if not from_results:
         folder = run_study(name, profile, assignments(words or []), as_, config=config)
-        return print_page(folder)
-    if words or config or as_:
+    elif words or config or as_:
         raise InputError(
             "--from-results takes a page as it is: leave parameters, --config, --as out"
         )
-    folder, reasons = publish_from_results(name, profile)
-    for reason in reasons:
-        print(f"Kept as it was: {reason}")
-    print_page(folder)
-
-
-def print_page(folder: Path) -> None:
+    else:
+        folder, reasons = publish_from_results(name, profile)
+        for reason in reasons:
+            print(f"Kept as it was: {reason}")
     shown = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
     print(f"The page: {shown / 'README.md'}")
 

@@ -15,13 +15,7 @@ from lib.publish.render import page_markdown
 from lib.runs.files import read_json
 
 NUMBER = re.compile(r"(?<![\w.])[-−+]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?(?![\w])")
-COMPUTED = (
-    "text",
-    "caption",
-    "note",
-    "columns",
-    "facts",
-)  # of a block: where numbers may move by a digit
+COMPUTED = ("text", "caption", "note", "columns", "facts")  # of a block: numbers may move
 PIXELS = 0.002  # share of a figure's pixels that a moved last digit may change
 VISIBLE = 16  # difference of a colour, of 255
 

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+from lib.analysis.captions import for_one_seed
 from lib.analysis.display import to_csv
 from lib.analysis.predictions import collect
 from lib.errors import InputError, reason_of
@@ -16,7 +17,7 @@ from lib.publish.evidence import machines_of, with_evidence
 from lib.publish.notebook import execute_here
 from lib.publish.parameters import checked, defaults, notebook_of
 from lib.publish.places import note_places, places_of, published, without_places
-from lib.publish.render import page_markdown, short_facts, summary
+from lib.publish.render import has_one_seed, page_markdown, short_facts, summary
 from lib.publish.reproduced import compare_with_replaced
 from lib.publish.swap import new_folder
 from lib.runs.files import read_json, write_json, write_text
@@ -24,11 +25,8 @@ from lib.runs.machine import environment
 from lib.runs.published import HISTORY, PREDICTIONS, page_runs, runs_of_page
 from lib.runs.store import Runs, load_run
 
-NOT_PUBLISHED = (  # timings would make every difference of two histories a finding
-    "seconds",
-    "samples_per_second",
-    "tokens_per_second",
-)
+# timings, which would make every difference of two histories a finding
+NOT_PUBLISHED = ("seconds", "samples_per_second", "tokens_per_second")
 FILES = ("csv", "png")  # of a block: what stands in a file of its own
 DIVERTED = ("kept", "runs")  # kinds of blocks that are not shown
 
@@ -88,6 +86,10 @@ def write_page(folder: Path) -> list[str]:
         header["title"] = title["text"].removeprefix("#").strip()
         header["short"] = short_facts(runs_of_answer(blocks, runs), header["profile"])
         header["summary"] = summary(runs, header["profile"])
+    if has_one_seed(header["short"]):
+        for block in blocks:
+            if "caption" in block:
+                block["caption"] = for_one_seed(block["caption"])
     reasons = [f"{b['name']}: {b['reason']}" for b in blocks if b["kind"] == "kept"]
     shown = [block for block in blocks if block["kind"] not in DIVERTED]
     remove_others(folder, shown)

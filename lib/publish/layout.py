@@ -4,6 +4,7 @@ Markdown and the site show the same order. A fold is a block too:
 `{"kind": "fold", "title", "blocks"}`.
 """
 
+import math
 import re
 
 from lib.analysis.display import words
@@ -44,10 +45,26 @@ def layout(blocks: list[dict]) -> tuple[list[dict], list[dict], list[dict]]:
         folds[section][-1]["blocks"] += rest
     answer.sort(key=lambda block: (*FIRST, block["kind"]).index(block["kind"]))
     answer = [folded_if_long(block) for block in answer]
+    study = without_empty_sections(study)
+    filled = [fold for fold in folds[""] + folds["details"] if fold["blocks"]]
     said: set[str] = set()
-    parts = (answer, study, folds[""] + folds["details"])
+    parts = (answer, study, filled)
     answer, study, folded = (_with_counts_once(part, said) for part in parts)
     return answer, study, folded
+
+
+def without_empty_sections(blocks: list[dict]) -> list[dict]:
+    """Blocks without the headings below which nothing is shown, such as one about probabilities
+    where numbers are predicted."""
+    kept: list[dict] = []
+    next_is = 1  # level of the heading that comes next, as if another page came at the end
+    for block in reversed(blocks):
+        heading, rest = split_heading(block)
+        level = len(heading[0]) if heading else math.inf
+        if not heading or rest or level < next_is:
+            kept.append(block)
+            next_is = level
+    return kept[::-1]
 
 
 def _with_counts_once(blocks: list[dict], said: set[str]) -> list[dict]:

@@ -4,9 +4,9 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Thread
 
 import psutil
 
@@ -82,17 +82,6 @@ def signals_to_kernel() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-@contextmanager
-def meanwhile(action: Callable) -> Iterator[None]:
-    """Do something in a thread of its own, which has ended at the end."""
-    thread = Thread(target=action)
-    thread.start()
-    try:
-        yield
-    finally:
-        thread.join()
-
-
 def execute(notebook: Path, parameters: dict, output: Path, beside: Callable):
     """The notebook, executed by papermill in a kernel of its own; `beside` is done meanwhile.
 
@@ -106,7 +95,8 @@ def execute(notebook: Path, parameters: dict, output: Path, beside: Callable):
     os.environ.update(QUIET)
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        with signals_to_kernel(), meanwhile(beside):
+        with signals_to_kernel(), ThreadPoolExecutor(1) as thread:
+            thread.submit(beside)
             return papermill.execute_notebook(
                 notebook,
                 output,

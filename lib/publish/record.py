@@ -14,17 +14,13 @@ from lib.analysis.groups import Group
 from lib.analysis.predictions import Predictions
 from lib.analysis.scores import run_scores
 from lib.errors import InputError
-from lib.publish.blocks import PAGE_FILE, read_page
+from lib.publish.blocks import HEADER, PAGE_FILE, read_page
 from lib.runs.config import RunConfig
 
 BARS = "▁▂▃▄▅▆▇█"
 LACKING = "a label that train lacks"
 FACTS = ("status", "outcome", "reason", "choice")
-NEEDED = {  # in page.json
-    **dict.fromkeys(("title", "summary"), str),
-    **dict.fromkeys(("parameters", "runs"), dict),
-    "short": list,
-}
+NEEDED = HEADER | {"title": str, "summary": str, "short": list, "runs": dict}  # in page.json
 QUOTED = 8  # test documents on a run's page
 
 
@@ -33,10 +29,7 @@ QUOTED = 8  # test documents on a run's page
 
 def page_of(folder: Path) -> dict:
     """A page, its blocks with an anchor each. Raises InputError where page.json is damaged."""
-    page = read_page(folder)
-    for name, kind in NEEDED.items():
-        if not isinstance(page.get(name), kind):
-            raise InputError(f"{folder / PAGE_FILE} has no {name}; publish the page again")
+    page = read_page(folder, NEEDED)
     for key in page["runs"]:
         if not re.fullmatch("[0-9a-f]{16}", key):
             raise InputError(f"{folder / PAGE_FILE}: {key!r} is no run's key (16 digits, a to f)")
@@ -161,7 +154,7 @@ def run_blocks(
     *,
     cited: list[str],
     history: pd.DataFrame | None,
-    predictions: Predictions | None,
+    predictions: Predictions,
     environment: dict,
 ) -> list[dict]:
     """What a run was, how it ended and scored. `cited` are links to what shows it, in Markdown;
@@ -178,12 +171,10 @@ def run_blocks(
     configuration = table(["field", "this run", "default"], literal(changed))
     configuration["caption"] = f"As by default: {escape(', '.join(same))}."
     blocks = [table(["what", "value"], overview), text("## Configuration"), configuration]
-    if predictions is not None:
-        blocks += _score_blocks(key, facts, predictions)
+    blocks += _score_blocks(key, facts, predictions)
     if history is not None:
         blocks += _history_blocks(facts, history)
-    if predictions is not None:
-        blocks += _prediction_blocks(key, facts, predictions)
+    blocks += _prediction_blocks(key, facts, predictions)
     places = pd.DataFrame(environment.get("runs", [])).astype(str)
     if len(places):
         rows = literal([[name, ", ".join(places[name].unique())] for name in places])

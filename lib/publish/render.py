@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from lib.analysis.captions import FOOTNOTE
+from lib.analysis.captions import FOOTNOTE, for_one_seed
 from lib.analysis.display import count, escape, listed, pipe_table, spelled
 from lib.datasets import DATASETS, is_generated
 from lib.markdown import code_span
@@ -55,8 +55,7 @@ def page_markdown(page: dict) -> str:
     if sentences[1:]:
         texts.append("\n".join(map(bullet, sentences[1:])))
     texts += map(block_markdown, shown)
-    if has_intervals(page["blocks"]):
-        texts.append(f"*{FOOTNOTE}*")
+    texts += [f"*{sentence}*" for sentence in footnote(page)]
     texts += map(block_markdown, study)
     texts += map(block_markdown, folds)
     texts.append(fold_markdown("How it was made", how_made(page)))
@@ -72,10 +71,17 @@ def bullet(sentence: str) -> str:
     return "- " + sentence.replace("\n", "\n  ")
 
 
-def has_intervals(blocks: list[dict]) -> bool:
-    """Whether a table shows a number with what is half of its interval."""
-    columns = [column for block in blocks for column in block.get("columns", ())]
-    return any(" ± " in cell for column in columns for cell in column)
+def footnote(page: dict) -> list[str]:
+    """What ± means: a sentence where a table shows it, else none."""
+    columns = [column for block in page["blocks"] for column in block.get("columns", ())]
+    if not any(" ± " in cell for column in columns for cell in column):
+        return []
+    return [for_one_seed(FOOTNOTE) if has_one_seed(page["short"]) else FOOTNOTE]
+
+
+def has_one_seed(short: list[str]) -> bool:
+    """Whether no runs of a page are alike but for their seed, by its `short_facts`."""
+    return count(1, "seed") in short
 
 
 def how_made(page: dict) -> list[str]:
@@ -156,13 +162,12 @@ def summary(runs: list, profile: str) -> str:
     models = models_of((run.config for run in trained), escape)
     heads = [spelled(head) for head in dict.fromkeys(run.config.head for run in trained)]
     head_or_heads = f"head{'s' * (len(heads) > 1)}"
-    number_by_machine: dict[str, int] = {}
-    for run in trained:
-        if len(run.history):
-            made = run.environment
-            machine = f"{made['device']}, {count(made['threads'], 'thread')}, torch {made['torch']}"
-            number_by_machine[machine] = number_by_machine.get(machine, 0) + 1
-    places = [f"{count(n, 'trained run')} on {place}" for place, n in number_by_machine.items()]
+    made = [run.environment for run in trained if len(run.history)]
+    machines = Counter(
+        f"{each['device']}, {count(each['threads'], 'thread')}, torch {each['torch']}"
+        for each in made
+    )
+    places = [f"{count(n, 'trained run')} on {machine}" for machine, n in machines.items()]
     return (
         f"Profile `{profile}` · data: {escape_source(data['source'])}; {rows['train']:,} train, "
         f"{rows['dev']:,} dev and {rows['test']:,} test rows, "

@@ -15,53 +15,16 @@ from lib.runs.paths import NOTEBOOKS
 PLUGIN_KEYS = NOTEBOOKS / "params" / "plugin_keys.yaml"
 
 READ_WITH_THE_DATA = ("dataset", "text", "label", *Reading.model_fields)
-SECTIONS = {
-    "data": (
-        *READ_WITH_THE_DATA,
-        "reference_files",
-        *("train_rows", "dev_rows", "test_rows", "split_seed", "folds"),
-    ),
-    "model": (
-        "backbone",
-        "layers",
-        "head",
-        "dropout",
-        "freeze",
-        "adapter",
-        "lora_rank",
-        "lora_alpha",
-        "max_length",
-        "truncation",
-        "stride",
-        "windows",
-    ),
-    "trainer": (
-        "epochs",
-        "patience",
-        "batch_size",
-        "batching",
-        "accumulation",
-        "optimizer",
-        "learning_rate",
-        "weight_decay",
-        "layer_decay",
-        "gradient_checkpointing",
-        "warmup",
-        "clip_norm",
-        "class_weight",
-        "label_smoothing",
-        "focal_gamma",
-        "precision",
-        "metric",
-        "seeds",
-        "tracker",
-        "checkpoint_every",
-        "backend",
-        "processes",
-        "workers",
-        "cluster",
-    ),
-}
+DATA = (
+    *READ_WITH_THE_DATA,
+    "reference_files",
+    *("train_rows", "dev_rows", "test_rows", "split_seed", "folds"),
+)
+MODEL = (
+    *("backbone", "layers", "head", "dropout", "freeze", "adapter", "lora_rank", "lora_alpha"),
+    *("max_length", "truncation", "stride", "windows"),
+)
+SECTIONS = ("data", "model", "trainer")  # the last has every other parameter
 
 
 @lru_cache
@@ -126,15 +89,22 @@ def check_run_settings(values: dict, where: str) -> None:
             raise InputError(f"{where}: unknown parameter {name!r}. Did you mean reading.{name}?")
 
 
+def section_of(name: str) -> str:
+    """The section that a parameter may stand in."""
+    if name in DATA:
+        return "data"
+    return "model" if name in MODEL else "trainer"
+
+
 def check_name(key: str, allowed: dict, where: str) -> None:
     """Raises InputError, which proposes a name, unless `key` is a parameter of `allowed`, alone
     or in its section."""
     section, _, name = key.rpartition(".")
-    if name in allowed and (not section or name in SECTIONS.get(section, ())):
+    if name in allowed and section in ("", section_of(name)):
         return
     choices = list(allowed)
     if section:
-        choices = [f"{part}.{inner}" for part, names in SECTIONS.items() for inner in names]
+        choices = [f"{section_of(inner)}.{inner}" for inner in allowed]
     same_name = [full for full in choices if full.endswith(f".{name}")]
     proposal = nearest(key, same_name or choices)
     raise InputError(f"{where}: unknown parameter {key!r}.{proposal}")

@@ -10,7 +10,6 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from lib.analysis.captions import FOOTNOTE
 from lib.analysis.display import escape, words
 from lib.analysis.names import study_name
 from lib.analysis.predictions import Predictions
@@ -18,7 +17,7 @@ from lib.errors import InputError
 from lib.publish.blocks import page_files
 from lib.publish.layout import HIDDEN, findings_of, layout
 from lib.publish.record import citations, code, histories, page_of, run_blocks, text
-from lib.publish.render import DEMO, has_intervals, is_demo
+from lib.publish.render import DEMO, footnote, is_demo
 from lib.publish.run_titles import run_names
 from lib.publish.site_blocks import (
     BESIDE,
@@ -138,7 +137,7 @@ def add_page(site: Site, name: str, page: dict) -> None:
     blocks = [text(f"# {page['title']} #"), *[block | {"lead": True} for block in findings[:1]]]
     blocks.append(text(" · ".join([*page["short"], f"[{len(names)} runs](#runs)"])))
     blocks += [text(DEMO)] * is_demo(page) + findings[1:] + evidence
-    blocks += [{"kind": "said", "text": FOOTNOTE}] * has_intervals(page["blocks"]) + study + folds
+    blocks += [{"kind": "said", "text": sentence} for sentence in footnote(page)] + study + folds
     blocks += [fold("How it was made", how_made(name, page)), list_of_runs(page, names)]
     nav = "Studies on demo corpora" if is_demo(page) else "Studies"
     title = f"{study_name(page['study'])}, {page['folder']}"

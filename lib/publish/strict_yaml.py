@@ -43,6 +43,10 @@ class TooMuchError(MarkedYAMLError):
     """What no setting needs: endless numbers, deep nesting, halves of characters."""
 
 
+def _refused(event: Event, problem: str, kind: type = MarkedYAMLError) -> MarkedYAMLError:
+    return kind(problem=problem, problem_mark=event.start_mark)
+
+
 def parse(text: str):
     """The value of a YAML text. Raises YAMLError."""
     events = YAML(typ="safe", pure=True).parse(text)
@@ -50,8 +54,7 @@ def parse(text: str):
     for event in events:
         if isinstance(event, DocumentStartEvent):
             if values:
-                problem = "another document starts; there is one in a file"
-                raise MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
+                raise _refused(event, "another document starts; there is one in a file")
             values.append(_value(next(events), events, 0))
     return values[0] if values else None
 
@@ -60,18 +63,13 @@ def _value(event: Event, events: Iterator[Event], depth: int):
     """The value that starts with `event`, inside `depth` others; takes what belongs to it from
     `events`."""
     if depth > DEEPEST:
-        problem = f"values are nested deeper than {DEEPEST} times"
-        raise TooMuchError(problem=problem, problem_mark=event.start_mark)
+        raise _refused(event, f"values are nested deeper than {DEEPEST} times", TooMuchError)
     if isinstance(event, AliasEvent):
-        raise MarkedYAMLError(
-            problem=f"*{event.anchor} stands for what is written elsewhere; write that out, or "
-            "quote the word",
-            problem_mark=event.start_mark,
-        )
+        elsewhere = f"*{event.anchor} stands for what is written elsewhere"
+        raise _refused(event, f"{elsewhere}; write that out, or quote the word")
     if event.tag is not None:
-        raise MarkedYAMLError(
-            problem="a word that starts with ! is a tag, and there are none; quote the word",
-            problem_mark=event.start_mark,
+        raise _refused(
+            event, "a word that starts with ! is a tag, and there are none; quote the word"
         )
     if isinstance(event, ScalarEvent):
         return _scalar(event)
@@ -97,10 +95,9 @@ def _mapping(events: Iterator[Event], depth: int) -> dict:
             break
         name = _value(event, events, depth) if isinstance(event, ScalarEvent) else None
         if not isinstance(name, str):
-            raise MarkedYAMLError(problem="a name is a word", problem_mark=event.start_mark)
+            raise _refused(event, "a name is a word")
         if name in lines:
-            problem = f"{name} is there already, in line {lines[name]}"
-            raise MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
+            raise _refused(event, f"{name} is there already, in line {lines[name]}")
         lines[name] = event.start_mark.line + 1
         values[name] = _value(next(events), events, depth + 1)
     return values
@@ -124,13 +121,13 @@ def _scalar(event: ScalarEvent):
         return float(text.replace(".", ""))
     if "\0" in text or not is_whole(text):
         problem = "\\0 or half a character (a surrogate) is written in a text"
-        raise TooMuchError(problem=problem, problem_mark=event.start_mark)
+        raise _refused(event, problem, TooMuchError)
     return text
 
 
-def _too_large(event: ScalarEvent) -> TooMuchError:
+def _too_large(event: ScalarEvent) -> MarkedYAMLError:
     problem = f"{event.value:.30}… is too large a number; quote it, if it is a word"
-    return TooMuchError(problem=problem, problem_mark=event.start_mark)
+    return _refused(event, problem, TooMuchError)
 
 
 def read_value(name: str, text: str):

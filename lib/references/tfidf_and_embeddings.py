@@ -56,15 +56,7 @@ OVER_EMBEDDINGS = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class Candidate:
-    """Scores of dev and test with some settings, and what these are, in words."""
-
-    settings: str
-    scores: Scores
-
-
-Learned = tuple[Scores, str]  # and the chosen settings, in words
+Learned = tuple[Scores, str]  # and the settings, in words
 
 
 def tfidf(config: RunConfig, corpus: Corpus) -> Learned:
@@ -105,21 +97,22 @@ def embedding_linear(config: RunConfig, corpus: Corpus) -> Learned:
     return choose(candidates, config, corpus)
 
 
-def choose(candidates: Iterator[Candidate], config: RunConfig, corpus: Corpus) -> Learned:
-    """The candidate that is best on dev, the earlier of equal ones, and what was chosen how."""
+def choose(candidates: Iterator[Learned], config: RunConfig, corpus: Corpus) -> Learned:
+    """What is best on dev, of equal ones the earlier, and what was chosen how."""
     metric = metric_of(config, corpus)
     best = None
     best_score = -np.inf  # the higher the better
     tried = 0
-    for candidate in candidates:
+    for scores, settings in candidates:
         tried += 1
-        score = dev_score(candidate.scores["dev"], corpus, metric)
+        score = dev_score(scores["dev"], corpus, metric)
         if best is None or score > best_score:
-            best = candidate
+            best = scores, settings
             best_score = score
+    scores, settings = best
     title = METRICS[metric].title
     score = sign_of(metric) * best_score
-    return best.scores, f"{best.settings}: {title} {score:.4f} on dev, the best of {tried}"
+    return scores, f"{settings}: {title} {score:.4f} on dev, the best of {tried}"
 
 
 def metric_of(config: RunConfig, corpus: Corpus) -> str:
@@ -144,7 +137,7 @@ def dev_score(scores: np.ndarray, corpus: Corpus, metric: str) -> float:
 
 def with_settings(
     model: Model, features: Features, config: RunConfig, corpus: Corpus
-) -> Iterator[Candidate]:
+) -> Iterator[Learned]:
     """A model with each value of its setting. With many labels, with the value alone that is best
     where the most frequent labels are all there is: thousands of labels take hours a value."""
     values = model.values
@@ -156,8 +149,7 @@ def with_settings(
         values = (values[int(np.argmax(tried))],)
         how = f", the best of {len(tried)} for the {MANY_LABELS} most frequent labels"
     for value in values:
-        scores = model.fit(features, corpus, value)
-        yield Candidate(f"{model.setting} = {value:g}{how}", scores)
+        yield model.fit(features, corpus, value), f"{model.setting} = {value:g}{how}"
 
 
 def of_frequent_labels(features: Features, corpus: Corpus) -> tuple[Features, Corpus]:
@@ -177,11 +169,11 @@ def of_frequent_labels(features: Features, corpus: Corpus) -> tuple[Features, Co
 
 def _over_tfidf(
     texts: dict[str, list[str]], config: RunConfig, corpus: Corpus
-) -> Iterator[Candidate]:
+) -> Iterator[Learned]:
     for words, ngrams in NGRAMS.items():
         features = _tfidf_features(texts, corpus, ngrams)
-        for candidate in with_settings(OVER_TFIDF[corpus.task], features, config, corpus):
-            yield Candidate(f"{words}, {candidate.settings}", candidate.scores)
+        for scores, settings in with_settings(OVER_TFIDF[corpus.task], features, config, corpus):
+            yield scores, f"{words}, {settings}"
 
 
 def _tfidf_features(texts: dict[str, list[str]], corpus: Corpus, ngrams: tuple) -> Features:

@@ -191,6 +191,13 @@ def test_the_short_facts_names_data_and_models_as_people_do():
     assert short_facts([run_of("native", "none"), *runs], "full")[:2] == facts
 
 
+def test_the_short_facts_of_samples_count_the_labels_that_are_had():
+    small, large = (run_of("cls", "CPU", subset_seed=1) for _ in range(2))
+    assert short_facts([small], "small")[0] == "a.csv, 25,100 labelled texts"
+    small.status["data"]["rows"] = {"train": 40, "dev": 10, "test": 3}
+    assert short_facts([large, small], "small")[0] == "a.csv, 50 to 25,100 labelled texts"
+
+
 def test_models_stand_by_their_names_with_the_layers_that_are_used():
     base = RunConfig(dataset="demo_news")
     student = base.with_(distil={"teacher": "0" * 16, "student_layers": [0, 3]})

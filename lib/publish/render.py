@@ -116,15 +116,24 @@ def short_facts(runs: list, profile: str) -> list[str]:
     """What a page's runs learned from: data, model, seeds and profile, as Markdown."""
     runs = trained_of(runs)
     first = runs[0]
-    rows = first.status["data"]["rows"]
     alike = (repr(run.config.with_(seed=1, subset_seed=None)) for run in runs)
     seeds = max(Counter(alike).values())
     return [
-        f"{escape(data_name(first.config.dataset))}, {rows['train']:,} training texts",
+        f"{escape(data_name(first.config.dataset))}, {texts_of(runs)}",
         models_of(run.config for run in runs),
         count(seeds, "seed"),
         f"profile {profile}",
     ]
+
+
+def texts_of(runs: list) -> str:
+    """How many texts runs learned from; of samples, the labelled ones, a part of which is dev."""
+    rows = [run.status["data"]["rows"] for run in runs]
+    if runs[0].config.subset_seed is None:
+        return f"{rows[0]['train']:,} training texts"
+    sizes = [row["train"] + row["dev"] for row in rows]
+    most = f"{max(sizes):,} labelled texts"
+    return most if min(sizes) == max(sizes) else f"{min(sizes):,} to {most}"
 
 
 def data_name(dataset: str) -> str:

@@ -29,11 +29,8 @@ def workbook_rows(path: Path, reading: Reading) -> Rows:
         with contextlib.closing(
             openpyxl.load_workbook(path, read_only=True, data_only=True)
         ) as workbook:
-            rows = _sheet(path, workbook, reading.sheet).iter_rows(values_only=True)
-            filled = (
-                (number, cells) for number, cells in enumerate(rows, 1) if _last_filled(cells) >= 0
-            )
-            yield from _rows_by_column(path, filled, reading)
+            sheet = _sheet(path, workbook, reading.sheet)
+            yield from _rows_by_column(path, _filled_rows(sheet), reading)
     except InputError:
         raise
     except MemoryError:
@@ -67,7 +64,7 @@ def _sheet(path: Path, workbook, name: str | None):
         if name not in sheets:
             raise InputError(f"{path.name} has no sheet {name!r}.{nearest(name, sheets)}")
         return sheets[name]
-    filled = [sheet for sheet in sheets.values() if _has_values(sheet)]
+    filled = [sheet for sheet in sheets.values() if any(_filled_rows(sheet))]
     if len(filled) > 1:
         listed = ", ".join(repr(sheet.title) for sheet in filled)
         raise InputError(f"{path.name} has several sheets: {listed}; name one with sheet: …")
@@ -76,14 +73,12 @@ def _sheet(path: Path, workbook, name: str | None):
     return filled[0]
 
 
-def _has_values(sheet) -> bool:
-    return any(_last_filled(cells) >= 0 for cells in sheet.iter_rows(values_only=True))
-
-
-def _last_filled(cells: tuple) -> int:
-    """The position of the last cell that has a value; −1 where none has."""
-    filled = [position for position, cell in enumerate(cells) if cell is not None]
-    return max(filled, default=-1)
+def _filled_rows(sheet) -> Iterator[tuple[int, tuple]]:
+    """(number, cells up to the last that has a value) of each row that has one."""
+    for number, cells in enumerate(sheet.iter_rows(values_only=True), 1):
+        filled = [position for position, cell in enumerate(cells) if cell is not None]
+        if filled:
+            yield number, cells[: filled[-1] + 1]
 
 
 def _rows_by_column(path: Path, rows: Iterator[tuple[int, tuple]], reading: Reading) -> Rows:
@@ -91,21 +86,21 @@ def _rows_by_column(path: Path, rows: Iterator[tuple[int, tuple]], reading: Read
     if first is None:
         raise InputError(f"{path.name} is empty")
     number, cells = first
-    width = _last_filled(cells) + 1
+    width = len(cells)
     names = [str(position) for position in range(1, width + 1)]
     first_row = "header" if reading.header else "first row"
     if reading.header:
-        names = ["" if cell is None else str(cell) for cell in cells[:width]]
+        names = ["" if cell is None else str(cell) for cell in cells]
     else:
         yield number, dict(zip(names, map(_value, cells), strict=False))
     way_out = TITLE if width == 1 and reading.header else ""
     columns = distinct_names(names)
     for number, cells in rows:
-        if _last_filled(cells) >= width:
-            problem = f" has {_last_filled(cells) + 1} cells; the {first_row} has {width}"
+        if len(cells) > width:
+            problem = f" has {len(cells)} cells; the {first_row} has {width}"
             yield number, problem + way_out
         else:
-            padded = [*map(_value, cells[:width]), *[None] * (width - len(cells))]
+            padded = [*map(_value, cells), *[None] * (width - len(cells))]
             yield number, dict(zip(columns, padded, strict=True))
 
 

@@ -97,7 +97,15 @@ def probe_hub() -> None:
 def _hub_snapshot(name: str) -> Path:
     """The folder of a Hub repository in the cache, downloaded if need be."""
     from huggingface_hub import snapshot_download
+    from huggingface_hub.utils import HFValidationError, validate_repo_id
 
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        raise InputError(
+            f"There is no folder {name} with a backbone, and no backbone on the Hugging Face Hub "
+            f"has such a name; name a folder, user/name, or {EMBEDDED}"
+        ) from None
     wanted = {"revision": REVISIONS.get(name), "allow_patterns": HUB_FILES}
     try:
         return Path(snapshot_download(name, local_files_only=True, **wanted))

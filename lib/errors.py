@@ -43,11 +43,14 @@ class LockedError(Exception):
 
 
 def system_error(error: BaseException | None) -> OSError | None:
-    """The operating system's error that an exception is or was raised from; None where it is none.
+    """The operating system's error that an exception is or was raised from; None where it is none,
+    or only tells that nobody reads what is printed any more.
 
     Libraries that are written in Rust (safetensors, tokenizers) tell it in their message alone.
     """
     while error is not None and not isinstance(error, InputError | StoppedError):
+        if isinstance(error, BrokenPipeError):
+            return None
         if isinstance(error, OSError):
             return error
         match = re.search(r"\(os error (\d+)\)", str(error))

@@ -7,7 +7,7 @@ import os
 from functools import lru_cache
 from pathlib import Path
 
-from lib.errors import InputError
+from lib.errors import InputError, first_line
 
 EMBEDDED = "all-MiniLM-L6-v2"
 EMBEDDED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -209,12 +209,6 @@ def load_config(folder: Path):
         raise InputError(
             f"{folder / CONFIG} cannot be read: {reason}; take another backbone"
         ) from None
-
-
-def first_line(error: Exception) -> str:
-    """The first line of an error's message; its kind, where it has none."""
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
 
 
 def load_tokenizer(folder: Path):

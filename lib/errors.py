@@ -68,6 +68,12 @@ def reason_of(error: OSError) -> str:
     return str(error).lower()
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message; its kind, where it has none."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
 def nearest(name: str, choices: Iterable[str]) -> str:
     """A proposal to end a message with: " Did you mean …?", or else " Choose from …."."""
     names = [str(choice) for choice in choices]

@@ -1,5 +1,6 @@
 """The command line: `python -m lib --help` lists what it does."""
 
+import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -14,11 +15,21 @@ from lib.use import push
 
 # beside a RunConfig's fields
 HOW_TO_TRAIN = ("tracker", "checkpoint_every", "backend", "processes")
+TABLES = (".csv", ".tsv", ".jsonl", ".xlsx", ".parquet")  # that may be taken for settings
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 app.command("push")(push.command)
 for about_pages in (study, pages, verify, compare, site, show):
     app.command()(about_pages)
+
+
+def settings_in(path: Path) -> dict:
+    """The settings in a YAML file. Raises InputError."""
+    if path.suffix.lower() in TABLES:
+        raise InputError(
+            f"{path.name} is a table; name a YAML file of settings, whose dataset is {path}"
+        )
+    return read_yaml(path)
 
 
 def set_value(values: dict, name: str, value) -> None:
@@ -43,7 +54,7 @@ def train(
     from lib.runs.config import RunConfig
     from lib.use.results import write_results
 
-    values = read_yaml(config)
+    values = settings_in(config)
     for name, value in assignments(overrides or []).items():
         set_value(values, name, value)
     check_run_settings(values, config.name)
@@ -60,7 +71,7 @@ def train(
 @app.command()
 def sweep(
     spec: Path,
-    workers: Annotated[int, typer.Option(min=1, help="processes to start on this machine")] = 1,
+    workers: Annotated[int, typer.Option(help="processes to start on this machine")] = 1,
     cluster: Annotated[
         str | None, typer.Option(help="a Dask scheduler's address or file, for its workers")
     ] = None,
@@ -71,7 +82,7 @@ def sweep(
     from lib.many.search import sweep as run_sweep
     from lib.use.results import write_results
 
-    runs = run_sweep(Sweep(**read_yaml(spec)), workers=workers, cluster=cluster)
+    runs = run_sweep(Sweep(**settings_in(spec)), workers=workers, cluster=cluster)
     write_results(runs[0])
     print(runs[0].folder)
 
@@ -99,8 +110,8 @@ def predict(
     lines: Annotated[bool, typer.Option("--lines", help="a text a line, in any file")] = False,
     keep: Annotated[list[str] | None, typer.Option(help="columns to write, too: id,date")] = None,
     every: Annotated[bool, typer.Option("--all", help="every label's probability, too")] = False,
-    top: Annotated[int | None, typer.Option(min=1, help="the best labels, so many")] = None,
-    unsure: Annotated[int | None, typer.Option(min=1, help="so many, the least sure")] = None,
+    top: Annotated[int | None, typer.Option(help="the best labels, so many")] = None,
+    unsure: Annotated[int | None, typer.Option(help="so many, the least sure")] = None,
     as_trained: Annotated[
         bool, typer.Option("--as-trained", help="without dev's thresholds and temperature")
     ] = False,
@@ -173,8 +184,6 @@ def main() -> None:
         app(args=words, prog_name="python -m lib")
     except (InputError, ChildProcessError) as error:
         sys.exit(f"Error: {without_passwords(str(error))}")
-    except BrokenPipeError:
-        sys.exit(1)
     except StoppedError as stop:
         print(f"Stopped: {stop}", file=sys.stderr)
         sys.exit(130)
@@ -184,6 +193,17 @@ def main() -> None:
             raise
         reason = reason_of(refusal)
         sys.exit(f"Error: {refusal.filename or 'a file'} cannot be read or written: {reason}")
+    finally:
+        flush_printed()
+
+
+def flush_printed() -> None:
+    """Have what was printed read by now; where nobody reads on, as behind `| head`, end quietly."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes again
+        sys.exit(1)
 
 
 if __name__ == "__main__":

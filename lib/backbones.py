@@ -7,7 +7,7 @@ import os
 from functools import lru_cache
 from pathlib import Path
 
-from lib.errors import InputError
+from lib.errors import InputError, first_line
 
 EMBEDDED = "all-MiniLM-L6-v2"
 EMBEDDED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -97,7 +97,15 @@ def probe_hub() -> None:
 def _hub_snapshot(name: str) -> Path:
     """The folder of a Hub repository in the cache, downloaded if need be."""
     from huggingface_hub import snapshot_download
+    from huggingface_hub.utils import HFValidationError, validate_repo_id
 
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        raise InputError(
+            f"There is no folder {name} with a backbone, and no backbone on the Hugging Face Hub "
+            f"has such a name; name a folder, user/name, or {EMBEDDED}"
+        ) from None
     wanted = {"revision": REVISIONS.get(name), "allow_patterns": HUB_FILES}
     try:
         return Path(snapshot_download(name, local_files_only=True, **wanted))
@@ -201,12 +209,6 @@ def load_config(folder: Path):
         raise InputError(
             f"{folder / CONFIG} cannot be read: {reason}; take another backbone"
         ) from None
-
-
-def first_line(error: Exception) -> str:
-    """The first line of an error's message; its kind, where it has none."""
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
 
 
 def load_tokenizer(folder: Path):

@@ -43,11 +43,14 @@ class LockedError(Exception):
 
 
 def system_error(error: BaseException | None) -> OSError | None:
-    """The operating system's error that an exception is or was raised from; None where it is none.
+    """The operating system's error that an exception is or was raised from; None where it is none,
+    or only tells that nobody reads what is printed any more.
 
     Libraries that are written in Rust (safetensors, tokenizers) tell it in their message alone.
     """
     while error is not None and not isinstance(error, InputError | StoppedError):
+        if isinstance(error, BrokenPipeError):
+            return None
         if isinstance(error, OSError):
             return error
         match = re.search(r"\(os error (\d+)\)", str(error))
@@ -63,6 +66,12 @@ def reason_of(error: OSError) -> str:
     if error.errno:
         return os.strerror(error.errno).lower()
     return str(error).lower()
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message; its kind, where it has none."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
 
 
 def nearest(name: str, choices: Iterable[str]) -> str:

@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from lib.backbones import first_line, load_tokenizer
-from lib.errors import InputError
+from lib.backbones import load_tokenizer
+from lib.errors import InputError, first_line
 
 SHORT_TEXT = "a b c"
 LONG_TEXT = "a b c d e f g h i j"

@@ -13,13 +13,12 @@ from lib.backbones import (
     SAFE,
     WEIGHTS,
     check_weights,
-    first_line,
     load_config,
     load_tokenizer,
     resolve_backbone,
     weight_files,
 )
-from lib.errors import InputError
+from lib.errors import InputError, first_line
 
 # Backbones that do not read a text alone, whatever the mask says, and why.
 UNFIT = {

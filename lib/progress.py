@@ -9,6 +9,8 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from lib.errors import InputError
+
 LINE_EVERY = 60.0  # seconds between lines of a log
 
 
@@ -36,6 +38,23 @@ class Progress:
         room = steps - len(self.losses)
         self.losses = nn.functional.pad(self.losses.to(device), (0, room))
         self.norms = nn.functional.pad(self.norms.to(device), (0, room))
+
+    def halve(self, rows: int, processes: int) -> None:
+        """Compute batches of so many rows in twice as many pieces from here on.
+
+        Raises InputError where a batch cannot be cut further, or several processes share it.
+        """
+        step = self.step + 1
+        if processes > 1 or self.pieces >= rows:
+            smaller = "documents per batch" if processes > 1 else "max_length"
+            raise InputError(f"Memory is too small for step {step}; choose a smaller {smaller}")
+        self.pieces *= 2
+        self.halved.append((step, self.pieces))
+        print(
+            f"    memory is too small: from step {step} on, a batch of {rows} documents is "
+            f"computed in {self.pieces} parts",
+            flush=True,
+        )
 
 
 def progress_bar(items, text: str, done: int = 0):

@@ -20,7 +20,6 @@ from lib.devices import (
     seed_step,
     to_device,
 )
-from lib.errors import InputError
 from lib.evaluation import Evaluation, evaluate
 from lib.loaders import trim
 from lib.losses import Objective, plain_loss
@@ -41,11 +40,12 @@ class DivergedError(ArithmeticError):
 class Computation:
     """How each step's loss and gradients are computed."""
 
-    objective: Objective
-    precision: str
-    seed: int
     device: torch.device
-    processes: OneProcess
+    objective: Objective = PLAIN  # what is minimised
+    precision: str = "auto"
+    seed: int = 0
+    clip_norm: float | None = 1.0  # None: no clipping
+    processes: OneProcess = ONE_PROCESS
 
 
 def train_epochs(
@@ -55,73 +55,77 @@ def train_epochs(
     train: DataLoader,
     dev: DataLoader,
     *,
-    objective: Objective = PLAIN,
-    clip_norm: float | None = 1.0,
-    precision: str = "auto",
-    seed: int = 0,
     accumulation: int = 1,
     progress: Progress | None = None,
     after_step: Callable[[], None] = lambda: None,
-    processes: OneProcess = ONE_PROCESS,
     device=None,
+    **options,
 ) -> Iterator[tuple[dict, Evaluation]]:
-    """Train, and after every epoch yield its row of the history and the evaluation on dev.
+    """Train, and after every epoch yield its `history_row` and the evaluation on dev.
 
-    `settings_by_step` has the optimizer's settings for every step (`lib.optim.plan_steps`);
-    `objective` is minimised, each batch computed in `accumulation` pieces. `progress` says how much
-    is behind the model and optimizer given, and is kept up to date; `after_step` may raise to stop.
-
-    A row has the epoch (from 1), steps so far, mean train loss, the learning rate of its last step,
-    the mean and largest gradient norm before clipping, dev loss and scores, seconds of training,
-    samples and real tokens per second. Raises DivergedError at the first step whose loss or
-    gradient is not finite, before it changes a weight.
+    `settings_by_step` has the optimizer's settings for every step (`lib.optim.plan_steps`); each
+    batch is computed in `accumulation` pieces. `progress` says how much is behind the model and
+    optimizer given, and is kept up to date; `after_step` may raise to stop. The other options are
+    fields of `Computation`. Raises DivergedError, see `train_epoch`.
     """
-    device = torch.device(device or default_device())
-    how = Computation(objective, precision, seed, device, processes)
-    model.to(device)
-    follow_model(optimizer, device)
-    steps_per_epoch = len(train)
-    epochs = len(settings_by_step) // steps_per_epoch
+    how = Computation(torch.device(device or default_device()), **options)
+    model.to(how.device)
+    follow_model(optimizer, how.device)
+    epochs = len(settings_by_step) // len(train)
     progress = progress or Progress.start(len(settings_by_step), accumulation)
-    progress.make_room(len(settings_by_step), device)
-    max_norm = float("inf") if clip_norm is None else clip_norm
-    check_every = 1 if device.type == "cpu" else CHECK_EVERY
-    module = processes.prepare(model, optimizer)  # the model itself, where one process trains
-    parameters = [p for p in module.parameters() if p.requires_grad]
-
-    for epoch in range(progress.step // steps_per_epoch, epochs):
-        steps_done = progress.step - epoch * steps_per_epoch
-        train.sampler.set_epoch(epoch, steps_done)
-        module.train()
-        start = time.perf_counter() - progress.seconds
-        label = f"epoch {epoch + 1}/{epochs}"
-        for batch in progress_bar(train, label, steps_done) if processes.leads else train:
-            step = progress.step
-            epoch_ends = (step + 1) % steps_per_epoch == 0
-            # this step's learning rate, and what else the schedule moves
-            set_step(optimizer, settings_by_step[step])
-            # forward and backward, in pieces where memory is too small for a whole batch
-            loss = backward_within_memory(module, batch, progress, how)
-            # clip all gradients together
-            norm = processes.norm(nn.utils.clip_grad_norm_(parameters, max_norm))
-            progress.losses[step] = loss
-            progress.norms[step] = norm
-            # a GPU has to be waited for to see a number, so some steps are checked together
-            if (step + 1) % check_every == 0 or epoch_ends:
-                check_finite(progress, step + 1 - check_every, settings_by_step)
-            optimizer.step()
-            optimizer.zero_grad()
-            progress.step = step + 1
-            progress.seconds = time.perf_counter() - start
-            if not epoch_ends:
-                after_step()
-        evaluation = evaluate(model, dev, precision=precision, device=device, processes=processes)
+    progress.make_room(len(settings_by_step), how.device)
+    module = how.processes.prepare(model, optimizer)  # the model itself, where one process trains
+    measured = {"precision": how.precision, "device": how.device, "processes": how.processes}
+    for _ in range(progress.step // len(train), epochs):
+        train_epoch(module, optimizer, settings_by_step, train, progress, how, after_step)
+        evaluation = evaluate(model, dev, **measured)
         if not np.isfinite(evaluation.logits).all():
             raise DivergedError(f"logits on dev were not finite after step {progress.step}")
         row = history_row(progress, train, settings_by_step[progress.step - 1], evaluation)
         progress.seconds = 0.0
         yield row, evaluation
         after_step()
+
+
+def train_epoch(
+    module: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    settings_by_step: list[dict],
+    train: DataLoader,
+    progress: Progress,
+    how: Computation,
+    after_step: Callable[[], None],
+) -> None:
+    """Train to the end of the epoch that `progress` is in. Raises DivergedError at the first step
+    whose loss or gradient is not finite, before it changes a weight."""
+    epoch, steps_done = divmod(progress.step, len(train))
+    train.sampler.set_epoch(epoch, steps_done)
+    max_norm = float("inf") if how.clip_norm is None else how.clip_norm
+    check_every = 1 if how.device.type == "cpu" else CHECK_EVERY
+    parameters = [p for p in module.parameters() if p.requires_grad]
+    module.train()
+    start = time.perf_counter() - progress.seconds
+    label = f"epoch {epoch + 1}/{len(settings_by_step) // len(train)}"
+    batches = progress_bar(train, label, steps_done) if how.processes.leads else train
+    for batch in batches:
+        step = progress.step
+        epoch_ends = (step + 1) % len(train) == 0
+        # this step's learning rate, and what else the schedule moves
+        set_step(optimizer, settings_by_step[step])
+        # forward and backward, in pieces where memory is too small for a whole batch
+        progress.losses[step] = backward_within_memory(module, batch, progress, how)
+        # clip all gradients together
+        norm = nn.utils.clip_grad_norm_(parameters, max_norm)
+        progress.norms[step] = how.processes.norm(norm)
+        # a GPU has to be waited for to see a number, so some steps are checked together
+        if (step + 1) % check_every == 0 or epoch_ends:
+            check_finite(progress, step + 1 - check_every, settings_by_step)
+        optimizer.step()
+        optimizer.zero_grad()
+        progress.step = step + 1
+        progress.seconds = time.perf_counter() - start
+        if not epoch_ends:
+            after_step()
 
 
 def backward_within_memory(
@@ -135,7 +139,7 @@ def backward_within_memory(
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
-        halve(progress, len(batch[0]), how.processes.size)
+        progress.halve(len(batch[0]), how.processes.size)
         module.zero_grad()
 
 
@@ -168,24 +172,6 @@ def backward(
     return how.processes.sum(total)
 
 
-def halve(progress: Progress, rows: int, size: int) -> None:
-    """Compute batches of so many rows in twice as many pieces from here on.
-
-    Raises InputError where a batch cannot be cut further, or `size` processes share it.
-    """
-    step = progress.step + 1
-    if size > 1 or progress.pieces >= rows:
-        smaller = "documents per batch" if size > 1 else "max_length"
-        raise InputError(f"Memory is too small for step {step}; choose a smaller {smaller}")
-    progress.pieces *= 2
-    progress.halved.append((step, progress.pieces))
-    print(
-        f"    memory is too small: from step {step} on, a batch of {rows} documents is computed in "
-        f"{progress.pieces} parts",
-        flush=True,
-    )
-
-
 def check_finite(progress: Progress, first: int, settings_by_step: list[dict]) -> None:
     """Raise DivergedError for the first step from `first` on whose loss or norm is not finite."""
     first = max(0, first)
@@ -204,7 +190,9 @@ def check_finite(progress: Progress, first: int, settings_by_step: list[dict]) -
 def history_row(
     progress: Progress, train: DataLoader, settings: dict, evaluation: Evaluation
 ) -> dict:
-    """An epoch's row of the history (see `train_epochs`), at its end."""
+    """An epoch's row of the history: epoch (from 1), steps so far, mean train loss, the learning
+    rate of its last step, the mean and largest gradient norm before clipping, dev loss and scores,
+    seconds of training, samples and real tokens per second."""
     losses = progress.losses[progress.step - len(train) : progress.step]
     norms = progress.norms[progress.step - len(train) : progress.step]
     dev = {f"dev_{name}": v for name, v in evaluation.scores.items() if METRICS[name].in_history}
@@ -237,10 +225,8 @@ def fit(
     schedule_args: dict | None = None,
     **options,
 ) -> pd.DataFrame:
-    """Train a model in place and return its history, one row an epoch.
-
-    The other options are those of `train_epochs`.
-    """
+    """Train a model in place and return its history, one row an epoch. The other options are those
+    of `train_epochs`."""
     settings_by_step = plan_steps(
         schedule,
         optimizer,

@@ -195,6 +195,12 @@ def test_a_damaged_file_is_named(copy, damage, name, message):
     assert "\n" not in str(raised.value)
 
 
+def test_a_folder_that_is_not_there_is_named():
+    for name in ("/nope", "some/where/else", "../models/mine"):
+        with pytest.raises(InputError, match=f"^There is no folder {name} with a backbone, and no"):
+            resolve_backbone(name)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [

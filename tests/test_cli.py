@@ -48,6 +48,12 @@ def config_file(tiny, folder, tmp_path):
         (["study", "nothing"], "There is no study 'nothing'"),
         (["study", "ag_news", "--config", "missing.yaml"], "There is no file missing.yaml"),
         (["train", "missing.yaml"], "There is no file missing.yaml"),
+        (["train", "reviews.csv"], "reviews.csv is a table; name a YAML file of settings, whose"),
+        (["sweep", "reviews.csv"], "reviews.csv is a table; name a YAML file of settings, whose"),
+        (["sweep", "missing.yaml"], "There is no file missing.yaml"),
+        (["predict", "run", "/tmp"], "/tmp is a folder; behind the runs, name a file of"),
+        (["predict", "run", "--top", "0"], "--top is 0; it wants a whole number from 1"),
+        (["predict", "run", "--unsure", "-1"], "--unsure is -1; it wants a whole number from 1"),
         (["predict", "missing"], "missing is the folder or key of no finished run"),
         (
             ["predict", "/tmp/nope/missing"],
@@ -71,6 +77,37 @@ def test_mistakes_are_one_sentence_and_a_status(monkeypatch, capsys, arguments, 
     assert cli(monkeypatch, *arguments) != 0
     err = capsys.readouterr().err
     assert message in err and "Traceback" not in err and len(err.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "raised",
+    ["print('lost', flush=True)", "with failures_named(Path('run.csv')): print('', flush=True)"],
+)
+def test_whoever_reads_no_further_is_not_told_of_files(raised, tmp_path):
+    """A command whose output nobody reads any more, as behind `| head`, ends quietly."""
+    code = (
+        "import sys; from pathlib import Path; from lib import __main__ as command_line\n"
+        "from lib.runs.files import failures_named\n"
+        "from lib.many.single import refusals_told\n"
+        "from types import SimpleNamespace as Named\n"
+        "@command_line.app.command()\n"
+        "def shout():\n"
+        "    sys.stdin.read()\n"
+        f"    with refusals_told(Named(name='run')):\n        {raised}\n"
+        "@command_line.app.command()\n"
+        "def whisper():\n"
+        "    sys.stdin.read()\n"
+        "    print('behind the end')\n"
+        "sys.argv = ['lib', sys.argv[1]]; command_line.main()\n"
+    )
+    for name in ("shout", "whisper"):
+        command = [sys.executable, "-c", code, name]
+        pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+        with subprocess.Popen(command, **pipes) as process:
+            process.stdout.close()
+            process.stdin.close()
+            assert process.stderr.read() == b""
+        assert process.returncode == 1
 
 
 def test_train_refuses_what_it_does_not_know(config_file, monkeypatch, capsys):

@@ -221,7 +221,7 @@ def test_of_numbers_no_probabilities_are_written(trained, monkeypatch, tmp_path)
             )
 
 
-def test_a_file_after_several_runs_must_be_there(two_seeds, monkeypatch, capsys):
+def test_a_file_must_come_after_several_runs(two_seeds, monkeypatch, capsys):
     folders = [run.folder for run in two_seeds]
     assert cli(monkeypatch, "predict", *folders) == 1
-    assert f"There is no file {folders[1]}" in capsys.readouterr().err
+    assert f"{folders[1]} is a folder; behind the runs, name a file" in capsys.readouterr().err

@@ -35,6 +35,7 @@ def test_the_runs_of_a_page_are_given_in_the_order_they_are_asked_for(page):
     with runs_of_page(page):
         assert [r.name for r in run_all(configs[::-1], "none")] == list(runs)[::-1]
         assert run(configs[1], tracker="none") is runs[list(runs)[1]]
+        assert run(configs[1].with_(lora_rank=16), tracker="none") is runs[list(runs)[1]]
     assert [path.name for path in store().iterdir()] == ["locations"]  # as the fixture put it
 
 

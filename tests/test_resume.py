@@ -12,7 +12,6 @@ import torch
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from lib import evaluation, training
-from lib.devices import ONE_PROCESS
 from lib.errors import InputError, StoppedError
 from lib.many.pool import run
 from lib.many.single import prepare
@@ -258,7 +257,7 @@ def test_pieces_give_the_gradient_of_the_whole_batch(tiny, folder, options):
     mask[2:4, 5:] = 0
     batch = ids, mask, torch.tensor([0, 1, 2, 0, 0, 1, 0], dtype=torch.int32)
     objective = Objective(make_loss(batch[2].numpy(), 3, **options))
-    how = training.Computation(objective, "fp32", 1, torch.device("cpu"), ONE_PROCESS)
+    how = training.Computation(torch.device("cpu"), objective, "fp32", seed=1)
     found = {}
     for parts in (1, 2, 3, 7):
         model.zero_grad()

@@ -41,6 +41,16 @@ def test_a_run_is_trained_once_and_keyed_by_content(base, capsys, tmp_path):
     assert run(base.with_(dataset=str(copy))).folder != first.folder
 
 
+def test_a_field_without_an_effect_is_recorded_as_its_default(base):
+    one_epoch = base.with_(epochs=1)
+    first = run(one_epoch.with_(lora_rank=16))
+    assert first.config == one_epoch
+    record = (first.folder / "config.json").read_bytes()
+    again = run(one_epoch.with_(lora_rank=4, windows=2))
+    assert again.folder == first.folder
+    assert (first.folder / "config.json").read_bytes() == record
+
+
 def test_chosen_and_last_epoch_are_scored_on_test(base):
     finished = run(base.with_(select_by="loss", learning_rate=3e-2, epochs=4))
     frame, status = finished.predictions, finished.status

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from lib.attention import layers_of
-from lib.errors import InputError
+from lib.errors import InputError, first_line
 from lib.fast.environment import check_environment, started_with_others, timeout
 
 SHARDED = "ACCELERATE_USE_FSDP"  # the variable by which accelerate tells processes to shard
@@ -65,10 +65,10 @@ def _accelerator():
     try:
         return Accelerator(cpu=not torch.cuda.is_available(), kwargs_handlers=[patience])
     except (RuntimeError, ValueError, OSError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(
             f"This process (RANK {os.environ['RANK']} of {os.environ['WORLD_SIZE']}) cannot join "
-            f"the others at {os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}: {reason}"
+            f"the others at {os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}: "
+            f"{first_line(error)}"
         ) from None
 
 

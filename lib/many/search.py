@@ -219,14 +219,14 @@ def published_cells(spec: Sweep, page: Path, *, dropped: bool = False) -> Runs:
     Of the dropped ones, those that came further first.
     """
     cells = spec.cells() or map(spec.cell, range(min(spec.size, MOST_CELLS)))
-    configs = [spec.config(cell) for cell in cells]
+    settings = [repr(spec.config(cell).as_recorded()) for cell in cells]
     by_settings = {}
     for published in page_runs(page).values():
         config = published.config
         stopped = config.stop_after is not None
         if not config.is_reference and stopped == dropped:
-            by_settings[repr(config.with_(stop_after=None))] = published
-    runs = [by_settings[repr(config)] for config in configs if repr(config) in by_settings]
+            by_settings[repr(config.with_(stop_after=None).as_recorded())] = published
+    runs = [by_settings[each] for each in settings if each in by_settings]
     if not runs and not dropped:
         raise InputError(
             f"The page has no runs of the search {spec.name}: it was published from other "

@@ -124,10 +124,11 @@ def run_lock(prepared: Prepared, *, wait: bool = True, signals: list[int] | None
 def tidy(prepared: Prepared) -> None:
     """Bring a finished run up to its latest name, and remove what a kill left of its training."""
     finished = Run(prepared.folder)
-    if finished.config != prepared.config:  # the same content under another name
+    latest = prepared.config.as_recorded()
+    if finished.config != latest:  # the same content under another name
         # a store that can only be read keeps the first name
         with suppress(OSError), run_lock(prepared):
-            replace_sealed(prepared.folder, "config.json", prepared.config.model_dump())
+            replace_sealed(prepared.folder, "config.json", latest.model_dump())
     if finished.status["status"] == "finished":
         remove(prepared.folder / "checkpoint")
 
@@ -151,7 +152,7 @@ def train_once(
             start = time.perf_counter()
             if team.leads:
                 clear(prepared)
-                write_json(folder / "config.json", config.model_dump())
+                write_json(folder / "config.json", config.as_recorded().model_dump())
                 write_json(folder / "environment.json", environment(team.size))
             if prepared.config.is_reference:
                 status = write_baseline(prepared)

@@ -109,6 +109,8 @@ def execute(notebook: Path, parameters: dict, output: Path, beside: Callable):
                 stderr_file=sys.stderr,
                 extra_arguments=["--IPKernelApp.log_level=CRITICAL"],  # what a cell raises is told
             )
+    except BrokenPipeError:  # nobody reads what the notebook prints
+        raise
     except OSError as error:  # papermill writes the notebook after each cell
         raise InputError(
             f"The notebook could not be kept as {output} ({reason_of(error)}); mend that, and "

@@ -208,6 +208,23 @@ class RunConfig(Settings):
         fields = (*DATA_FIELDS, *READ_BY_REFERENCE.get(name, ()))
         return RunConfig(**{field: getattr(self, field) for field in fields}, reference=name)
 
+    def idle_fields(self) -> set[str]:
+        """The fields that the result does not depend on, whatever they hold."""
+        idle = set()
+        if self.is_reference:
+            read = {*DATA_FIELDS, "reference", *READ_BY_REFERENCE.get(self.reference, ())}
+            idle = {*RunConfig.model_fields} - read
+        if self.truncation != "windows":
+            idle |= {"stride", "windows"}
+        if not self.adapter:
+            idle |= {"lora_rank", "lora_alpha"}
+        return idle
+
+    def as_recorded(self) -> "RunConfig":
+        """The configuration as its run keeps it: a field without an effect has its default, so
+        that the record does not depend on which of several like commands came first."""
+        return RunConfig(**self.model_dump(exclude=self.idle_fields()))
+
     @property
     def is_reference(self) -> bool:
         """Whether the run is one that others are compared with, and trains no transformer."""

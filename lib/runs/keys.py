@@ -131,12 +131,7 @@ def key_inputs(config: RunConfig, content: dict) -> dict:
 
 def fields_read(config: RunConfig) -> set[str]:
     """The fields, but for the data's, that the result of a configuration depends on."""
-    fields = {*RunConfig.model_fields} - {*DATA_FIELDS}
-    if config.is_reference:
-        fields = {"reference", *READ_BY_REFERENCE.get(config.reference, ())}
-    if config.truncation != "windows":
-        fields -= {"stride", "windows"}
-    return fields if config.adapter else fields - {"lora_rank", "lora_alpha"}
+    return {*RunConfig.model_fields} - {*DATA_FIELDS} - config.idle_fields()
 
 
 def hash_inputs(inputs: dict) -> str:

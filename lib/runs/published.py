@@ -144,14 +144,15 @@ def page_runs(page: Path) -> dict[str, PublishedRun]:
 
 def published_runs(page: Path, configs: list[RunConfig]) -> Runs:
     """The runs of configurations, from a page. Raises InputError where it lacks one."""
-    by_config = {repr(run.config): run for run in page_runs(page).values()}
+    by_config = {repr(run.config.as_recorded()): run for run in page_runs(page).values()}
     runs = Runs()
     for config in configs:
-        if repr(config) not in by_config:
+        recorded = repr(config.as_recorded())
+        if recorded not in by_config:
             fields = config.model_dump(exclude_defaults=True)
             raise InputError(
                 f"The page has no run of {fields}: it was published from other parameters, or of "
                 "another version of its notebook; publish it anew from the store"
             )
-        runs.append(by_config[repr(config)])
+        runs.append(by_config[recorded])
     return runs

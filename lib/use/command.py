@@ -31,8 +31,9 @@ def label(
     goes to standard error. With `lines`, a file has a text a line, whatever its
     name says. Raises InputError."""
     *names, source = words if len(words) > 1 else [*words, STANDARD_INPUT]
-    if source != STANDARD_INPUT and not Path(source).is_file():
-        raise InputError(f"There is no file {source}")
+    _check_count("--top", written.get("top"))
+    _check_count("--unsure", unsure)
+    _check_source(source)
     if lines and text:
         raise InputError("--lines takes a text a line, --text a column; leave out one of the two")
     runs = [load_run(name) for name in names]
@@ -48,8 +49,9 @@ def label(
         labeller.decisions = AS_TRAINED if as_trained else decisions_of(runs)
         if not as_trained:
             _say(describe_decisions(labeller.decisions, labeller.names))
-    for run in runs if int8 else ():
-        _say(f"8 bits: {run.agreement}")
+    if int8:
+        for run in runs:
+            _say(f"8 bits: {run.agreement}")
     written |= {"bad_rows": BadRows()}
     count = predict_file(labeller, source, out, column, how, unsure=unsure, **written)
     _tell_bad_rows(written["bad_rows"])
@@ -57,6 +59,19 @@ def label(
         _say(f"{labeller.too_long:,} of {count:,} texts lost tokens: {_reads(labeller.runs)}")
     if out and not is_standard_output(out):
         print(f"{count:,} texts: {out}")
+
+
+def _check_count(option: str, count: int | None) -> None:
+    if count is not None and count < 1:
+        raise InputError(f"{option} is {count}; it wants a whole number from 1")
+
+
+def _check_source(source: str) -> None:
+    if source == STANDARD_INPUT or Path(source).is_file():
+        return
+    if Path(source).is_dir():
+        raise InputError(f"{source} is a folder; behind the runs, name a file of texts")
+    raise InputError(f"There is no file {source}")
 
 
 def _tell_bad_rows(bad_rows: BadRows) -> None:

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from lib.backbones import CONFIG, TOKENIZER_FILES, fingerprint
-from lib.errors import InputError, nearest, system_error
+from lib.errors import InputError, first_line, nearest, system_error
 from lib.models import CLASSIFIER_FILE, Classifier, load_model
 from lib.runs.files import content_digest, file_digests, read_json, whole_folder, write_json
 from lib.tokenization import encode, reading_of
@@ -80,7 +80,7 @@ def write_onnx(model: Classifier, path: Path) -> None:
             if system_error(error):  # a full disk
                 raise
             head = "native" if model.head is None else type(model.head).__name__
-            reason = str(error.__cause__ or error).splitlines()[0]
+            reason = first_line(error.__cause__ or error)
             raise InputError(
                 f"torch cannot export this model ({model.backbone.config.model_type}, {head}) to "
                 f"ONNX: {reason}; another head may do (an LSTM's packed texts do not)"

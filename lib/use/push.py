@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from lib.errors import InputError
+from lib.errors import InputError, first_line
 
 SETTINGS = "settings.yaml"
 
@@ -91,8 +91,8 @@ def _upload(folder: Path, name: str, *, public: bool) -> str:
         address = hub.create_repo(name, private=not public, exist_ok=True)
         hub.upload_folder(repo_id=name, folder_path=folder, commit_message="Upload a model")
     except (HfHubHTTPError, LocalTokenNotFoundError, OSError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(
-            f"The Hub did not take {name} ({reason}); --dry-run FOLDER writes what it would get"
+            f"The Hub did not take {name} ({first_line(error)}); --dry-run FOLDER writes what it "
+            "would get"
         ) from None
     return str(address)

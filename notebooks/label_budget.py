@@ -199,4 +199,4 @@ def best(p: Predictions, *, metric: str) -> dict:
         "best": best_on_dev(p, models_of(p), metric=metric),
         "reference": best_on_dev(p, references_of(p), metric=metric),
     }
-    return facts_of(largest, names, metric)
+    return {**facts_of(largest, names, metric), "labelled_texts": largest_size(p)}

@@ -64,7 +64,8 @@ def plan_of(
 def with_classes(base: RunConfig) -> RunConfig:
     """The configuration with the classes of its corpus named, the rare ones among them."""
     reading = base.reading.model_dump()
-    corpus = corpus_of(base.with_(reading=reading | {"min_rows_per_class": None}))
+    every_class = {"min_rows_per_class": None, "rare_classes": "drop"}
+    corpus = corpus_of(base.with_(reading=reading | every_class))
     names = [name for name in corpus.label_names if name != NOT_IN_TRAIN]
     return base.with_(reading=reading | {"labels": names})
 

@@ -115,6 +115,17 @@ def test_the_figure_names_a_model_of_several_depths_without_them(root):
     assert models == ["tiny", "tiny"]
 
 
+def test_the_figure_says_of_which_number_of_labelled_texts_its_scores_are(root):
+    file = root / "results" / "a_study" / "base" / "page.json"
+    page = json.loads(file.read_text())
+    next(block for block in page["blocks"] if block["kind"] == "best")["facts"][
+        "labelled_texts"
+    ] = 1000
+    file.write_text(json.dumps(page))
+    named = overview_table(profile_pages(root / "results"))["data"].tolist()
+    assert sum(data.endswith(", 1,000 labelled texts") for data in named) == 1
+
+
 def test_each_page_stands_with_its_data_model_minutes_and_machine(tmp_path):
     save(tmp_path, "a_study", "small", answer="No.")
     made = {"run_seconds": {"a": 90.0, "b": 60.0}, "runs": [{"device": "A|B"}, {"device": "A|B"}]}

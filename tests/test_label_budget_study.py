@@ -126,9 +126,10 @@ def test_the_facts_of_the_page_are_those_of_the_largest_size():
     assert facts["reference"]["score"] == pytest.approx(FLAT[-1], abs=1e-3)
     assert facts["best"]["low"] < RISING[-1] < facts["best"]["high"]
     larger = budgets({"tiny": RISING, REFERENCE: FLAT, "big": [0.65, 0.78]})
-    facts = study.best(larger, metric="accuracy")  # at the largest size that both have
-    assert facts["best"]["name"] == "big"
-    assert facts["best"]["score"] == pytest.approx(0.78, abs=1e-3)
+    of_both = study.best(larger, metric="accuracy")  # at the largest size that both have
+    assert of_both["labelled_texts"] < facts["labelled_texts"]
+    assert of_both["best"]["name"] == "big"
+    assert of_both["best"]["score"] == pytest.approx(0.78, abs=1e-3)
 
 
 def test_all_texts_are_taken_where_more_are_asked_for(folder, tiny):

@@ -39,14 +39,15 @@ def _students(p: Predictions, layers: int, metric: str) -> dict[str, dict]:
 
 def answer(p: Predictions, *, layers: int, metric: str = "accuracy") -> str:
     """What students score that are taught in the way that dev chooses, beside their teacher, the
-    best reference, and the teacher's same layers on labels alone."""
+    best reference, and the better of the students of so many layers on labels alone."""
     rows = _students(p, layers, metric)
     reference = best_reference(p, metric=metric)
     method = best_method(p, layers, metric)
-    names = (method, TEACHER, reference, CONTROL)
+    control = max((ALONE, CONTROL), key=lambda name: rows[name][metric])
+    names = (method, TEACHER, reference, control)
     student, teacher, without, alone = (score(rows[name][metric], metric) for name in names)
-    table = gains(p, metric=metric).set_index("compared")
-    gain = table.loc[f"{depth_name(layers)}: {method}{MINUS}{CONTROL}"]
+    table = gains(p, metric=metric, beside=(ALONE, CONTROL)).set_index("compared")
+    gain = table.loc[f"{depth_name(layers)}: {method}{MINUS}{control}"]
     side = "above" if gain[metric] > 0 else "below"
     if gain["verdict"] == EQUAL:
         side = "within 1 point of"

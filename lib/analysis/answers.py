@@ -36,9 +36,9 @@ def compared(
     table = by_group(trained, by=by, metrics=[metric])
     number = f"{table['documents'].iloc[0]:,} {documents}"
     if len(table) == 1:  # nothing to compare: the model is what there is to name
-        model = escape(Path(spelled(next(iter(trained.runs.values()))["config"]["backbone"])).name)
         group = spelled(table[by].iloc[0])
         level = percents(table[metric])
+        model = model_of(trained)
         start = f"{model} reaches {level} on {number} ({group} {words(by)}, no others tried)"
     else:
         stuck = [group.name for group in trained.groups(by) if learned_nothing(group).all()]
@@ -49,6 +49,12 @@ def compared(
     reference = best_reference(p, metric=metric)
     beside = percent(reference_scores(p, metric=metric)[reference])
     return f"{start}; {short_name(reference)} reaches {beside}."
+
+
+def model_of(p: Predictions) -> str:
+    """The pretrained model of the first trained run, as people name it, as Markdown."""
+    first = next(iter(p.trained.values()))
+    return escape(Path(spelled(first["config"]["backbone"])).name)
 
 
 def _learned(scores: pd.Series, stuck: list[str], what: str, number: str) -> str:

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from lib.analysis.answers import verdict_of
 from lib.analysis.comparisons import EQUAL, SIGNIFICANT, TOO_FEW
 from lib.analysis.display import (
     count,
@@ -171,7 +172,7 @@ def _better(gain: dict, metric: str) -> str:
 def _sure(gain: dict, metric: str) -> str:
     """The interval and the verdict of a difference, in brackets."""
     interval = difference_interval(gain["low"], gain["high"], metric)
-    return f" ({interval})" if gain["verdict"] == TOO_FEW else f" ({interval}: {gain['verdict']})"
+    return f" ({interval})" if gain["verdict"] == TOO_FEW else f" ({interval}: {verdict_of(gain)})"
 
 
 def faster(measured: pd.DataFrame, layers: int) -> str:

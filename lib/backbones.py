@@ -10,6 +10,7 @@ from pathlib import Path
 from lib.errors import InputError, first_line
 
 EMBEDDED = "all-MiniLM-L6-v2"
+EMBEDDED_LAYERS = 6
 EMBEDDED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 REVISIONS = {
     "FacebookAI/roberta-base": "e2da8e2f811d1448a5b465c236feacd80ffbac7b",

@@ -162,7 +162,7 @@ def overshoot(p: Predictions, *, by: str) -> pd.DataFrame:
     groups = {epoch: p.groups(by, split="dev", epoch=epoch) for epoch in range(1, last + 1)}
     rows = []
     for i, group in enumerate(groups[last]):
-        losses = np.array([_losses(groups[epoch][i]) for epoch in groups])  # (epochs, runs)
+        losses = np.array([losses_of(groups[epoch][i]) for epoch in groups])  # (epochs, runs)
         mean = losses.mean(1)
         rose = int((losses[-1] > losses.min(0)).sum())
         rows.append(
@@ -177,7 +177,7 @@ def overshoot(p: Predictions, *, by: str) -> pd.DataFrame:
     return with_metrics(pd.DataFrame(rows), {"lowest dev loss": "loss", "last dev loss": "loss"})
 
 
-def _losses(group: Group) -> list[float]:
+def losses_of(group: Group) -> list[float]:
     """The mean cross-entropy of each run."""
     return [cross_entropy(logits, group.labels) for logits in group.logits]
 

@@ -1,6 +1,8 @@
 """Sentences of the study of learning-rate schedules: whether they differ, and what its original
 claims."""
 
+import numpy as np
+
 from lib.analysis.answers import compared, gap
 from lib.analysis.comparisons import OPEN, SIGNIFICANT, TOO_FEW
 from lib.analysis.display import (
@@ -18,12 +20,21 @@ from lib.analysis.findings import (
     difference_of,
     outlook,
 )
+from lib.analysis.pairs import with_common_seeds
 from lib.analysis.predictions import Predictions
 from lib.analysis.references import best_reference
 from lib.analysis.tables import by_group
-from notebooks.ag_news import at_last_epoch, imbalance, overshoot, trained_differences, training_on
+from notebooks.ag_news import (
+    at_last_epoch,
+    imbalance,
+    losses_of,
+    overshoot,
+    trained_differences,
+    training_on,
+)
 
 FALLING = "exponential"  # the schedule whose scores peak early, as the original has it
+STEADY = "constant"  # the schedule that never changes its learning rate
 CURE = "multistep"  # and the one that it names against that
 CLAIMED = "macro_f1"  # what it claims this of
 PUBLISHED = {  # test accuracies of models that learned from 120,000 items, in percent
@@ -51,6 +62,25 @@ def beyond(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
         f"With the schedule that dev chooses ({spelled(group)}), test {title(metric)} ends "
         f"{gap(gain, metric, escape(best_reference(p, metric=metric)))}."
     )
+
+
+def before_drop(p: Predictions, *, by: str) -> str:
+    """Whether the runs of two schedules are the same until one of them drops its learning rate."""
+    trained = p.only(p.trained)
+    [cured, *_] = trained.where(**{by: CURE}).runs.values()
+    drop = min(cured["config"]["schedule_args"]["milestones"])
+    furthest = 0.0  # apart, of the mean dev losses of a seed's two runs after an epoch
+    for epoch in range(1, drop + 1):
+        groups = {group.name: group for group in trained.groups(by, split="dev", epoch=epoch)}
+        if {STEADY, CURE} <= groups.keys():
+            pair = with_common_seeds(groups[STEADY], groups[CURE])
+            steady, dropping = (np.array(losses_of(group)) for group in pair)
+            furthest = max(furthest, np.abs(steady - dropping).max(initial=0.0))
+    same = "do the same"
+    if furthest:
+        same += f" but for rounding (dev losses of a seed part by {furthest:.1g} nats at most)"
+    until = "its first epoch" if drop == 1 else f"epoch {drop}"
+    return f"{CURE.capitalize()} drops after {until}: up to there, it and {STEADY} {same}."
 
 
 def same_models(p: Predictions, *, by: str) -> str:

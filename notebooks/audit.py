@@ -35,7 +35,7 @@ CAPTIONS = {  # of the tables and figures by their names
     "the true effect that these runs would find with 80 % power, if any. A bug changes its study's "
     "claim where its effect on what is claimed is significant.",
     "effects_figure": "Dots: mean over seeds, full where significant. Bars: 95 % intervals, which "
-    "hold together.",
+    "hold together; where there are two panels, their scales differ.",
     "padding_read": "The quantity claimed is a head's distance from CLS, which the bug leaves "
     "alone.",
     "wrong_pad": "Unmasked heads, padded with the padding token (off) and with the token that "

@@ -37,15 +37,16 @@ WORTH = (
 CAPTIONS = {  # of the tables and figures by their names
     "survival": f"{captions.SCORES}; all models at their best epoch on dev. Kept: the share of its "
     "own teacher's accuracy. Agreement: how often it gives its teacher's label.",
-    "accuracy_by_depth": f"{captions.SEEDS_BELOW} Black line and band: the teacher. Dashed: the "
-    "best reference without fine-tuning.",
+    "accuracy_by_depth": f"{captions.SEEDS_BELOW} Black line and band: the teacher. Dashed: "
+    f"{captions.CHOSEN_REFERENCE}, without fine-tuning.",
     "gains": f"{captions.DIFFERENCES} Students of one seed share their teacher; the intervals "
     "count them as if they did not, so they are rather too wide.",
     "across": f"{captions.SCORES}. Students have a learning rate and a schedule of their own, so "
     "one on labels alone is not the teacher of the same backbone.",
     "across_gains": captions.DIFFERENCES,
     "frontier": "Each line goes from the smallest student to the teacher; students of one depth "
-    "are equally fast. Bars: 95 % interval.",
+    "are equally fast. Bars: 95 % interval. "
+    f"Dashed: {captions.CHOSEN_REFERENCE}.",
     "speed": "Median milliseconds for a batch, and size of the weights, on the machine that made "
     "this page. int8: 8-bit weights. Threads of ONNX Runtime do not spin while they wait.",
     "exports": "The exports beside PyTorch on dev texts: the largest difference of a logit, and "
@@ -125,15 +126,17 @@ def _beside_teacher(p: Predictions, group: Group, teacher: Group, metric: str) -
     return row
 
 
-def gains(p: Predictions, *, metric: str = "accuracy") -> pd.DataFrame:
+def gains(
+    p: Predictions, *, metric: str = "accuracy", beside: tuple[str, ...] = (CONTROL,)
+) -> pd.DataFrame:
     """What the teacher's layers add to pretrained ones, and what each way to teach adds to the
-    same layers on labels alone, on the same test documents; the intervals hold over the whole
-    table. Bold where it is significant."""
+    same layers on labels alone (those of `beside`), on the same test documents; the intervals hold
+    over the whole table. Bold where it is significant."""
     pairs = []
     names = []
     for depth in depths(p):
         for pair in pairs_of(named(p, depth, references=False), by="student", metric=metric):
-            if CONTROL in pair.sides:
+            if {*beside} & {*pair.sides}:
                 pairs.append(pair)
                 names.append(f"{depth_name(depth)}: {pair.name}")
     table = comparison_table(pairs, names)

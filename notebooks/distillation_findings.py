@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from lib.analysis.answers import verdict_of
 from lib.analysis.comparisons import EQUAL, SIGNIFICANT, TOO_FEW
 from lib.analysis.display import (
     count,
@@ -39,14 +40,15 @@ def _students(p: Predictions, layers: int, metric: str) -> dict[str, dict]:
 
 def answer(p: Predictions, *, layers: int, metric: str = "accuracy") -> str:
     """What students score that are taught in the way that dev chooses, beside their teacher, the
-    best reference, and the teacher's same layers on labels alone."""
+    best reference, and the better of the students of so many layers on labels alone."""
     rows = _students(p, layers, metric)
     reference = best_reference(p, metric=metric)
     method = best_method(p, layers, metric)
-    names = (method, TEACHER, reference, CONTROL)
+    control = max((ALONE, CONTROL), key=lambda name: rows[name][metric])
+    names = (method, TEACHER, reference, control)
     student, teacher, without, alone = (score(rows[name][metric], metric) for name in names)
-    table = gains(p, metric=metric).set_index("compared")
-    gain = table.loc[f"{depth_name(layers)}: {method}{MINUS}{CONTROL}"]
+    table = gains(p, metric=metric, beside=(ALONE, CONTROL)).set_index("compared")
+    gain = table.loc[f"{depth_name(layers)}: {method}{MINUS}{control}"]
     side = "above" if gain[metric] > 0 else "below"
     if gain["verdict"] == EQUAL:
         side = "within 1 point of"
@@ -170,7 +172,7 @@ def _better(gain: dict, metric: str) -> str:
 def _sure(gain: dict, metric: str) -> str:
     """The interval and the verdict of a difference, in brackets."""
     interval = difference_interval(gain["low"], gain["high"], metric)
-    return f" ({interval})" if gain["verdict"] == TOO_FEW else f" ({interval}: {gain['verdict']})"
+    return f" ({interval})" if gain["verdict"] == TOO_FEW else f" ({interval}: {verdict_of(gain)})"
 
 
 def faster(measured: pd.DataFrame, layers: int) -> str:

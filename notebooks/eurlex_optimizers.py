@@ -34,8 +34,8 @@ CAPTIONS = {  # of the tables and figures by their names
     "part in the choice. A gold label that train never had counts as a miss. Dev chooses the "
     "settings of the linear models, C by the 200 most frequent labels where there are more.",
     "best_p_at_1": captions.DOTS_BESIDE,
-    "differences": "Differences in points of P@1 on the same test documents, the best reference "
-    "among them.",
+    "differences": "Differences in points of P@1 on the same test documents, "
+    f"{captions.CHOSEN_REFERENCE} among them.",
     "best_curves": captions.CURVES,
     "grid": "Every cell that was tuned, one run each: how it ended, dev P@1, and the health of the "
     "embeddings after the last epoch (mean pairwise cosine, effective rank, share of dev with the "
@@ -58,7 +58,7 @@ CAPTIONS = {  # of the tables and figures by their names
     "is gold, how often it is among the first five. P@1: of the documents whose first predicted "
     "label is such a one, how many have it.",
     "by_frequency_figure": "Dots: mean over seeds. Bars: 95 % interval. Numbers: R@5 in "
-    "percent. Grey: the best reference.",
+    f"percent. Grey: {captions.CHOSEN_REFERENCE}.",
     "best_f1": "At a threshold of 0.5 (decision 0 for linear models), among the five labels "
     "that are kept.",
 }

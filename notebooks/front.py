@@ -5,7 +5,7 @@ from lib.publish.front import refresh_contents, refresh_readme
 from lib.publish.shown import png_of
 from lib.runs.paths import ROOT
 
-TITLE = "Fine-tuned models beside the best reference"
+TITLE = "Fine-tuned models beside references"
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""The figure of all pages: each one's best model beside its best reference."""
+"""The figure of all pages: each one's best model beside its reference, as dev chooses both."""
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -23,7 +23,7 @@ USUAL = (" + logistic regression", ", whole text")  # endings of references that
 USUAL_METRIC = "accuracy"
 AXIS = (
     "test accuracy, or as named, with 95 % interval\n"
-    "blue: fine-tuned; grey: best reference; sorted by lead"
+    "blue: fine-tuned; grey: reference; sorted by lead"
 )
 COLOUR = {"best": COLOURS[0], "reference": GREY}
 APART = 3  # times as far below the median as the highest is above it: another scale

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib.analysis.answers import compared
+from lib.analysis.answers import compared, gap
+from lib.analysis.comparisons import EQUAL
 from lib.analysis.predictions import Predictions
 from tests.synthetic import frame_of, runs_of
 
@@ -72,3 +73,15 @@ def test_heads_that_learned_nothing_are_said_to(shares, rest):
     text = compared(p, by="head", what="heads", documents="reviews")
     assert text.startswith("CLS and weighted average learned nothing (") and rest in text
     assert "on 5,000 reviews; TF-IDF reaches 85.7 %." in text and len(text.split()) <= 24
+
+
+def test_an_interval_beyond_a_point_is_not_said_to_show_equality():
+    row = {"value": 0.002, "low": -0.009, "high": 0.012, "verdict": EQUAL}
+    assert gap(row, "accuracy", "TF-IDF") == (
+        "0.2 points higher than TF-IDF (95 % interval −0.9 to +1.2; equal within 1 point by two "
+        "one-sided tests at 5 %, a 90 % interval)"
+    )
+    row = {"value": -0.0003, "low": -0.004, "high": 0.003, "verdict": EQUAL}
+    assert gap(row, "accuracy", "TF-IDF") == (
+        "the same to 0.1 points as TF-IDF (95 % interval −0.4 to +0.3; equal within 1 point)"
+    )

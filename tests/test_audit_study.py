@@ -313,6 +313,11 @@ def test_the_figure_gives_wide_intervals_a_scale_of_their_own():
     assert names[0].endswith("weighted average") and len(names) == 1
     assert len(narrow.get_yticks()) == len(table) - 1
     assert wide.get_xlim()[0] < narrow.get_xlim()[0]
+    table.loc[0, ["accuracy_low", "accuracy_high"]] = [-1.0, 1.0]  # all that it can be
+    figure = audit_figures.effect_intervals(table, metric="accuracy")
+    texts = [text.get_text() for ax in figure.axes for text in ax.texts]
+    assert sum("not estimable" in text for text in texts) == 1
+    assert max(ax.get_xlim()[1] for ax in figure.axes) < 1
 
 
 def test_what_cannot_be_told_is_refused():

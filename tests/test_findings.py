@@ -32,6 +32,10 @@ def test_what_a_model_adds_to_the_baseline():
     assert text.startswith("With the head that dev chooses (far), test accuracy is ")
     assert " points higher than TF-IDF, whole text (95 % interval +" in text
     assert text.endswith("; significant).")
+    alone = p.keep(lambda run: run["config"]["head"] == "far" or run["config"].get("reference"))
+    text = findings.beyond_baseline(alone, by="head")
+    assert text.startswith("Test accuracy of tiny is ")
+    assert " points higher than that of TF-IDF, whole text (95 % interval +" in text
 
 
 def test_of_errors_the_lowest_is_the_best():

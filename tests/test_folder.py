@@ -10,7 +10,13 @@ import pytest
 from lib.errors import InputError
 from lib.publish import folder as page_folder
 from lib.publish import swap
-from lib.publish.folder import command_of, publish_again, publish_runs, published_history
+from lib.publish.folder import (
+    command_of,
+    publish_again,
+    publish_runs,
+    published_history,
+    split_title,
+)
 from lib.publish.verify import verify
 from lib.runs import keys, part_files
 from lib.runs.files import read_json, write_json, write_text
@@ -204,3 +210,10 @@ def test_two_publishers_at_once(quick, monkeypatch):
         assert [exit_code(child) for child in children] == [0, 0]
         assert number_of(quick) == 2 * turn + 2  # one after the other: nothing is lost
     assert [path.name for path in quick.parent.iterdir()] == ["tiny"]
+
+
+def test_a_title_that_a_study_shows_takes_the_place_of_its_notebooks():
+    texts = ["# Which head?", "One.", "# How well?", "## A section"]
+    blocks = [{"kind": "text", "text": text} for text in texts]
+    assert split_title(blocks) == ("How well?", [blocks[1], blocks[3]])
+    assert split_title(blocks[:2]) == ("Which head?", [blocks[1]])

@@ -9,8 +9,10 @@ from lib.analysis.findings import best_group
 from lib.analysis.predictions import collect
 from lib.analysis.tables import by_group
 from lib.errors import InputError
+from lib.heads import HEADS
 from lib.many.pool import run_all
 from notebooks import imdb_heads as study
+from notebooks import imdb_heads_method
 from tests.test_answers import heads
 from tests.test_tables import say_what_their_columns_hold
 
@@ -120,3 +122,14 @@ def test_the_table_has_the_originals_scores():
 def test_whether_the_originals_finding_holds(shares, options, text):
     claim = "The original's finding, that heads do not differ, "
     assert study.verdict(heads(shares, **options), by="head").startswith(claim + text)
+
+
+def test_a_page_of_one_head_promises_no_comparison():
+    assert imdb_heads_method.title("sentence-transformers/all-mpnet-base-v2") == (
+        "# How well does MPNet-base read film reviews?"
+    )
+    text = imdb_heads_method.method(["mean"])
+    assert text == "The head here is a plain mean (`mean`); no other is tried."
+    text = imdb_heads_method.method(["cls", "mean"])
+    assert text.startswith("Compared are the first token (`cls`) and a plain mean (`mean`). ")
+    assert {*imdb_heads_method.READS} <= {*HEADS}

@@ -7,6 +7,8 @@ import pytest
 
 from lib.analysis import captions
 from lib.analysis.captions import FOOTNOTE
+from lib.backbones import EMBEDDED_LAYERS
+from lib.pretrained import depth_of
 from lib.publish.layout import without_empty_sections
 from lib.publish.render import (
     DEMO,
@@ -204,6 +206,8 @@ def test_models_stand_by_their_names_with_the_layers_that_are_used():
     assert models_of([base, base.with_(seed=2)]) == "MiniLM-L6"
     assert models_of([base.with_(layers=1)]) == "MiniLM-L6, 1 layer"
     assert models_of([base, base.with_(layers=1), student]) == "MiniLM-L6, 1, 2 and all layers"
+    assert models_of([base, base.with_(layers=6), student]) == "MiniLM-L6, 2 and all layers"
+    assert depth_of(base.backbone) == EMBEDDED_LAYERS
     other = base.with_(backbone="sentence-transformers/all-mpnet-base-v2")
     assert models_of([base.with_(layers=3), other]) == "MiniLM-L6, 3 layers; MPNet-base"
 

@@ -5,7 +5,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from lib.analysis.comparisons import EQUAL, SAME, SIGNIFICANT, TOO_FEW, differences
+from lib.analysis.comparisons import (
+    EQUAL,
+    EQUAL_BY_KIND,
+    SAME,
+    SIGNIFICANT,
+    TOO_FEW,
+    differences,
+)
 from lib.analysis.display import (
     difference_interval,
     distance,
@@ -20,6 +27,7 @@ from lib.analysis.label_errors import learned_nothing
 from lib.analysis.names import short_name
 from lib.analysis.predictions import Predictions
 from lib.analysis.references import best_reference, reference_scores
+from lib.analysis.stats import MARGIN
 from lib.analysis.tables import by_group
 
 
@@ -36,9 +44,9 @@ def compared(
     table = by_group(trained, by=by, metrics=[metric])
     number = f"{table['documents'].iloc[0]:,} {documents}"
     if len(table) == 1:  # nothing to compare: the model is what there is to name
-        model = escape(Path(spelled(next(iter(trained.runs.values()))["config"]["backbone"])).name)
         group = spelled(table[by].iloc[0])
         level = percents(table[metric])
+        model = model_of(trained)
         start = f"{model} reaches {level} on {number} ({group} {words(by)}, no others tried)"
     else:
         stuck = [group.name for group in trained.groups(by) if learned_nothing(group).all()]
@@ -49,6 +57,12 @@ def compared(
     reference = best_reference(p, metric=metric)
     beside = percent(reference_scores(p, metric=metric)[reference])
     return f"{start}; {short_name(reference)} reaches {beside}."
+
+
+def model_of(p: Predictions) -> str:
+    """The pretrained model of the first trained run, as people name it, as Markdown."""
+    first = next(iter(p.trained.values()))
+    return escape(Path(spelled(first["config"]["backbone"])).name)
 
 
 def _learned(scores: pd.Series, stuck: list[str], what: str, number: str) -> str:
@@ -93,6 +107,17 @@ def gap(
         return f"as high as {than} (the same models)"
     side = sides[0] if row["value"] > 0 else sides[1]
     text = f"{distance(row['value'], metric)} {side} {than}"
+    if text.startswith("0.0 points "):  # neither higher nor lower, to what is shown
+        text = f"the same to 0.1 points as {than}"
     if row["verdict"] == TOO_FEW:
         return f"{text} (not tested, with {TOO_FEW})"
-    return f"{text} ({difference_interval(row['low'], row['high'], metric)}; {row['verdict']})"
+    return f"{text} ({difference_interval(row['low'], row['high'], metric)}; {verdict_of(row)})"
+
+
+def verdict_of(row: dict) -> str:
+    """The verdict of a difference as it stands beside its 95 % interval: where that reaches beyond
+    what is called equal, also by which tests it is equal."""
+    is_wide = max(abs(row["low"]), abs(row["high"])) > MARGIN
+    if row["verdict"] in EQUAL_BY_KIND.values() and is_wide:
+        return f"{row['verdict']} by two one-sided tests at 5 %, a 90 % interval"
+    return row["verdict"]

@@ -20,6 +20,7 @@ KEPT_RIGHT = (
 RISK_COVERAGE = (
     "The surest texts first. Band and bars: 95 % interval; dashed: what was asked for on dev."
 )
+CHOSEN_REFERENCE = "the reference that dev chooses"  # `lib.analysis.references.best_reference`
 LAST_EPOCH = "Test accuracy of each run at its chosen and at its last epoch."
 DIFFERENCES = "Differences in percentage points on the same test documents."
 

@@ -186,11 +186,17 @@ def _beside(mean: str, row: Mapping, column: str, metric: str) -> str:
     if low is None:
         return mean
     high = row[f"{column}_high"]
-    is_bounded = kind_of(metric) in ("share", "signed")
-    if is_bounded and low in (-1.0, 0.0) and high == 1.0:  # both ends are cut off
+    if not is_estimable(low, high, metric):
         return f"{mean} {NO_INTERVAL}"
     half = max(row[column] - low, high - row[column])  # one may be cut off
     return mean if pd.isna(half) else with_half(row[column], half, metric)
+
+
+def is_estimable(low: float, high: float, metric: str) -> bool:
+    """Whether an interval says something: not where both its ends are cut off by a metric's
+    limits."""
+    is_bounded = kind_of(metric) in ("share", "signed")
+    return not (is_bounded and low in (-1.0, 0.0) and high == 1.0)
 
 
 def shown_columns(table: pd.DataFrame) -> list[list[str]]:

@@ -4,7 +4,7 @@ them again."""
 import numpy as np
 import pandas as pd
 
-from lib.analysis.answers import gap
+from lib.analysis.answers import gap, model_of
 from lib.analysis.comparisons import OPEN, TOO_FEW, differences
 from lib.analysis.display import escape, percent, spelled, title, words
 from lib.analysis.names import MINUS, display_name, spelled_in
@@ -81,9 +81,11 @@ def beyond_baseline(p: Predictions, *, by: str, metric: str = "accuracy") -> str
     """What fine-tuning adds to the best reference, for the group that dev chooses."""
     group = best_group(p, by=by, metric=metric)
     gain = above_reference(p, group, by=by, metric=metric)
-    beside = gap(gain, metric, escape(best_reference(p, metric=metric)))
+    reference = escape(best_reference(p, metric=metric))
     if len(p.only(p.trained).groups(by)) == 1:
-        return f"Test {title(metric)} is {beside}."
+        beside = gap(gain, metric, f"that of {reference}")
+        return f"Test {title(metric)} of {model_of(p)} is {beside}."
+    beside = gap(gain, metric, reference)
     return (
         f"With the {words(by)} that dev chooses ({spelled(group)}), test {title(metric)} is "
         f"{beside}."

@@ -70,6 +70,16 @@ def publish_again(folder: Path) -> list[str]:
         return write_page(part)
 
 
+def split_title(blocks: list[dict]) -> tuple[str, list[dict]]:
+    """The title of a page and its other blocks: the notebook's own heading, or the last of the
+    first level that it shows in its place."""
+    titles = [
+        block for block in blocks if block["kind"] == "text" and block["text"].startswith("# ")
+    ]
+    others = [block for block in blocks if block not in titles]
+    return titles[-1]["text"].removeprefix("#").strip(), others
+
+
 def write_page(folder: Path) -> list[str]:
     """Execute the study on the runs that a folder publishes, and write what it shows there.
 
@@ -81,9 +91,9 @@ def write_page(folder: Path) -> list[str]:
     parameters = checked(header["parameters"], defaults(notebook), PAGE_FILE)
     page_runs.cache_clear()
     with runs_of_page(folder):
-        title, *blocks = execute_here(notebook, parameters)
+        title, blocks = split_title(execute_here(notebook, parameters))
         runs = list(page_runs(folder).values())
-        header["title"] = title["text"].removeprefix("#").strip()
+        header["title"] = title
         header["short"] = short_facts(runs_of_answer(blocks, runs), header["profile"])
         header["summary"] = summary(runs, header["profile"])
     if has_one_seed(header["short"]):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lib.analysis.captions import FOOTNOTE, for_one_seed
 from lib.analysis.display import count, escape, listed, pipe_table, spelled
+from lib.backbones import EMBEDDED, EMBEDDED_LAYERS
 from lib.datasets import DATASETS, is_generated
 from lib.markdown import code_span
 from lib.publish.layout import below, findings_of, layout, shows_table
@@ -154,7 +155,8 @@ def models_of(configs: Iterable, name: Callable[[str], str] = named) -> str:
     for config in configs:
         distil = config.distil
         layers = len(distil.student_layers) if distil and distil.student_layers else config.layers
-        depths_of.setdefault(name(config.backbone), set()).add(layers or ALL)
+        has_all = not layers or (config.backbone, layers) == (EMBEDDED, EMBEDDED_LAYERS)
+        depths_of.setdefault(name(config.backbone), set()).add(ALL if has_all else layers)
     models = []
     for model, depths in depths_of.items():
         numbers = [str(depth) if depth != ALL else "all" for depth in sorted(depths)]

@@ -18,8 +18,8 @@ class Interval(NamedTuple):
 
     def __str__(self) -> str:
         if np.isnan(self.low):
-            return f"{self.middle:.2f}"
-        return f"{self.middle:.2f} [{self.low:.2f}, {self.high:.2f}]"
+            return f"{self.middle:.2f}".replace("-", "−")
+        return f"{self.middle:.2f} [{self.low:.2f}, {self.high:.2f}]".replace("-", "−")
 
 
 def median_interval(values) -> Interval:

@@ -139,9 +139,10 @@ def headline(folder: Path) -> str:
         f"**{best.name.capitalize()}, trains on {best[BEST_TUNED].middle:.2f} times as many "
         f"documents a second as Trainer at its best** (95 % interval {best[BEST_TUNED].low:.2f} "
         f"to {best[BEST_TUNED].high:.2f}): {best['samples_per_second']:.1f} against "
-        f"{trainer['samples_per_second']:.1f} of {trainer.name}. That is "
-        f"{in_words(best[DYNAMIC])} as many as with dynamic padding in fp32, and "
-        f"{in_words(best[DEFAULT])} as many as `run_classification.py` by default. On real tokens "
+        f"{trainer['samples_per_second']:.1f} of {trainer.name}. It trains on "
+        f"{in_words(best[DYNAMIC])} as many as with dynamic padding in fp32, and on "
+        f"{in_words(best[DEFAULT])} as many as `run_classification.py` by default (medians of the "
+        "rounds' ratios, which are not the ratios of the medians below). On real tokens "
         f"it reaches {best['share_of_peak']:.0%} of the matrix-product speed."
     )
 

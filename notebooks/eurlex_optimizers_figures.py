@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from lib.analysis.display import spelled
 from lib.analysis.display import title as metric_title
 from lib.runs.verdict import AT_PRIOR, COLLAPSED, DIVERGED, LEARNED
-from plots.grids import colour_bar, heat_map
+from plots.grids import colour_bar, heat_map, title_with_unit
 from plots.intervals import class_intervals
 from plots.style import (
     COLOURS,
@@ -104,7 +104,7 @@ def outcome_grid(table: pd.DataFrame, *, metric: str) -> Figure:
     ax.set_yticks(range(len(factors)), [f"×{factor:g}" for factor in factors])
     ax.set_ylabel("factor of the default learning rate")
     colour_bar(ax, metric)
-    add_title(figure, f"Dev {metric_title(metric)} and outcome by learning rate")
+    add_title(figure, f"Dev {title_with_unit(metric)} and outcome by learning rate")
     return figure
 
 

@@ -92,6 +92,7 @@ def test_the_frame_is_around_the_first_of_equal_cells():
     assert [patch.get_xy() for patch in figure.axes[0].patches] == [
         (-0.5, 0.5)
     ]  # 8 and 0.01: the lower left
+    assert figure.get_suptitle() == "Best dev accuracy (%) of each cell"
 
 
 def test_curves_are_quantiles_over_the_cells():

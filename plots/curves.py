@@ -51,20 +51,25 @@ def seed_lines(ax, history: pd.DataFrame, column: str, by: str) -> None:
         ax.plot(mean.index, mean, **line)
 
 
-def dashes(lines: dict[str, pd.Series]) -> dict[str, str | tuple]:
-    """The style of each line: of those that lie on each other, each has a dash in turn."""
+def alike(lines: dict[str, pd.Series]) -> list[list[str]]:
+    """The names of lines that lie on each other, together; a line on no other is alone."""
     ends = pd.concat(lines.values())
     near = ALIKE * (ends.max() - ends.min())
-    alike: list[list[str]] = []
+    together: list[list[str]] = []
     for name, line in lines.items():
-        of_first = (names for names in alike if (lines[names[0]] - line).abs().max() <= near)
+        of_first = (names for names in together if (lines[names[0]] - line).abs().max() <= near)
         names = next(of_first, None)
         if names is None:
-            alike.append([name])
+            together.append([name])
         else:
             names.append(name)
+    return together
+
+
+def dashes(lines: dict[str, pd.Series]) -> dict[str, str | tuple]:
+    """The style of each line: of those that lie on each other, each has a dash in turn."""
     styles = {}
-    for names in alike:
+    for names in alike(lines):
         for place, name in enumerate(names):
             pattern = (place * DASH, (DASH, (len(names) - 1) * DASH))
             styles[name] = pattern if len(names) > 1 else "-"

@@ -7,18 +7,20 @@ import pandas as pd
 from lib.analysis import captions, cells
 from lib.analysis.cells import CELL as CELL
 from lib.analysis.cells import cell_of
-from lib.analysis.display import with_metrics
+from lib.analysis.comparisons import SIGNIFICANT, differences
+from lib.analysis.display import count, percent, with_metrics
+from lib.analysis.findings import difference_of
 from lib.analysis.groups import Group
 from lib.analysis.jackknife import ratio_values
 from lib.analysis.names import display_name
 from lib.analysis.predictions import HEALTH, Predictions
-from lib.analysis.references import best_reference, learning_references
+from lib.analysis.references import best_reference, learning_references, reference_scores
 from lib.analysis.scores import dev_scores, shares_of
 from lib.analysis.stats import mean_and_interval, no_score
 from lib.metrics import SHARE
-from lib.runs.verdict import LEARNED
+from lib.references.baselines import reference_name
+from lib.runs.verdict import GAIN, LEARNED, ONE_LABEL
 
-ONE_LABEL = 0.95  # of the documents with the same first label: the prediction is constant
 FEWEST = 20  # documents, below which there is no score of labels of like frequency
 STARTS_AT = "output layer starts at"  # column
 STARTS = {"True": "label shares", "False": "even guesses"}  # by `prior_bias`
@@ -40,8 +42,6 @@ CAPTIONS = {  # of the tables and figures by their names
     "grid": "Every cell that was tuned, one run each: how it ended, dev P@1, and the health of the "
     "embeddings after the last epoch (mean pairwise cosine, effective rank, share of dev with the "
     "same first label), with the mean gradient norm of that epoch.",
-    "outcomes": "One run a cell: dev P@1, how the run ended (see the top of this page), and the "
-    "learning rate. ×1 is PyTorch's default.",
     "by_learning_rate": "Above: these runs, tuned for fewer epochs, one a dot, hollow where it "
     "did not learn; grey: the best reference. Below: the original's, after 25 epochs of DistilBERT "
     "on EURLex-4K, on test, all filled. "
@@ -62,6 +62,42 @@ CAPTIONS = {  # of the tables and figures by their names
     "best_f1": "At a threshold of 0.5 (decision 0 for linear models), among the five labels "
     "that are kept.",
 }
+
+
+def outcomes_caption(epochs: int, seeds: int) -> str:
+    """What is said below the figure of outcomes, whose runs have so many epochs and seeds a cell:
+    also by what rule a run has learned."""
+    return (
+        f"{count(epochs, 'epoch')} and {count(seeds, 'seed')} a cell: dev P@1, how the run ended, "
+        "and the learning rate. ×1 is PyTorch's default. Learned or at prior is not told by P@1: a "
+        f"run has learned if dev loss is at least {percent(GAIN, 0)} below that of the label "
+        f"shares, and fewer than {percent(ONE_LABEL, 0)} of the documents have the same first "
+        "label (all rules stand at the top of this page)."
+    )
+
+
+def references_ahead(p: Predictions, *, by: str, metric: str) -> dict[str, float]:
+    """The test scores of references of another kind than the best one that are significantly above
+    every trained group, each compared beside these alone."""
+    kinds = {best_reference(p, metric=metric).partition(",")[0]}
+    test = reference_scores(p, metric=metric)
+    ahead = {}
+    for name in learning_references(p, metric=metric):
+        kind = name.partition(",")[0]
+        if kind in kinds:
+            continue
+        kinds.add(kind)
+        of_reference = {k: r for k, r in p.runs.items() if _is_called(r, name)}
+        table = differences(p.only(p.trained | of_reference), by=by, metric=metric)
+        groups = p.only(p.trained).groups(by)
+        gains = [difference_of(table, name, group.name, metric) for group in groups]
+        if all(gain["verdict"] == SIGNIFICANT and gain["value"] > 0 for gain in gains):
+            ahead[name] = test[name]
+    return ahead
+
+
+def _is_called(run: dict, reference: str) -> bool:
+    return display_name(reference_name(run["config"]) or "") == reference
 
 
 def tuned(p: Predictions, *, metric: str = "P@1") -> dict[str, dict]:
@@ -184,3 +220,8 @@ def not_learned(p: Predictions) -> tuple[list[dict], list[dict], list[dict]]:
     measured = [run["health"] for run in failed if "health" in run]
     constant = [health for health in measured if health["top_label_share"] >= ONE_LABEL]
     return failed, constant, [health for health in measured if health not in constant]
+
+
+def longest(runs: list[dict]) -> str:
+    """The epochs of the longest of some runs, in words."""
+    return count(max((run["last_epoch"] for run in runs), default=0), "epoch")

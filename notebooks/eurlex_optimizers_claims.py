@@ -22,7 +22,7 @@ from lib.analysis.references import beside_best_reference, best_reference
 from lib.analysis.stats import LEVEL, adjusted, mcnemar
 from lib.analysis.tables import by_group, without_rows
 from lib.runs.verdict import AT_PRIOR, LEARNED, ONE_POINT
-from notebooks.eurlex_optimizers import not_learned, tuned
+from notebooks.eurlex_optimizers import longest, not_learned, references_ahead, tuned
 from notebooks.eurlex_optimizers_runs import STEP, of_default, published_scores, rates_of
 
 VARIANTS = ("adam", "amsgrad", "adamw")
@@ -31,8 +31,10 @@ VERBS = {AT_PRIOR: "did not learn"}  # of outcomes that are none
 
 
 def answer(p: Predictions, *, by: str = "optimizer", metric: str = "P@1") -> str:
-    """What the best reference and every optimizer score, the highest first, and after how many
-    epochs; optimizers that are not significantly behind the best one stand together."""
+    """What every optimizer, the best reference and others that are ahead of all optimizers score,
+    the highest first, after how many epochs; optimizers that are not significantly behind the best
+    one stand together."""
+    references = references_ahead(p, by=by, metric=metric)
     p = beside_best_reference(p, metric=metric)
     reference = best_reference(p, metric=metric)
     scores = by_group(p, by=by, metrics=[metric]).set_index(by)[metric]
@@ -45,15 +47,16 @@ def answer(p: Predictions, *, by: str = "optimizer", metric: str = "P@1") -> str
         if verdict not in (SIGNIFICANT, TOO_FEW):
             level.append(name)
     epochs = count(max(run["last_epoch"] for run in p.trained.values()), "epoch")
+    references = {reference: scores[reference]} | references
+    clauses = [(value, f"{short_name(r)} {percent(value, 0)}") for r, value in references.items()]
     if len(level) == len(trained) > 1:
         return (
             f"No optimizer is shown ahead: {title(metric)} {percents(trained, 0)} after {epochs}; "
-            f"{short_name(reference)} {percent(scores[reference], 0)}."
+            f"{'; '.join(text for _, text in clauses)}."
         )
-    clauses = [(scores[top], f"{listed(map(spelled, level))} {percents(trained[level], 0)}")]
-    for name in [*trained.index.drop(level), reference]:
-        called = short_name(name) if name == reference else spelled(name)
-        clauses.append((scores[name], f"{called} {percent(scores[name], 0)}"))
+    clauses.append((scores[top], f"{listed(map(spelled, level))} {percents(trained[level], 0)}"))
+    for name in trained.index.drop(level):
+        clauses.append((scores[name], f"{spelled(name)} {percent(scores[name], 0)}"))
     ordered = sorted(clauses, key=lambda clause: clause[0], reverse=True)
     return f"{title(metric)} after {epochs}: {'; '.join(text for _, text in ordered)}."
 
@@ -209,12 +212,11 @@ def collapse(p: Predictions) -> str:
         sum(health["embedding_cosine"] > ONE_POINT for health in some)
         for some in (constant, others)
     ]
-    epochs = max((run["last_epoch"] for run in failed), default=0)
     outcomes = [run["outcome"] for run in failed]
     ends = listed(f"{outcomes.count(end)} {end}" for end in dict.fromkeys(outcomes) or ["none"])
     return (
         "Claim: a run fails because all documents fall on one point. "
-        f"Of the {len(failed)} runs that did not learn in {epochs} epochs, it is so (mean cosine "
+        f"Of the {len(failed)} runs that did not learn in {longest(failed)}, it is so (mean cosine "
         f"above {ONE_POINT}) in {on_one_point[0]} of the {len(constant)} that predict a constant, "
         f"and in {on_one_point[1]} of the {len(others)} others, which may be slow. These "
         f"{len(failed)} ended so: {ends}."
@@ -227,10 +229,10 @@ def fingerprint(p: Predictions) -> str:
     scores = published_scores()["P@1"]
     most_frequent = scores.mode().iloc[0]
     return (
-        f"**{len(constant)} of {len(failed)} failed runs predict a constant**, the same first "
-        f"label for nearly all documents. {(scores == most_frequent).sum()} of the original's "
-        f"{len(scores)} runs end at the very same P@1 of {100 * most_frequent:.2f} %, the mark of "
-        "such a constant."
+        f"**Of {count(len(failed), 'tuning run')} that had not learned after {longest(failed)}, "
+        f"{len(constant)} predict a constant**, the same first label for nearly all documents. "
+        f"{(scores == most_frequent).sum()} of the original's {len(scores)} runs end at the very "
+        f"same P@1 of {100 * most_frequent:.2f} %, the mark of such a constant."
     )
 
 

@@ -3,14 +3,16 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from lib.analysis.display import spelled
+from lib.analysis.display import listed, spelled
 from lib.analysis.display import title as metric_title
 from lib.runs.verdict import AT_PRIOR, COLLAPSED, DIVERGED, LEARNED
-from plots.grids import colour_bar, heat_map
+from plots.curves import alike
+from plots.grids import colour_bar, heat_map, title_with_unit
 from plots.intervals import class_intervals
 from plots.style import (
     COLOURS,
     GREY,
+    MOST_LINES,
     REFERENCES,
     WIDTH,
     add_legend,
@@ -104,7 +106,7 @@ def outcome_grid(table: pd.DataFrame, *, metric: str) -> Figure:
     ax.set_yticks(range(len(factors)), [f"×{factor:g}" for factor in factors])
     ax.set_ylabel("factor of the default learning rate")
     colour_bar(ax, metric)
-    add_title(figure, f"Dev {metric_title(metric)} and outcome by learning rate")
+    add_title(figure, f"Dev {title_with_unit(metric)} and outcome by learning rate")
     return figure
 
 
@@ -141,6 +143,25 @@ def health_curves(history: pd.DataFrame) -> Figure:
     add_legend(figure, axes[0])
     add_title(figure, "Where the documents lie")
     return figure
+
+
+def coinciding(history: pd.DataFrame, metric: str) -> str:
+    """Which optimizers' lines lie on each other in `plots.score_curves`, as a sentence of its
+    caption; empty where none do."""
+    panels: dict[str, list[str]] = {}
+    if history["optimizer"].nunique() > MOST_LINES:  # whose lines are not drawn
+        return ""
+    names = {f"dev_{metric}": f"dev {metric_title(metric)}", "train_loss": "train loss"}
+    for column, panel in names.items():
+        lines = {
+            name: rows.groupby("epoch")[column].mean()
+            for name, rows in history.groupby("optimizer", sort=False)
+        }
+        for together in alike(lines):
+            if len(together) > 1:
+                panels.setdefault(listed(map(spelled, together)), []).append(panel)
+    texts = [f"{optimizers} ({listed(places)})" for optimizers, places in panels.items()]
+    return f" On each other lie, dashed in turn: {'; '.join(texts)}." if texts else ""
 
 
 def recall_by_frequency(table: pd.DataFrame, reference: str) -> Figure:

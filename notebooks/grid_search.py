@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from lib.analysis import captions, cells
-from lib.analysis.display import count, distance, percent, score, title, with_metrics, words
+from lib.analysis.display import count, percent, score, title, with_metrics, words
 from lib.analysis.predictions import Predictions
 from lib.analysis.scores import best_dev_scores, dev_scores
 from lib.metrics import classification_scores
@@ -145,12 +145,14 @@ def cheaper(p: Predictions, *, metric: str, eta: int = 3, start: int = 1) -> str
     """What successive halving would have reached among these cells, and at what share of the
     grid's cost."""
     last = halving(p, metric=metric, eta=eta, start=start).iloc[-1]
-    gap = last[metric] - dev_scores(p, metric)[metric].max()
-    where = "at the same best score" if gap == 0 else f"{distance(gap, metric)} below it"
+    best = dev_scores(p, metric)[metric].max()
+    beside = f"where the whole grid has {score(best, metric)}"
+    if last[metric] == best:
+        beside = "the best of the whole grid"
     return (
         f"Successive halving (one cell in {eta} goes on) would have trained "
-        f"{percent(last['share of the grid'])} of the grid's epochs and ended {where}, a dev "
-        f"{title(metric)} of {score(last[metric], metric)}."
+        f"{percent(last['share of the grid'])} of the grid's epochs and ended at a dev "
+        f"{title(metric)} of {score(last[metric], metric)}, {beside}."
     )
 
 

@@ -7,7 +7,7 @@ from matplotlib.patches import Rectangle
 
 from lib.analysis.display import title as metric_title
 from lib.analysis.display import words
-from plots.grids import heat_map
+from plots.grids import heat_map, title_with_unit
 from plots.style import COLOURS, GREY, WIDTH, add_legend, add_title, epoch_axis, metric_axis, styled
 
 MOST_COLUMNS = 6  # for which a figure of the usual width has room
@@ -37,7 +37,7 @@ def search_grid(table: pd.DataFrame, *, rows: str, columns: str, metric: str) ->
     ax.add_patch(Rectangle(corner, 1, 1, **frame))
     ax.set_xlabel(words(columns))
     ax.set_ylabel(words(rows))
-    add_title(figure, f"Best dev {metric_title(metric)} of each cell")
+    add_title(figure, f"Best dev {title_with_unit(metric)} of each cell")
     return figure
 
 

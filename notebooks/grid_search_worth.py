@@ -8,6 +8,7 @@ import pandas as pd
 from lib.analysis.comparisons import (
     EQUAL,
     OPEN,
+    SIGNIFICANT,
     TOO_FEW,
     comparison_table,
     mark_significant,
@@ -22,7 +23,8 @@ from lib.analysis.display import (
     words,
 )
 from lib.analysis.findings import difference_of, facts_of
-from lib.analysis.numbers import plain_number
+from lib.analysis.names import short_name
+from lib.analysis.numbers import differ_as_written, plain_number
 from lib.analysis.pairs import pairs_of
 from lib.analysis.predictions import Predictions
 from lib.analysis.references import beside_best_reference, best_reference
@@ -74,17 +76,25 @@ def test_runs(
 
 def answer(p: Predictions, *, tuned: dict[str, Any], default: dict[str, Any], metric: str) -> str:
     """Whether the search was worth it: the test scores of the tuned cell, the default cell and the
-    best reference, in at most 20 words."""
+    best reference, in at most 20 words. A gain that leaves the tuned cell significantly below that
+    reference is no yes."""
     runs = tuned_and_default(p, tuned=tuned, default=default)
     scores = by_group(runs, by="cell", metrics=[metric]).set_index("cell")[metric]
     reference = best_reference(p, metric=metric)
-    against = f"{reference} {score(scores[reference], metric)}"
+    of_reference = score(scores[reference], metric)
+    against = f"{reference} {of_reference}"
     text = f"{title(metric)} is {score(scores[TUNED], metric)}"
     if DEFAULT not in scores:
         return f"No. The search chooses the default cell: its {text}; {against}."
     gain = _gain(runs, TUNED, DEFAULT, metric)
+    of_default = score(scores[DEFAULT], metric)
+    beyond = _gain(runs, TUNED, reference, metric)
+    if _is_significant(gain, above=True) and _is_significant(beyond, above=False):
+        both = f"{title(metric)} {score(scores[TUNED], metric)} against {of_default}"
+        below = f"significantly below {short_name(reference)} ({of_reference})"
+        return f"Better than the defaults ({both}), but {below}."
     worth = WORTH.get(gain["verdict"], "Yes." if gain["value"] > 0 else "No.")
-    text += f", at the defaults {score(scores[DEFAULT], metric)}"
+    text += f", at the defaults {of_default}"
     return f"{worth} After the search {text}; {against}."
 
 
@@ -93,6 +103,10 @@ def best(p: Predictions, *, tuned: dict[str, Any], default: dict[str, Any], metr
     runs = tuned_and_default(p, tuned=tuned, default=default)
     table = by_group(runs, by="cell", metrics=[metric]).set_index("cell")
     return facts_of(table, {"best": TUNED, "reference": best_reference(p, metric=metric)}, metric)
+
+
+def _is_significant(gain: dict, *, above: bool) -> bool:
+    return gain["verdict"] == SIGNIFICANT and (gain["value"] > 0) == above
 
 
 def _gain(p: Predictions, one: str, other: str, metric: str) -> dict:
@@ -119,21 +133,26 @@ def differences(
 
 
 def gains(p: Predictions, *, tuned: dict[str, Any], default: dict[str, Any], metric: str) -> str:
-    """How much better the tuned cell is than the default cell and than the best reference."""
+    """How much better the tuned cell is than the default cell and than the best reference; where
+    that is not the difference of their scores as the page writes them, why."""
     runs = tuned_and_default(p, tuned=tuned, default=default)
+    scores = by_group(runs, by="cell", metrics=[metric]).set_index("cell")[metric]
     reference = best_reference(p, metric=metric)
     others = {reference: f"{reference} ("}
     if tuned != default:
         others = {DEFAULT: f"the default cell ({_cell(default)}; "} | others
     texts = []
+    rounded = False
     for name, text in others.items():
         gain = _gain(runs, TUNED, name, metric)
+        rounded |= not differ_as_written(scores[TUNED], scores[name], metric)
         size = distance(gain["value"], metric)
         better = "better" if gain["value"] > 0 else "worse"
         interval = difference_interval(gain["low"], gain["high"], metric)
         verdict = "" if gain["verdict"] == TOO_FEW else f", {gain['verdict']}"
         texts.append(f"{size} {better} than {text}{interval}{verdict})")
-    return f"The tuned cell ({_cell(tuned)}) is {listed(texts)}."
+    why = " Differences are taken before scores are rounded." if rounded else ""
+    return f"The tuned cell ({_cell(tuned)}) is {listed(texts)}.{why}"
 
 
 def _cell(cell: dict[str, Any]) -> str:

@@ -19,11 +19,12 @@ from lib.analysis.stats import mean_and_interval
 from lib.metrics import METRICS
 from lib.references.baselines import reference_name
 
+EMBEDDINGS = "embeddings"  # of the only model, else: MiniLM-L6's embeddings
 REFERENCES = {
     "tfidf": "TF-IDF",
     "tfidf_same_text": "TF-IDF, same text",
-    "embedding_linear": "embeddings",
-    "embedding_ridge": "embeddings",
+    "embedding_linear": EMBEDDINGS,
+    "embedding_ridge": EMBEDDINGS,
     "majority": "majority class",
     "train_mean": "mean of train",
 }
@@ -39,9 +40,8 @@ CAPTIONS = {  # of the tables and figures by their names
     "whole texts, or the same text as the transformer.",
     "leads": f"{captions.DIFFERENCES} Methods are compared sample by sample, each sample by its "
     "mean over all sizes that both were tried at.",
-    "minutes": "Time of a run to learn, choose and label the test set (whose embeddings are made "
-    "once), on the machine that ran it (environment.json): of the quickest sample. Numbers: "
-    "labelled texts.",
+    "minutes": "Time of the quickest sample's run to learn, choose and label the test set (whose "
+    "embeddings are made once), in seconds on the machine that ran it (environment.json).",
     "doubling": "Curves a − b·n^−c through all sizes and samples: what twice the largest number "
     "would add, and what a curve without that number predicts for it, beside what was measured. "
     "Here ± is over refits that leave out one sample.",
@@ -72,15 +72,26 @@ def largest_size(p: Predictions) -> int:
     return max(set.intersection(*sizes.values()))
 
 
+def up_to(p: Predictions, size: int) -> Predictions:
+    """The runs of so many labelled texts or fewer."""
+    return p.only({key: run for key, run in p.runs.items() if _size_of(run) <= size})
+
+
 def method_names(p: Predictions) -> dict[str, str]:
     """What each group is called, by the backbone or the reference that it is; the model that the
-    largest size has is the first."""
+    largest size has is the first. Of several models, embeddings are named after theirs."""
     backbones = {}
     for size in sizes_of(p)[::-1]:
         backbones |= {run["config"]["backbone"]: None for run in at_size(p, size).trained.values()}
-    names = dict(zip(backbones, _model_names([*backbones]), strict=True))
-    references = [reference_name(run["config"]) for run in p.references.values()]
-    return names | {name: REFERENCES[name] for name in references}
+    models = dict(zip(backbones, _model_names([*backbones]), strict=True))
+    references = {}
+    for run in p.references.values():
+        reference = reference_name(run["config"])
+        name = REFERENCES[reference]
+        if name == EMBEDDINGS and len(models) > 1:
+            name = f"{models[run['config']['backbone']]}'s {EMBEDDINGS}"
+        references[reference] = name
+    return models | references
 
 
 def _model_names(backbones: list[str]) -> list[str]:
@@ -99,14 +110,13 @@ def in_words(method: str) -> str:
 
 def models_of(p: Predictions) -> list[str]:
     """What the fine-tuned models are called, the first one first."""
-    names = dict.fromkeys(method_names(p).values())
-    return [name for name in names if name not in REFERENCES.values()]
+    return [name for group, name in method_names(p).items() if group not in REFERENCES]
 
 
 def references_of(p: Predictions) -> list[str]:
     """What the references are called that models are compared with."""
-    names = dict.fromkeys(method_names(p).values())
-    return [name for name in names if name in REFERENCES.values() and name not in IN_TABLE]
+    names = [name for group, name in method_names(p).items() if group in REFERENCES]
+    return [name for name in names if name not in IN_TABLE]
 
 
 def groups_by_method(p: Predictions) -> Iterator[tuple[int, Predictions, Group]]:
@@ -162,20 +172,31 @@ def by_size(p: Predictions, *, metric: str) -> pd.DataFrame:
     return table
 
 
-def minutes(runs, *, metric: str) -> pd.DataFrame:
-    """Computing time of a run for each method and size, in minutes, and the mean test score: that
-    of the quickest sample, which other work on the machine disturbed least. `runs` are those of
-    the store."""
-    p = collect(runs)
+def minutes(runs) -> pd.DataFrame:
+    """Computing time of a run for each method and size, in minutes: that of the quickest sample,
+    which other work on the machine disturbed least. `runs` are those of the store."""
     seconds = {run.name: run.status["seconds"] for run in runs}
     rows = []
-    for size, of_size, group in groups_by_method(p):
-        if group.name in IN_TABLE:
-            continue
-        taken = min(seconds[key] for key in group.runs) / 60
-        reached = run_scores(of_size, group)[metric].mean()
-        rows.append({"method": group.name, SIZE: size, "minutes": taken, metric: reached})
-    return with_metrics(pd.DataFrame(rows), {metric: metric})
+    for size, _, group in groups_by_method(collect(runs)):
+        if group.name not in IN_TABLE:
+            taken = min(seconds[key] for key in group.runs) / 60
+            rows.append({"method": group.name, SIZE: size, "minutes": taken})
+    return pd.DataFrame(rows)
+
+
+def seconds_by_size(times: pd.DataFrame, p: Predictions) -> pd.DataFrame:
+    """The table of `minutes` in seconds, a row a size and a column a method, which is called as on
+    the rest of the page."""
+    methods = times["method"]
+    for name in references_of(p):
+        if name.endswith(EMBEDDINGS):
+            methods = methods.replace(EMBEDDINGS, name)
+    times = times.assign(method=methods, seconds=60 * times["minutes"])
+    table = pd.DataFrame({SIZE: sorted(times[SIZE].unique())})
+    for method, of_method in times.groupby("method", sort=False):
+        of_sizes = of_method.set_index(SIZE)["seconds"].reindex(table[SIZE])
+        table[f"{method} (s)"] = of_sizes.to_numpy()
+    return with_metrics(table, {}, literal=[name for name in table if name != SIZE])
 
 
 def best_on_dev(p: Predictions, names: list[str], *, metric: str) -> str:

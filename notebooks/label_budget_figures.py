@@ -1,24 +1,22 @@
-"""Figures of the study of label budgets: scores against labelled texts, and against minutes."""
+"""The figure of the study of label budgets: scores against labelled texts."""
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 from lib.analysis.display import axis_label, title
-from notebooks.label_budget import IN_TABLE, SIZE
-from plots.curves import name_points
+from notebooks.label_budget import EMBEDDINGS, IN_TABLE, SIZE
 from plots.style import (
     COLOURS,
     GREY,
     WIDTH,
     add_legend,
     add_title,
-    log_axis,
     metric_axis,
     styled,
 )
 
 LOOKS_OF_MODELS = ((COLOURS[0], "o"), (COLOURS[1], "D"))  # colour and mark
-LOOKS = {"TF-IDF": ("#444444", "s"), "embeddings": (GREY, "^")}
+LOOKS = {"TF-IDF": ("#444444", "s"), EMBEDDINGS: (GREY, "^")}
 STAGGER = 0.018  # of the axis from a method to the next, so that intervals do not hide each other
 DOTS_ASIDE = 0.5  # of that, from a mean to its samples
 
@@ -26,10 +24,12 @@ DOTS_ASIDE = 0.5  # of that, from a mean to its samples
 def looks(methods) -> dict[str, tuple[str, str]]:
     """A colour and a mark for each method, the same on every page: references are dark and light
     grey."""
-    names = list(dict.fromkeys(methods))
-    models = [name for name in names if name not in LOOKS]
-    of_models = dict(zip(models, LOOKS_OF_MODELS, strict=False))
-    return {name: LOOKS.get(name) or of_models[name] for name in names}
+    looks_of_models = iter(LOOKS_OF_MODELS)
+    looks_by_name = {}
+    for name in dict.fromkeys(methods):
+        reference = EMBEDDINGS if name.endswith(f"'s {EMBEDDINGS}") else name
+        looks_by_name[name] = LOOKS.get(reference) or next(looks_of_models)
+    return looks_by_name
 
 
 @styled
@@ -58,31 +58,6 @@ def by_texts(table: pd.DataFrame, samples: pd.DataFrame, *, metric: str) -> Figu
     ax.set_ylabel(axis_label(metric))
     _finish(figure, ax, metric)
     add_title(figure, f"Test {title(metric)} by number of labels")
-    return figure
-
-
-@styled
-def by_minutes(table: pd.DataFrame, *, metric: str) -> Figure:
-    """Mean test scores by the minutes that a run takes, a line a method; the smallest and the
-    largest number of labelled texts stand at its ends."""
-    figure = Figure(figsize=(WIDTH, 4.4))
-    ax = figure.subplots()
-    ends = []
-    for name, (colour, mark) in looks(table["method"]).items():
-        of_method = table[table["method"] == name]
-        minutes = of_method["minutes"]
-        ax.plot(minutes, of_method[metric], color=colour, marker=mark, markersize=5, label=name)
-        for row in of_method.iloc[[0, -1]].to_dict("records"):
-            ends.append((row["minutes"], row[metric], f"{row[SIZE]:,}", colour))
-    ax.set_xscale("log")
-    wide = table["minutes"].max() > 1000 * table["minutes"].min()
-    log_axis(ax.xaxis, multiples=(1,) if wide else (1, 3))
-    ax.margins(x=0.1, y=0.1)
-    ax.set_xlabel("minutes a run (logarithmic)")
-    ax.set_ylabel(f"test {title(metric)}")
-    _finish(figure, ax, metric)
-    add_title(figure, f"Test {title(metric)} by computing time")
-    name_points(ax, ends)
     return figure
 
 

@@ -28,6 +28,7 @@ from notebooks.label_budget import (
     models_of,
     references_of,
     scores,
+    up_to,
 )
 
 AVERAGED = "sizes"  # column: over how many a difference is averaged
@@ -109,7 +110,7 @@ def leads_by_size(p: Predictions, *, metric: str) -> pd.DataFrame:
 def answer(p: Predictions, *, metric: str) -> str:
     """How far the model that dev chooses is ahead on average (of the other model and the best
     reference, or without another model of all references), and what the models and that reference
-    score at the largest size."""
+    score at the largest size that all models have. No average goes beyond that size."""
     model = best_on_dev(p, models_of(p), metric=metric)
     others = [name for name in models_of(p) if name != model]
     reference = best_on_dev(p, references_of(p), metric=metric)
@@ -119,14 +120,17 @@ def answer(p: Predictions, *, metric: str) -> str:
     texts = [f"{in_words(name)} {score(reached[name], metric)}" for name in beside]
     ends = ", ".join([score(reached[model], metric), *texts])
     than = [*others, reference] if others else references_of(p)
-    gains = gains_of(leads(p, metric=metric), model, metric)
+    gains = gains_of(leads(up_to(p, size), metric=metric), model, metric)
     gains = {other: gain for other, gain in gains.items() if other in than}
     if not gains or TOO_FEW in [gain["verdict"] for gain in gains.values()]:
         start = f"With {TOO_FEW}, nothing is tested"
         return f"{start}; with {size:,} texts {in_words(model)} reaches {ends}."
-    lead = leads_in_words(gains, metric)
-    reaches = ":" if others else " it reaches"  # 20 words have room for no more
-    return f"On average {in_words(model)} is {lead}; with {size:,} texts{reaches} {ends}."
+    if not others:
+        lead = leads_in_words(gains, metric)
+        return f"On average {in_words(model)} is {lead}; with {size:,} texts it reaches {ends}."
+    there = f"at {size:,}: {score(reached[model], metric)}"
+    lead = leads_in_words(gains, metric, reached)
+    return f"Up to {size:,} texts {in_words(model)} ({there}) averages {lead}."
 
 
 def gains_of(table: pd.DataFrame, model: str, metric: str) -> dict[str, dict]:
@@ -140,9 +144,9 @@ def gains_of(table: pd.DataFrame, model: str, metric: str) -> dict[str, dict]:
     return gains
 
 
-def leads_in_words(gains: dict[str, dict], metric: str) -> str:
+def leads_in_words(gains: dict[str, dict], metric: str, reached: pd.Series | None = None) -> str:
     """How far a model is ahead of others, what is significant first: `14.5 points above TF-IDF,
-    not significantly above embeddings`."""
+    not significantly above embeddings`; each with the score that it has `reached`, if at all."""
     names: dict[str, list[str]] = {}
     for other, gain in sorted(gains.items(), key=lambda item: item[1]["verdict"] != SIGNIFICANT):
         side = "above" if gain["value"] > 0 else "below"
@@ -151,14 +155,18 @@ def leads_in_words(gains: dict[str, dict], metric: str) -> str:
             size = distance(gain["value"], metric)
             start = f"{size.removesuffix(' points') if names else size} {side}"
         elif gain["verdict"] == EQUAL:
-            start = "as good as"
-        names.setdefault(start, []).append(in_words(other))
+            start = "as good as" if reached is None else "as much as"
+        name = in_words(other)
+        if reached is not None and other in reached:
+            name += f" ({score(reached[other], metric)})"
+        names.setdefault(start, []).append(name)
     return ", ".join(f"{start} {' or '.join(of_start)}" for start, of_start in names.items())
 
 
 def average_lead(p: Predictions, *, backbone: str, metric: str) -> str:
     """How far a model is ahead of the references and of a smaller model, averaged over sizes, and
-    at which sizes its mean is above all references'."""
+    at which sizes its mean is above all references'; where it goes on to more texts than another
+    model, also what all score with the most."""
     model = method_names(p)[backbone]
     gains = gains_of(leads(p, metric=metric), model, metric)
     smaller = [other for one, other in compared_methods(p) if one == model]
@@ -169,7 +177,20 @@ def average_lead(p: Predictions, *, backbone: str, metric: str) -> str:
     return (
         f"Averaged over {len(sizes)} sizes up to {max(sizes):,} texts, {in_words(model)} scores "
         f"{listed(gaps)}; its mean is above all references' at {sizes_above(p, model, metric)}."
+        f"{scores_beyond(p, model, max(sizes), metric)}"
     )
+
+
+def scores_beyond(p: Predictions, model: str, size: int, metric: str) -> str:
+    """What a model and the references score at its largest size, where that is beyond what the
+    answer tells of; the highest first."""
+    if size <= largest_size(p):
+        return ""
+    reached = scores(p, metric=metric).set_index([SIZE, "method"])[metric][size]
+    reached = reached[[name for name in (model, *references_of(p)) if name in reached]]
+    reached = reached.sort_values(ascending=False, kind="stable")
+    texts = [f"{in_words(name)} {score(value, metric)}" for name, value in reached.items()]
+    return f" With {size:,} texts the scores are: {listed(texts)}."
 
 
 def sizes_above(p: Predictions, model: str, metric: str) -> str:

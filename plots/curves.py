@@ -1,6 +1,5 @@
 """Figures of what changes with an epoch, a position, a cost or a confidence."""
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -11,7 +10,6 @@ from plots.style import (
     COLOURS,
     GREY,
     MOST_LINES,
-    SMALLEST,
     WIDTH,
     add_legend,
     add_title,
@@ -20,13 +18,10 @@ from plots.style import (
     metric_axis,
     panel_title,
     styled,
-    write_beside,
 )
 
-SIDES = ((0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (-1, 1), (1, -1), (-1, -1))  # of a point
 ALIKE = 0.02  # of what a panel's means span: lines so near lie on each other
 DASH = 3  # widths of a line
-CLEAR = 0.99  # from a text's middle to what is nearest, of its half width or height
 
 
 def seed_lines(ax, history: pd.DataFrame, column: str, by: str) -> None:
@@ -56,20 +51,25 @@ def seed_lines(ax, history: pd.DataFrame, column: str, by: str) -> None:
         ax.plot(mean.index, mean, **line)
 
 
-def dashes(lines: dict[str, pd.Series]) -> dict[str, str | tuple]:
-    """The style of each line: of those that lie on each other, each has a dash in turn."""
+def alike(lines: dict[str, pd.Series]) -> list[list[str]]:
+    """The names of lines that lie on each other, together; a line on no other is alone."""
     ends = pd.concat(lines.values())
     near = ALIKE * (ends.max() - ends.min())
-    alike: list[list[str]] = []
+    together: list[list[str]] = []
     for name, line in lines.items():
-        of_first = (names for names in alike if (lines[names[0]] - line).abs().max() <= near)
+        of_first = (names for names in together if (lines[names[0]] - line).abs().max() <= near)
         names = next(of_first, None)
         if names is None:
-            alike.append([name])
+            together.append([name])
         else:
             names.append(name)
+    return together
+
+
+def dashes(lines: dict[str, pd.Series]) -> dict[str, str | tuple]:
+    """The style of each line: of those that lie on each other, each has a dash in turn."""
     styles = {}
-    for names in alike:
+    for names in alike(lines):
         for place, name in enumerate(names):
             pattern = (place * DASH, (DASH, (len(names) - 1) * DASH))
             styles[name] = pattern if len(names) > 1 else "-"
@@ -85,32 +85,6 @@ def quantile_bands(ax, history: pd.DataFrame, column: str) -> None:
         band = {"color": COLOURS[0], "alpha": alpha, "linewidth": 0, "label": label}
         ax.fill_between(epochs, quantiles[low], quantiles[high], **band)
     ax.plot(epochs, quantiles[0.5], color=COLOURS[0], marker="o", label="median of all runs")
-
-
-def name_points(ax, points: list[tuple[float, float, str, str]]) -> None:
-    """Texts beside points (x, y, text, colour) of a figure that is otherwise whole: each on the
-    first side of its point that is clear of lines and of the texts before it, else the clearest."""
-    ax.figure.draw_without_rendering()  # which lays the axes out
-    to_pixels = ax.transData.transform
-    pixels = ax.figure.dpi / 72  # of a point
-    taken = np.concatenate([_along(to_pixels(line.get_xydata())) for line in ax.lines])
-    for x, y, text, colour in points:
-        reach = SMALLEST * np.array([0.5 + 0.32 * len(text), 1.0])  # to its middle, in points
-        offsets = [reach * side for side in SIDES]
-        middles = to_pixels((x, y)) + np.array(offsets) * pixels
-        room = [np.abs((taken - middle) / (reach * pixels)).max(1).min() for middle in middles]
-        best = int(np.argmax(np.minimum(room, CLEAR)))
-        box = {"boxstyle": "square,pad=0", "fc": "white", "ec": "none", "alpha": 0.8}
-        write_beside(ax, text, (x, y), offsets[best], ha="center", color=colour, bbox=box)
-        around = middles[best] + np.array([(0, 0), *SIDES]) * reach * pixels
-        taken = np.concatenate([taken, around])
-
-
-def _along(corners: np.ndarray, steps: int = 50) -> np.ndarray:
-    """Points along a line through corners (corners, 2): so many between two."""
-    places = np.linspace(0, len(corners) - 1, steps * len(corners))
-    columns = [np.interp(places, range(len(corners)), column) for column in corners.T]
-    return np.stack(columns, axis=1)
 
 
 @styled

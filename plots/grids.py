@@ -4,14 +4,41 @@ from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from lib.analysis.display import percent
-from lib.analysis.numbers import number
-from plots.style import DARK, SMALLEST, WIDTH, add_title, bare_grid, literal, metric_axis, styled
+from lib.analysis.display import title as metric_title
+from lib.analysis.numbers import kind_of, number
+from plots.style import SMALLEST, WIDTH, add_title, bare_grid, literal, metric_axis, styled
 
 NAME_WIDTH = 18  # characters of a class's name
 FEW = 8  # classes whose every cell has room for a share
+
+
+def luminance(colour) -> float:
+    """The relative luminance of a colour, from 0 (black) to 1 (white): WCAG 2.1."""
+    red, green, blue = (
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4
+        for part in to_rgb(colour)
+    )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def contrast(one, other) -> float:
+    """The contrast ratio of two colours, from 1 to 21: WCAG 2.1."""
+    darker, lighter = sorted(map(luminance, (one, other)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def readable_on(colour) -> str:
+    """Black or white, whichever is the easier to read on a colour: at least 4.5 to 1."""
+    return max(("black", "white"), key=lambda text: contrast(text, colour))
+
+
+def title_with_unit(metric: str) -> str:
+    """A metric as the title of a grid names it, whose cells have its numbers alone."""
+    return metric_title(metric) + (" (%)" if kind_of(metric) == "share" else "")
 
 
 @styled
@@ -25,12 +52,12 @@ def confusion_matrix(table: pd.DataFrame, *, title: str) -> Figure:
     ax = figure.subplots()
     counts = table.to_numpy(dtype=float)
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    image = ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for (i, j), share in np.ndenumerate(shares):
         text = f"{counts[i, j]:,.0f}" if counts[i, j] or len(names) <= FEW else ""
         if len(names) <= FEW:
             text = f"{percent(share, 0)}\n{text}"
-        colour = "white" if share > 0.5 else DARK
+        colour = readable_on(image.to_rgba(share))
         ax.text(j, i, text, ha="center", va="center", fontsize=SMALLEST, color=colour)
     if len(names) * longest > 40 * side:  # characters, which would run into each other
         ax.set_xticks(range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor")
@@ -75,11 +102,11 @@ def heat_map(
     for place, row in cells.items():
         values[place] = row[metric]
     high = np.nanmax(values)
-    ax.imshow(values, cmap="Blues", vmin=low, vmax=high, aspect="auto")
+    image = ax.imshow(values, cmap="Blues", vmin=low, vmax=high, aspect="auto")
     for (y, x), row in cells.items():
         value = values[y, x]
-        colour = "white" if value > low + 0.55 * (high - low) else DARK
         text = write(row, "–" if np.isnan(value) else number(value, metric))
+        colour = "black" if np.isnan(value) else readable_on(image.to_rgba(value))
         ax.text(x, y, text, ha="center", va="center", fontsize=SMALLEST, color=colour)
     ax.set_xticks(range(len(across_values)), across_values)
     ax.set_yticks(range(len(down_values)), down_values)

@@ -28,6 +28,7 @@ from plots.style import (
 NAME_WIDTH = 22  # characters on a line of a name beside an axis
 BELOW = 0.26  # of a row's height, from a mean to the scores of its seeds
 LABEL_ROOM = 0.17  # of the width of the data, at each end: so that values stay off the axis
+BESIDE = 8  # points from the end of an interval to its value: off its dot, which may be wider
 BOX = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}  # of a value: no line strikes it
 
 
@@ -106,7 +107,8 @@ def label_end(ax, row: dict, metric: str, place: float, colour: str) -> None:
     if np.isnan(row[metric]):
         return
     end = np.nanmax([row[metric], row[f"{metric}_high"]])
-    write_beside(ax, number(row[metric], metric), (end, place), (5, 0), color=colour, bbox=BOX)
+    offset = (BESIDE, 0)
+    write_beside(ax, number(row[metric], metric), (end, place), offset, color=colour, bbox=BOX)
 
 
 @styled

@@ -12,7 +12,7 @@ from markdown_it import MarkdownIt
 
 from lib.analysis import classes, decisions, display
 from lib.analysis.display import to_csv, with_metrics
-from lib.analysis.numbers import plain_number
+from lib.analysis.numbers import differ_as_written, plain_number
 from lib.analysis.predictions import Predictions
 from lib.errors import InputError
 from lib.metrics import METRICS
@@ -206,6 +206,19 @@ def test_sentence_parts():
     assert display.difference_interval(-0.01, 0.02, "rmse") == "95 % interval −0.010 to +0.020"
     assert display.count(1, "seed") == "1 seed" and display.count(1200, "seed") == "1,200 seeds"
     assert display.listed(["a"]) == "a" and display.listed(["a", "b", "c"]) == "a, b and c"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "metric", "as_written"),
+    [
+        (0.8674, 0.8656, "accuracy", False),  # 86.7 and 86.6, but 0.2 points apart
+        (0.8656, 0.8674, "accuracy", False),
+        (0.775, 0.703, "accuracy", True),
+        (1234.4, 1.0, "mae", False),  # 1,234 and 1.000, but 1,233 apart
+    ],
+)
+def test_whether_a_difference_is_that_of_the_scores_as_written(one, other, metric, as_written):
+    assert differ_as_written(one, other, metric) == as_written
 
 
 def test_a_name_with_a_carriage_return_is_one_cell_of_csv():

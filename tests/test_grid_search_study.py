@@ -66,11 +66,12 @@ def test_halving_keeps_the_better_cells_and_counts_their_epochs(made_up):
         0.4,
         0.5,
     ]  # c, the best in the end, was among the worst after an epoch
-    assert "87.5 % of the grid's epochs and ended 40.0 points below it" in search.cheaper(
-        made_up, metric="accuracy", eta=2
+    assert search.cheaper(made_up, metric="accuracy", eta=2).endswith(
+        "87.5 % of the grid's epochs and ended at a dev accuracy of 50.0 %, where the whole grid "
+        "has 90.0 %."
     )
-    assert "ended at the same best score" in search.cheaper(
-        made_up, metric="accuracy", eta=2, start=2
+    assert search.cheaper(made_up, metric="accuracy", eta=2, start=2).endswith(
+        "and ended at a dev accuracy of 90.0 %, the best of the whole grid."
     )
 
 
@@ -92,6 +93,7 @@ def test_the_frame_is_around_the_first_of_equal_cells():
     assert [patch.get_xy() for patch in figure.axes[0].patches] == [
         (-0.5, 0.5)
     ]  # 8 and 0.01: the lower left
+    assert figure.get_suptitle() == "Best dev accuracy (%) of each cell"
 
 
 def test_curves_are_quantiles_over_the_cells():
@@ -178,6 +180,39 @@ def test_only_fresh_seeds_of_both_cells_are_compared(searched):
     assert same.startswith("No. The search chooses the default cell: its accuracy is")
 
 
+@pytest.mark.parametrize(
+    ("gain", "beyond", "start"),
+    [
+        ((0.1, "significant"), (-0.2, "significant"), "Better than the defaults (macro F1 "),
+        ((0.1, "significant"), (-0.2, "not significant"), "Yes. After the search macro F1 is "),
+        ((0.1, "significant"), (0.2, "significant"), "Yes. After the search macro F1 is "),
+        ((0.1, "not significant"), (-0.2, "significant"), "No gain shown. After the search macro "),
+        ((-0.1, "significant"), (-0.2, "significant"), "No. After the search macro F1 is "),
+    ],
+)
+def test_a_gain_that_ends_below_the_best_reference_is_no_yes(
+    searched, monkeypatch, gain, beyond, start
+):
+    def gain_over(p, one, other, metric):
+        value, verdict = gain if other == worth.DEFAULT else beyond
+        return {"value": value, "low": value - 0.05, "high": value + 0.05, "verdict": verdict}
+
+    monkeypatch.setattr(worth, "_gain", gain_over)
+    p = searched.where(seed=[2, 3, 4])
+    answer = worth.answer(p, tuned=TUNED, default=DEFAULT, metric="macro_f1")
+    assert answer.startswith(start)
+    assert len([word for word in answer.split() if word.strip("%;")]) <= 20
+    assert ("), but significantly below " in answer) == answer.startswith("Better")
+
+
+def test_a_difference_that_is_not_that_of_the_rounded_scores_says_why(searched, monkeypatch):
+    p = searched.where(seed=[2, 3, 4])
+    for as_written in (True, False):
+        monkeypatch.setattr(worth, "differ_as_written", lambda *_, said=as_written: said)
+        text = worth.gains(p, tuned=TUNED, default=DEFAULT, metric="accuracy")
+        assert text.endswith("scores are rounded.") == (not as_written)
+
+
 def test_the_page_answers_first(folder, tiny, no_kernel, monkeypatch, tmp_path):
     monkeypatch.setattr(publish, "RESULTS", tmp_path / "results")
     small = {
@@ -197,8 +232,8 @@ def test_the_page_answers_first(folder, tiny, no_kernel, monkeypatch, tmp_path):
     }
     page = publish.run_study("grid_search", overrides=small, publish_as="tiny")
     text = (page / "README.md").read_text()
-    answer = next(line for line in text.splitlines() if "After the search" in line)
-    assert answer.startswith("**") and len(answer.split()) <= 20
+    answer = next(line for line in text.splitlines() if line.startswith("**"))
+    assert "F1" in answer and len(answer.split()) <= 20
     check = verify(page)
     assert check.compared > 15 and not check.wrong and not check.unchecked
 

@@ -67,19 +67,23 @@ def test_of_two_models_the_answer_names_both_and_dev_says_which_comes_first():
     methods = {"tiny": RISING, "some/big": [0.65, 0.78], REFERENCE: FLAT}
     p = budgets(methods)
     assert ahead.answer(p, metric="accuracy") == (
-        "On average big is 4.0 points above tiny, 0.9 below TF-IDF; with 100 texts: 78.0 %, "
-        "tiny 75.0 %, TF-IDF 74.8 %."
+        "Up to 100 texts big (at 100: 78.0 %) averages 4.0 points above tiny (75.0 %), 0.9 below "
+        "TF-IDF (74.8 %)."
     )
     text = ahead.average_lead(p, backbone="some/big", metric="accuracy")
     assert text.startswith(
         "Averaged over 2 sizes up to 100 texts, big scores 4.0 points higher than "
     )
+    assert "With" not in text  # which the answer has said
+    text = ahead.average_lead(p, backbone="tiny", metric="accuracy")
+    assert text.endswith(" With 800 texts the scores are: tiny 92.0 % and TF-IDF 81.0 %.")
     table = ahead.leads(p, metric="accuracy")
     assert table["compared"].tolist() == ["tiny − TF-IDF", "big − tiny", "big − TF-IDF"]
     assert table["sizes"].tolist() == [5, 2, 2]
     worse = budgets(methods | {"some/big": [0.5, 0.6]})
-    assert ahead.answer(worse, metric="accuracy").startswith(
-        "On average tiny is 3.6 points above TF-IDF, 12.5 above big; with 100 texts: 75.0 %, big"
+    assert ahead.answer(worse, metric="accuracy") == (  # nor does it average up to 800
+        "Up to 100 texts tiny (at 100: 75.0 %) averages 4.9 points below TF-IDF (74.8 %), 12.5 "
+        "above big (60.0 %)."
     )
     assert study.best(worse, metric="accuracy")["best"]["name"] == "tiny"
     alike = budgets({"one/bert": RISING, "other/bert": [0.65], REFERENCE: FLAT})
@@ -99,10 +103,17 @@ BETWEEN = [0.6, 0.76, 0.84, 0.91, 0.92]
             [0.61, 0.7, 0.8],
             0.0,
             "accuracy",
-            "0.2 points below embeddings, 3.0 above big; w",
+            "3.0 points above big (80.0 %), as much as tiny's embeddings (84.0 %).",
         ),
-        (BETWEEN, [0.61, 0.7, 0.8], 0.3, "accuracy", "not significantly below embeddings, not sig"),
+        (
+            BETWEEN,
+            [0.61, 0.7, 0.8],
+            0.3,
+            "accuracy",
+            "as much as tiny's embeddings (78.5 %), not s",
+        ),
         (RISING, [0.59, 0.75], 0.3, "macro_f1", "not significantly "),
+        (FLAT, [0.62, 0.76], 0.2, "accuracy", "not significantly "),
     ],
 )
 def test_the_answer_has_at_most_twenty_words(embeddings, larger, noise, metric, lead):
@@ -148,7 +159,7 @@ def test_the_average_lead_is_that_of_the_samples_means_over_sizes():
     p = budgets(methods | {"embedding_linear": [each + 0.02 for each in FLAT]}, noise=0.3)
     table = ahead.leads(p, metric="accuracy").set_index("compared")
     assert len(table) == 5
-    names = {"TF-IDF": "tfidf", "embeddings": "embedding_linear"}
+    names = {"TF-IDF": "tfidf", "tiny's embeddings": "embedding_linear"}
     for compared, row in table.iterrows():
         one, other = (names.get(name, name) for name in compared.split(" − "))
         lead, half, p_value = average_lead_by_hand(p, one, other, len(table))

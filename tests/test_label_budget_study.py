@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from matplotlib.collections import PathCollection
 
+from lib.analysis.display import shown_columns
 from lib.analysis.predictions import Predictions
 from lib.errors import InputError
 from lib.publish import study as publish_study
@@ -43,7 +44,8 @@ def budgets(
             for seed in seeds:
                 sample = {"train_rows": size - size // 5, "dev_rows": size // 5}
                 reference = backbone if backbone in study.REFERENCES else None
-                config = {"backbone": backbone, "reference": reference, "subset_seed": seed}
+                model = next(iter(accuracies)) if reference else backbone
+                config = {"backbone": model, "reference": reference, "subset_seed": seed}
                 config |= {"seed": 1} | sample
                 key = f"{backbone}-{size}-{seed}"
                 facts = {"status": "finished", "chosen_epoch": 1, "last_epoch": 1}
@@ -91,7 +93,8 @@ def test_a_method_looks_the_same_on_every_page_and_each_sample_has_a_dot():
         [ax] = figures.by_texts(*tables, metric="accuracy").axes
         drawn = {line.get_label(): (line.get_color(), line.get_marker()) for line in ax.lines}
         assert len(set(drawn.values())) == len(drawn) == 3 + len(larger)
-        seen.append([drawn[name] for name in ("TF-IDF", "embeddings")])
+        embeddings = "tiny's embeddings" if larger else "embeddings"
+        seen.append([drawn[name] for name in ("TF-IDF", embeddings)])
         dots = [c.get_offsets() for c in ax.collections if isinstance(c, PathCollection)]
         assert sum(map(len, dots)) == len(tables[1])
     assert seen[0] == seen[1]
@@ -241,7 +244,7 @@ def test_what_twice_the_labels_would_bring():
 
 FILES = {
     *("README.md", "page.json", "predictions.parquet", "history.csv", "environment.json"),
-    *("scores.png", "by_size.csv", "leads.csv", "minutes.png", "minutes.csv", "leads_by_size.csv"),
+    *("scores.png", "by_size.csv", "leads.csv", "minutes.csv", "leads_by_size.csv"),
     "audit.csv",
 }
 
@@ -278,20 +281,19 @@ def test_the_study_makes_its_page_which_can_be_verified(
     assert (page / "README.md").read_bytes() == before
 
 
-def test_sizes_stand_beside_the_ends_of_their_line():
-    """Each label is off the lines and off the others."""
-    rows = {"minutes": [0.1, 0.12, 0.1, 0.12], "accuracy": [0.5, 0.9, 0.52, 0.9]}
-    table = pd.DataFrame({"method": ["TF-IDF"] * 2 + ["fine-tuned"] * 2} | rows)
-    table[study.SIZE] = [50, 2000] * 2
-    figure = figures.by_minutes(table, metric="accuracy")
-    figure.draw_without_rendering()
-    [ax] = figure.axes
-    boxes = [text.get_window_extent() for text in ax.texts]
-    assert [text.get_text() for text in ax.texts] == ["50", "2,000"] * 2
-    for i, box in enumerate(boxes):
-        assert not any(box.overlaps(other) for other in boxes[:i])
-        for line in ax.lines:
-            x, y = ax.transData.transform(line.get_xydata()).T
-            along = np.linspace(0, 1, 200)
-            places = zip(np.interp(along, [0, 1], x), np.interp(along, [0, 1], y), strict=True)
-            assert not any(box.contains(*place) for place in places)
+def test_seconds_stand_by_size_and_method():
+    """Also where the times were published before embeddings were named after their model."""
+    p = budgets({"tiny": RISING, "embedding_linear": FLAT, "big": [0.65, 0.78]})
+    methods = ["tiny", "tiny", "big", "embeddings", "embeddings"]
+    times = pd.DataFrame({"method": methods, study.SIZE: [50, 2000, 50, 50, 2000]})
+    times["minutes"] = [0.11, 2.0, 0.2, 0.01, 0.05]
+    table = study.seconds_by_size(times, p)
+    assert list(table) == [study.SIZE, "tiny (s)", "big (s)", "tiny's embeddings (s)"]
+    assert [column[2:] for column in shown_columns(table)] == [
+        ["50", "2,000"],
+        ["6.6", "120.0"],
+        ["12.0", "–"],
+        ["0.6", "3.0"],
+    ]
+    named = times.replace("embeddings", "tiny's embeddings")
+    assert study.seconds_by_size(named, p).equals(table)

@@ -74,6 +74,14 @@ def test_a_shown_table_is_not_shown_again_and_is_a_table(shown):
     assert len(shown) == 1 and block_of(shown)["kind"] == "measured"
 
 
+def test_a_measured_table_is_shown_as_it_is_arranged_and_published_as_it_was_measured(shown):
+    made = pd.DataFrame({"a": [1, 2]})
+    table = page.show_measured("cost", lambda: made, arrange=lambda table: 2 * table)
+    block = block_of(shown)
+    assert block["csv"] == "a\n1\n2\n" and table.equals(made)
+    assert [column[2:] for column in block["columns"]] == [["2", "4"]]
+
+
 def test_what_is_significant_is_bold(shown):
     p = classifiers()
     page.show_table("scores", p, tables.by_group, by="head", metrics=["accuracy"], verdict=True)

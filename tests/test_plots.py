@@ -14,6 +14,7 @@ from lib.analysis import classes
 from lib.references.baselines import NAMES
 from lib.runs.paths import ROOT
 from plots.curves import DASH, dashes
+from plots.grids import contrast, heat_map, luminance
 from plots.intervals import BELOW
 from plots.style import GREY, MOST_LINES, SMALLEST, WIDTH, log_axis
 
@@ -130,6 +131,26 @@ def test_quantiles_are_those_of_all_runs():
     figure = plots.score_curves(table, by="head", title="Curves")
     median = table.groupby("epoch")["dev_accuracy"].median()
     assert np.allclose(figure.axes[0].lines[0].get_ydata(), median)
+
+
+def test_contrast_is_that_of_the_guidelines():
+    """Against values that are published for these colours."""
+    assert contrast("white", "black") == pytest.approx(21)
+    assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.005)
+    assert luminance("#0000ff") == pytest.approx(0.0722)
+
+
+def test_what_stands_in_a_cell_can_be_read_on_every_shade():
+    shades = pd.DataFrame({"down": "a", "across": range(40), "accuracy": np.linspace(0, 1, 40)})
+    ax = Figure().subplots()
+    axes = {"rows": ("down", ["a"]), "columns": ("across", [*range(40)])}
+    heat_map(ax, shades, metric="accuracy", write=lambda cell, text: text, low=0.0, **axes)
+    [image] = ax.images
+    backgrounds = image.to_rgba(shades["accuracy"].to_numpy())
+    colours = [text.get_color() for text in ax.texts]
+    assert {*colours} == {"black", "white"} and len(colours) == 40
+    for colour, background in zip(colours, backgrounds, strict=True):
+        assert contrast(colour, background) >= 4.5
 
 
 OVERVIEW = pd.DataFrame(

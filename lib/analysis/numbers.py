@@ -29,6 +29,14 @@ def number(value: float, metric: str | None, decimals: int = 0) -> str:
     return f"{value:.3f}" if abs(value) < 100 else f"{value:,.0f}"
 
 
+def differ_as_written(one: float, other: float, metric: str) -> bool:
+    """Whether the difference of two values is, as it is written, that of the two as written."""
+    written, written_other, apart = (
+        Decimal(number(value, metric).replace(",", "")) for value in (one, other, abs(one - other))
+    )
+    return abs(written - written_other) == apart
+
+
 def plain_number(value: float) -> str:
     """A setting such as a learning rate, without an exponent where it has few digits: `0.00005`."""
     text = f"{Decimal(f'{value:g}'):f}"

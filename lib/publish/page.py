@@ -87,8 +87,9 @@ def _show_table(
     *,
     function: str = "",
     arguments: dict | None = None,
+    csv: str = "",
 ) -> None:
-    """Show a table as a block; published as `name`.csv."""
+    """Show a table as a block; published as `name`.csv, which is `csv` where that is given."""
     block = {
         "kind": kind,
         "name": name,
@@ -99,7 +100,7 @@ def _show_table(
         "counts": counts_of(table),
         "note": note_of(table, f"{name}.csv"),
         "columns": shown_columns(table),
-        "csv": to_csv(table),
+        "csv": csv or to_csv(table),
     }
     _display(block | ({"drawn": True} if table.attrs.get("drawn") else {}))
 
@@ -130,23 +131,18 @@ def _measure(name: str, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
     return table
 
 
-def show_measured(name: str, make: Callable[[], pd.DataFrame], caption: str = "") -> pd.DataFrame:
-    """Show and return what `make` measures on this machine (times, sizes); see `measured`."""
+def show_measured(
+    name: str,
+    make: Callable[[], pd.DataFrame],
+    caption: str = "",
+    arrange: Callable[[pd.DataFrame], pd.DataFrame] | None = None,
+) -> pd.DataFrame:
+    """Show and return what `make` measures on this machine (times, sizes); see `measured`. The page
+    shows it as `arrange` has it; `name`.csv is as it was measured."""
     table = _measure(name, make)
-    _show_table("measured", name, table, caption)
+    arranged = arrange(table) if arrange else table
+    _show_table("measured", name, arranged, caption, csv=to_csv(table))
     return shown_once(table)
-
-
-def show_measured_figure(
-    name: str, make: Callable[[], pd.DataFrame], draw: Callable, caption: str, runs
-) -> None:
-    """Show what `draw` makes of a measured table; a page that lacks it keeps its figure."""
-    try:
-        table = measured(name, make)
-    except InputError as error:
-        show_as_published("figure", name, error)
-        return
-    show_figure(draw(table), name, caption, runs)
 
 
 def show_audit(config, caption: str = "", name: str = "audit") -> None:

@@ -7,6 +7,8 @@ from lib.rankings import label_shares
 
 ONE_POINT = 0.99  # mean cosine above which all documents are taken for one point
 ONE_RANK = 1.25  # and their effective rank below which
+GAIN = 0.02  # share of the loss of the label shares by which dev loss is below it: learned
+ONE_LABEL = 0.95  # of the documents with the same first label: the prediction is constant
 LEARNED = "learned"
 AT_PRIOR = "still at the prior"
 COLLAPSED = "collapsed"
@@ -37,8 +39,8 @@ def even_loss(labels: np.ndarray, num_labels: int) -> float:
 def outcome(history: pd.DataFrame, prior: float, even: float) -> str:
     """The verdict on a run from its history: learned, diverged, collapsed or still at the prior.
 
-    Learned: dev loss has come at least 2 % below that of the label shares, and fewer than 95 % of
-    the documents get the same first label. Diverged: it has not, and in some epoch train or dev
+    Learned: dev loss has come by `GAIN` below that of the label shares, and fewer than `ONE_LABEL`
+    of the documents get the same first label. Diverged: it has not, and in some epoch train or dev
     loss was above twice `even_loss`. Collapsed: neither, the documents have been one point for two
     epochs (mean cosine above `ONE_POINT`, effective rank below `ONE_RANK`), and dev loss is within
     2 % of that of the label shares or no longer falls (by less than 0.1 % in the last epoch). It is
@@ -49,7 +51,8 @@ def outcome(history: pd.DataFrame, prior: float, even: float) -> str:
         return AT_PRIOR
     last = history.iloc[-1]
     tail = history.tail(2)
-    if history["dev_loss"].min() <= 0.98 * prior and last["top_label_share"] < 0.95:
+    is_below = history["dev_loss"].min() <= (1 - GAIN) * prior
+    if is_below and last["top_label_share"] < ONE_LABEL:
         return LEARNED
     if history[["train_loss", "dev_loss"]].max().max() > 2 * even:
         return DIVERGED

@@ -26,6 +26,7 @@ AXIS = (
     "blue: fine-tuned; grey: reference; sorted by lead"
 )
 COLOUR = {"best": COLOURS[0], "reference": GREY}
+LINE = 20  # characters beside a dot and before a score
 APART = 3  # times as far below the median as the highest is above it: another scale
 
 
@@ -82,9 +83,10 @@ def _draw(ax, row: dict, role: str, place: float) -> None:
     for ending in USUAL:
         name = name.removesuffix(ending)
     metric = "" if row["metric"] == USUAL_METRIC else f"{METRICS[row['metric']].title} "
+    gap = "\n" if len(name) > LINE else " "
     label = write_beside(
         ax,
-        f"{literal(name)} {metric}{score(value, row['metric'])}",
+        f"{literal(name)}{gap}{metric}{score(value, row['metric'])}",
         (max(reach) if is_after else min(reach), place),
         (7 if is_after else -7, 0),
         ha="left" if is_after else "right",

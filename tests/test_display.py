@@ -214,7 +214,8 @@ def test_sentence_parts():
         (0.8674, 0.8656, "accuracy", False),  # 86.7 and 86.6, but 0.2 points apart
         (0.8656, 0.8674, "accuracy", False),
         (0.775, 0.703, "accuracy", True),
-        (1234.4, 1.0, "mae", False),  # 1,234 and 1.000, but 1,233 apart
+        (1234.4, 1.0, "mae", True),
+        (1234.4, 1.6, "mae", False),  # 1,234 and 1.600, but 1,233 apart
     ],
 )
 def test_whether_a_difference_is_that_of_the_scores_as_written(one, other, metric, as_written):

@@ -123,7 +123,7 @@ def test_the_figure_says_of_which_number_of_labelled_texts_its_scores_are(root):
     ] = 1000
     file.write_text(json.dumps(page))
     named = overview_table(profile_pages(root / "results"))["data"].tolist()
-    assert sum(data.endswith(", 1,000 labelled texts") for data in named) == 1
+    assert sum(data.endswith(", 1,000 texts") for data in named) == 1
 
 
 def test_each_page_stands_with_its_data_model_minutes_and_machine(tmp_path):

@@ -121,11 +121,13 @@ def overview_table(pages: dict[str, dict]) -> pd.DataFrame:
         data, model, *_ = page["short"]
         if " and " in model:  # several numbers of layers
             model = model.partition(",")[0]
+        elif "; " in model:  # several models: the one that is best
+            model = facts["best"]["name"]
         study = study_name(page["study"])
         if study.casefold()[:4] == data.casefold()[:4]:  # which names the corpus
             data = data.partition(", ")[2]
         if "labelled_texts" in facts:  # of several numbers, the one that scores are shown of
-            data = f"{data.partition(',')[0]}, {facts['labelled_texts']:,} labelled texts"
+            data = f"{data.partition(',')[0]}, {facts['labelled_texts']:,} texts"
         data = f"{study}: {data.replace(' training ', ' ')}"
         row = {"data": data, "model": model, "metric": facts["metric"]}
         for role in ("best", "reference"):

@@ -45,6 +45,7 @@ ANSWERS = {  # by the verdict and whether the model is the better one: whether i
     (EQUAL_NUMBERS, False): ("No", "within 0.01 of"),
 }
 
+FEW_DECISIONS = 20  # under which a bin's share right is mostly luck
 ALL_READ = 0.995  # the share of a text from which on nothing is said of it
 
 CAPTIONS = {  # of the tables and figures by their names
@@ -67,7 +68,8 @@ CAPTIONS = {  # of the tables and figures by their names
     "documents, the common one.",
     "calibration": "Expected calibration error on test over 15 bins, before and after a "
     "temperature fitted on dev.",
-    "reliability": "On the line, a model that says 80 % is right in 80 % of cases.",
+    "reliability": "On the line, a model that says 80 % is right in 80 % of cases. "
+    f"Hollow: fewer than {FEW_DECISIONS} cases, which tell little.",
     "kept_right": captions.KEPT_RIGHT,
     "risk_coverage": captions.RISK_COVERAGE,
     "cost": "Parameters, and documents trained per second on the machine that trained.",
@@ -164,6 +166,8 @@ def reliability_diagram(table: pd.DataFrame) -> Figure:
     for i, (name, colour) in enumerate(colours(table["probabilities"]).items()):
         way = table[table["probabilities"] == name]
         ax.plot(way["confidence"], way["right"], "o-", color=colour, label=name)
+        few = way[way["decisions"] < FEW_DECISIONS]
+        ax.plot(few["confidence"], few["right"], "o", color=colour, markerfacecolor="white")
         places = way["confidence"] + (i - 0.5) * 0.016
         below.bar(places, way["decisions"], width=0.016, color=colour)
     lowest = float(np.floor(10 * table[["confidence", "right"]].min().min()) / 10)

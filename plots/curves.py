@@ -117,8 +117,16 @@ def risk_coverage(curve: pd.DataFrame, thresholds: pd.DataFrame) -> Figure:
     ax.fill_between(curve["answered"], curve["right_low"], curve["right_high"], **band)
     ax.plot(curve["answered"], curve["right"], color=colour, label="the surest texts")
     chosen = thresholds.dropna(subset="right")
+    ax.hlines(
+        chosen["right on dev"],
+        *(0, 1),
+        transform=ax.get_yaxis_transform(),
+        color=GREY,
+        linewidth=1,
+        linestyle="--",
+        label="asked for on dev",
+    )
     for row in chosen.to_dict("records"):
-        ax.axhline(row["right on dev"], color=GREY, linewidth=1, linestyle="--")
         ax.vlines(row["answered"], row["right_low"], row["right_high"], color=COLOURS[1])
     ax.plot(
         chosen["answered"], chosen["right"], "o", color=COLOURS[1], label="thresholds chosen on dev"

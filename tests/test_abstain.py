@@ -65,6 +65,8 @@ def test_the_surest_are_righter_and_all_are_its_accuracy():
     assert curve["right"].iloc[0] > 0.97 > curve["right"].iloc[-1]
     figure = plots.risk_coverage(curve, abstain.kept_right(p, **MODEL))
     assert figure.axes[0].lines[0].get_ydata() == pytest.approx(curve["right"])
+    named = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert "asked for on dev" in named
 
 
 @pytest.mark.parametrize("seeds", [1, 2])

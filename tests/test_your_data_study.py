@@ -112,3 +112,10 @@ def test_a_reliability_diagram_begins_where_the_data_do():
     above, below = study.reliability_diagram(table).axes
     assert above.get_ylim() == above.get_xlim() == (0.5, 1.01)
     assert below.yaxis.get_major_formatter()(10_000, 0) == "10,000"
+
+
+def test_a_bin_of_few_decisions_is_hollow():
+    table = pd.DataFrame({"probabilities": "as trained", "decisions": [3, 900]})
+    table = table.assign(confidence=[0.55, 0.95], right=[0.33, 0.97])
+    hollow = study.reliability_diagram(table).axes[0].lines[-1]
+    assert hollow.get_xdata() == [0.55] and hollow.get_markerfacecolor() == "white"

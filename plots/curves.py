@@ -119,7 +119,8 @@ def risk_coverage(curve: pd.DataFrame, thresholds: pd.DataFrame) -> Figure:
     chosen = thresholds.dropna(subset="right")
     ax.hlines(
         chosen["right on dev"],
-        *(0, 1),
+        xmin=0,
+        xmax=1,
         transform=ax.get_yaxis_transform(),
         color=GREY,
         linewidth=1,

@@ -58,12 +58,18 @@ STOPS = {"score": "dev's choice", "loss": "lowest dev loss"}  # epochs where tra
 
 def configs(base: RunConfig, schedules: dict[str, dict], seeds: list[int]) -> list[RunConfig]:
     """A run for each seed and each schedule (its name and its arguments), and the references."""
-    runs = [
+    return trained_configs(base, schedules, seeds) + references(base)
+
+
+def trained_configs(
+    base: RunConfig, schedules: dict[str, dict], seeds: list[int]
+) -> list[RunConfig]:
+    """The same without the references."""
+    return [
         base.with_(schedule=name, schedule_args=schedules[name], seed=seed)
         for seed in seeds
         for name in schedules
     ]
-    return runs + references(base)
 
 
 def by_class(p: Predictions, *, by: str) -> pd.DataFrame:

@@ -1,10 +1,12 @@
 """Sentences of the study of learning-rate schedules: whether they differ, and what its original
 claims."""
 
+from pathlib import Path
+
 import numpy as np
 
 from lib.analysis.answers import compared, gap
-from lib.analysis.comparisons import OPEN, SIGNIFICANT, TOO_FEW
+from lib.analysis.comparisons import OPEN, SIGNIFICANT, TOO_FEW, differences
 from lib.analysis.display import (
     distance,
     escape,
@@ -178,6 +180,22 @@ def published(p: Predictions, *, by: str) -> str:
     return (
         f"Published, and **not comparable**, as they learned from 120,000 items: {others}. Here "
         f"the highest mean of a schedule is {percent(best)}."
+    )
+
+
+def other_backbone(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
+    """What another backbone reaches on the same texts with the same schedule, after the last
+    epoch, beside the study's own, which comes first."""
+    last = at_last_epoch(p.only(p.trained))
+    table = by_group(last, by=by, metrics=[metric])
+    own, other = table[by]
+    row = difference_of(differences(last, by=by, metric=metric), own, other, metric)
+    models = [escape(Path(spelled(name)).name) for name in (own, other)]
+    beside = gap(row, metric, "it", ("above", "below"))
+    return (
+        f"{models[1]}, fine-tuned on the same texts with {CURE}, ends at "
+        f"{percent(table[metric].iloc[1])}: {models[0]} is {beside}. All embeddings here are "
+        f"{models[0]}'s."
     )
 
 

@@ -13,7 +13,12 @@ from lib.analysis.display import (
     score,
     title,
 )
-from lib.analysis.findings import above_reference, best_beside_reference, difference_of
+from lib.analysis.findings import (
+    above_reference,
+    best_beside_reference,
+    difference_in,
+    difference_of,
+)
 from lib.analysis.names import MINUS, short_name
 from lib.analysis.predictions import Predictions, group_of
 from lib.analysis.references import best_reference
@@ -44,11 +49,10 @@ def answer(p: Predictions, *, layers: int, metric: str = "accuracy") -> str:
     rows = _students(p, layers, metric)
     reference = best_reference(p, metric=metric)
     method = best_method(p, layers, metric)
-    control = max((ALONE, CONTROL), key=lambda name: rows[name][metric])
+    control = _better_control(rows, metric)
     names = (method, TEACHER, reference, control)
     student, teacher, without, alone = (score(rows[name][metric], metric) for name in names)
-    table = gains(p, metric=metric, beside=(ALONE, CONTROL)).set_index("compared")
-    gain = table.loc[f"{depth_name(layers)}: {method}{MINUS}{control}"]
+    gain = _above_control(p, layers, method, control, metric)
     side = "above" if gain[metric] > 0 else "below"
     if gain["verdict"] == EQUAL:
         side = "within 1 point of"
@@ -57,6 +61,35 @@ def answer(p: Predictions, *, layers: int, metric: str = "accuracy") -> str:
     return (
         f"{layers}-layer students reach {student} (teacher {teacher}, {short_name(reference)} "
         f"{without}), {side} {alone} on labels alone."
+    )
+
+
+def _better_control(rows: dict[str, dict], metric: str) -> str:
+    """The better of the students on labels alone."""
+    return max((ALONE, CONTROL), key=lambda name: rows[name][metric])
+
+
+def _above_control(
+    p: Predictions, layers: int, method: str, control: str, metric: str
+) -> pd.Series:
+    """How much a way to teach is above a student on labels alone, among the comparisons of all
+    ways to teach with both such students."""
+    table = gains(p, metric=metric, beside=(ALONE, CONTROL)).set_index("compared")
+    return table.loc[f"{depth_name(layers)}: {method}{MINUS}{control}"]
+
+
+def beside_both(p: Predictions, *, layers: int, metric: str = "accuracy") -> str:
+    """How the student that dev chooses compares with both students on labels alone, as the answer
+    has it."""
+    method = best_method(p, layers, metric)
+    texts = []
+    for control in (ALONE, CONTROL):
+        gain = difference_in(_above_control(p, layers, method, control, metric), metric)
+        start = control.replace(", ", " on ")
+        texts.append(f"{_better(gain, metric)} than {start}{_sure(gain, metric)}")
+    return (
+        f"At {depth_name(layers)}, {method} is {' and '.join(texts)}: the answer's comparisons, "
+        "whose intervals hold together with those of all students beside both of these."
     )
 
 

@@ -65,6 +65,17 @@ def test_runs_that_are_one_model_are_counted_once():
     assert {run["chosen_epoch"] for run in last.runs.values()} == {2}
 
 
+def test_another_backbone_is_compared_after_the_last_epoch():
+    p = learners({"constant": 0.80, "multistep": 0.90})
+    names = {"constant": "all-MiniLM-L6-v2", "multistep": "org/MPNet-base"}
+    backbones = {key: names[run["config"]["schedule"]] for key, run in p.runs.items()}
+    by_name = p.with_field("backbone", dict(sorted(backbones.items(), reverse=True)))
+    told = claims.other_backbone(by_name, by="backbone")
+    start = "MiniLM-L6, fine-tuned on the same texts with multistep, ends at 80.2 %: MPNet-base is "
+    assert told.startswith(f"{start}9.8 points above it (95 % interval ")
+    assert told.endswith("significant). All embeddings here are MPNet-base's.")
+
+
 def test_training_on_is_compared_run_by_run():
     p = learners({"constant": 0.76, "exponential": 0.80, "multistep": 0.90})
     table = study.training_on(p, by="schedule", stop="score", metric="accuracy")

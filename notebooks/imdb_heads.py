@@ -1,27 +1,25 @@
-"""The study of pooling heads: learning rates that dev chooses, accuracy by length, and what long
-documents keep."""
+"""The study of pooling heads: learning rates that dev chooses, whether heads differ, and accuracy
+by length."""
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from lib.analysis import captions
-from lib.analysis.answers import compared, gap
 from lib.analysis.comparisons import EQUAL, SIGNIFICANT, TOO_FEW, differences
 from lib.analysis.display import (
+    difference,
     difference_interval,
-    escape,
+    distance,
     listed,
-    score,
     signed,
     spelled,
     spelled_in,
     with_metrics,
 )
-from lib.analysis.findings import above_reference, best_group, difference_of, outlook
+from lib.analysis.findings import outlook
 from lib.analysis.label_errors import learned_nothing
 from lib.analysis.predictions import Predictions
-from lib.analysis.references import best_reference
 from lib.analysis.scores import best_dev_scores
 from lib.analysis.tables import by_group
 from lib.errors import InputError
@@ -35,22 +33,20 @@ ORIGINAL = {  # its test accuracy after its last epoch: RoBERTa-base, 25,000 rev
     "transformer": 0.9549,
 }
 ORIGINAL_SETTING = (
-    "The original's: RoBERTa-base, 512 tokens, 25,000 reviews to learn from, one run, without an "
-    "interval."
+    "The original's: RoBERTa-base, 512 tokens, 25,000 reviews to learn from, three epochs, one "
+    "run, without an interval."
 )
 CAPTIONS = {  # of the tables and figures by their names
     "by_head": f"{captions.SCORES}, each run at its best epoch on dev.",
     "test_accuracy": captions.DOTS_BESIDE,
     "differences": f"{captions.DIFFERENCES} Runs of one seed read the same batches; these "
     "intervals take all runs as independent.",
-    "tuning": "Dev accuracy by learning rate, mean over the tuning seeds, which are not counted "
-    "again.",
     "learning_curves": captions.CURVES,
     "by_length": "Test accuracy by length, in quarters of the test documents.",
     "accuracy_by_length": f"{captions.DOTS} Numbers: percent. Grey: TF-IDF, which reads whole "
     "reviews; the others read what fits.",
     "truncation": "What a long review keeps: its head, its tail, a quarter from the head and the "
-    "rest from the tail, or all of it, read in windows over which logits are averaged. The head's "
+    "rest from the tail, or its first windows, over which logits are averaged. The head's "
     "learning rate is the same for all.",
     "truncation_differences": captions.DIFFERENCES,
     "cost": "Parameters, and documents trained per second.",
@@ -77,6 +73,14 @@ def tuning_configs(
         for rate in rates
         for seed in tuning_seeds
     ]
+
+
+def tuning_caption(tuning_seeds: list[int]) -> str:
+    """What the table of learning rates holds, by how many seeds have chosen them."""
+    text = "Dev accuracy by learning rate"
+    if len(tuning_seeds) == 1:
+        return f"{text}, of one seed alone, which is not counted again."
+    return f"{text}, mean over {len(tuning_seeds)} seeds, which are not counted again."
 
 
 def _dev_scores(p: Predictions, by: str, metric: str) -> pd.DataFrame:
@@ -156,7 +160,7 @@ def verdict(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
     significant = [row for row in rows if row["verdict"] == SIGNIFICANT]
     if not significant:
         equal = [spelled_in("compared", row["compared"]) for row in rows if row["verdict"] == EQUAL]
-        none = f"none of {len(rows)} differences is significant"
+        none = _none_significant(rows, metric)
         if len(equal) == len(rows):
             return f"{claim} **holds**: {none}, and all are within 1 point."
         shown = f"only {listed(equal)} {'is' if len(equal) == 1 else 'are'}" if equal else "none is"
@@ -172,58 +176,22 @@ def verdict(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
     )
 
 
+def _none_significant(rows: list[dict], metric: str) -> str:
+    """That no difference is significant, with what they are and how wide their intervals are."""
+    values = sorted(row[metric] for row in rows)
+    halves = sorted(row[f"{metric}_high"] - row[metric] for row in rows)
+    if len(rows) == 1:
+        text = f"{signed(values[0], metric)} ± {distance(halves[0], metric)}"
+        return f"the one difference ({text}) is not significant"
+    least = signed(halves[0], metric).removeprefix("+")
+    most = signed(halves[-1], metric).removeprefix("+")
+    text = f"{signed(values[0], metric)} to {difference(values[-1], metric)}"
+    return f"none of {len(rows)} differences ({text}, each ± {least} to {most}) is significant"
+
+
 def open_pairs(p: Predictions, *, by: str) -> str:
     """`lib.analysis.findings.outlook` of the trained groups alone."""
     return outlook(p.only(p.trained), by=by)
-
-
-def beside_first(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
-    """How each group of trained runs differs from the first one."""
-    runs = p.only(p.trained)
-    table = differences(runs, by=by, metric=metric)
-    first, *others = [group.name for group in runs.groups(by)]
-    texts = []
-    for name in others:
-        row = difference_of(table, name, first, metric)
-        texts.append(f"`{name}` is {gap(row, metric, f'`{first}`')}")
-    return f"Accuracy by what is read of a long review: {'; '.join(texts)}."
-
-
-def answer(p: Predictions, *, by: str, truncation: str, what: str, documents: str) -> str:
-    """`lib.analysis.answers.compared` of the heads on the first truncation, and what another one
-    reaches that dev chooses."""
-    text = compared(p.where(truncation=truncation), by=by, what=what, documents=documents)
-    others = _with_truncations(p)
-    chosen = best_group(others, by="truncation") if others else truncation
-    if chosen == truncation:
-        return text
-    table = by_group(others, by="truncation", metrics=["accuracy"]).set_index("truncation")
-    heads, _, reference = text.rpartition("; ")
-    return f"{heads}, in {chosen} {score(table['accuracy'][chosen], 'accuracy')}; {reference}"
-
-
-def _with_truncations(p: Predictions) -> Predictions | None:
-    """The runs of the head that was trained with each truncation; None where there is one alone."""
-    first = {run["config"]["head"]: run["config"]["truncation"] for run in p.trained.values()}
-    heads = [
-        run["config"]["head"]
-        for run in p.trained.values()
-        if run["config"]["truncation"] != first[run["config"]["head"]]
-    ]
-    return p.where(head=heads[0]) if heads else None
-
-
-def read_on(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
-    """What the truncation that dev chooses reaches, beside the best reference."""
-    group = best_group(p, by=by, metric=metric)
-    head = next(iter(p.trained.values()))["config"]["head"]
-    reached = by_group(p, by=by, metrics=[metric]).set_index(by)[metric][group]
-    gain = above_reference(p, group, by=by, metric=metric)
-    beside = gap(gain, metric, escape(best_reference(p, metric=metric)))
-    return (
-        f"With `{group}`, the truncation that dev chooses, {spelled(head)} reaches "
-        f"{score(reached, metric)}, {beside}."
-    )
 
 
 def trained_differences(p: Predictions, *, by: str, metric: str = "accuracy") -> pd.DataFrame:

@@ -20,6 +20,7 @@ ORIGINAL = (
     "one run each at one learning rate, and found all above 95 %. Its weighted average and its "
     "LSTM read the padding as if it were text; the heads here do not."
 )
+ORIGINAL_EPOCHS = 3
 
 
 def title(backbone: str) -> str:
@@ -27,9 +28,11 @@ def title(backbone: str) -> str:
     return f"# How well does {named(backbone)} read film reviews?"
 
 
-def method(heads: list[str]) -> str:
+def method(heads: list[str], epochs: int) -> str:
     """What the heads are, as Markdown; one alone is compared with no other."""
     names = [f"{READS[head]} (`{head}`)" if head in READS else f"`{head}`" for head in heads]
     if len(heads) == 1:
         return f"The head here is {names[0]}; no other is tried."
-    return f"Compared are {listed(names)}. {SAME}\n\n{ORIGINAL}"
+    trained = f"It trained for {ORIGINAL_EPOCHS} epochs"
+    trained += ", as here." if epochs == ORIGINAL_EPOCHS else f"; the heads here, for {epochs}."
+    return f"Compared are {listed(names)}. {SAME}\n\n{ORIGINAL} {trained}"

@@ -10,7 +10,7 @@ import pandas as pd
 
 from lib.analysis import captions
 from lib.analysis.columns import score_as
-from lib.analysis.display import escape, score, spelled, with_metrics
+from lib.analysis.display import count, escape, listed, score, spelled, with_metrics
 from lib.analysis.findings import facts_of
 from lib.analysis.groups import Group
 from lib.analysis.predictions import Predictions, collect
@@ -111,6 +111,28 @@ def in_words(method: str) -> str:
 def models_of(p: Predictions) -> list[str]:
     """What the fine-tuned models are called, the first one first."""
     return [name for group, name in method_names(p).items() if group not in REFERENCES]
+
+
+def fixed_settings(p: Predictions) -> str:
+    """What is not tuned: a model's learning rate, which is the same at every size, and the epochs;
+    and what dev takes of the labelled texts."""
+    names = method_names(p)
+    rates = {}
+    epochs = {}
+    dev_rows = {}
+    for run in p.trained.values():
+        config = run["config"]
+        rates[names[config["backbone"]]] = f"{config['learning_rate']:g}"
+        epochs[_size_of(run)] = config["epochs"]
+        dev_rows[_size_of(run)] = config["dev_rows"]
+    texts = [f"{rate} for {in_words(name)}" for name, rate in rates.items()]
+    least, most = min(epochs), max(epochs)
+    longer = f" and {epochs[least]} with {least:,}" if epochs[least] != epochs[most] else ""
+    return (
+        f"The learning rate is not tuned: at every size it is {listed(texts)}, and one that is "
+        f"tuned for a size may do better. Fine-tuning takes {count(epochs[most], 'epoch')} with "
+        f"{most:,} texts{longer}. Of {most:,} labelled texts about {dev_rows[most]:,} are dev."
+    )
 
 
 def references_of(p: Predictions) -> list[str]:

@@ -28,6 +28,7 @@ from notebooks.label_budget import (
     models_of,
     references_of,
     scores,
+    sizes_of,
     up_to,
 )
 
@@ -108,29 +109,31 @@ def leads_by_size(p: Predictions, *, metric: str) -> pd.DataFrame:
 
 
 def answer(p: Predictions, *, metric: str) -> str:
-    """How far the model that dev chooses is ahead on average (of the other model and the best
-    reference, or without another model of all references), and what the models and that reference
-    score at the largest size that all models have. No average goes beyond that size."""
+    """How far the model that dev chooses is ahead on average: of the other model and the best
+    reference, or without another model of all references. No average goes beyond the largest size
+    that all models have, and no score of one size stands beside it."""
     model = best_on_dev(p, models_of(p), metric=metric)
     others = [name for name in models_of(p) if name != model]
     reference = best_on_dev(p, references_of(p), metric=metric)
-    size = largest_size(p)
-    reached = scores(p, metric=metric).set_index([SIZE, "method"])[metric][size]
-    beside = [name for name in (*others, reference) if name in reached]
-    texts = [f"{in_words(name)} {score(reached[name], metric)}" for name in beside]
-    ends = ", ".join([score(reached[model], metric), *texts])
     than = [*others, reference] if others else references_of(p)
-    gains = gains_of(leads(up_to(p, size), metric=metric), model, metric)
+    p = up_to(p, largest_size(p))
+    gains = gains_of(leads(p, metric=metric), model, metric)
     gains = {other: gain for other, gain in gains.items() if other in than}
     if not gains or TOO_FEW in [gain["verdict"] for gain in gains.values()]:
-        start = f"With {TOO_FEW}, nothing is tested"
-        return f"{start}; with {size:,} texts {in_words(model)} reaches {ends}."
-    if not others:
-        lead = leads_in_words(gains, metric)
-        return f"On average {in_words(model)} is {lead}; with {size:,} texts it reaches {ends}."
-    there = f"at {size:,}: {score(reached[model], metric)}"
-    lead = leads_in_words(gains, metric, reached)
-    return f"Up to {size:,} texts {in_words(model)} ({there}) averages {lead}."
+        return _untested(p, [model, *others, reference], metric)
+    sizes = [f"{size:,}" for size in sizes_of(p)]
+    over = f"Averaged over {sizes[0]} to {sizes[-1]}" if len(sizes) > 1 else f"With {sizes[0]}"
+    return f"{over} texts, {in_words(model)} is {leads_in_words(gains, metric)}."
+
+
+def _untested(p: Predictions, names: list[str], metric: str) -> str:
+    """What a model, named first, and others score at the largest size."""
+    size = largest_size(p)
+    reached = scores(p, metric=metric).set_index([SIZE, "method"])[metric][size]
+    ends = [score(reached[names[0]], metric)]
+    ends += [f"{in_words(name)} {score(reached[name], metric)}" for name in names[1:]]
+    start = f"With {TOO_FEW}, nothing is tested; with {size:,} texts {in_words(names[0])}"
+    return f"{start} reaches {', '.join(ends)}."
 
 
 def gains_of(table: pd.DataFrame, model: str, metric: str) -> dict[str, dict]:
@@ -144,9 +147,9 @@ def gains_of(table: pd.DataFrame, model: str, metric: str) -> dict[str, dict]:
     return gains
 
 
-def leads_in_words(gains: dict[str, dict], metric: str, reached: pd.Series | None = None) -> str:
+def leads_in_words(gains: dict[str, dict], metric: str) -> str:
     """How far a model is ahead of others, what is significant first: `14.5 points above TF-IDF,
-    not significantly above embeddings`; each with the score that it has `reached`, if at all."""
+    not significantly above embeddings`."""
     names: dict[str, list[str]] = {}
     for other, gain in sorted(gains.items(), key=lambda item: item[1]["verdict"] != SIGNIFICANT):
         side = "above" if gain["value"] > 0 else "below"
@@ -155,18 +158,14 @@ def leads_in_words(gains: dict[str, dict], metric: str, reached: pd.Series | Non
             size = distance(gain["value"], metric)
             start = f"{size.removesuffix(' points') if names else size} {side}"
         elif gain["verdict"] == EQUAL:
-            start = "as good as" if reached is None else "as much as"
-        name = in_words(other)
-        if reached is not None and other in reached:
-            name += f" ({score(reached[other], metric)})"
-        names.setdefault(start, []).append(name)
+            start = "as good as"
+        names.setdefault(start, []).append(in_words(other))
     return ", ".join(f"{start} {' or '.join(of_start)}" for start, of_start in names.items())
 
 
 def average_lead(p: Predictions, *, backbone: str, metric: str) -> str:
-    """How far a model is ahead of the references and of a smaller model, averaged over sizes, and
-    at which sizes its mean is above all references'; where it goes on to more texts than another
-    model, also what all score with the most."""
+    """How far a model is ahead of the references and of a smaller model, averaged over sizes, at
+    which sizes its mean is above all references', and what all score with the most texts."""
     model = method_names(p)[backbone]
     gains = gains_of(leads(p, metric=metric), model, metric)
     smaller = [other for one, other in compared_methods(p) if one == model]
@@ -176,21 +175,18 @@ def average_lead(p: Predictions, *, backbone: str, metric: str) -> str:
     sizes = [size for size, groups in groups_by_size(p)[model].items() if groups.runs]
     return (
         f"Averaged over {len(sizes)} sizes up to {max(sizes):,} texts, {in_words(model)} scores "
-        f"{listed(gaps)}; its mean is above all references' at {sizes_above(p, model, metric)}."
-        f"{scores_beyond(p, model, max(sizes), metric)}"
+        f"{listed(gaps)}; its mean is above all references' at {sizes_above(p, model, metric)}. "
+        f"{scores_with(p, [model, *smaller], max(sizes), metric)}"
     )
 
 
-def scores_beyond(p: Predictions, model: str, size: int, metric: str) -> str:
-    """What a model and the references score at its largest size, where that is beyond what the
-    answer tells of; the highest first."""
-    if size <= largest_size(p):
-        return ""
+def scores_with(p: Predictions, names: list[str], size: int, metric: str) -> str:
+    """What methods score with so many texts, the highest first."""
     reached = scores(p, metric=metric).set_index([SIZE, "method"])[metric][size]
-    reached = reached[[name for name in (model, *references_of(p)) if name in reached]]
+    reached = reached[[name for name in names if name in reached]]
     reached = reached.sort_values(ascending=False, kind="stable")
     texts = [f"{in_words(name)} {score(value, metric)}" for name, value in reached.items()]
-    return f" With {size:,} texts the scores are: {listed(texts)}."
+    return f"With {size:,} texts the scores are: {listed(texts)}."
 
 
 def sizes_above(p: Predictions, model: str, metric: str) -> str:

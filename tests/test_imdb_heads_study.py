@@ -1,13 +1,11 @@
-"""What the study of heads says of learning rates, long documents and differences."""
+"""What the study of heads says of learning rates and differences."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from lib.analysis.answers import compared
-from lib.analysis.findings import best_group
+from lib.analysis.comparisons import differences
 from lib.analysis.predictions import collect
-from lib.analysis.tables import by_group
 from lib.errors import InputError
 from lib.heads import HEADS
 from lib.many.pool import run_all
@@ -80,25 +78,6 @@ def test_each_head_is_trained_at_its_rate_and_one_on_each_truncation(base):
         study.configs(base, rates, [1], ["head"], "lstm")
 
 
-def test_windows_are_compared_with_heads(base):
-    short = base.with_(max_length=6, epochs=1)
-    configs = study.configs(short, {"cls": 1e-3}, [1, 2, 3], ["head", "windows"], "cls")
-    p = collect(run_all([*configs, short.baseline("tfidf")]))
-    text = study.beside_first(p, by="truncation")
-    assert text.startswith("Accuracy by what is read of a long review: `windows` is ")
-    assert " than `head` (" in text or "as high as `head`" in text
-    chosen = best_group(p, by="truncation")
-    reached = by_group(p, by="truncation", metrics=["accuracy"]).set_index("truncation")["accuracy"]
-    text = study.read_on(p, by="truncation")
-    assert text.startswith(f"With `{chosen}`, the truncation that dev chooses, CLS reaches ")
-    assert f" {100 * reached[chosen]:.1f} %, " in text and "TF-IDF" in text
-    named = {"what": "heads", "documents": "reviews"}
-    first = compared(p.where(truncation="head"), by="head", **named)
-    text = study.answer(p, by="head", truncation="head", **named)
-    both = first.replace("; TF-IDF", f", in windows {100 * reached['windows']:.1f} %; TF-IDF")
-    assert text == (first if chosen == "head" else both)
-
-
 def test_the_table_has_the_originals_scores():
     p = heads({"cls": 0.8, "mean": 0.82})
     for run in p.trained.values():
@@ -107,14 +86,15 @@ def test_the_table_has_the_originals_scores():
     assert table.loc["cls", "original"] == 0.956 and np.isnan(table.loc["mean", "original"])
     assert table.loc["mean", "learning rate"] == "0.0003"
     assert table.loc["TF-IDF, whole text", "learning rate"] == ""
+    assert "25,000 reviews to learn from, three epochs, one run" in table.attrs["note"]
     say_what_their_columns_hold(table)
 
 
 @pytest.mark.parametrize(
     ("shares", "options", "text"),
     [
-        ({"cls": 0.8, "lstm": 0.801}, {}, "**holds**: none of 1 differences is significant, and"),
-        ({"cls": 0.8, "lstm": 0.82}, {"spread": 0.04}, "stays open: none of 1 differences"),
+        ({"cls": 0.8, "lstm": 0.801}, {}, "**holds**: the one difference (+"),
+        ({"cls": 0.8, "lstm": 0.82}, {"spread": 0.04}, "stays open: the one difference (+"),
         ({"cls": 0.8, "lstm": 0.9}, {}, "**does not hold**: 1 of 1 differences is significant: "),
         ({"cls": 0.8, "lstm": 0.9}, {"seeds": 2}, "is not tested: fewer than 3 seeds."),
     ],
@@ -124,12 +104,40 @@ def test_whether_the_originals_finding_holds(shares, options, text):
     assert study.verdict(heads(shares, **options), by="head").startswith(claim + text)
 
 
+def test_differences_of_which_none_is_significant_are_said_with_their_intervals():
+    p = heads({"cls": 0.8, "lstm": 0.82, "mean": 0.81}, spread=0.04)
+    table = differences(p.only(p.trained), by="head")
+    halves = 100 * (table["accuracy_high"] - table["accuracy"])
+    low, high = (100 * end for end in (table["accuracy"].min(), table["accuracy"].max()))
+    assert f"{low:.1f}" == "-1.0" and f"{high:.1f}" == "2.0"
+    assert study.verdict(p, by="head").endswith(
+        f", stays open: none of 3 differences (−1.0 to +2.0 points, each ± {halves.min():.1f} to "
+        f"{halves.max():.1f}) is significant, but none is shown to be within 1 point."
+    )
+    p = p.keep(lambda run: run["config"]["head"] != "mean")
+    [row] = differences(p.only(p.trained), by="head").to_dict("records")
+    half = 100 * (row["accuracy_high"] - row["accuracy"])
+    assert f" the one difference (+2.0 ± {half:.1f} points) is not sig" in study.verdict(
+        p, by="head"
+    )
+
+
+def test_the_caption_of_learning_rates_says_how_many_seeds_chose():
+    assert study.tuning_caption([11]).endswith(", of one seed alone, which is not counted again.")
+    assert study.tuning_caption([11, 12]).endswith(
+        ", mean over 2 seeds, which are not counted again."
+    )
+
+
 def test_a_page_of_one_head_promises_no_comparison():
     assert imdb_heads_method.title("sentence-transformers/all-mpnet-base-v2") == (
         "# How well does MPNet-base read film reviews?"
     )
-    text = imdb_heads_method.method(["mean"])
+    text = imdb_heads_method.method(["mean"], 2)
     assert text == "The head here is a plain mean (`mean`); no other is tried."
-    text = imdb_heads_method.method(["cls", "mean"])
+    text = imdb_heads_method.method(["cls", "mean"], 2)
     assert text.startswith("Compared are the first token (`cls`) and a plain mean (`mean`). ")
+    assert text.endswith(" It trained for 3 epochs; the heads here, for 2.")
+    text = imdb_heads_method.method(["cls", "mean"], 3)
+    assert text.endswith(" It trained for 3 epochs, as here.")
     assert {*imdb_heads_method.READS} <= {*HEADS}

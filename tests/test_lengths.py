@@ -9,6 +9,7 @@ import pytest
 from lib.analysis import lengths
 from lib.analysis.pairs import pairs_of
 from lib.analysis.predictions import group_of
+from lib.tokenization import TRUNCATIONS
 from notebooks.imdb_heads import accuracy_by_length
 from tests.synthetic import classifiers
 from tests.test_answers import heads
@@ -62,11 +63,24 @@ def test_a_document_that_fits_is_read_to_its_end():
     p = dataclasses.replace(p, frame=p.frame.assign(tokens=32))
     assert lengths.share_read_of(p) == 0.5
     for run in p.runs.values():
-        run["config"]["truncation"] = "windows"
+        run["config"] |= {"truncation": "windows", "windows": 4, "stride": None}
     assert lengths.share_read_of(p) == 1
+    p = dataclasses.replace(p, frame=p.frame.assign(tokens=80))
+    assert lengths.share_read_of(p) == pytest.approx(0.8)
     assert lengths.share_read(p, by="head", max_length=16) == (
-        "Of a text longer than 16 tokens, windows of as many are read."
+        "Of a text longer than 16 tokens, up to 4 windows of as many are read: on average 80.0 % "
+        "of a text."
     )
+
+
+def test_what_is_read_of_a_longer_document_in_words():
+    config = {"max_length": 16, "truncation": "windows", "windows": 3, "stride": 8}
+    assert lengths.most_read(config) == 32
+    assert lengths.read_in_words(config) == "up to 3 windows of 16 tokens"
+    assert {*lengths.READ} == {*TRUNCATIONS}
+    for truncation in ("head", "tail", "head_tail"):
+        assert lengths.most_read(config | {"truncation": truncation}) == 16
+    assert lengths.read_in_words(config | {"truncation": "head"}) == "the first 16 tokens"
 
 
 def test_what_is_right_of_whole_and_of_longer_documents():

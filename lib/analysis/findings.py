@@ -10,7 +10,7 @@ from lib.analysis.display import escape, percent, spelled, title, words
 from lib.analysis.names import MINUS, display_name, spelled_in
 from lib.analysis.pairs import pairs_of
 from lib.analysis.predictions import Predictions
-from lib.analysis.references import beside_best_reference, best_reference, learning_references
+from lib.analysis.references import beside_reference, best_reference, learning_references
 from lib.analysis.tables import by_group
 from lib.metrics import METRICS
 
@@ -72,9 +72,16 @@ def above_reference(p: Predictions, group: str, *, by: str, metric: str = "accur
     Dev has chosen both, so test has one comparison to make: its interval is not widened for the
     others that a table would hold.
     """
+    return above_one(p, group, best_reference(p, metric=metric), by=by, metric=metric)
+
+
+def above_one(
+    p: Predictions, group: str, reference: str, *, by: str, metric: str = "accuracy"
+) -> dict:
+    """The same of a reference that is named, as tables name it: one comparison alone."""
     alone = p.keep(lambda run: str(run["config"][by]) == group)
-    table = differences(beside_best_reference(alone, metric=metric), by=by, metric=metric)
-    return difference_of(table, group, best_reference(p, metric=metric), metric)
+    table = differences(beside_reference(alone, reference), by=by, metric=metric)
+    return difference_of(table, group, reference, metric)
 
 
 def beyond_baseline(p: Predictions, *, by: str, metric: str = "accuracy") -> str:

@@ -1,6 +1,7 @@
 """How much of long documents a transformer reads, and what that does to its scores."""
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,12 @@ from lib.metrics import SHARE
 WHOLE = "tfidf"  # the reference that reads whole documents, and the one that reads as much
 SAME = "tfidf_same_text"
 WINDOWS = "windows"  # the truncation that reads several windows of a document
+READ = {  # truncation -> what is read of a document that is longer, of so many tokens
+    "head": "the first {max_length} tokens",
+    "tail": "the last {max_length} tokens",
+    "head_tail": "{max_length} tokens from the head and the tail",
+    WINDOWS: "up to {windows} windows of {max_length} tokens",
+}
 
 
 def by_length(p: Predictions, *, by: str, bins: int = 4, max_length: int) -> pd.DataFrame:
@@ -50,14 +57,29 @@ def by_length(p: Predictions, *, by: str, bins: int = 4, max_length: int) -> pd.
     return with_metrics(pd.DataFrame(rows), {"accuracy": "accuracy"})
 
 
+def most_read(config: Mapping) -> int:
+    """The most tokens of a document that a run of this configuration reads: of windows, without
+    the special tokens that each further one needs, which are two or three."""
+    if config["truncation"] != WINDOWS:
+        return config["max_length"]
+    stride = config["stride"] or config["max_length"]
+    return config["max_length"] + (config["windows"] - 1) * stride
+
+
+def read_in_words(config: Mapping) -> str:
+    """What a run of this configuration reads of a longer document: `the first 256 tokens`."""
+    return READ[config["truncation"]].format(**config)
+
+
 def share_read_of(p: Predictions) -> float:
-    """The mean share of a test document that the trained runs read. Windows read all of it."""
+    """The mean share of a test document that the trained runs read; they are of one
+    configuration but for their seeds."""
     config = next(iter(p.trained.values()))["config"]
     tokens = p.frame.loc[p.frame["split"] == "test", "tokens"]
     tokens = tokens[tokens > 0]
-    if config["truncation"] == WINDOWS or not len(tokens):
+    if not len(tokens):
         return 1.0
-    return float((np.minimum(tokens, config["max_length"]) / tokens).mean())
+    return float((np.minimum(tokens, most_read(config)) / tokens).mean())
 
 
 def share_read(
@@ -66,8 +88,12 @@ def share_read(
     """How much of the test documents, of which `what` is one, the transformer reads, and what
     TF-IDF scores on as much."""
     tokens = p.groups(by)[0].tokens
-    if next(iter(p.trained.values()))["config"]["truncation"] == WINDOWS:
-        return f"Of a {what} longer than {max_length} tokens, windows of as many are read."
+    config = next(iter(p.trained.values()))["config"]
+    if config["truncation"] == WINDOWS:
+        return (
+            f"Of a {what} longer than {max_length} tokens, up to {config['windows']} windows of as "
+            f"many are read: on average {percent(share_read_of(p))} of a {what}."
+        )
     if (tokens <= max_length).all():
         return f"The transformer reads every {what} of test to its end."
     share = (np.minimum(tokens, max_length) / tokens).mean()

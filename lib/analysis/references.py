@@ -35,10 +35,14 @@ def reference_scores(p: Predictions, *, metric: str, split: str = "test") -> dic
 
 def beside_best_reference(p: Predictions, *, metric: str) -> Predictions:
     """The trained runs and the best reference alone: a smaller family of comparisons."""
-    best = best_reference(p, metric=metric)
+    return beside_reference(p, best_reference(p, metric=metric))
+
+
+def beside_reference(p: Predictions, reference: str) -> Predictions:
+    """The trained runs and one reference alone, which is named as tables name it."""
     runs = {
         key: run
         for key, run in p.runs.items()
-        if key in p.trained or display_name(reference_name(run["config"])) == best
+        if key in p.trained or display_name(reference_name(run["config"])) == reference
     }
     return p.only(runs)

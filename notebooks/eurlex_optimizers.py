@@ -39,9 +39,9 @@ CAPTIONS = {  # of the tables and figures by their names
     "differences": "Differences in points of P@1 on the same test documents, "
     f"{captions.CHOSEN_REFERENCE} among them.",
     "best_curves": captions.CURVES,
-    "grid": "Every cell that was tuned, one run each: how it ended, dev P@1, and the health of the "
-    "embeddings after the last epoch (mean pairwise cosine, effective rank, share of dev with the "
-    "same first label), with the mean gradient norm of that epoch.",
+    "grid": "Every cell that was tuned, one run each: how it ended, and dev P@1. Its CSV file also "
+    "has dev loss, the mean gradient norm and the health of the embeddings (mean pairwise cosine, "
+    "effective rank, share of dev with the same first label), all of the last epoch.",
     "by_learning_rate": "Above: these runs, tuned for fewer epochs, one a dot, hollow where it "
     "did not learn; grey: the best reference. Below: the original's, after 25 epochs of DistilBERT "
     "on EURLex-4K, on test, all filled. "

@@ -193,7 +193,7 @@ def other_backbone(p: Predictions, *, by: str, metric: str = "accuracy") -> str:
     models = [escape(Path(spelled(name)).name) for name in (own, other)]
     beside = gap(row, metric, "it", ("above", "below"))
     return (
-        f"{models[1]}, fine-tuned on the same texts with {CURE}, ends at "
+        f"{models[1]}, fine-tuned on the same texts, with {CURE}, too, ends at "
         f"{percent(table[metric].iloc[1])}: {models[0]} is {beside}. All embeddings here are "
         f"{models[0]}'s."
     )

@@ -32,8 +32,8 @@ def collapse(p: Predictions, *, tuning_seed: int) -> str:
         holds = "**does not hold**"
     sentences = [f"{claim} Here it {holds}.", _tuning_runs(tuning), _full_runs(full)]
     sentences.append(
-        "With one seed a tuning cell, the counts have no interval; nor do they tell cause from "
-        "effect."
+        "With one seed a tuning cell, the counts have no interval; which of the two causes "
+        "the other is not tested."
     )
     return " ".join(filter(None, sentences))
 

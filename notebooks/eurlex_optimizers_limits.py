@@ -44,8 +44,8 @@ def _lead_of_tfidf(p: Predictions, metric: str) -> str:
         return ""
     beside = gap(same, metric, spelled(group), ("above", "below"))
     if _is_ahead(same):
-        return f"Reading as little, it is {beside}, so truncation does not explain its lead."
-    return f"Reading as little, it is {beside}, so truncation may explain its lead."
+        return f"On as little text, TF-IDF is {beside}, so truncation does not explain its lead."
+    return f"On as little text, TF-IDF is {beside}, so truncation may explain its lead."
 
 
 def _is_ahead(gain: dict) -> bool:

@@ -127,11 +127,14 @@ def fixed_settings(p: Predictions) -> str:
         dev_rows[_size_of(run)] = config["dev_rows"]
     texts = [f"{rate} for {in_words(name)}" for name, rate in rates.items()]
     least, most = min(epochs), max(epochs)
-    longer = f" and {epochs[least]} with {least:,}" if epochs[least] != epochs[most] else ""
+    start = f"{count(epochs[most], 'epoch')} with {most:,} texts"
+    if epochs[least] != epochs[most]:
+        start = f"{count(epochs[least], 'epoch')} with {least:,} texts"
+        start += f", {epochs[most]} with {most:,}"
     return (
         f"The learning rate is not tuned: at every size it is {listed(texts)}, and one that is "
-        f"tuned for a size may do better. Fine-tuning takes {count(epochs[most], 'epoch')} with "
-        f"{most:,} texts{longer}. Of {most:,} labelled texts about {dev_rows[most]:,} are dev."
+        f"tuned for a size may do better. Fine-tuning takes {start}. "
+        f"Of {most:,} labelled texts about {dev_rows[most]:,} are dev."
     )
 
 

@@ -71,8 +71,8 @@ def test_another_backbone_is_compared_after_the_last_epoch():
     backbones = {key: names[run["config"]["schedule"]] for key, run in p.runs.items()}
     by_name = p.with_field("backbone", dict(sorted(backbones.items(), reverse=True)))
     told = claims.other_backbone(by_name, by="backbone")
-    start = "MiniLM-L6, fine-tuned on the same texts with multistep, ends at 80.2 %: MPNet-base is "
-    assert told.startswith(f"{start}9.8 points above it (95 % interval ")
+    start = "MiniLM-L6, fine-tuned on the same texts, with multistep, too, ends at 80.2 %: "
+    assert told.startswith(f"{start}MPNet-base is 9.8 points above it (95 % interval ")
     assert told.endswith("significant). All embeddings here are MPNet-base's.")
 
 

@@ -39,8 +39,8 @@ def test_a_collapse_holds_in_part_where_other_runs_fail_without_one():
         "and a dev loss at rest. Of the other 2, 1 may be slow: it does not predict a constant. Of "
         "the 1 run of 6 epochs that did not learn (Adam with a weight decay of 0.01), none is one "
         "point: on average the cosine is 0.968 and the effective rank 37, though 99 % of dev have "
-        "the same first label. With one seed a tuning cell, the counts have no interval; nor do "
-        "they tell cause from effect."
+        "the same first label. With one seed a tuning cell, the counts have no interval; which "
+        "of the two causes the other is not tested."
     )
 
 

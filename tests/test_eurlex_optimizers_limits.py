@@ -39,14 +39,14 @@ def test_truncation_does_not_explain_a_lead_that_is_there_on_the_same_text():
     assert text.startswith(
         "The transformer reads at most 20 tokens, on average 50 % of a legal act;"
     )
-    assert " Reading as little, it is 2" in text
+    assert " On as little text, TF-IDF is 2" in text
     assert "points above Adam (95 % interval +" in text
     assert text.endswith("; significant), so truncation does not explain its lead.")
 
 
 def test_truncation_may_explain_a_lead_on_whole_texts_alone():
     text = told_of_truncation(beside_two_references(0.6, same_as="adam"))
-    assert " Reading as little, it is " in text and "does not explain" not in text
+    assert " On as little text, TF-IDF is " in text and "does not explain" not in text
     assert text.endswith("so truncation may explain its lead.")
 
 

@@ -97,7 +97,7 @@ def test_the_page_says_that_the_learning_rate_is_fixed_and_what_dev_takes():
         run["config"]["epochs"] = 5 if "-50-" in key else 2
     text = study.fixed_settings(p)
     assert "it is 0.0002 for tiny and 5e-05 for big, and" in text
-    assert " takes 2 epochs with 800 texts and 5 with 50. " in text
+    assert " takes 5 epochs with 50 texts, 2 with 800. " in text
 
 
 def test_a_method_looks_the_same_on_every_page_and_each_sample_has_a_dot():
